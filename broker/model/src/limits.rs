@@ -1,0 +1,73 @@
+//! Every bound of the broker that is not a configuration key, in one table. What a client can grow
+//! has a name here; PROTOCOL.md quotes these numbers.
+
+use std::time::Duration;
+
+/// Longest topic name, in bytes.
+pub const TOPIC_NAME_LEN_MAX: usize = 249;
+/// Most partitions a topic can have.
+pub const PARTITIONS_PER_TOPIC_MAX: u32 = 10_000;
+
+/// Largest frame body before `hello` was answered, in bytes.
+pub const FRAME_BYTES_MAX_BEFORE_HELLO: usize = 16 * 1024;
+/// Largest frame body after `hello`, in bytes; announced in the answer to `hello`.
+pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Deepest nesting of MessagePack arrays and maps in a frame.
+pub const NESTING_DEPTH_MAX: usize = 32;
+/// A read buffer is sized from the declared frame length up to here; beyond, it grows with what arrives.
+pub const READ_BUFFER_TRUSTED_BYTES: usize = 256 * 1024;
+
+/// Requests of one connection that may be under way at once.
+pub const IN_FLIGHT_REQUESTS_PER_CONNECTION: usize = 128;
+/// Bytes of requests of one connection that may be under way at once.
+pub const IN_FLIGHT_BYTES_PER_CONNECTION: usize = 32 * 1024 * 1024;
+/// Bytes of requests that may be under way at once on the whole broker.
+pub const IN_FLIGHT_BYTES_TOTAL: usize = 256 * 1024 * 1024;
+/// Bytes of answers a connection may have waiting for the socket before it stops reading requests.
+pub const PENDING_ANSWER_BYTES_PER_CONNECTION: usize = 32 * 1024 * 1024;
+/// Connections a listener holds at once; further ones are closed at once.
+pub const CONNECTIONS_MAX: usize = 10_000;
+/// How long a connection may take until its `hello` is complete.
+pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long a frame may take from its first byte to its last.
+pub const FRAME_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long a peer may take to read an answer before the connection is closed.
+pub const ANSWER_WRITE_TIME_MAX: Duration = Duration::from_secs(60);
+/// How long a connection may be idle.
+pub const CONNECTION_IDLE_TIME_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// Longest time a fetch may wait for data.
+pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Most partitions one fetch may name.
+pub const FETCH_PARTITIONS_MAX: usize = 1_000;
+/// Most bytes of stored batches one fetch answer carries (one whole batch may exceed it).
+pub const FETCH_BYTES_MAX: u32 = 8 * 1024 * 1024;
+/// Most keys one `partition_for` may ask about.
+pub const PARTITION_FOR_KEYS_MAX: usize = 100_000;
+/// Most topics one `metadata`, `create_topic` or other administrative request may name.
+pub const TOPICS_PER_REQUEST_MAX: usize = 10_000;
+
+/// Most records in one batch.
+pub const BATCH_RECORDS_MAX: u32 = 1_000_000;
+/// Most headers on one record.
+pub const RECORD_HEADERS_MAX: u32 = 10_000;
+/// Most bytes a compressed batch may unfold to; further ones are refused as a bomb.
+pub const BATCH_DECOMPRESSED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Largest size ratio between an unfolded and a compressed batch body beyond the first MiB.
+pub const BATCH_COMPRESSION_RATIO_MAX: usize = 10_000;
+
+/// Messages a partition's mailbox holds before it answers busy.
+pub const PARTITION_MAILBOX: usize = 1_024;
+/// Messages the controller's mailbox holds before it answers busy.
+pub const CONTROLLER_MAILBOX: usize = 1_024;
+/// Messages the broker actor's mailbox holds before it answers busy.
+pub const BROKER_MAILBOX: usize = 1_024;
+/// Batches joined into one vectored write (two slices each, below the kernel's 1,024).
+pub const BATCHES_PER_WRITE_MAX: usize = 256;
+
+/// Longest text of a plugin's own that is handed on to a client, in bytes.
+pub const PLUGIN_MESSAGE_BYTES_MAX: usize = 256;
+/// Largest plugin module, in bytes.
+pub const PLUGIN_MODULE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Log lines a plugin may write per second before the rest is dropped and counted.
+pub const PLUGIN_LOG_LINES_PER_SECOND: u32 = 10;

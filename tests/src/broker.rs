@@ -1,0 +1,2 @@
+//! The broker under test.
+fn main() {}
