@@ -1,0 +1,88 @@
+//! What a plugin reads from its configuration: the topic and the options of the manifest and the
+//! topic. An option that a plugin does not know is refused, so that a typo never goes unnoticed.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use crate::Config;
+
+impl Default for Config {
+    fn default() -> Self {
+        Config::new("test", [])
+    }
+}
+
+impl Config {
+    /// A configuration for a native test.
+    pub fn new<'a>(topic: &str, options: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let options = options.into_iter();
+        Config {
+            topic: topic.to_owned(),
+            options: options
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+        }
+    }
+
+    /// The text of an option.
+    pub fn option(&self, name: &str) -> Option<&str> {
+        let found = self.options.iter().find(|(option, _)| option == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The value of an option, or `default` where it is not set.
+    ///
+    /// # Errors
+    /// The option's text is not a `T`.
+    pub fn parse<T>(&self, name: &str, default: T) -> Result<T, String>
+    where
+        T: FromStr<Err: Display>,
+    {
+        let Some(text) = self.option(name) else {
+            return Ok(default);
+        };
+        text.parse()
+            .map_err(|error| format!("option {name} = {text:?}: {error}"))
+    }
+
+    /// Refuses every option that is not in `known`.
+    ///
+    /// # Errors
+    /// Names the unknown option and the known ones.
+    pub fn allow_only(&self, known: &[&str]) -> Result<(), String> {
+        for (name, _) in &self.options {
+            if !known.contains(&name.as_str()) {
+                let known = if known.is_empty() {
+                    "none".to_owned()
+                } else {
+                    known.join(", ")
+                };
+                return Err(format!("unknown option {name}; known options: {known}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_is_read_and_has_a_default() {
+        let config = Config::new("orders", [("shards", "4")]);
+        assert_eq!(config.parse("shards", 1_u32), Ok(4));
+        assert_eq!(config.parse("other", 1_u32), Ok(1));
+        assert_eq!(config.option("other"), None);
+    }
+
+    #[test]
+    fn a_bad_or_unknown_option_is_named() {
+        let config = Config::new("orders", [("shards", "many")]);
+        let error = config.parse("shards", 1_u32).unwrap_err();
+        assert!(error.contains("shards = \"many\""), "{error}");
+        let error = config.allow_only(&["split"]).unwrap_err();
+        assert_eq!(error, "unknown option shards; known options: split");
+        assert_eq!(config.allow_only(&["shards"]), Ok(()));
+    }
+}
