@@ -1,0 +1,302 @@
+//! `ClusterMetadata`: the brokers and topics of the cluster, as a state machine. Commands come from
+//! a log and are applied in its order; the same log gives the same state on every broker.
+//!
+//! A command was planned against an earlier state, so another one may have come in between: then it
+//! is rejected and changes nothing, on every broker alike. Cloning is cheap (topics are shared), so
+//! that readers hold a snapshot.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use broker_model::{BrokerId, PartitionId, Timestamp, TopicId, TopicName};
+
+use crate::command::Command;
+use crate::topic::{PartitionCount, PartitionState, Topic};
+
+/// A broker as the cluster knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerRegistration {
+    /// Where clients and other brokers reach it, `host:port`.
+    pub address: String,
+}
+
+/// The state of the cluster's metadata.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterMetadata {
+    applied: Option<u64>,
+    brokers: BTreeMap<BrokerId, BrokerRegistration>,
+    topics: BTreeMap<TopicName, Arc<Topic>>,
+    names: BTreeMap<TopicId, TopicName>,
+    /// Topics ever created; decides at which broker the next one starts.
+    topics_created: u64,
+}
+
+/// What became of a command; whoever runs partitions acts on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A broker joined or has another address.
+    BrokerRegistered {
+        /// Which.
+        id: BrokerId,
+    },
+    /// A topic exists now.
+    TopicCreated {
+        /// The topic as created.
+        topic: Arc<Topic>,
+    },
+    /// A topic is gone; its data may be removed.
+    TopicDeleted {
+        /// The topic as it was.
+        topic: Arc<Topic>,
+    },
+    /// The overrides of a topic's configuration changed.
+    TopicConfigChanged {
+        /// The topic as it is now.
+        topic: Arc<Topic>,
+    },
+    /// A topic has further partitions.
+    PartitionsAdded {
+        /// The topic as it is now.
+        topic: Arc<Topic>,
+        /// The first of the further partitions.
+        first: PartitionId,
+    },
+}
+
+/// Why a command changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RejectedCommand {
+    /// A topic of that name exists by now.
+    #[error("topic {name} exists already")]
+    TopicExists {
+        /// The name.
+        name: TopicName,
+    },
+    /// A topic whose name differs only in `.` against `_` exists by now.
+    #[error("topic {name} collides with topic {with}: they differ only in '.' and '_'")]
+    TopicCollides {
+        /// The name asked for.
+        name: TopicName,
+        /// The topic that exists.
+        with: TopicName,
+    },
+    /// The topic id is taken.
+    #[error("topic id {id} is taken")]
+    TopicIdTaken {
+        /// The id.
+        id: TopicId,
+    },
+    /// The topic is gone by now.
+    #[error("there is no topic with id {id}")]
+    UnknownTopic {
+        /// The id.
+        id: TopicId,
+    },
+    /// The number of partitions changed in between.
+    #[error("topic {name} has {current} partitions by now, not {expected}")]
+    PartitionCountChanged {
+        /// The topic.
+        name: TopicName,
+        /// What the command expected.
+        expected: u32,
+        /// What is.
+        current: u32,
+    },
+}
+
+impl ClusterMetadata {
+    /// No brokers, no topics.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Index of the last command applied.
+    pub const fn applied(&self) -> Option<u64> {
+        self.applied
+    }
+
+    /// The brokers, by id.
+    pub const fn brokers(&self) -> &BTreeMap<BrokerId, BrokerRegistration> {
+        &self.brokers
+    }
+
+    /// The topics, by name.
+    pub fn topics(&self) -> impl Iterator<Item = &Arc<Topic>> {
+        self.topics.values()
+    }
+
+    /// A topic by its name.
+    pub fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
+        self.topics.get(name)
+    }
+
+    /// A topic by its id.
+    pub fn topic_by_id(&self, id: TopicId) -> Option<&Arc<Topic>> {
+        self.topics.get(self.names.get(&id)?.as_str())
+    }
+
+    /// How many topics were ever created.
+    pub(crate) const fn topics_created(&self) -> u64 {
+        self.topics_created
+    }
+
+    /// Applies the command at `index` of the log.
+    ///
+    /// # Errors
+    /// When the state has moved on since it was planned; the state stays as it was, only the index
+    /// moves.
+    ///
+    /// # Panics
+    /// When `index` is not above the last one: a log is applied once, in order.
+    pub fn apply(&mut self, index: u64, command: Command) -> Result<Vec<Change>, RejectedCommand> {
+        assert!(
+            self.applied.is_none_or(|applied| applied < index),
+            "command {index} applied out of order"
+        );
+        self.applied = Some(index);
+        match command {
+            Command::RegisterBroker { id, address } => Ok(self.register_broker(id, address)),
+            Command::CreateTopic {
+                id,
+                name,
+                assignment,
+                config,
+                at,
+            } => self.create_topic(Topic {
+                id,
+                name,
+                partition_counts: vec![PartitionCount {
+                    count: count_of(&assignment),
+                    since: at,
+                }],
+                partitions: assignment
+                    .into_iter()
+                    .map(PartitionState::created)
+                    .collect(),
+                config,
+                created_at: at,
+            }),
+            Command::DeleteTopic { id } => self.delete_topic(id),
+            Command::AlterTopicConfig { id, set, unset } => self.alter_config(id, set, &unset),
+            Command::CreatePartitions {
+                id,
+                from,
+                added,
+                at,
+            } => self.create_partitions(id, from, added, at),
+        }
+    }
+
+    fn register_broker(&mut self, id: BrokerId, address: String) -> Vec<Change> {
+        let registration = BrokerRegistration { address };
+        if self.brokers.get(&id) == Some(&registration) {
+            return Vec::new();
+        }
+        self.brokers.insert(id, registration);
+        vec![Change::BrokerRegistered { id }]
+    }
+
+    fn create_topic(&mut self, topic: Topic) -> Result<Vec<Change>, RejectedCommand> {
+        self.check_name_is_free(&topic.name)?;
+        if self.names.contains_key(&topic.id) {
+            return Err(RejectedCommand::TopicIdTaken { id: topic.id });
+        }
+        let topic = Arc::new(topic);
+        self.names.insert(topic.id, topic.name.clone());
+        self.topics.insert(topic.name.clone(), Arc::clone(&topic));
+        self.topics_created += 1;
+        Ok(vec![Change::TopicCreated { topic }])
+    }
+
+    /// Whether a topic of this name could be created.
+    pub(crate) fn check_name_is_free(&self, name: &TopicName) -> Result<(), RejectedCommand> {
+        if self.topics.contains_key(name) {
+            return Err(RejectedCommand::TopicExists { name: name.clone() });
+        }
+        let collides = self.topics.keys().find(|other| name.collides_with(other));
+        match collides {
+            Some(with) => Err(RejectedCommand::TopicCollides {
+                name: name.clone(),
+                with: with.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn delete_topic(&mut self, id: TopicId) -> Result<Vec<Change>, RejectedCommand> {
+        let name = self
+            .names
+            .remove(&id)
+            .ok_or(RejectedCommand::UnknownTopic { id })?;
+        let deleted = self.topics.remove(&name).into_iter();
+        Ok(deleted
+            .map(|topic| Change::TopicDeleted { topic })
+            .collect())
+    }
+
+    fn alter_config(
+        &mut self,
+        id: TopicId,
+        set: BTreeMap<String, String>,
+        unset: &BTreeSet<String>,
+    ) -> Result<Vec<Change>, RejectedCommand> {
+        let topic = self.topic_mut(id)?;
+        let mut config = topic.config.clone();
+        config.retain(|name, _| !unset.contains(name));
+        config.extend(set);
+        if config == topic.config {
+            return Ok(Vec::new());
+        }
+        Arc::make_mut(topic).config = config;
+        Ok(vec![Change::TopicConfigChanged {
+            topic: Arc::clone(topic),
+        }])
+    }
+
+    fn create_partitions(
+        &mut self,
+        id: TopicId,
+        from: u32,
+        added: Vec<Vec<BrokerId>>,
+        at: Timestamp,
+    ) -> Result<Vec<Change>, RejectedCommand> {
+        let topic = self.topic_mut(id)?;
+        let current = topic.partition_count();
+        if current != from {
+            return Err(RejectedCommand::PartitionCountChanged {
+                name: topic.name.clone(),
+                expected: from,
+                current,
+            });
+        }
+        let grown = Arc::make_mut(topic);
+        grown
+            .partitions
+            .extend(added.into_iter().map(PartitionState::created));
+        let count = grown.partition_count();
+        grown
+            .partition_counts
+            .push(PartitionCount { count, since: at });
+        Ok(vec![Change::PartitionsAdded {
+            topic: Arc::clone(topic),
+            first: PartitionId::new(from),
+        }])
+    }
+
+    fn topic_mut(&mut self, id: TopicId) -> Result<&mut Arc<Topic>, RejectedCommand> {
+        let unknown = RejectedCommand::UnknownTopic { id };
+        let Some(name) = self.names.get(&id) else {
+            return Err(unknown);
+        };
+        self.topics.get_mut(name).ok_or(unknown)
+    }
+}
+
+fn count_of(assignment: &[Vec<BrokerId>]) -> u32 {
+    // Planning bounds the number by `PARTITIONS_PER_TOPIC_MAX`.
+    u32::try_from(assignment.len()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+#[path = "cluster_metadata_tests.rs"]
+mod tests;

@@ -1,0 +1,82 @@
+//! `Command`: a change of the cluster's metadata, as it is proposed, stored and replayed.
+//!
+//! Stored form: a MessagePack map `{version: 1, command: {kind: {…}}}` with string keys. Ids are
+//! numbers, topic ids 16 bytes, times milliseconds. A version or kind this code does not know is an
+//! error and never skipped: skipping would make two brokers disagree. Term and index belong to the
+//! log entry that carries the command (leader epoch and offset of its record), not to the command.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use broker_model::{BrokerId, Timestamp, TopicId, TopicName};
+
+mod wire;
+
+pub use wire::{COMMAND_VERSION, DecodeCommandError};
+
+/// A change of the cluster's metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// A broker joined, or came back with another address.
+    RegisterBroker {
+        /// Its id.
+        id: BrokerId,
+        /// Where clients and other brokers reach it, `host:port`.
+        address: String,
+    },
+    /// A topic is created.
+    CreateTopic {
+        /// Its new identity.
+        id: TopicId,
+        /// Its name.
+        name: TopicName,
+        /// The brokers of each partition, preferred leader first.
+        assignment: Vec<Vec<BrokerId>>,
+        /// Overrides of its configuration, normalised.
+        config: BTreeMap<String, String>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A topic and its data go.
+    DeleteTopic {
+        /// Which.
+        id: TopicId,
+    },
+    /// Configuration overrides of a topic change.
+    AlterTopicConfig {
+        /// Which topic.
+        id: TopicId,
+        /// Overrides that are set, normalised.
+        set: BTreeMap<String, String>,
+        /// Overrides that are taken back.
+        unset: BTreeSet<String>,
+    },
+    /// A topic gets further partitions.
+    CreatePartitions {
+        /// Which topic.
+        id: TopicId,
+        /// How many it had when this was planned; otherwise the command is rejected.
+        from: u32,
+        /// The brokers of each further partition.
+        added: Vec<Vec<BrokerId>>,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl Command {
+    /// The stored form.
+    ///
+    /// # Errors
+    /// Never for a command that was planned; the encoder's error is handed on all the same.
+    pub fn encode(&self) -> Result<Vec<u8>, rmp_serde::encode::Error> {
+        wire::encode(self)
+    }
+
+    /// Reads the stored form back.
+    ///
+    /// # Errors
+    /// On another version, an unknown kind, anything malformed, and bytes left over.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeCommandError> {
+        wire::decode(bytes)
+    }
+}

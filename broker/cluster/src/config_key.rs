@@ -1,0 +1,332 @@
+//! `ConfigKey`: one configuration key as a row of a table: name, kind of value, default, range,
+//! what it does and what follows from it. Values are text; checking one turns it into base units
+//! (bytes, milliseconds), so that `7d` is kept and shown as `604800000`.
+//!
+//! Used for topic configuration here and for the broker's own keys by the server.
+
+use std::time::Duration;
+
+use broker_model::{parse_bytes, parse_duration};
+
+use crate::InvalidConfig;
+
+/// What the values of a key look like and which are allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueKind {
+    /// A time span; milliseconds when written bare.
+    Duration {
+        /// Shortest, in milliseconds.
+        min: u64,
+        /// Longest, in milliseconds.
+        max: u64,
+        /// Whether `-1` is allowed and means no limit.
+        unlimited: Unlimited,
+    },
+    /// A number of bytes.
+    Bytes {
+        /// Smallest.
+        min: u64,
+        /// Largest.
+        max: u64,
+        /// Whether `-1` is allowed and means no limit.
+        unlimited: Unlimited,
+    },
+    /// A whole number.
+    Number {
+        /// Smallest.
+        min: u64,
+        /// Largest.
+        max: u64,
+    },
+    /// `true` or `false`.
+    Bool,
+    /// One of a few words.
+    Choice {
+        /// The words that may be used.
+        allowed: &'static [&'static str],
+        /// Words with a meaning that this version cannot carry out.
+        unavailable: &'static [&'static str],
+    },
+    /// Any text without control characters.
+    Text {
+        /// Whether the empty text is allowed.
+        empty: Empty,
+    },
+    /// One or more texts, separated by commas.
+    List,
+}
+
+/// Whether `-1` stands for "no limit".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unlimited {
+    /// `-1` means no limit.
+    Allowed,
+    /// There is always a limit.
+    Refused,
+}
+
+/// Whether the empty text is a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Empty {
+    /// The empty text means that nothing was chosen.
+    Allowed,
+    /// Something has to be chosen.
+    Refused,
+}
+
+/// A configuration key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConfigKey {
+    /// The name, lower-case words with dots.
+    pub name: &'static str,
+    /// What its values look like.
+    pub kind: ValueKind,
+    /// The default, in base units, exactly as `describe` shows it.
+    pub default: &'static str,
+    /// What it does, in a sentence or two.
+    pub documentation: &'static str,
+    /// What to expect from changing it.
+    pub consequence: &'static str,
+}
+
+impl ConfigKey {
+    /// The kind as one word: `duration`, `bytes`, `number`, `bool`, `enum`, `text` or `list`.
+    pub const fn kind_name(&self) -> &'static str {
+        match self.kind {
+            ValueKind::Duration { .. } => "duration",
+            ValueKind::Bytes { .. } => "bytes",
+            ValueKind::Number { .. } => "number",
+            ValueKind::Bool => "bool",
+            ValueKind::Choice { .. } => "enum",
+            ValueKind::Text { .. } => "text",
+            ValueKind::List => "list",
+        }
+    }
+
+    /// The unit of a bare number: `ms`, `bytes`, or nothing.
+    pub const fn unit(&self) -> Option<&'static str> {
+        match self.kind {
+            ValueKind::Duration { .. } => Some("ms"),
+            ValueKind::Bytes { .. } => Some("bytes"),
+            _ => None,
+        }
+    }
+
+    /// Which values are allowed, for people.
+    pub fn allowed(&self) -> String {
+        match self.kind {
+            ValueKind::Duration {
+                min,
+                max,
+                unlimited,
+            } => {
+                let range = format!("a duration from {min} to {max} ms, such as 500ms, 10s, 7d");
+                with_unlimited(range, unlimited)
+            }
+            ValueKind::Bytes {
+                min,
+                max,
+                unlimited,
+            } => {
+                let range = format!("a size from {min} to {max} bytes, such as 64KiB, 1GiB");
+                with_unlimited(range, unlimited)
+            }
+            ValueKind::Number { min, max } => format!("a whole number from {min} to {max}"),
+            ValueKind::Bool => "true or false".to_owned(),
+            ValueKind::Choice { allowed, .. } => allowed.join(" or "),
+            ValueKind::Text {
+                empty: Empty::Allowed,
+            } => "a text, or nothing".to_owned(),
+            ValueKind::Text {
+                empty: Empty::Refused,
+            } => "a text".to_owned(),
+            ValueKind::List => "one or more texts, separated by commas".to_owned(),
+        }
+    }
+
+    /// Checks a value and brings it into base units.
+    ///
+    /// # Errors
+    /// Names the key, the value and what is allowed.
+    pub fn normalise(&self, text: &str) -> Result<String, InvalidConfig> {
+        let trimmed = text.trim();
+        let normal = match self.kind {
+            ValueKind::Duration {
+                min,
+                max,
+                unlimited,
+            } => within(trimmed, min, max, unlimited, millis),
+            ValueKind::Bytes {
+                min,
+                max,
+                unlimited,
+            } => within(trimmed, min, max, unlimited, |text| parse_bytes(text).ok()),
+            ValueKind::Number { min, max } => {
+                let number = |text: &str| text.parse().ok();
+                within(trimmed, min, max, Unlimited::Refused, number)
+            }
+            ValueKind::Bool => matches!(trimmed, "true" | "false").then(|| trimmed.to_owned()),
+            ValueKind::Choice {
+                allowed,
+                unavailable,
+            } => {
+                if let Some(missing) = chosen(trimmed).find(|word| unavailable.contains(word)) {
+                    return Err(InvalidConfig::NotAvailable {
+                        key: self.name.to_owned(),
+                        value: missing.to_owned(),
+                        allowed: self.allowed(),
+                    });
+                }
+                allowed.contains(&trimmed).then(|| trimmed.to_owned())
+            }
+            ValueKind::Text { empty } => {
+                let fits = !trimmed.is_empty() || empty == Empty::Allowed;
+                (fits && is_printable(trimmed)).then(|| trimmed.to_owned())
+            }
+            ValueKind::List => list(trimmed),
+        };
+        normal.ok_or_else(|| InvalidConfig::Value {
+            key: self.name.to_owned(),
+            value: text.to_owned(),
+            allowed: self.allowed(),
+        })
+    }
+
+    /// The same key under another name; a topic key seen as the broker's default for it.
+    #[must_use]
+    pub const fn renamed(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
+    }
+}
+
+fn with_unlimited(range: String, unlimited: Unlimited) -> String {
+    match unlimited {
+        Unlimited::Allowed => format!("{range}, or -1 for no limit"),
+        Unlimited::Refused => range,
+    }
+}
+
+fn within(
+    text: &str,
+    min: u64,
+    max: u64,
+    unlimited: Unlimited,
+    parse: impl FnOnce(&str) -> Option<u64>,
+) -> Option<String> {
+    if text == "-1" && unlimited == Unlimited::Allowed {
+        return Some(text.to_owned());
+    }
+    let number = parse(text)?;
+    (min..=max).contains(&number).then(|| number.to_string())
+}
+
+/// Whole milliseconds; a finer duration is refused instead of rounded.
+fn millis(text: &str) -> Option<u64> {
+    let duration = parse_duration(text).ok()?;
+    let millis = u64::try_from(duration.as_millis()).ok()?;
+    (Duration::from_millis(millis) == duration).then_some(millis)
+}
+
+fn chosen(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim)
+}
+
+fn list(text: &str) -> Option<String> {
+    let parts: Vec<&str> = chosen(text).collect();
+    let fits = parts
+        .iter()
+        .all(|part| !part.is_empty() && is_printable(part));
+    fits.then(|| parts.join(","))
+}
+
+fn is_printable(text: &str) -> bool {
+    !text.chars().any(char::is_control)
+}
+
+/// The name in `names` that was most likely meant, if any is near enough.
+pub fn nearest<'a>(asked: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let asked = asked.to_ascii_lowercase();
+    let reach = (asked.chars().count() / 3).max(1);
+    names
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(&asked, name), name))
+        .filter(|(distance, _)| *distance <= reach)
+        .min()
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPAN: ConfigKey = ConfigKey {
+        name: "span",
+        kind: ValueKind::Duration {
+            min: 10,
+            max: 1_000_000_000,
+            unlimited: Unlimited::Allowed,
+        },
+        default: "-1",
+        documentation: "",
+        consequence: "",
+    };
+
+    fn of_kind(kind: ValueKind) -> ConfigKey {
+        ConfigKey { kind, ..SPAN }
+    }
+
+    #[test]
+    fn units_become_base_units_and_only_whole_milliseconds_count() {
+        assert_eq!(SPAN.normalise(" 7d "), Ok("604800000".to_owned()));
+        assert_eq!(SPAN.normalise("-1"), Ok("-1".to_owned()));
+        for bad in ["", "9", "-2", "1500us", "12 parsecs", "1000000001", "true"] {
+            assert!(SPAN.normalise(bad).is_err(), "{bad:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn an_invalid_value_names_key_value_and_what_is_allowed() {
+        let text = SPAN
+            .normalise("soon")
+            .map_err(|error| error.to_string())
+            .expect_err("not a duration");
+        for part in ["span", "\"soon\"", "from 10 to 1000000000 ms", "-1"] {
+            assert!(text.contains(part), "{part:?} is missing in {text:?}");
+        }
+    }
+
+    #[test]
+    fn words_lists_and_texts_are_checked() {
+        let choice = of_kind(ValueKind::Choice {
+            allowed: &["delete"],
+            unavailable: &["compact"],
+        });
+        assert!(choice.normalise("delete").is_ok());
+        assert!(matches!(
+            choice.normalise("compact, delete"),
+            Err(InvalidConfig::NotAvailable { .. })
+        ));
+        assert!(choice.normalise("shred").is_err());
+
+        let list = of_kind(ValueKind::List);
+        assert_eq!(list.normalise("a , b"), Ok("a,b".to_owned()));
+        assert!(list.normalise("a,,b").is_err());
+        assert!(list.normalise("").is_err());
+
+        let text = of_kind(ValueKind::Text {
+            empty: Empty::Refused,
+        });
+        assert!(text.normalise("key-hash").is_ok());
+        assert!(text.normalise("a\nb").is_err());
+        assert!(text.normalise("  ").is_err());
+    }
+
+    #[test]
+    fn the_nearest_name_is_found_and_far_ones_are_not() {
+        let names = ["retention.ms", "retention.bytes", "roll.ms"];
+        assert_eq!(nearest("retenton.ms", names), Some("retention.ms"));
+        assert_eq!(nearest("Retention.Bytes", names), Some("retention.bytes"));
+        assert_eq!(nearest("colour", names), None);
+    }
+}

@@ -1,0 +1,508 @@
+//! Planning: turns what an administrator asks for into a [`Command`], or says why not. Reads the
+//! metadata and changes nothing, so that every rule about topics stands in one place and holds
+//! before anything is stored.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use broker_model::{BrokerId, InvalidTopicName, Timestamp, TopicId, TopicName, limits};
+
+use crate::cluster_metadata::{ClusterMetadata, RejectedCommand};
+use crate::command::Command;
+use crate::placement;
+use crate::topic::Topic;
+use crate::{InvalidConfig, TopicConfig, TopicDefaults};
+
+/// A topic someone wants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: String,
+    /// How many partitions; the broker's default if none.
+    pub partitions: Option<u32>,
+    /// Replicas of each partition; the broker's default if none.
+    pub replication_factor: Option<u32>,
+    /// The brokers of each partition, instead of numbers.
+    pub assignment: Option<Vec<Vec<BrokerId>>>,
+    /// Overrides of its configuration.
+    pub config: BTreeMap<String, String>,
+}
+
+/// What the broker's configuration says about new topics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreationDefaults {
+    /// `num.partitions`.
+    pub partitions: u32,
+    /// `default.replication.factor`.
+    pub replication_factor: u32,
+    /// Defaults of the topic keys.
+    pub topic: TopicDefaults,
+}
+
+/// Something that is allowed and worth knowing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Warning {
+    /// The name has both `.` and `_`.
+    MixedSeparators {
+        /// The topic.
+        name: TopicName,
+    },
+    /// The partitioner sees another number of partitions from now on.
+    KeysMove {
+        /// The topic.
+        name: TopicName,
+        /// Partitions until now.
+        from: u32,
+        /// Partitions from now on.
+        to: u32,
+    },
+}
+
+impl std::fmt::Display for Warning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::MixedSeparators { name } => write!(
+                f,
+                "topic name {name} has both '.' and '_', which metric names cannot tell apart: \
+                 better use one of them"
+            ),
+            Self::KeysMove { name, from, to } => write!(
+                f,
+                "topic {name} grows from {from} to {to} partitions: records of one key may go to \
+                 another partition from now on, and order per key does not hold across the change"
+            ),
+        }
+    }
+}
+
+/// Why the brokers of the partitions cannot be as asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidAssignment {
+    /// It was given together with numbers.
+    #[error("give either an assignment or partitions and replication factor, not both")]
+    WithNumbers,
+    /// A partition without brokers.
+    #[error("partition {partition} has no brokers")]
+    NoBrokers {
+        /// Which partition.
+        partition: u32,
+    },
+    /// A broker twice for one partition.
+    #[error("partition {partition} names broker {broker} twice")]
+    BrokerTwice {
+        /// Which partition.
+        partition: u32,
+        /// Which broker.
+        broker: BrokerId,
+    },
+    /// A broker that is not part of the cluster.
+    #[error("partition {partition} names broker {broker}, which is not part of the cluster")]
+    UnknownBroker {
+        /// Which partition.
+        partition: u32,
+        /// Which broker.
+        broker: BrokerId,
+    },
+    /// Partitions with different numbers of replicas.
+    #[error("partition {partition} has {found} replicas where the topic has {expected}")]
+    UnevenReplicas {
+        /// Which partition.
+        partition: u32,
+        /// Its replicas.
+        found: usize,
+        /// The replicas of the others.
+        expected: usize,
+    },
+    /// Not one list of brokers for each further partition.
+    #[error("{found} lists of brokers for {expected} further partitions")]
+    WrongLength {
+        /// Lists given.
+        found: usize,
+        /// Partitions to be added.
+        expected: usize,
+    },
+}
+
+/// Why a topic cannot be created.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CreateTopicError {
+    /// The name breaks a rule.
+    #[error(transparent)]
+    InvalidName(#[from] InvalidTopicName),
+    /// The broker keeps the name for itself.
+    #[error("topic name {name} is reserved for the broker")]
+    Reserved {
+        /// The name.
+        name: TopicName,
+    },
+    /// There is such a topic.
+    #[error("topic {name} exists already")]
+    Exists {
+        /// The name.
+        name: TopicName,
+    },
+    /// There is a topic whose name differs only in `.` against `_`.
+    #[error("topic {name} collides with topic {with}: they differ only in '.' and '_'")]
+    Collides {
+        /// The name asked for.
+        name: TopicName,
+        /// The topic that exists.
+        with: TopicName,
+    },
+    /// Too few or too many partitions.
+    #[error("a topic has 1 to {max} partitions, not {asked}")]
+    InvalidPartitions {
+        /// Partitions asked for.
+        asked: usize,
+        /// Most there can be.
+        max: u32,
+    },
+    /// Too few or too many replicas.
+    #[error("the replication factor is 1 to {brokers} (the number of brokers), not {asked}")]
+    InvalidReplicationFactor {
+        /// Replicas asked for.
+        asked: u32,
+        /// Brokers there are.
+        brokers: usize,
+    },
+    /// The assignment contradicts itself or the cluster.
+    #[error(transparent)]
+    InvalidAssignment(#[from] InvalidAssignment),
+    /// A configuration key or value is wrong.
+    #[error(transparent)]
+    InvalidConfig(#[from] InvalidConfig),
+}
+
+/// Why a topic cannot be deleted or its configuration changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AlterTopicError {
+    /// There is no such topic.
+    #[error("there is no topic {name:?}")]
+    UnknownTopic {
+        /// The name asked for.
+        name: String,
+    },
+    /// The broker keeps the topic for itself.
+    #[error("topic {name} is reserved for the broker")]
+    Reserved {
+        /// The name.
+        name: TopicName,
+    },
+    /// A configuration key or value is wrong.
+    #[error(transparent)]
+    InvalidConfig(#[from] InvalidConfig),
+}
+
+/// Why a topic cannot get the partitions asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CreatePartitionsError {
+    /// There is no such topic.
+    #[error("there is no topic {name:?}")]
+    UnknownTopic {
+        /// The name asked for.
+        name: String,
+    },
+    /// The broker keeps the topic for itself.
+    #[error("topic {name} is reserved for the broker")]
+    Reserved {
+        /// The name.
+        name: TopicName,
+    },
+    /// Not more than there are, or more than there can be.
+    #[error(
+        "topic {name} has {current} partitions and can grow to {max}, not become {asked}: \
+         partitions are never taken away"
+    )]
+    InvalidPartitions {
+        /// The topic.
+        name: TopicName,
+        /// Partitions asked for.
+        asked: u32,
+        /// Partitions there are.
+        current: u32,
+        /// Most there can be.
+        max: u32,
+    },
+    /// There are fewer brokers than the topic has replicas.
+    #[error("topic {name} has {replicas} replicas a partition, and there are {brokers} brokers")]
+    NotEnoughBrokers {
+        /// The topic.
+        name: TopicName,
+        /// Its replication factor.
+        replicas: u32,
+        /// Brokers there are.
+        brokers: usize,
+    },
+    /// The assignment contradicts itself or the cluster.
+    #[error(transparent)]
+    InvalidAssignment(#[from] InvalidAssignment),
+}
+
+/// A command and what the administrator should be told.
+pub type Planned = (Command, Vec<Warning>);
+
+impl ClusterMetadata {
+    /// Plans a new topic. `id` is a fresh random id.
+    ///
+    /// # Errors
+    /// Names the first rule that is broken.
+    pub fn plan_create_topic(
+        &self,
+        new: &NewTopic,
+        defaults: &CreationDefaults,
+        now: Timestamp,
+        id: TopicId,
+    ) -> Result<Planned, CreateTopicError> {
+        let name = TopicName::new(&new.name)?;
+        if name.is_reserved() {
+            return Err(CreateTopicError::Reserved { name });
+        }
+        self.check_name_is_free(&name)
+            .map_err(|taken| name_taken(taken, &name))?;
+        let assignment = match &new.assignment {
+            Some(assignment) => self.check_new_assignment(new, assignment)?,
+            None => self.place_new_topic(new, defaults)?,
+        };
+        let config = TopicConfig::normalise(&new.config)?;
+        TopicConfig::resolve(&config, &defaults.topic)?;
+        let mut warnings = Vec::new();
+        if name.mixes_separators() {
+            warnings.push(Warning::MixedSeparators { name: name.clone() });
+        }
+        let command = Command::CreateTopic {
+            id,
+            name,
+            assignment,
+            config,
+            at: now,
+        };
+        Ok((command, warnings))
+    }
+
+    /// Plans the end of a topic.
+    ///
+    /// # Errors
+    /// When there is no such topic or the broker keeps it.
+    pub fn plan_delete_topic(&self, name: &str) -> Result<Command, AlterTopicError> {
+        let topic = self.alterable(name)?;
+        Ok(Command::DeleteTopic { id: topic.id })
+    }
+
+    /// Plans a change of configuration overrides.
+    ///
+    /// # Errors
+    /// When there is no such topic, or a key or value is wrong.
+    pub fn plan_alter_config(
+        &self,
+        name: &str,
+        set: &BTreeMap<String, String>,
+        unset: &BTreeSet<String>,
+        defaults: &TopicDefaults,
+    ) -> Result<Command, AlterTopicError> {
+        let topic = self.alterable(name)?;
+        let set = TopicConfig::normalise(set)?;
+        for key in unset {
+            TopicConfig::check_key(key)?;
+            if set.contains_key(key) {
+                return Err(InvalidConfig::SetAndUnset { key: key.clone() }.into());
+            }
+        }
+        let mut overrides = topic.config.clone();
+        overrides.retain(|key, _| !unset.contains(key));
+        overrides.extend(set.clone());
+        TopicConfig::resolve(&overrides, defaults)?;
+        Ok(Command::AlterTopicConfig {
+            id: topic.id,
+            set,
+            unset: unset.clone(),
+        })
+    }
+
+    /// Plans the growth of a topic to `count` partitions.
+    ///
+    /// # Errors
+    /// When there is no such topic, it would not grow, or the brokers do not fit.
+    pub fn plan_create_partitions(
+        &self,
+        name: &str,
+        count: u32,
+        assignment: Option<&[Vec<BrokerId>]>,
+        now: Timestamp,
+    ) -> Result<Planned, CreatePartitionsError> {
+        let topic = self.growable(name)?;
+        let current = topic.partition_count();
+        if count <= current || count > limits::PARTITIONS_PER_TOPIC_MAX {
+            return Err(CreatePartitionsError::InvalidPartitions {
+                name: topic.name.clone(),
+                asked: count,
+                current,
+                max: limits::PARTITIONS_PER_TOPIC_MAX,
+            });
+        }
+        let added = match assignment {
+            Some(assignment) => self.check_growth(topic, count, assignment)?,
+            None => self.place_growth(topic, count)?,
+        };
+        let warning = Warning::KeysMove {
+            name: topic.name.clone(),
+            from: current,
+            to: count,
+        };
+        let command = Command::CreatePartitions {
+            id: topic.id,
+            from: current,
+            added,
+            at: now,
+        };
+        Ok((command, vec![warning]))
+    }
+
+    fn alterable(&self, name: &str) -> Result<&Topic, AlterTopicError> {
+        if let Some(name) = reserved(name) {
+            return Err(AlterTopicError::Reserved { name });
+        }
+        let unknown = || AlterTopicError::UnknownTopic {
+            name: name.to_owned(),
+        };
+        self.topic(name).map(AsRef::as_ref).ok_or_else(unknown)
+    }
+
+    fn growable(&self, name: &str) -> Result<&Topic, CreatePartitionsError> {
+        self.alterable(name).map_err(|error| match error {
+            AlterTopicError::Reserved { name } => CreatePartitionsError::Reserved { name },
+            _ => CreatePartitionsError::UnknownTopic {
+                name: name.to_owned(),
+            },
+        })
+    }
+
+    fn place_new_topic(
+        &self,
+        new: &NewTopic,
+        defaults: &CreationDefaults,
+    ) -> Result<Vec<Vec<BrokerId>>, CreateTopicError> {
+        let partitions = new.partitions.unwrap_or(defaults.partitions);
+        let partitions = usize::try_from(partitions).unwrap_or(usize::MAX);
+        check_partition_count(partitions)?;
+        let asked = new
+            .replication_factor
+            .unwrap_or(defaults.replication_factor);
+        let brokers: Vec<BrokerId> = self.brokers().keys().copied().collect();
+        let replicas = usize::try_from(asked)
+            .ok()
+            .filter(|replicas| (1..=brokers.len()).contains(replicas))
+            .ok_or(CreateTopicError::InvalidReplicationFactor {
+                asked,
+                brokers: brokers.len(),
+            })?;
+        let start = self.topics_created() % brokers.len() as u64;
+        let start = usize::try_from(start).unwrap_or(0);
+        Ok(placement::round_robin(
+            &brokers, start, 0, partitions, replicas,
+        ))
+    }
+
+    fn check_new_assignment(
+        &self,
+        new: &NewTopic,
+        assignment: &[Vec<BrokerId>],
+    ) -> Result<Vec<Vec<BrokerId>>, CreateTopicError> {
+        if new.partitions.is_some() || new.replication_factor.is_some() {
+            return Err(InvalidAssignment::WithNumbers.into());
+        }
+        check_partition_count(assignment.len())?;
+        let replicas = assignment.first().map_or(0, Vec::len);
+        self.check_assignment(assignment, 0, replicas)?;
+        Ok(assignment.to_vec())
+    }
+
+    fn place_growth(
+        &self,
+        topic: &Topic,
+        count: u32,
+    ) -> Result<Vec<Vec<BrokerId>>, CreatePartitionsError> {
+        let brokers: Vec<BrokerId> = self.brokers().keys().copied().collect();
+        let first_leader = topic.partitions.first().and_then(|p| p.replicas.first());
+        let replicas = topic.partitions.first().map_or(0, |p| p.replicas.len());
+        if brokers.len() < replicas {
+            return Err(CreatePartitionsError::NotEnoughBrokers {
+                name: topic.name.clone(),
+                replicas: topic.replication_factor(),
+                brokers: brokers.len(),
+            });
+        }
+        let start = first_leader.map_or(0, |id| brokers.partition_point(|other| other < id));
+        let current = topic.partitions.len();
+        let added = usize::try_from(count).unwrap_or(usize::MAX) - current;
+        Ok(placement::round_robin(
+            &brokers, start, current, added, replicas,
+        ))
+    }
+
+    fn check_growth(
+        &self,
+        topic: &Topic,
+        count: u32,
+        assignment: &[Vec<BrokerId>],
+    ) -> Result<Vec<Vec<BrokerId>>, CreatePartitionsError> {
+        let current = topic.partitions.len();
+        let expected = usize::try_from(count).unwrap_or(usize::MAX) - current;
+        if assignment.len() != expected {
+            let found = assignment.len();
+            return Err(InvalidAssignment::WrongLength { found, expected }.into());
+        }
+        let replicas = topic.partitions.first().map_or(0, |p| p.replicas.len());
+        self.check_assignment(assignment, topic.partition_count(), replicas)?;
+        Ok(assignment.to_vec())
+    }
+
+    fn check_assignment(
+        &self,
+        assignment: &[Vec<BrokerId>],
+        first: u32,
+        expected: usize,
+    ) -> Result<(), InvalidAssignment> {
+        for (partition, replicas) in (first..).zip(assignment) {
+            if replicas.is_empty() {
+                return Err(InvalidAssignment::NoBrokers { partition });
+            }
+            if replicas.len() != expected {
+                return Err(InvalidAssignment::UnevenReplicas {
+                    partition,
+                    found: replicas.len(),
+                    expected,
+                });
+            }
+            let mut seen = BTreeSet::new();
+            for broker in replicas.iter().copied() {
+                if !self.brokers().contains_key(&broker) {
+                    return Err(InvalidAssignment::UnknownBroker { partition, broker });
+                }
+                if !seen.insert(broker) {
+                    return Err(InvalidAssignment::BrokerTwice { partition, broker });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn reserved(name: &str) -> Option<TopicName> {
+    TopicName::new(name).ok().filter(TopicName::is_reserved)
+}
+
+fn check_partition_count(asked: usize) -> Result<(), CreateTopicError> {
+    let max = limits::PARTITIONS_PER_TOPIC_MAX;
+    let fits = u32::try_from(asked).is_ok_and(|count| (1..=max).contains(&count));
+    if fits {
+        return Ok(());
+    }
+    Err(CreateTopicError::InvalidPartitions { asked, max })
+}
+
+fn name_taken(taken: RejectedCommand, name: &TopicName) -> CreateTopicError {
+    let name = name.clone();
+    match taken {
+        RejectedCommand::TopicCollides { with, .. } => CreateTopicError::Collides { name, with },
+        _ => CreateTopicError::Exists { name },
+    }
+}

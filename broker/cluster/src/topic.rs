@@ -1,0 +1,91 @@
+//! `Topic`: what the metadata knows about one topic, its partitions and the history of their number.
+
+use std::collections::BTreeMap;
+
+use broker_model::{BrokerId, LeaderEpoch, PartitionId, Timestamp, TopicId, TopicName};
+
+/// A topic of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// Its identity; a topic created again under the same name has another.
+    pub id: TopicId,
+    /// Its name.
+    pub name: TopicName,
+    /// Its partitions; the position is the partition number.
+    pub partitions: Vec<PartitionState>,
+    /// How many partitions it has had since when, oldest first; the last is the present.
+    pub partition_counts: Vec<PartitionCount>,
+    /// Overrides of its configuration, in base units.
+    pub config: BTreeMap<String, String>,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+/// A number of partitions and since when it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionCount {
+    /// The number.
+    pub count: u32,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// Where a partition lives and who leads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionState {
+    /// The brokers that hold it, the preferred leader first.
+    pub replicas: Vec<BrokerId>,
+    /// The in-sync replicas, the leader included.
+    pub isr: Vec<BrokerId>,
+    /// The leader, if there is one.
+    pub leader: Option<BrokerId>,
+    /// How often the leadership has changed.
+    pub leader_epoch: LeaderEpoch,
+}
+
+impl PartitionState {
+    /// A partition that was just created: its first replica leads and all are in sync.
+    pub(crate) fn created(replicas: Vec<BrokerId>) -> Self {
+        Self {
+            isr: replicas.clone(),
+            leader: replicas.first().copied(),
+            replicas,
+            leader_epoch: LeaderEpoch::new(0),
+        }
+    }
+}
+
+impl Topic {
+    /// How many partitions it has.
+    pub fn partition_count(&self) -> u32 {
+        // The number is bounded by `PARTITIONS_PER_TOPIC_MAX` when it is planned.
+        u32::try_from(self.partitions.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Replicas of each partition.
+    pub fn replication_factor(&self) -> u32 {
+        let first = self.partitions.first();
+        first.map_or(0, |state| {
+            u32::try_from(state.replicas.len()).unwrap_or(u32::MAX)
+        })
+    }
+
+    /// One of its partitions.
+    pub fn partition(&self, partition: PartitionId) -> Option<&PartitionState> {
+        let position = usize::try_from(partition.get()).ok()?;
+        self.partitions.get(position)
+    }
+
+    /// Its partitions with their numbers.
+    pub fn numbered(&self) -> impl Iterator<Item = (PartitionId, &PartitionState)> {
+        (0..).map(PartitionId::new).zip(&self.partitions)
+    }
+
+    /// The partition counts alone, newest last, as a partitioner plugin gets them.
+    pub fn counts(&self) -> Vec<u32> {
+        self.partition_counts
+            .iter()
+            .map(|entry| entry.count)
+            .collect()
+    }
+}
