@@ -1,0 +1,165 @@
+//! The answer to `fetch`, as the broker writes it. Stored batches may lie in files: the frame comes
+//! out as pieces, bytes and references in turn, with every length inside the frame computed up
+//! front. Generic over the reference, because what a file region is concerns the server alone.
+
+use broker_model::{Offset, PartitionId};
+use bytes::Bytes;
+
+use crate::call::encode_map;
+use crate::envelope::response_prefix;
+use crate::frame::{FRAME_HEADER_LEN, FrameTooLarge, frame_header};
+use crate::wire_error::WireError;
+use crate::writer::{MapWriter, write_array_len};
+
+/// A part of a frame, to be sent in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece<F> {
+    /// These bytes.
+    Bytes(Bytes),
+    /// Exactly `len` bytes from elsewhere.
+    External {
+        /// How many.
+        len: u64,
+        /// From where.
+        source: F,
+    },
+}
+
+/// What is answered about one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchAnswer<F> {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: PartitionId,
+    /// Why nothing could be read.
+    pub error: Option<WireError>,
+    /// First offset that can be read.
+    pub log_start: Offset,
+    /// Records below it can be read.
+    pub high_watermark: Offset,
+    /// Offset the next record will get.
+    pub log_end: Offset,
+    /// Where to read on.
+    pub next_offset: Offset,
+    /// The records.
+    pub data: FetchData<F>,
+}
+
+/// Records of one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FetchData<F> {
+    /// Form `records`: the array that `RecordsWriter` built.
+    Records(Bytes),
+    /// Form `batch`: whole stored batches, in order, each source with its length.
+    Batch(Vec<(u64, F)>),
+}
+
+impl<F> FetchAnswer<F> {
+    /// The whole response frame, in pieces.
+    ///
+    /// # Errors
+    /// When it is larger than a frame may be.
+    pub fn response_frame(id: u64, answers: Vec<Self>) -> Result<Vec<Piece<F>>, FrameTooLarge> {
+        let mut pieces = Vec::new();
+        let mut external = 0_u64;
+        let mut out = vec![0; FRAME_HEADER_LEN];
+        response_prefix(id, &mut out);
+        encode_result_into(answers, &mut out, &mut |out, len, source| {
+            pieces.push(Piece::Bytes(Bytes::from(std::mem::take(out))));
+            pieces.push(Piece::External { len, source });
+            external = external.saturating_add(len);
+        });
+        if !out.is_empty() {
+            pieces.push(Piece::Bytes(out.into()));
+        }
+        let bytes: usize = pieces.iter().map(Piece::buffered).sum();
+        let body = external.saturating_add((bytes - FRAME_HEADER_LEN) as u64);
+        let header = frame_header(body)?;
+        if let Some(Piece::Bytes(first)) = pieces.first_mut() {
+            let mut patched = Vec::from(std::mem::take(first));
+            if let Some(room) = patched.first_chunk_mut() {
+                *room = header;
+            }
+            *first = patched.into();
+        }
+        Ok(pieces)
+    }
+
+    fn encode(self, out: &mut Vec<u8>, external: &mut impl FnMut(&mut Vec<u8>, u64, F)) {
+        let mut map = MapWriter::new(out);
+        map.text("topic", &self.topic);
+        map.unsigned("partition", u64::from(self.partition.get()));
+        if let Some(error) = &self.error {
+            map.key("error");
+            encode_map(error, map.raw());
+        }
+        map.unsigned("log_start", self.log_start.get());
+        map.unsigned("high_watermark", self.high_watermark.get());
+        map.unsigned("log_end", self.log_end.get());
+        map.unsigned("next_offset", self.next_offset.get());
+        match self.data {
+            FetchData::Records(array) => {
+                map.key("records");
+                map.finish();
+                out.extend_from_slice(&array);
+            }
+            FetchData::Batch(sources) => {
+                let len = sources
+                    .iter()
+                    .fold(0_u64, |sum, (len, _)| sum.saturating_add(*len));
+                map.key("batch");
+                map.bin_len(usize::try_from(len).unwrap_or(usize::MAX));
+                map.finish();
+                for (len, source) in sources {
+                    external(out, len, source);
+                }
+            }
+        }
+    }
+}
+
+impl<F> Piece<F> {
+    /// How many bytes it adds to the frame.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::External { len, .. } => *len,
+        }
+    }
+
+    /// Whether it adds none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn buffered(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::External { .. } => 0,
+        }
+    }
+}
+
+/// The result map with sources that are written right away.
+pub(super) fn encode_result<F>(
+    answers: Vec<FetchAnswer<F>>,
+    out: &mut Vec<u8>,
+    mut write: impl FnMut(&mut Vec<u8>, F),
+) {
+    encode_result_into(answers, out, &mut |out, _, source| write(out, source));
+}
+
+fn encode_result_into<F>(
+    answers: Vec<FetchAnswer<F>>,
+    out: &mut Vec<u8>,
+    external: &mut impl FnMut(&mut Vec<u8>, u64, F),
+) {
+    let mut map = MapWriter::new(out);
+    map.key("partitions");
+    map.finish();
+    write_array_len(answers.len(), out);
+    for answer in answers {
+        answer.encode(out, external);
+    }
+}

@@ -1,0 +1,69 @@
+//! `list_plugins`: the plugins of the broker that answers, their limits, and what they have cost.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::plain_call;
+use crate::wire;
+
+/// Arguments of `list_plugins`: none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListPluginsRequest {}
+
+/// Result of `list_plugins`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListPluginsResponse {
+    /// Plugins, by kind and name.
+    pub plugins: Vec<PluginEntry>,
+}
+
+/// One plugin.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PluginEntry {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// What it does: `partitioner`, …
+    pub kind: String,
+    /// SHA-256 of the module, hexadecimal.
+    pub digest: String,
+    /// `builtin` or `manifest`.
+    pub source: String,
+    /// `ready`, or why not.
+    pub state: String,
+    /// Options from the manifest.
+    #[serde(with = "wire::config")]
+    pub options: BTreeMap<String, String>,
+    /// What a call may use.
+    pub limits: PluginLimits,
+    /// Topics that use it.
+    pub topics: Vec<String>,
+    /// Calls since the broker started.
+    pub calls: u64,
+    /// Records it was given.
+    pub records: u64,
+    /// Calls that ended in an error of any kind.
+    pub errors: u64,
+    /// Calls that ended in a trap or ran out of time or memory.
+    pub traps: u64,
+    /// Time spent in it, in microseconds.
+    pub time_us: u64,
+    /// Memory its instances hold.
+    pub memory_bytes: u64,
+}
+
+/// What a plugin may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PluginLimits {
+    /// Time for one call, in milliseconds.
+    pub call_ms_max: u64,
+    /// Memory of one instance, in bytes.
+    pub memory_bytes_max: u64,
+}
+
+plain_call!(ListPlugins, ListPluginsRequest => ListPluginsResponse);

@@ -1,0 +1,9 @@
+//! `produce`: appends records to a partition, or lets the topic's partitioner choose partitions.
+//! Two forms: `records`, a MessagePack array that the broker stores as it is, and `body`, bytes
+//! encoded and possibly compressed by the client, with what they hold stated beside them.
+
+mod request;
+mod response;
+
+pub use request::{Acks, OpaqueBody, Payload, ProduceRequest, ProducerFields};
+pub use response::{Appended, ProduceResponse, RecordError, Routed};

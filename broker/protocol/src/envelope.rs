@@ -1,0 +1,250 @@
+//! The envelope inside a frame: request `[0, id, method, args]`, response
+//! `[1, id, error|nil, result|nil]`, notification `[2, method, args]`. Parsing borrows; an error
+//! keeps the request's id whenever that can be read, so that it still reaches whoever asked.
+
+use bytes::Bytes;
+
+use crate::call::{InvalidValue, Request, Response, decode_map, encode_map};
+use crate::error_code::ErrorCode;
+use crate::frame::{FrameTooLarge, build_frame};
+use crate::reader::Reader;
+use crate::shape;
+use crate::wire_error::{ErrorData, WireError};
+
+const REQUEST: u8 = 0;
+const RESPONSE: u8 = 1;
+const NOTIFICATION: u8 = 2;
+
+/// A parsed envelope. The slices lie in the frame's body: `body.slice_ref(args)` shares its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Envelope<'a> {
+    /// Wants an answer with the same id.
+    Request {
+        /// Chosen by the sender, unique among its requests under way.
+        id: u64,
+        /// The method's name, known or not.
+        method: &'a str,
+        /// One MessagePack value.
+        args: &'a [u8],
+    },
+    /// Answers a request.
+    Response {
+        /// The request's id; absent when it could not be read, which ends the connection.
+        id: Option<u64>,
+        /// One MessagePack value, nil on success.
+        error: &'a [u8],
+        /// One MessagePack value, nil on failure.
+        result: &'a [u8],
+    },
+    /// Wants no answer.
+    Notification {
+        /// The method's name, known or not.
+        method: &'a str,
+        /// One MessagePack value.
+        args: &'a [u8],
+    },
+}
+
+/// A frame body that is not an envelope.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct BadEnvelope {
+    /// Whom to answer. Without it the answer has id nil and the connection is closed after it.
+    pub id: Option<u64>,
+    /// What to answer.
+    pub error: WireError,
+}
+
+impl<'a> Envelope<'a> {
+    /// Checks the shape of the whole body and takes the envelope apart.
+    ///
+    /// # Errors
+    /// When the body is not one acceptable MessagePack value, or is no envelope.
+    pub fn parse(body: &'a [u8]) -> Result<Self, BadEnvelope> {
+        if let Err(error) = shape::check(body) {
+            return Err(BadEnvelope {
+                id: request_id(body),
+                error: error.into(),
+            });
+        }
+        Self::take_apart(&mut Reader::new(body)).map_err(|invalid| BadEnvelope {
+            id: request_id(body),
+            error: invalid.into(),
+        })
+    }
+
+    fn take_apart(reader: &mut Reader<'a>) -> Result<Self, InvalidValue> {
+        let len = reader.read_array_len()?;
+        let kind: u8 = reader.read_number("the kind of an envelope: 0, 1 or 2")?;
+        let wanted = match kind {
+            REQUEST | RESPONSE => 4,
+            NOTIFICATION => 3,
+            other => {
+                return Err(InvalidValue::new(format!(
+                    "an envelope starts with 0 (request), 1 (response) or 2 (notification), not {other}"
+                )));
+            }
+        };
+        if len != wanted {
+            return Err(InvalidValue::new(format!(
+                "an envelope of kind {kind} has {wanted} elements, this one has {len}"
+            )));
+        }
+        match kind {
+            REQUEST => Ok(Self::Request {
+                id: reader.read_number("a request id")?,
+                method: reader.read_str()?,
+                args: reader.read_raw()?,
+            }),
+            RESPONSE => Ok(Self::Response {
+                id: read_optional_id(reader)?,
+                error: reader.read_raw()?,
+                result: reader.read_raw()?,
+            }),
+            _ => Ok(Self::Notification {
+                method: reader.read_str()?,
+                args: reader.read_raw()?,
+            }),
+        }
+    }
+}
+
+fn read_optional_id(reader: &mut Reader<'_>) -> Result<Option<u64>, InvalidValue> {
+    if reader.take_nil()? {
+        return Ok(None);
+    }
+    reader.read_number("a request id").map(Some)
+}
+
+/// The id of what looks like a request, however broken the rest is.
+fn request_id(body: &[u8]) -> Option<u64> {
+    let mut reader = Reader::new(body);
+    reader.read_array_len().ok()?;
+    let kind: u8 = reader.read_number("").ok()?;
+    if kind != REQUEST {
+        return None;
+    }
+    reader.read_number("").ok()
+}
+
+/// An answer as its receiver wants it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Which request it answers; `None` means the sender is about to close the connection.
+    pub id: Option<u64>,
+    /// The result, still encoded (see [`Response::decode`]) and sharing the frame's memory.
+    pub outcome: Result<Bytes, WireError>,
+}
+
+impl Answer {
+    /// Parses the body of a frame as a response.
+    ///
+    /// # Errors
+    /// When it is no well-formed response.
+    pub fn parse(body: &Bytes) -> Result<Self, BadEnvelope> {
+        let Envelope::Response { id, error, result } = Envelope::parse(body)? else {
+            return Err(BadEnvelope {
+                id: None,
+                error: WireError::new(ErrorCode::MalformedRequest, "expected a response"),
+            });
+        };
+        if is_nil(error) {
+            return Ok(Self {
+                id,
+                outcome: Ok(body.slice_ref(result)),
+            });
+        }
+        match decode_map(error) {
+            Ok(error) => Ok(Self {
+                id,
+                outcome: Err(error),
+            }),
+            Err(invalid) => Err(BadEnvelope {
+                id,
+                error: invalid.into(),
+            }),
+        }
+    }
+}
+
+fn is_nil(value: &[u8]) -> bool {
+    value == [0xC0]
+}
+
+/// A whole frame with a request.
+///
+/// # Errors
+/// When it is larger than a frame may be.
+pub fn request_frame<R: Request>(id: u64, request: &R) -> Result<Bytes, FrameTooLarge> {
+    build_frame(|out| {
+        request_prefix(id, R::METHOD.name(), out);
+        request.encode(out);
+    })
+}
+
+/// A whole frame with a notification: a request that nobody answers.
+///
+/// # Errors
+/// When it is larger than a frame may be.
+pub fn notification_frame<R: Request>(request: &R) -> Result<Bytes, FrameTooLarge> {
+    build_frame(|out| {
+        notification_prefix(R::METHOD.name(), out);
+        request.encode(out);
+    })
+}
+
+/// A whole frame with a successful answer. One that is larger than a frame may be turns into the
+/// error that says so.
+pub fn response_frame<R: Response>(id: u64, response: &R) -> Bytes {
+    let frame = build_frame(|out| {
+        response_prefix(id, out);
+        response.encode(out);
+    });
+    frame.unwrap_or_else(|too_large| error_frame(Some(id), &too_large.into()))
+}
+
+/// A whole frame with an error answer; without an id when the request's could not be read.
+pub fn error_frame(id: Option<u64>, error: &WireError) -> Bytes {
+    let frame = build_frame(|out| {
+        out.extend_from_slice(&[0x94, RESPONSE]);
+        match id {
+            Some(id) => write_unsigned(id, out),
+            None => out.push(0xC0),
+        }
+        encode_map(error, out);
+        out.push(0xC0);
+    });
+    frame.expect("an error is far smaller than a frame may be")
+}
+
+pub(crate) fn request_prefix(id: u64, method: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(&[0x94, REQUEST]);
+    write_unsigned(id, out);
+    encode_map(&method, out);
+}
+
+pub(crate) fn notification_prefix(method: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(&[0x93, NOTIFICATION]);
+    encode_map(&method, out);
+}
+
+/// Everything of a successful response up to its result.
+pub(crate) fn response_prefix(id: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(&[0x94, RESPONSE]);
+    write_unsigned(id, out);
+    out.push(0xC0);
+}
+
+pub(crate) fn write_unsigned(value: u64, out: &mut Vec<u8>) {
+    rmp::encode::write_uint(out, value).expect("a Vec takes every byte");
+}
+
+impl From<FrameTooLarge> for WireError {
+    fn from(error: FrameTooLarge) -> Self {
+        Self::new(ErrorCode::FrameTooLarge, error.to_string()).with_data(ErrorData {
+            actual: Some(error.len),
+            limit: Some(error.max),
+            ..ErrorData::default()
+        })
+    }
+}

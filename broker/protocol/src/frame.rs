@@ -1,0 +1,272 @@
+//! Frames: `0xCE`, a big-endian u32 length, and so many bytes. `FrameDecoder` cuts them out of what
+//! a socket delivered and refuses foreign protocols and oversized lengths at the first byte that
+//! shows them. It allocates nothing by declared length; what is inside a frame is not its business.
+
+use broker_model::limits::{FRAME_BYTES_MAX, FRAME_BYTES_MAX_BEFORE_HELLO};
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::error_code::ErrorCode;
+use crate::wire_error::{ErrorData, WireError};
+
+/// First byte of every frame; MessagePack's marker of a 32-bit unsigned integer.
+pub const FRAME_MARKER: u8 = 0xCE;
+/// Bytes before the body: marker and length.
+pub const FRAME_HEADER_LEN: usize = 5;
+/// How many bytes of a foreign protocol are kept for the error.
+const FIRST_BYTES_MAX: usize = 16;
+
+/// Cuts frames out of a byte stream.
+///
+/// ```
+/// use broker_protocol::{Decoded, FrameDecoder, encode_frame};
+/// use bytes::BytesMut;
+///
+/// let frame = encode_frame(b"\x93\x02\xA4ping\x80").expect("small enough");
+/// let mut buffer = BytesMut::from(&frame[..3]);
+/// let decoder = FrameDecoder::before_hello();
+/// assert_eq!(decoder.decode(&mut buffer), Ok(Decoded::NeedMore { missing: 2 }));
+/// buffer.extend_from_slice(&frame[3..]);
+/// let Ok(Decoded::Frame(body)) = decoder.decode(&mut buffer) else { panic!("a frame") };
+/// assert_eq!(&body[..], b"\x93\x02\xA4ping\x80");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameDecoder {
+    body_bytes_max: usize,
+}
+
+/// What a buffer holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decoded {
+    /// Not a whole frame yet.
+    NeedMore {
+        /// Bytes still missing, as far as can be told: of the header first, then of the body.
+        missing: usize,
+    },
+    /// The body of a whole frame; it was taken out of the buffer.
+    Frame(Bytes),
+}
+
+/// Why a byte stream is not one of frames. Nothing after it can be understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// The first byte is not [`FRAME_MARKER`].
+    #[error("the bytes do not start a frame of this protocol{}", looks_like.hint())]
+    ForeignProtocol {
+        /// Up to 16 of them.
+        first_bytes: Bytes,
+        /// What they look like.
+        looks_like: LooksLike,
+    },
+    /// The declared length is above the limit.
+    #[error("a frame of {len} bytes was announced, at most {max} are allowed{}", hello_hint(*max))]
+    TooLarge {
+        /// Declared length of the body.
+        len: usize,
+        /// The limit.
+        max: usize,
+    },
+}
+
+/// Protocols that people point at the port by mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LooksLike {
+    /// A browser, a health check, a proxy.
+    Http,
+    /// A client that expects TLS.
+    Tls,
+    /// An SSH client.
+    Ssh,
+    /// A proxy that announces the client's address.
+    ProxyProtocol,
+    /// A Kafka client: length first, then a small API key.
+    Kafka,
+    /// None of these.
+    Unknown,
+}
+
+impl LooksLike {
+    /// Its name in `data.looks_like`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Tls => "tls",
+            Self::Ssh => "ssh",
+            Self::ProxyProtocol => "proxy_protocol",
+            Self::Kafka => "kafka",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Http => "; they look like HTTP, this port does not serve it",
+            Self::Tls => "; they look like TLS, this port is not encrypted",
+            Self::Ssh => "; they look like SSH",
+            Self::ProxyProtocol => "; they look like the PROXY protocol, which is not supported",
+            Self::Kafka => "; they look like Kafka's protocol, which this port does not speak",
+            Self::Unknown => "",
+        }
+    }
+
+    fn guess(bytes: &[u8]) -> Self {
+        const HTTP: [&[u8]; 10] = [
+            b"GET ",
+            b"HEAD ",
+            b"POST ",
+            b"PUT ",
+            b"DELETE ",
+            b"OPTIONS ",
+            b"PATCH ",
+            b"TRACE ",
+            b"CONNECT ",
+            b"PRI * HTTP",
+        ];
+        let starts = |with: &[u8]| {
+            let len = with.len().min(bytes.len());
+            bytes.get(..len) == with.get(..len)
+        };
+        match bytes {
+            [0x16, 0x03, ..] | [0x16] => Self::Tls,
+            [0x00, _, _, _, 0x00, key, ..] if *key <= 100 => Self::Kafka,
+            _ if starts(b"PROXY ") || starts(b"\r\n\r\n\0\r\nQUIT\n") => Self::ProxyProtocol,
+            _ if HTTP.iter().any(|method| starts(method)) => Self::Http,
+            _ if starts(b"SSH-") => Self::Ssh,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+fn hello_hint(max: usize) -> &'static str {
+    if max == FRAME_BYTES_MAX_BEFORE_HELLO {
+        " before `hello` was answered"
+    } else {
+        ""
+    }
+}
+
+impl From<FrameError> for WireError {
+    fn from(error: FrameError) -> Self {
+        let message = error.to_string();
+        match error {
+            FrameError::ForeignProtocol {
+                first_bytes,
+                looks_like,
+            } => Self::new(ErrorCode::ForeignProtocol, message).with_data(ErrorData {
+                first_bytes: Some(first_bytes),
+                looks_like: Some(looks_like.name().to_owned()),
+                ..ErrorData::default()
+            }),
+            FrameError::TooLarge { len, max } => Self::new(ErrorCode::FrameTooLarge, message)
+                .with_data(ErrorData {
+                    actual: Some(len as u64),
+                    limit: Some(max as u64),
+                    ..ErrorData::default()
+                }),
+        }
+    }
+}
+
+impl FrameDecoder {
+    /// With the small limit that holds until `hello` was answered.
+    pub const fn before_hello() -> Self {
+        Self::with_limit(FRAME_BYTES_MAX_BEFORE_HELLO)
+    }
+
+    /// With the limit that `hello` announces.
+    pub const fn after_hello() -> Self {
+        Self::with_limit(FRAME_BYTES_MAX)
+    }
+
+    /// With a limit of one's own, in bytes of the body.
+    pub const fn with_limit(body_bytes_max: usize) -> Self {
+        Self { body_bytes_max }
+    }
+
+    /// Takes the first frame out of `buffer`, if it is whole. The buffer is left alone otherwise;
+    /// making room for more is the caller's business (grow with what arrives, not with what is
+    /// announced).
+    ///
+    /// # Errors
+    /// When the bytes cannot be the start of an acceptable frame. The connection is lost then.
+    pub fn decode(&self, buffer: &mut BytesMut) -> Result<Decoded, FrameError> {
+        let Some(first) = buffer.first() else {
+            return Ok(Decoded::NeedMore {
+                missing: FRAME_HEADER_LEN,
+            });
+        };
+        if *first != FRAME_MARKER {
+            let shown = buffer.len().min(FIRST_BYTES_MAX);
+            let first_bytes = Bytes::copy_from_slice(buffer.get(..shown).unwrap_or_default());
+            let looks_like = LooksLike::guess(&first_bytes);
+            return Err(FrameError::ForeignProtocol {
+                first_bytes,
+                looks_like,
+            });
+        }
+        let Some(&[_, a, b, c, d]) = buffer.first_chunk::<FRAME_HEADER_LEN>() else {
+            return Ok(Decoded::NeedMore {
+                missing: FRAME_HEADER_LEN - buffer.len(),
+            });
+        };
+        // A length that does not fit the address space is above any limit.
+        let len = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+        if len > self.body_bytes_max {
+            return Err(FrameError::TooLarge {
+                len,
+                max: self.body_bytes_max,
+            });
+        }
+        let present = buffer.len() - FRAME_HEADER_LEN;
+        if present < len {
+            return Ok(Decoded::NeedMore {
+                missing: len - present,
+            });
+        }
+        buffer.advance(FRAME_HEADER_LEN);
+        Ok(Decoded::Frame(buffer.split_to(len).freeze()))
+    }
+}
+
+/// A body that is larger than any frame may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the message has {len} bytes, a frame holds at most {max}")]
+pub struct FrameTooLarge {
+    /// Bytes of the body.
+    pub len: u64,
+    /// The limit.
+    pub max: u64,
+}
+
+/// The header of a frame whose body has `len` bytes.
+///
+/// # Errors
+/// When no frame may be that large.
+pub fn frame_header(len: u64) -> Result<[u8; FRAME_HEADER_LEN], FrameTooLarge> {
+    let max = FRAME_BYTES_MAX as u64;
+    match u32::try_from(len) {
+        Ok(fits) if len <= max => {
+            let [a, b, c, d] = fits.to_be_bytes();
+            Ok([FRAME_MARKER, a, b, c, d])
+        }
+        _ => Err(FrameTooLarge { len, max }),
+    }
+}
+
+/// Puts a body into a frame.
+///
+/// # Errors
+/// When no frame may be that large.
+pub fn encode_frame(body: &[u8]) -> Result<Bytes, FrameTooLarge> {
+    build_frame(|out| out.extend_from_slice(body))
+}
+
+/// Builds a frame in one buffer: room for the header, the body, then the header.
+pub(crate) fn build_frame(write: impl FnOnce(&mut Vec<u8>)) -> Result<Bytes, FrameTooLarge> {
+    let mut out = vec![0; FRAME_HEADER_LEN];
+    write(&mut out);
+    let header = frame_header((out.len() - FRAME_HEADER_LEN) as u64)?;
+    if let Some(room) = out.first_chunk_mut() {
+        *room = header;
+    }
+    Ok(out.into())
+}

@@ -1,0 +1,257 @@
+//! `Reader`: reads MessagePack values one by one from borrowed bytes, with errors that name the
+//! position. What the hand-written decoders and the serde deserializer stand on. Never panics,
+//! whatever the bytes.
+
+use crate::call::InvalidValue;
+use crate::shape;
+
+/// A position in borrowed MessagePack.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+/// What the next value is, read off its marker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Nil,
+    Bool,
+    Integer,
+    Float,
+    Str,
+    Bin,
+    Array,
+    Map,
+    Other,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nil => "nil",
+            Self::Bool => "a boolean",
+            Self::Integer => "an integer",
+            Self::Float => "a float",
+            Self::Str => "text",
+            Self::Bin => "binary",
+            Self::Array => "an array",
+            Self::Map => "a map",
+            Self::Other => "an unsupported value",
+        }
+    }
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// How many bytes were read.
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.at >= self.bytes.len()
+    }
+
+    pub(crate) fn kind(&self) -> Result<Kind, InvalidValue> {
+        Ok(match self.peek()? {
+            0xC0 => Kind::Nil,
+            0xC2 | 0xC3 => Kind::Bool,
+            0x00..=0x7F | 0xE0..=0xFF | 0xCC..=0xCF | 0xD0..=0xD3 => Kind::Integer,
+            0xCA | 0xCB => Kind::Float,
+            0xA0..=0xBF | 0xD9..=0xDB => Kind::Str,
+            0xC4..=0xC6 => Kind::Bin,
+            0x90..=0x9F | 0xDC | 0xDD => Kind::Array,
+            0x80..=0x8F | 0xDE | 0xDF => Kind::Map,
+            0xC1 | 0xC7..=0xC9 | 0xD4..=0xD8 => Kind::Other,
+        })
+    }
+
+    /// Takes a nil, if the next value is one.
+    pub(crate) fn take_nil(&mut self) -> Result<bool, InvalidValue> {
+        let is_nil = self.peek()? == 0xC0;
+        if is_nil {
+            self.at += 1;
+        }
+        Ok(is_nil)
+    }
+
+    pub(crate) fn read_bool(&mut self) -> Result<bool, InvalidValue> {
+        let value = match self.peek()? {
+            0xC2 => false,
+            0xC3 => true,
+            _ => return Err(self.unexpected("a boolean")),
+        };
+        self.at += 1;
+        Ok(value)
+    }
+
+    /// Any integer marker; the value fits `i128` whatever its sign.
+    pub(crate) fn read_integer(&mut self, wanted: &str) -> Result<i128, InvalidValue> {
+        let marker = self.peek()?;
+        let (width, signed) = match marker {
+            0x00..=0x7F => (0, false),
+            0xE0..=0xFF => (0, true),
+            0xCC => (1, false),
+            0xCD => (2, false),
+            0xCE => (4, false),
+            0xCF => (8, false),
+            0xD0 => (1, true),
+            0xD1 => (2, true),
+            0xD2 => (4, true),
+            0xD3 => (8, true),
+            _ => return Err(self.unexpected(wanted)),
+        };
+        if width == 0 {
+            self.at += 1;
+            let small = i128::from(marker);
+            return Ok(if signed { small - 256 } else { small });
+        }
+        let raw = self
+            .slice(self.at + 1, width)?
+            .iter()
+            .fold(0_i128, |number, byte| number << 8 | i128::from(*byte));
+        self.at += 1 + width;
+        let bits = width * 8;
+        let negative = signed && raw >> (bits - 1) == 1;
+        Ok(if negative { raw - (1 << bits) } else { raw })
+    }
+
+    /// An integer that fits `T`.
+    pub(crate) fn read_number<T: TryFrom<i128>>(
+        &mut self,
+        wanted: &str,
+    ) -> Result<T, InvalidValue> {
+        let position = self.at;
+        let value = self.read_integer(wanted)?;
+        T::try_from(value).map_err(|_| {
+            InvalidValue::new(format!(
+                "byte {position}: {value} is out of range for {wanted}"
+            ))
+        })
+    }
+
+    pub(crate) fn read_float(&mut self) -> Result<f64, InvalidValue> {
+        let (width, value) = match self.peek()? {
+            0xCA => {
+                let raw = self.slice(self.at + 1, 4)?.try_into().unwrap_or_default();
+                (4, f64::from(f32::from_be_bytes(raw)))
+            }
+            0xCB => {
+                let raw = self.slice(self.at + 1, 8)?.try_into().unwrap_or_default();
+                (8, f64::from_be_bytes(raw))
+            }
+            _ => return Err(self.unexpected("a float")),
+        };
+        self.at += 1 + width;
+        Ok(value)
+    }
+
+    /// A `bin` or a `str`, as bytes.
+    pub(crate) fn read_bytes(&mut self) -> Result<&'a [u8], InvalidValue> {
+        let (start, len) = match self.peek()? {
+            marker @ 0xA0..=0xBF => (self.at + 1, usize::from(marker & 0x1F)),
+            0xC4 | 0xD9 => self.counted(1)?,
+            0xC5 | 0xDA => self.counted(2)?,
+            0xC6 | 0xDB => self.counted(4)?,
+            _ => return Err(self.unexpected("binary or text")),
+        };
+        let bytes = self.slice(start, len)?;
+        self.at = start + len;
+        Ok(bytes)
+    }
+
+    /// Like [`Reader::read_bytes`], or nil.
+    pub(crate) fn read_optional_bytes(&mut self) -> Result<Option<&'a [u8]>, InvalidValue> {
+        if self.take_nil()? {
+            return Ok(None);
+        }
+        self.read_bytes().map(Some)
+    }
+
+    /// A `str` in UTF-8.
+    pub(crate) fn read_str(&mut self) -> Result<&'a str, InvalidValue> {
+        let position = self.at;
+        if self.kind()? != Kind::Str {
+            return Err(self.unexpected("text"));
+        }
+        let bytes = self.read_bytes()?;
+        std::str::from_utf8(bytes)
+            .map_err(|_| InvalidValue::new(format!("byte {position}: text is not UTF-8")))
+    }
+
+    pub(crate) fn read_array_len(&mut self) -> Result<usize, InvalidValue> {
+        let (start, len) = match self.peek()? {
+            marker @ 0x90..=0x9F => (self.at + 1, usize::from(marker & 0x0F)),
+            0xDC => self.counted(2)?,
+            0xDD => self.counted(4)?,
+            _ => return Err(self.unexpected("an array")),
+        };
+        self.at = start;
+        Ok(len)
+    }
+
+    pub(crate) fn read_map_len(&mut self) -> Result<usize, InvalidValue> {
+        let (start, len) = match self.peek()? {
+            marker @ 0x80..=0x8F => (self.at + 1, usize::from(marker & 0x0F)),
+            0xDE => self.counted(2)?,
+            0xDF => self.counted(4)?,
+            _ => return Err(self.unexpected("a map")),
+        };
+        self.at = start;
+        Ok(len)
+    }
+
+    /// Steps over one value, whatever it is, and answers its bytes.
+    pub(crate) fn read_raw(&mut self) -> Result<&'a [u8], InvalidValue> {
+        let end = shape::value_end(self.bytes, self.at)
+            .map_err(|error| InvalidValue::new(error.to_string()))?;
+        let raw = self.slice(self.at, end - self.at)?;
+        self.at = end;
+        Ok(raw)
+    }
+
+    /// All the bytes that are left.
+    pub(crate) fn read_rest(&mut self) -> &'a [u8] {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        self.at = self.bytes.len();
+        rest
+    }
+
+    /// The error of a value that is not what was wanted.
+    pub(crate) fn unexpected(&self, wanted: &str) -> InvalidValue {
+        let found = self.kind().map_or("nothing", Kind::name);
+        InvalidValue::new(format!(
+            "byte {}: expected {wanted}, found {found}",
+            self.at
+        ))
+    }
+
+    fn peek(&self) -> Result<u8, InvalidValue> {
+        self.bytes.get(self.at).copied().ok_or_else(|| self.ended())
+    }
+
+    fn slice(&self, start: usize, len: usize) -> Result<&'a [u8], InvalidValue> {
+        start
+            .checked_add(len)
+            .and_then(|end| self.bytes.get(start..end))
+            .ok_or_else(|| self.ended())
+    }
+
+    /// A big-endian length of `width` bytes after the marker: where its bytes start, and how many.
+    fn counted(&self, width: usize) -> Result<(usize, usize), InvalidValue> {
+        let start = self.at + 1;
+        let len = self
+            .slice(start, width)?
+            .iter()
+            .fold(0_usize, |number, byte| number << 8 | usize::from(*byte));
+        Ok((start + width, len))
+    }
+
+    fn ended(&self) -> InvalidValue {
+        InvalidValue::new(format!("byte {}: the value ends too early", self.at))
+    }
+}
