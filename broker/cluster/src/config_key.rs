@@ -52,8 +52,11 @@ pub enum ValueKind {
         /// Whether the empty text is allowed.
         empty: Empty,
     },
-    /// One or more texts, separated by commas.
-    List,
+    /// Texts separated by commas.
+    List {
+        /// Whether the empty list is allowed.
+        empty: Empty,
+    },
 }
 
 /// Whether `-1` stands for "no limit".
@@ -99,7 +102,7 @@ impl ConfigKey {
             ValueKind::Bool => "bool",
             ValueKind::Choice { .. } => "enum",
             ValueKind::Text { .. } => "text",
-            ValueKind::List => "list",
+            ValueKind::List { .. } => "list",
         }
     }
 
@@ -140,7 +143,12 @@ impl ConfigKey {
             ValueKind::Text {
                 empty: Empty::Refused,
             } => "a text".to_owned(),
-            ValueKind::List => "one or more texts, separated by commas".to_owned(),
+            ValueKind::List {
+                empty: Empty::Allowed,
+            } => "texts separated by commas, or nothing".to_owned(),
+            ValueKind::List {
+                empty: Empty::Refused,
+            } => "one or more texts, separated by commas".to_owned(),
         }
     }
 
@@ -183,7 +191,7 @@ impl ConfigKey {
                 let fits = !trimmed.is_empty() || empty == Empty::Allowed;
                 (fits && is_printable(trimmed)).then(|| trimmed.to_owned())
             }
-            ValueKind::List => list(trimmed),
+            ValueKind::List { empty } => list(trimmed, empty),
         };
         normal.ok_or_else(|| InvalidConfig::Value {
             key: self.name.to_owned(),
@@ -232,7 +240,10 @@ fn chosen(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim)
 }
 
-fn list(text: &str) -> Option<String> {
+fn list(text: &str, empty: Empty) -> Option<String> {
+    if text.is_empty() {
+        return (empty == Empty::Allowed).then(String::new);
+    }
     let parts: Vec<&str> = chosen(text).collect();
     let fits = parts
         .iter()
@@ -309,7 +320,9 @@ mod tests {
         ));
         assert!(choice.normalise("shred").is_err());
 
-        let list = of_kind(ValueKind::List);
+        let list = of_kind(ValueKind::List {
+            empty: Empty::Refused,
+        });
         assert_eq!(list.normalise("a , b"), Ok("a,b".to_owned()));
         assert!(list.normalise("a,,b").is_err());
         assert!(list.normalise("").is_err());

@@ -1,0 +1,366 @@
+//! The table of broker keys. Kafka's names where Kafka has the option. The defaults of topics are
+//! rows as well, made from the topic keys so that nothing is described twice.
+
+use std::sync::LazyLock;
+
+use broker_cluster::config_key::{ConfigKey, Empty, Unlimited, ValueKind};
+use broker_cluster::{InvalidConfig, TOPIC_KEYS, topic_key};
+use broker_model::limits;
+
+/// Names of the keys.
+pub mod names {
+    /// The id of this broker.
+    pub const BROKER_ID: &str = "broker.id";
+    /// Addresses to listen on.
+    pub const LISTENERS: &str = "listeners";
+    /// The address clients are told.
+    pub const ADVERTISED_LISTENERS: &str = "advertised.listeners";
+    /// Most connections at once.
+    pub const MAX_CONNECTIONS: &str = "max.connections";
+    /// Longest time a connection may be idle.
+    pub const CONNECTIONS_MAX_IDLE_MS: &str = "connections.max.idle.ms";
+    /// The data directory.
+    pub const LOG_DIR: &str = "log.dir";
+    /// The data directories, instead of the one.
+    pub const LOG_DIRS: &str = "log.dirs";
+    /// How often retention is looked at.
+    pub const LOG_RETENTION_CHECK_INTERVAL_MS: &str = "log.retention.check.interval.ms";
+    /// Partitions of a topic created without a number.
+    pub const NUM_PARTITIONS: &str = "num.partitions";
+    /// Replicas of a topic created without a number.
+    pub const DEFAULT_REPLICATION_FACTOR: &str = "default.replication.factor";
+    /// Whether unknown topics come into being when written to.
+    pub const AUTO_CREATE_TOPICS_ENABLE: &str = "auto.create.topics.enable";
+    /// The plugin manifest.
+    pub const PLUGIN_MANIFEST: &str = "plugin.manifest";
+    /// Threads that run partitions and connections.
+    pub const NUM_ARBITERS: &str = "num.arbiters";
+    /// How long a shutdown may take.
+    pub const SHUTDOWN_TIMEOUT_MS: &str = "shutdown.timeout.ms";
+    /// Whether requests that break things on purpose are answered.
+    pub const FAULT_INJECTION_ENABLE: &str = "fault.injection.enable";
+    /// How log lines look.
+    pub const LOGGING_FORMAT: &str = "logging.format";
+    /// Which log lines are written.
+    pub const LOGGING_LEVEL: &str = "logging.level";
+}
+
+/// A row of the table. Every key is read once, when the broker starts.
+#[derive(Clone, Copy, Debug)]
+pub struct BrokerKey {
+    /// The key.
+    pub key: ConfigKey,
+    /// The heading it stands under in the sample file.
+    pub group: &'static str,
+    /// The key under which a topic overrides it.
+    pub topic_name: Option<&'static str>,
+}
+
+impl BrokerKey {
+    /// The environment variable that sets it.
+    pub fn variable(&self) -> String {
+        let upper = self.key.name.to_ascii_uppercase();
+        format!("{ENVIRONMENT_PREFIX}{}", upper.replace('.', "__"))
+    }
+}
+
+/// What every environment variable of ours starts with.
+pub const ENVIRONMENT_PREFIX: &str = "BROKER__";
+
+const IDENTITY: &str = "This broker";
+const NETWORK: &str = "Network";
+const DATA: &str = "Data";
+const TOPICS: &str = "New topics";
+const TOPIC_DEFAULTS: &str = "Defaults of topic configuration";
+const PROCESS: &str = "Process";
+
+const DAY_MS: u64 = 24 * 3600 * 1000;
+
+const fn row(group: &'static str, key: ConfigKey) -> BrokerKey {
+    BrokerKey {
+        key,
+        group,
+        topic_name: None,
+    }
+}
+
+/// Every key, in the order of the sample file.
+pub static BROKER_KEYS: LazyLock<Vec<BrokerKey>> = LazyLock::new(|| {
+    let mut table = OWN_KEYS.to_vec();
+    let defaults = TOPIC_KEYS.iter().map(|topic| BrokerKey {
+        key: topic.key.renamed(topic.broker_name),
+        group: TOPIC_DEFAULTS,
+        topic_name: Some(topic.key.name),
+    });
+    let process = table.partition_point(|row| row.group != PROCESS);
+    table.splice(process..process, defaults);
+    table
+});
+
+/// The row of a key.
+pub fn broker_key(name: &str) -> Option<&'static BrokerKey> {
+    BROKER_KEYS.iter().find(|row| row.key.name == name)
+}
+
+/// The error for a key that does not exist, with the name that was probably meant.
+pub fn unknown_key(name: &str) -> InvalidConfig {
+    let topic_level = topic_key(name).map(|topic| topic.broker_name);
+    let elsewhere = ALIASES
+        .iter()
+        .find(|(theirs, _)| *theirs == name)
+        .map(|(_, ours)| *ours);
+    let known = BROKER_KEYS.iter().map(|row| row.key.name);
+    InvalidConfig::unknown_key(name, topic_level.or(elsewhere), known)
+}
+
+/// What other systems, or a guess, call a key.
+const ALIASES: &[(&str, &str)] = &[
+    ("node.id", names::BROKER_ID),
+    ("listen", names::LISTENERS),
+    ("listener", names::LISTENERS),
+    ("port", names::LISTENERS),
+    ("advertised.listener", names::ADVERTISED_LISTENERS),
+    ("data.dir", names::LOG_DIR),
+    ("plugins", names::PLUGIN_MANIFEST),
+    ("plugin.path", names::PLUGIN_MANIFEST),
+    ("num.io.threads", names::NUM_ARBITERS),
+    ("num.network.threads", names::NUM_ARBITERS),
+    ("log.format", names::LOGGING_FORMAT),
+    ("log.level", names::LOGGING_LEVEL),
+    ("log.segment.ms", "log.roll.ms"),
+    ("log.roll.hours", "log.roll.ms"),
+    ("log.retention.hours", "log.retention.ms"),
+    ("log.retention.minutes", "log.retention.ms"),
+    ("log.flush.interval.ms", "log.flush.ms"),
+    ("log.message.max.bytes", "message.max.bytes"),
+    ("max.message.bytes", "message.max.bytes"),
+];
+
+const OWN_KEYS: &[BrokerKey] = &[
+    row(
+        IDENTITY,
+        ConfigKey {
+            name: names::BROKER_ID,
+            kind: ValueKind::Number {
+                min: 0,
+                max: i32::MAX as u64,
+            },
+            default: "1",
+            documentation: "The number of this broker, unique in the cluster. It has nothing to \
+                do with partition numbers.",
+            consequence: "A data directory belongs to one broker id: it is refused when started \
+                under another.",
+        },
+    ),
+    row(
+        NETWORK,
+        ConfigKey {
+            name: names::LISTENERS,
+            kind: ValueKind::List {
+                empty: Empty::Refused,
+            },
+            default: "127.0.0.1:7420",
+            documentation: "Addresses to listen on, host:port, separated by commas. Port 0 takes \
+                any free port.",
+            consequence: "The default reaches this machine only. On 0.0.0.0:7420 everybody who \
+                reaches the machine can read and write: there is no authentication yet.",
+        },
+    ),
+    row(
+        NETWORK,
+        ConfigKey {
+            name: names::ADVERTISED_LISTENERS,
+            kind: ValueKind::Text {
+                empty: Empty::Allowed,
+            },
+            default: "",
+            documentation: "The one address, host:port, that clients and other brokers are told \
+                to connect to. Nothing: the first of listeners.",
+            consequence: "Needed when that address is not the one clients can reach, as with \
+                0.0.0.0 or behind a translated port.",
+        },
+    ),
+    row(
+        NETWORK,
+        ConfigKey {
+            name: names::MAX_CONNECTIONS,
+            kind: ValueKind::Number {
+                min: 1,
+                max: 1_000_000,
+            },
+            default: "10000",
+            documentation: "Most connections open at once.",
+            consequence: "A further connection is closed at once. Each costs a file descriptor \
+                and its buffers.",
+        },
+    ),
+    row(
+        NETWORK,
+        ConfigKey {
+            name: names::CONNECTIONS_MAX_IDLE_MS,
+            kind: ValueKind::Duration {
+                min: 100,
+                max: 365 * DAY_MS,
+                unlimited: Unlimited::Refused,
+            },
+            default: "600000",
+            documentation: "A connection without a request for this long is closed.",
+            consequence: "Shorter frees descriptors sooner; clients that pause longer connect \
+                again.",
+        },
+    ),
+    row(
+        DATA,
+        ConfigKey {
+            name: names::LOG_DIR,
+            kind: ValueKind::Text {
+                empty: Empty::Refused,
+            },
+            default: "./broker-data",
+            documentation: "The directory that holds all data; made when it is missing. A \
+                relative path starts at the working directory.",
+            consequence: "One broker at a time uses a directory. Another directory is another, \
+                empty broker.",
+        },
+    ),
+    row(
+        DATA,
+        ConfigKey {
+            name: names::LOG_DIRS,
+            kind: ValueKind::List {
+                empty: Empty::Allowed,
+            },
+            default: "",
+            documentation: "Several directories, separated by commas, to spread partitions over \
+                disks. When set, log.dir is not used.",
+            consequence: "A directory that fails takes its own partitions offline and no others. \
+                Directories may be added, not reordered away.",
+        },
+    ),
+    row(
+        DATA,
+        ConfigKey {
+            name: names::LOG_RETENTION_CHECK_INTERVAL_MS,
+            kind: ValueKind::Duration {
+                min: 1,
+                max: 365 * DAY_MS,
+                unlimited: Unlimited::Refused,
+            },
+            default: "300000",
+            documentation: "How often the broker looks for segments that may be deleted.",
+            consequence: "Nothing is deleted earlier than the next check.",
+        },
+    ),
+    row(
+        TOPICS,
+        ConfigKey {
+            name: names::NUM_PARTITIONS,
+            kind: ValueKind::Number {
+                min: 1,
+                max: limits::PARTITIONS_PER_TOPIC_MAX as u64,
+            },
+            default: "1",
+            documentation: "Partitions of a topic that is created without saying how many.",
+            consequence: "Partitions can be added later and never taken away.",
+        },
+    ),
+    row(
+        TOPICS,
+        ConfigKey {
+            name: names::DEFAULT_REPLICATION_FACTOR,
+            kind: ValueKind::Number { min: 1, max: 1000 },
+            default: "1",
+            documentation: "Replicas of a topic that is created without saying how many.",
+            consequence: "A topic cannot have more replicas than there are brokers: with fewer \
+                brokers such a creation is refused.",
+        },
+    ),
+    row(
+        TOPICS,
+        ConfigKey {
+            name: names::AUTO_CREATE_TOPICS_ENABLE,
+            kind: ValueKind::Bool,
+            default: "false",
+            documentation: "Whether writing to a topic that does not exist creates it, with the \
+                defaults of new topics.",
+            consequence: "When true, a misspelt topic name is a new topic instead of an error.",
+        },
+    ),
+    row(
+        PROCESS,
+        ConfigKey {
+            name: names::PLUGIN_MANIFEST,
+            kind: ValueKind::Text {
+                empty: Empty::Allowed,
+            },
+            default: "",
+            documentation: "Path of the plugin manifest (plugins.toml). Nothing: the plugins that \
+                come with the broker. A relative path starts at the working directory.",
+            consequence: "A manifest with a wrong digest, kind or key keeps the broker from \
+                starting.",
+        },
+    ),
+    row(
+        PROCESS,
+        ConfigKey {
+            name: names::NUM_ARBITERS,
+            kind: ValueKind::Number { min: 0, max: 1024 },
+            default: "0",
+            documentation: "Threads that run partitions and connections; 0 for one per core.",
+            consequence: "More than cores only adds switching between threads.",
+        },
+    ),
+    row(
+        PROCESS,
+        ConfigKey {
+            name: names::SHUTDOWN_TIMEOUT_MS,
+            kind: ValueKind::Duration {
+                min: 0,
+                max: DAY_MS,
+                unlimited: Unlimited::Refused,
+            },
+            default: "30000",
+            documentation: "How long a shutdown may take to finish requests and sync all logs.",
+            consequence: "After it the process ends without the clean-shutdown mark; nothing \
+                acknowledged is lost, the next start checks the ends of the logs.",
+        },
+    ),
+    row(
+        PROCESS,
+        ConfigKey {
+            name: names::FAULT_INJECTION_ENABLE,
+            kind: ValueKind::Bool,
+            default: "false",
+            documentation: "Whether requests are answered that break parts of the broker on \
+                purpose, for tests of its supervision.",
+            consequence: "When true, any client can make parts of the broker fail. Never in \
+                production.",
+        },
+    ),
+    row(
+        PROCESS,
+        ConfigKey {
+            name: names::LOGGING_FORMAT,
+            kind: ValueKind::Choice {
+                allowed: &["text", "json"],
+                unavailable: &[],
+            },
+            default: "text",
+            documentation: "How the broker's own log lines on standard error look.",
+            consequence: "json has one object a line, for log collectors.",
+        },
+    ),
+    row(
+        PROCESS,
+        ConfigKey {
+            name: names::LOGGING_LEVEL,
+            kind: ValueKind::Choice {
+                allowed: &["error", "warn", "info", "debug", "trace"],
+                unavailable: &[],
+            },
+            default: "info",
+            documentation: "The least important log lines that are still written.",
+            consequence: "debug and trace write several lines a request and slow the broker down.",
+        },
+    ),
+];

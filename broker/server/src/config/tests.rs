@@ -1,0 +1,1 @@
+//! Tests of the broker's configuration: layers, errors, sample and explanation.
