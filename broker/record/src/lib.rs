@@ -1,1 +1,60 @@
-//! Placeholder, replaced by the crate's own page.
+//! Records and batches: how they lie on disk and on the wire, and how they are checked.
+//!
+//! A *record* is a small MessagePack array, a *body* a MessagePack array of records (optionally
+//! compressed as a whole), a *batch* a 68-byte header and a body that is stored exactly as it was
+//! received. Nothing here opens a file or a socket.
+//!
+//! ```
+//! use broker_model::Timestamp;
+//! use broker_record::{BatchBuilder, Codec, ProducedBatch, StoredBatch, Validation};
+//!
+//! // A client builds a batch ...
+//! let mut builder = BatchBuilder::new();
+//! let now = Timestamp::from_millis(1_700_000_000_000);
+//! builder.push(Some(b"user-7"), Some(b"hello"), now, [("trace", Some(&b"42"[..]))])?;
+//! let (body, claims) = builder.build(Codec::Zstd)?;
+//!
+//! // ... the broker checks it and stores header and body ...
+//! let batch = ProducedBatch::opaque(body, claims, Validation::Full)?;
+//! let stored = [&batch.header.encode()[..], &batch.body].concat().into();
+//!
+//! // ... and whoever reads it gets the record back.
+//! let (batch, _) = StoredBatch::parse(&stored)?;
+//! for record in batch.records()?.iter() {
+//!     let record = record?;
+//!     assert_eq!(record.value, Some(&b"hello"[..]));
+//!     assert_eq!(record.headers().next(), Some(("trace", Some(&b"42"[..]))));
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod batch_builder;
+mod batch_header;
+mod batches;
+mod body_scan;
+mod codec;
+pub mod compression;
+mod invalid_batch;
+mod msgpack;
+mod produced_batch;
+mod record_headers;
+mod record_scan;
+mod records;
+mod regroup;
+mod routable_records;
+mod stored_batch;
+mod timestamp_span;
+mod timestamp_type;
+
+pub use batch_builder::{BatchBuilder, BuildError, PushError};
+pub use batch_header::{BatchHeader, BodyCrcMismatch, HeaderError, ProducerState};
+pub use batches::Batches;
+pub use codec::{Codec, UnsupportedCodec};
+pub use invalid_batch::{InvalidBatch, MalformedReason};
+pub use produced_batch::{OpaqueClaims, ProducedBatch, Validation};
+pub use record_headers::RecordHeaders;
+pub use records::{RecordView, Records, RecordsIter};
+pub use regroup::PartitionBatch;
+pub use routable_records::{RoutableRecord, RoutableRecords};
+pub use stored_batch::{BatchError, StoredBatch};
+pub use timestamp_type::TimestampType;

@@ -1,0 +1,86 @@
+//! `BodyScan`: the full walk over an uncompressed body, in one pass, without a structure or an
+//! allocation per record. What it returns are the facts that a batch header states.
+
+use broker_model::limits::BATCH_RECORDS_MAX;
+
+use crate::InvalidBatch;
+use crate::msgpack::Cursor;
+use crate::record_scan::ScannedRecord;
+use crate::timestamp_span::TimestampSpan;
+
+/// What a walk over a body found out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BodyFacts {
+    pub(crate) record_count: u32,
+    pub(crate) timestamps: TimestampSpan,
+}
+
+/// Checks a body as it was produced: shape, count, offset deltas, nothing behind it.
+pub(crate) fn scan_body(body: &[u8]) -> Result<BodyFacts, InvalidBatch> {
+    let mut timestamps = TimestampSpan::default();
+    let record_count = scan_records(body, |record| timestamps.add(record.timestamp))?;
+    Ok(BodyFacts {
+        record_count,
+        timestamps,
+    })
+}
+
+/// The same, handing every record to `visit` on the way.
+#[inline(always)]
+pub(crate) fn scan_records<'a>(
+    body: &'a [u8],
+    mut visit: impl FnMut(&ScannedRecord<'a>),
+) -> Result<u32, InvalidBatch> {
+    let mut cursor = Cursor::new(body);
+    let record_count = scan_count(&mut cursor)?;
+    for index in 0..record_count {
+        let record = match ScannedRecord::scan(&mut cursor) {
+            Ok(record) => record,
+            Err(reason) => {
+                return Err(InvalidBatch::Malformed {
+                    record: Some(index),
+                    position: cursor.position_in(body),
+                    reason,
+                });
+            }
+        };
+        if let Some(claimed) = record.offset_delta
+            && claimed != i64::from(index)
+        {
+            return Err(InvalidBatch::OffsetDelta {
+                record: index,
+                claimed,
+            });
+        }
+        visit(&record);
+    }
+    check_end(&cursor, body)?;
+    Ok(record_count)
+}
+
+/// Reads the marker of the array around the records.
+pub(crate) fn scan_count(cursor: &mut Cursor<'_>) -> Result<u32, InvalidBatch> {
+    let records = cursor
+        .array_len()
+        .map_err(|reason| InvalidBatch::Malformed {
+            record: None,
+            position: 0,
+            reason,
+        })?;
+    match records {
+        0 => Err(InvalidBatch::Empty),
+        1..=BATCH_RECORDS_MAX => Ok(records),
+        _ => Err(InvalidBatch::TooManyRecords { records }),
+    }
+}
+
+/// Checks that nothing follows the array.
+pub(crate) fn check_end(cursor: &Cursor<'_>, body: &[u8]) -> Result<(), InvalidBatch> {
+    match cursor.rest().len() {
+        0 => Ok(()),
+        bytes => Err(InvalidBatch::TrailingBytes {
+            position: cursor.position_in(body),
+            bytes,
+        }),
+    }
+}

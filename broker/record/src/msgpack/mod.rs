@@ -1,0 +1,11 @@
+//! The little MessagePack that records need, by hand: `Cursor` reads markers without copying or
+//! allocating, `put_*` write the shortest form. Nil, bin, str, int and arrays; nothing else.
+
+mod cursor;
+mod put;
+
+pub(crate) use cursor::Cursor;
+pub(crate) use put::{
+    ARRAY_LEN_BYTES_MAX, array_len_bytes, bin_bytes_max, put_array_len, put_bin_or_nil, put_int,
+    put_str, put_uint,
+};

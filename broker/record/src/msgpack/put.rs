@@ -1,0 +1,120 @@
+//! Writing MessagePack into a `Vec<u8>`: always the shortest form, so that equal values are equal
+//! bytes. The counterpart of `Cursor`.
+
+/// Most bytes the marker of an array takes.
+pub(crate) const ARRAY_LEN_BYTES_MAX: usize = 5;
+/// Most bytes the marker of a bin or str takes.
+const BIN_LEN_BYTES_MAX: usize = 5;
+
+/// Appends nil.
+pub(crate) fn put_nil(out: &mut Vec<u8>) {
+    out.push(0xc0);
+}
+
+/// The marker of an array of `len` elements, at the end of a fixed buffer; returns the used part.
+pub(crate) fn array_len_bytes(len: u32, buffer: &mut [u8; ARRAY_LEN_BYTES_MAX]) -> &[u8] {
+    let [a, b, c, d] = len.to_be_bytes();
+    match len {
+        0..=0x0f => {
+            *buffer = [0, 0, 0, 0, 0x90 | d];
+            &buffer[4..]
+        }
+        0x10..=0xffff => {
+            *buffer = [0, 0, 0xdc, c, d];
+            &buffer[2..]
+        }
+        _ => {
+            *buffer = [0xdd, a, b, c, d];
+            &buffer[..]
+        }
+    }
+}
+
+/// Appends the marker of an array of `len` elements; the elements come next.
+pub(crate) fn put_array_len(out: &mut Vec<u8>, len: u32) {
+    out.extend_from_slice(array_len_bytes(len, &mut [0; ARRAY_LEN_BYTES_MAX]));
+}
+
+/// Appends a bin, or nil.
+///
+/// # Panics
+/// Above 4 GiB, which every caller has refused before.
+pub(crate) fn put_bin_or_nil(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
+    let Some(bytes) = bytes else {
+        return put_nil(out);
+    };
+    let len = u32::try_from(bytes.len()).expect("callers refuse values above 4 GiB");
+    let [a, b, c, d] = len.to_be_bytes();
+    match len {
+        0..=0xff => out.extend_from_slice(&[0xc4, d]),
+        0x100..=0xffff => out.extend_from_slice(&[0xc5, c, d]),
+        _ => out.extend_from_slice(&[0xc6, a, b, c, d]),
+    }
+    out.extend_from_slice(bytes);
+}
+
+/// Appends a str.
+///
+/// # Panics
+/// Above 4 GiB, which every caller has refused before.
+pub(crate) fn put_str(out: &mut Vec<u8>, text: &str) {
+    let len = u32::try_from(text.len()).expect("callers refuse values above 4 GiB");
+    let [a, b, c, d] = len.to_be_bytes();
+    match len {
+        0..=0x1f => out.push(0xa0 | d),
+        0x20..=0xff => out.extend_from_slice(&[0xd9, d]),
+        0x100..=0xffff => out.extend_from_slice(&[0xda, c, d]),
+        _ => out.extend_from_slice(&[0xdb, a, b, c, d]),
+    }
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Appends an unsigned integer.
+pub(crate) fn put_uint(out: &mut Vec<u8>, value: u64) {
+    let bytes = value.to_be_bytes();
+    match value {
+        0..=0x7f => out.push(bytes[7]),
+        0x80..=0xff => out.extend_from_slice(&[0xcc, bytes[7]]),
+        0x100..=0xffff => {
+            out.push(0xcd);
+            out.extend_from_slice(&bytes[6..]);
+        }
+        0x1_0000..=0xffff_ffff => {
+            out.push(0xce);
+            out.extend_from_slice(&bytes[4..]);
+        }
+        _ => {
+            out.push(0xcf);
+            out.extend_from_slice(&bytes);
+        }
+    }
+}
+
+/// Appends an integer; one that is not negative in its unsigned form.
+pub(crate) fn put_int(out: &mut Vec<u8>, value: i64) {
+    if let Ok(unsigned) = u64::try_from(value) {
+        return put_uint(out, unsigned);
+    }
+    let bytes = value.to_be_bytes();
+    match value {
+        -0x20.. => out.push(bytes[7]),
+        -0x80..=-0x21 => out.extend_from_slice(&[0xd0, bytes[7]]),
+        -0x8000..=-0x81 => {
+            out.push(0xd1);
+            out.extend_from_slice(&bytes[6..]);
+        }
+        -0x8000_0000..=-0x8001 => {
+            out.push(0xd2);
+            out.extend_from_slice(&bytes[4..]);
+        }
+        _ => {
+            out.push(0xd3);
+            out.extend_from_slice(&bytes);
+        }
+    }
+}
+
+/// Most bytes that `len` bytes take as bin or str, marker included.
+pub(crate) const fn bin_bytes_max(len: usize) -> usize {
+    BIN_LEN_BYTES_MAX.saturating_add(len)
+}

@@ -1,0 +1,110 @@
+//! Regrouping: from records with a partition each to one batch per partition, by copying each
+//! record's bytes once. A record keeps its bytes, but for an offset delta: that one said where the
+//! record was in the request and is left out.
+
+use std::collections::BTreeMap;
+
+use broker_model::{PartitionId, Timestamp};
+use bytes::Bytes;
+
+use crate::body_scan::BodyFacts;
+use crate::msgpack::{ARRAY_LEN_BYTES_MAX, Cursor, put_array_len};
+use crate::record_scan::ScannedRecord;
+use crate::routable_records::RecordPlace;
+use crate::timestamp_span::TimestampSpan;
+use crate::{InvalidBatch, ProducedBatch, RoutableRecords};
+
+/// The batch that goes to one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionBatch {
+    /// Where it goes.
+    pub partition: PartitionId,
+    /// The batch, ready to be appended.
+    pub batch: ProducedBatch,
+    /// For each of its records the index that the record had in the request, rising.
+    pub indexes: Vec<u32>,
+}
+
+/// What goes to one partition, while it is gathered.
+#[derive(Default)]
+struct Group {
+    indexes: Vec<u32>,
+    bytes: usize,
+    timestamps: TimestampSpan,
+}
+
+impl RoutableRecords {
+    /// One batch per partition, ordered by partition; within one, records keep their order. A
+    /// record whose partition is `None` goes nowhere. Records without a timestamp get
+    /// `default_timestamp`.
+    ///
+    /// # Errors
+    /// When a batch would be larger than a header can count, which takes 4 GiB.
+    ///
+    /// # Panics
+    /// When `partitions` does not have one element a record.
+    pub fn regroup(
+        &self,
+        partitions: &[Option<PartitionId>],
+        default_timestamp: Timestamp,
+    ) -> Result<Vec<PartitionBatch>, InvalidBatch> {
+        assert_eq!(partitions.len(), self.len(), "one partition a record");
+        let mut groups: BTreeMap<PartitionId, Group> = BTreeMap::new();
+        for ((place, partition), index) in self.places.iter().zip(partitions).zip(0..) {
+            let Some(partition) = partition else { continue };
+            let group = groups.entry(*partition).or_default();
+            group.indexes.push(index);
+            group.bytes += (place.end - place.start) as usize;
+            group.timestamps.add(place.timestamp);
+        }
+        groups
+            .into_iter()
+            .map(|(partition, group)| {
+                let facts = BodyFacts {
+                    record_count: group.record_count(),
+                    timestamps: group.timestamps,
+                };
+                let body = self.body_of(&group);
+                Ok(PartitionBatch {
+                    partition,
+                    batch: ProducedBatch::from_facts(body, &facts, default_timestamp)?,
+                    indexes: group.indexes,
+                })
+            })
+            .collect()
+    }
+
+    fn body_of(&self, group: &Group) -> Bytes {
+        if group.indexes.len() == self.len() {
+            // Everything goes to one partition: the request's own bytes are its body.
+            return self.body.clone();
+        }
+        let mut body = Vec::with_capacity(ARRAY_LEN_BYTES_MAX + group.bytes);
+        put_array_len(&mut body, group.record_count());
+        for index in &group.indexes {
+            self.copy_record(&self.places[*index as usize], &mut body);
+        }
+        body.into()
+    }
+
+    fn copy_record(&self, place: &RecordPlace, body: &mut Vec<u8>) {
+        let raw = &self.body[place.start as usize..place.end as usize];
+        if !place.has_offset_delta {
+            return body.extend_from_slice(raw);
+        }
+        let record = ScannedRecord::scan(&mut Cursor::new(raw));
+        let record = record.expect("walk has read these very bytes without a fault");
+        put_array_len(body, 4);
+        body.extend_from_slice(record.before_delta);
+    }
+}
+
+impl Group {
+    fn record_count(&self) -> u32 {
+        u32::try_from(self.indexes.len()).expect("no more records than the request's u32 count")
+    }
+}
+
+#[cfg(test)]
+#[path = "regroup_tests.rs"]
+mod tests;
