@@ -1,13 +1,16 @@
 //! `Request` and `Response`: what every API file implements. Arguments and results travel as maps
 //! with string keys; the two hot ones (produce, fetch) have decoders of their own that borrow.
 
+use std::fmt;
+
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::de;
 use crate::error_code::ErrorCode;
 use crate::method::Method;
-use crate::wire_error::WireError;
+use crate::wire_error::{ErrorData, WireError};
 
 /// The arguments of a method.
 pub trait Request: Sized {
@@ -38,29 +41,71 @@ pub trait Response: Sized {
     fn decode(result: &Bytes) -> Result<Self, InvalidValue>;
 }
 
-/// Arguments or a result that do not have the documented shape.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
+/// Arguments or a result that do not have the documented shape: where, and what is wrong there.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidValue {
+    /// Such as `partitions[3].offset`; empty for the value as a whole.
+    path: String,
     message: String,
 }
 
 impl InvalidValue {
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self {
+            path: String::new(),
             message: message.into(),
         }
     }
 
     /// The same error, inside the value of this key.
-    pub(crate) fn inside(self, key: &str) -> Self {
-        Self::new(format!("`{key}`: {}", self.message))
+    pub(crate) fn inside(mut self, key: &str) -> Self {
+        let dot = match self.path.chars().next() {
+            None | Some('[') => "",
+            Some(_) => ".",
+        };
+        self.path = format!("{key}{dot}{}", self.path);
+        self
+    }
+
+    /// The same error, inside this element of an array.
+    pub(crate) fn at(self, index: usize) -> Self {
+        self.inside(&format!("[{index}]"))
+    }
+
+    /// Where the value is wrong, such as `partitions[3].offset`; empty for the value as a whole.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+impl fmt::Display for InvalidValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.path.is_empty() {
+            write!(f, "`{}`: ", self.path)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for InvalidValue {}
+
+impl serde::de::Error for InvalidValue {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::new(message.to_string())
     }
 }
 
 impl From<InvalidValue> for WireError {
     fn from(invalid: InvalidValue) -> Self {
-        Self::new(ErrorCode::MalformedRequest, invalid.message)
+        let message = invalid.to_string();
+        let error = Self::new(ErrorCode::MalformedRequest, message);
+        if invalid.path.is_empty() {
+            return error;
+        }
+        error.with_data(ErrorData {
+            key: Some(invalid.path),
+            ..ErrorData::default()
+        })
     }
 }
 
@@ -74,7 +119,7 @@ pub(crate) fn encode_map<T: Serialize>(value: &T, out: &mut Vec<u8>) {
 
 /// Reads a value from a map with string keys.
 pub(crate) fn decode_map<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, InvalidValue> {
-    rmp_serde::from_slice(bytes).map_err(|error| InvalidValue::new(error.to_string()))
+    de::from_slice(bytes)
 }
 
 /// Implements both traits for a pair of plain serde structs.

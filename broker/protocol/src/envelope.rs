@@ -7,13 +7,16 @@ use bytes::Bytes;
 use crate::call::{InvalidValue, Request, Response, decode_map, encode_map};
 use crate::error_code::ErrorCode;
 use crate::frame::{FrameTooLarge, build_frame};
-use crate::reader::Reader;
+use crate::reader::{Kind, Reader};
 use crate::shape;
 use crate::wire_error::{ErrorData, WireError};
 
 const REQUEST: u8 = 0;
 const RESPONSE: u8 = 1;
 const NOTIFICATION: u8 = 2;
+
+/// Most bytes of an error answer.
+const ERROR_BYTES_MAX: usize = 16 * 1024;
 
 /// A parsed envelope. The slices lie in the frame's body: `body.slice_ref(args)` shares its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,14 +78,15 @@ impl<'a> Envelope<'a> {
 
     fn take_apart(reader: &mut Reader<'a>) -> Result<Self, InvalidValue> {
         let len = reader.read_array_len()?;
-        let kind: u8 = reader.read_number("the kind of an envelope: 0, 1 or 2")?;
+        let kind: u64 = reader.read_number("the kind of an envelope")?;
+        let kind = u8::try_from(kind).unwrap_or(u8::MAX);
         let wanted = match kind {
             REQUEST | RESPONSE => 4,
             NOTIFICATION => 3,
-            other => {
-                return Err(InvalidValue::new(format!(
-                    "an envelope starts with 0 (request), 1 (response) or 2 (notification), not {other}"
-                )));
+            _ => {
+                return Err(InvalidValue::new(
+                    "an envelope starts with 0 (request), 1 (response) or 2 (notification)",
+                ));
             }
         };
         if len != wanted {
@@ -93,7 +97,7 @@ impl<'a> Envelope<'a> {
         match kind {
             REQUEST => Ok(Self::Request {
                 id: reader.read_number("a request id")?,
-                method: reader.read_str()?,
+                method: read_method(reader)?,
                 args: reader.read_raw()?,
             }),
             RESPONSE => Ok(Self::Response {
@@ -102,10 +106,17 @@ impl<'a> Envelope<'a> {
                 result: reader.read_raw()?,
             }),
             _ => Ok(Self::Notification {
-                method: reader.read_str()?,
+                method: read_method(reader)?,
                 args: reader.read_raw()?,
             }),
         }
+    }
+}
+
+fn read_method<'a>(reader: &mut Reader<'a>) -> Result<&'a str, InvalidValue> {
+    match reader.kind()? {
+        Kind::Str => reader.read_str(),
+        _ => Err(reader.unexpected("the name of a method")),
     }
 }
 
@@ -194,27 +205,38 @@ pub fn notification_frame<R: Request>(request: &R) -> Result<Bytes, FrameTooLarg
 }
 
 /// A whole frame with a successful answer. One that is larger than a frame may be turns into the
-/// error that says so.
+/// error that says so; what was asked for has been done all the same.
 pub fn response_frame<R: Response>(id: u64, response: &R) -> Bytes {
     let frame = build_frame(|out| {
         response_prefix(id, out);
         response.encode(out);
     });
-    frame.unwrap_or_else(|too_large| error_frame(Some(id), &too_large.into()))
+    frame
+        .unwrap_or_else(|too_large| error_frame(Some(id), &WireError::from(too_large).indefinite()))
 }
 
-/// A whole frame with an error answer; without an id when the request's could not be read.
+/// A whole frame with an error answer; without an id when the request's could not be read. An error
+/// that quotes too much of its request loses its facts and the end of its message.
 pub fn error_frame(id: Option<u64>, error: &WireError) -> Bytes {
     let frame = build_frame(|out| {
-        out.extend_from_slice(&[0x94, RESPONSE]);
-        match id {
-            Some(id) => write_unsigned(id, out),
-            None => out.push(0xC0),
+        let head = out.len();
+        write_error(id, error, out);
+        if out.len() - head > ERROR_BYTES_MAX {
+            out.truncate(head);
+            write_error(id, &error.shortened(ERROR_BYTES_MAX / 2), out);
         }
-        encode_map(error, out);
-        out.push(0xC0);
     });
-    frame.expect("an error is far smaller than a frame may be")
+    frame.expect("a shortened error is far smaller than a frame may be")
+}
+
+fn write_error(id: Option<u64>, error: &WireError, out: &mut Vec<u8>) {
+    out.extend_from_slice(&[0x94, RESPONSE]);
+    match id {
+        Some(id) => write_unsigned(id, out),
+        None => out.push(0xC0),
+    }
+    encode_map(error, out);
+    out.push(0xC0);
 }
 
 pub(crate) fn request_prefix(id: u64, method: &str, out: &mut Vec<u8>) {

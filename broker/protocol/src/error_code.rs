@@ -195,7 +195,7 @@ codes! {
         "The broker does not know the codec.",
         "Use one of those that `hello` announced.";
     94 MessageTooLarge "MESSAGE_TOO_LARGE", permanent, definite,
-        "The batch is larger than the topic's `max.message.bytes`.",
+        "The batch is larger than the topic's `message.max.bytes`.",
         "Send smaller batches, or raise the limit.";
 
     110 UnknownPlugin "UNKNOWN_PLUGIN", permanent, definite,

@@ -25,6 +25,7 @@
 
 pub mod api;
 mod call;
+mod de;
 mod envelope;
 mod error_code;
 mod frame;
@@ -44,7 +45,7 @@ pub use frame::{
     Decoded, FRAME_HEADER_LEN, FRAME_MARKER, FrameDecoder, FrameError, FrameTooLarge, LooksLike,
     encode_frame, frame_header,
 };
-pub use method::Method;
+pub use method::{Method, feature};
 pub use wire_error::{ErrorData, LeaderHint, WireError};
 
 /// Lowest protocol version this build speaks.

@@ -3,6 +3,20 @@
 
 use std::fmt;
 
+use crate::error_code::ErrorCode;
+use crate::wire_error::{ErrorData, WireError};
+
+/// Names of features that `hello` announces.
+pub mod feature {
+    /// The broker was started for tests of its supervision: `crash_actor` works.
+    pub const FAULT_INJECTION: &str = "fault_injection";
+}
+
+/// Edits between a name and the method that is suggested for it.
+const SUGGESTION_DISTANCE_MAX: usize = 3;
+/// Longest name that is compared and quoted.
+const NAME_LEN_MAX: usize = 64;
+
 macro_rules! methods {
     ($($variant:ident $name:literal, $summary:literal;)*) => {
         /// A method of the protocol.
@@ -53,6 +67,48 @@ methods! {
     DescribeCluster "describe_cluster", "Brokers with version, uptime and disks; warnings.";
     ListActors "list_actors", "Live actors of this broker and their mailboxes.";
     CrashActor "crash_actor", "Make an actor panic; only with fault injection enabled.";
+}
+
+impl Method {
+    /// The feature that `hello` has to announce for the method to work, if it needs one.
+    pub const fn feature(self) -> Option<&'static str> {
+        match self {
+            Self::CrashActor => Some(feature::FAULT_INJECTION),
+            _ => None,
+        }
+    }
+
+    /// Finds a method by its name, or says which was probably meant.
+    ///
+    /// # Errors
+    /// `UNKNOWN_METHOD`.
+    pub fn parse(name: &str) -> Result<Self, WireError> {
+        Self::from_name(name).ok_or_else(|| Self::unknown(name))
+    }
+
+    fn unknown(name: &str) -> WireError {
+        let name = name
+            .get(..name.floor_char_boundary(NAME_LEN_MAX))
+            .unwrap_or_default();
+        let nearest = Self::ALL
+            .iter()
+            .map(|method| {
+                (
+                    strsim::damerau_levenshtein(name, method.name()),
+                    method.name(),
+                )
+            })
+            .filter(|(distance, _)| *distance <= SUGGESTION_DISTANCE_MAX)
+            .min();
+        let mut message = format!("there is no method {name:?}");
+        if let Some((_, suggestion)) = nearest {
+            message.push_str(&format!("; did you mean {suggestion:?}?"));
+        }
+        WireError::new(ErrorCode::UnknownMethod, message).with_data(ErrorData {
+            suggestion: nearest.map(|(_, suggestion)| suggestion.to_owned()),
+            ..ErrorData::default()
+        })
+    }
 }
 
 impl fmt::Display for Method {

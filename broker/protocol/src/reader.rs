@@ -1,6 +1,6 @@
-//! `Reader`: reads MessagePack values one by one from borrowed bytes, with errors that name the
-//! position. What the hand-written decoders and the serde deserializer stand on. Never panics,
-//! whatever the bytes.
+//! `Reader`: reads MessagePack values one by one from borrowed bytes, with errors that say what was
+//! wanted and what was found. What the hand-written decoders and the serde deserializer stand on.
+//! Never panics and never allocates, whatever the bytes.
 
 use crate::call::InvalidValue;
 use crate::shape;
@@ -45,11 +45,6 @@ impl Kind {
 impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
-    }
-
-    /// How many bytes were read.
-    pub(crate) fn position(&self) -> usize {
-        self.at
     }
 
     pub(crate) fn is_at_end(&self) -> bool {
@@ -103,6 +98,7 @@ impl<'a> Reader<'a> {
             0xD1 => (2, true),
             0xD2 => (4, true),
             0xD3 => (8, true),
+            0xCA | 0xCB => return self.read_integral_float(wanted),
             _ => return Err(self.unexpected(wanted)),
         };
         if width == 0 {
@@ -120,18 +116,27 @@ impl<'a> Reader<'a> {
         Ok(if negative { raw - (1 << bits) } else { raw })
     }
 
+    /// Some languages have one kind of number and send large integers as floats.
+    fn read_integral_float(&mut self, wanted: &str) -> Result<i128, InvalidValue> {
+        const EXACT_MAX: f64 = 9_007_199_254_740_992.0; // 2^53
+        let value = self.read_float()?;
+        if value.fract() != 0.0 || value.abs() > EXACT_MAX {
+            return Err(InvalidValue::new(format!(
+                "expected {wanted}, found {value}"
+            )));
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
+        Ok(value as i128)
+    }
+
     /// An integer that fits `T`.
     pub(crate) fn read_number<T: TryFrom<i128>>(
         &mut self,
         wanted: &str,
     ) -> Result<T, InvalidValue> {
-        let position = self.at;
         let value = self.read_integer(wanted)?;
-        T::try_from(value).map_err(|_| {
-            InvalidValue::new(format!(
-                "byte {position}: {value} is out of range for {wanted}"
-            ))
-        })
+        T::try_from(value)
+            .map_err(|_| InvalidValue::new(format!("{value} is out of range for {wanted}")))
     }
 
     pub(crate) fn read_float(&mut self) -> Result<f64, InvalidValue> {
@@ -174,13 +179,20 @@ impl<'a> Reader<'a> {
 
     /// A `str` in UTF-8.
     pub(crate) fn read_str(&mut self) -> Result<&'a str, InvalidValue> {
-        let position = self.at;
+        self.read_text("text")
+    }
+
+    /// The key of a map entry.
+    pub(crate) fn read_key(&mut self) -> Result<&'a str, InvalidValue> {
+        self.read_text("a key in text")
+    }
+
+    fn read_text(&mut self, wanted: &str) -> Result<&'a str, InvalidValue> {
         if self.kind()? != Kind::Str {
-            return Err(self.unexpected("text"));
+            return Err(self.unexpected(wanted));
         }
         let bytes = self.read_bytes()?;
-        std::str::from_utf8(bytes)
-            .map_err(|_| InvalidValue::new(format!("byte {position}: text is not UTF-8")))
+        std::str::from_utf8(bytes).map_err(|_| InvalidValue::new("text is not UTF-8"))
     }
 
     pub(crate) fn read_array_len(&mut self) -> Result<usize, InvalidValue> {
@@ -224,21 +236,18 @@ impl<'a> Reader<'a> {
     /// The error of a value that is not what was wanted.
     pub(crate) fn unexpected(&self, wanted: &str) -> InvalidValue {
         let found = self.kind().map_or("nothing", Kind::name);
-        InvalidValue::new(format!(
-            "byte {}: expected {wanted}, found {found}",
-            self.at
-        ))
+        InvalidValue::new(format!("expected {wanted}, found {found}"))
     }
 
     fn peek(&self) -> Result<u8, InvalidValue> {
-        self.bytes.get(self.at).copied().ok_or_else(|| self.ended())
+        self.bytes.get(self.at).copied().ok_or_else(ended)
     }
 
     fn slice(&self, start: usize, len: usize) -> Result<&'a [u8], InvalidValue> {
         start
             .checked_add(len)
             .and_then(|end| self.bytes.get(start..end))
-            .ok_or_else(|| self.ended())
+            .ok_or_else(ended)
     }
 
     /// A big-endian length of `width` bytes after the marker: where its bytes start, and how many.
@@ -250,8 +259,8 @@ impl<'a> Reader<'a> {
             .fold(0_usize, |number, byte| number << 8 | usize::from(*byte));
         Ok((start + width, len))
     }
+}
 
-    fn ended(&self) -> InvalidValue {
-        InvalidValue::new(format!("byte {}: the value ends too early", self.at))
-    }
+fn ended() -> InvalidValue {
+    InvalidValue::new("the value ends too early")
 }

@@ -65,6 +65,21 @@ impl WireError {
         self
     }
 
+    /// The same error without its facts and with at most so many bytes of its message.
+    pub(crate) fn shortened(&self, message_bytes_max: usize) -> Self {
+        let end = self.message.floor_char_boundary(message_bytes_max);
+        let mut message = self.message.get(..end).unwrap_or_default().to_owned();
+        if end < self.message.len() {
+            message.push('…');
+        }
+        Self {
+            message,
+            data: None,
+            foreign_name: None,
+            ..self.clone()
+        }
+    }
+
     /// The number on the wire, also of a code newer than this build.
     pub fn number(&self) -> u16 {
         self.number

@@ -9,20 +9,27 @@ use crate::envelope::write_unsigned;
 use crate::reader::Reader;
 use crate::writer::{write_array_len, write_optional_bin, write_signed, write_str};
 
+/// Room for the longest array marker, in front of the records.
+const MARKER_ROOM: usize = 5;
+
 /// Builds the `records` array of one partition.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RecordsWriter {
-    items: Vec<u8>,
+    out: Vec<u8>,
     count: usize,
 }
 
 impl RecordsWriter {
     /// Nothing yet.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            out: vec![0; MARKER_ROOM],
+            count: 0,
+        }
     }
 
     /// Adds a record. `headers` come in order; duplicates are kept.
+    #[expect(clippy::too_many_arguments, reason = "the five elements of a record")]
     pub fn push<'h>(
         &mut self,
         offset: Offset,
@@ -31,19 +38,25 @@ impl RecordsWriter {
         value: Option<&[u8]>,
         headers: impl Iterator<Item = (&'h str, Option<&'h [u8]>)>,
     ) {
-        let out = &mut self.items;
-        write_array_len(5, out);
-        write_unsigned(offset.get(), out);
-        write_signed(timestamp.as_millis(), out);
-        write_optional_bin(key, out);
-        write_optional_bin(value, out);
-        let headers: Vec<_> = headers.collect();
-        write_array_len(headers.len(), out);
-        for (name, value) in headers {
-            write_array_len(2, out);
-            write_str(name, out);
+        self.push_encoded(|out| {
+            write_array_len(5, out);
+            write_unsigned(offset.get(), out);
+            write_signed(timestamp.as_millis(), out);
+            write_optional_bin(key, out);
             write_optional_bin(value, out);
-        }
+            let headers: Vec<_> = headers.collect();
+            write_array_len(headers.len(), out);
+            for (name, value) in headers {
+                write_array_len(2, out);
+                write_str(name, out);
+                write_optional_bin(value, out);
+            }
+        });
+    }
+
+    /// Adds a record that `write` appends as the array `[offset, timestamp, key, value, headers]`.
+    pub fn push_encoded(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.out);
         self.count += 1;
     }
 
@@ -54,15 +67,24 @@ impl RecordsWriter {
 
     /// Bytes so far.
     pub fn bytes_len(&self) -> usize {
-        self.items.len()
+        self.out.len() - MARKER_ROOM
     }
 
     /// The array.
-    pub fn finish(self) -> Bytes {
-        let mut out = Vec::with_capacity(self.items.len() + 5);
-        write_array_len(self.count, &mut out);
-        out.extend_from_slice(&self.items);
-        out.into()
+    pub fn finish(mut self) -> Bytes {
+        let mut marker = Vec::with_capacity(MARKER_ROOM);
+        write_array_len(self.count, &mut marker);
+        let start = MARKER_ROOM - marker.len();
+        if let Some(room) = self.out.get_mut(start..MARKER_ROOM) {
+            room.copy_from_slice(&marker);
+        }
+        Bytes::from(self.out).slice(start..)
+    }
+}
+
+impl Default for RecordsWriter {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

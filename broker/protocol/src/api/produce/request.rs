@@ -209,7 +209,7 @@ impl Request for ProduceRequest {
         let mut left = reader.read_map_len()?;
         while left > 0 {
             left -= 1;
-            let key = reader.read_str()?;
+            let key = reader.read_key()?;
             if reader.take_nil()? {
                 continue;
             }
@@ -248,31 +248,35 @@ impl<'a> Fields<'a> {
         is_last: bool,
     ) -> Result<(), InvalidValue> {
         match key {
-            "topic" => self.topic = Some(reader.read_str()?),
-            "topic_id" => self.topic_id = Some(read_topic_id(reader)?),
-            "partition" => self.partition = Some(reader.read_number("a partition number")?),
-            "acks" => self.acks = Some(read_acks(reader)?),
-            "timeout_ms" => self.timeout_ms = Some(reader.read_number("milliseconds")?),
-            "timestamp_ms" => self.timestamp_ms = Some(reader.read_number("a timestamp")?),
+            "topic" => put(&mut self.topic, reader.read_str()?),
+            "topic_id" => put(&mut self.topic_id, read_topic_id(reader)?),
+            "partition" => put(
+                &mut self.partition,
+                reader.read_number("a partition number")?,
+            ),
+            "acks" => put(&mut self.acks, read_acks(reader)?),
+            "timeout_ms" => put(&mut self.timeout_ms, reader.read_number("milliseconds")?),
+            "timestamp_ms" => put(&mut self.timestamp_ms, reader.read_number("a timestamp")?),
             "records" if reader.kind()? != Kind::Array => {
-                return Err(reader.unexpected("an array of records"));
+                Err(reader.unexpected("an array of records"))
             }
-            "records" if is_last => self.records = Some(reader.read_rest()),
-            "records" => self.records = Some(reader.read_raw()?),
-            "body" => self.body = Some(reader.read_bytes()?),
-            "codec" => self.codec = Some(reader.read_str()?),
-            "record_count" => self.record_count = Some(reader.read_number("a count")?),
-            "base_timestamp_ms" => {
-                self.base_timestamp_ms = Some(reader.read_number("a timestamp")?);
-            }
-            "max_timestamp_ms" => self.max_timestamp_ms = Some(reader.read_number("a timestamp")?),
-            "crc" => self.crc = Some(reader.read_number("a 32-bit checksum")?),
-            "producer" => self.producer = Some(read_producer(reader)?),
-            _ => {
-                reader.read_raw()?;
-            }
+            "records" if is_last => put(&mut self.records, reader.read_rest()),
+            "records" => put(&mut self.records, reader.read_raw()?),
+            "body" => put(&mut self.body, reader.read_bytes()?),
+            "codec" => put(&mut self.codec, reader.read_str()?),
+            "record_count" => put(&mut self.record_count, reader.read_number("a count")?),
+            "base_timestamp_ms" => put(
+                &mut self.base_timestamp_ms,
+                reader.read_number("a timestamp")?,
+            ),
+            "max_timestamp_ms" => put(
+                &mut self.max_timestamp_ms,
+                reader.read_number("a timestamp")?,
+            ),
+            "crc" => put(&mut self.crc, reader.read_number("a 32-bit checksum")?),
+            "producer" => put(&mut self.producer, read_producer(reader)?),
+            _ => reader.read_raw().map(drop),
         }
-        Ok(())
     }
 
     fn into_request(self, args: &Bytes) -> Result<ProduceRequest, InvalidValue> {
@@ -305,6 +309,13 @@ impl<'a> Fields<'a> {
             timestamp_ms: self.timestamp_ms.map(Timestamp::from_millis),
             payload,
         })
+    }
+}
+
+fn put<T>(slot: &mut Option<T>, value: T) -> Result<(), InvalidValue> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(InvalidValue::new("the key is given twice")),
     }
 }
 
