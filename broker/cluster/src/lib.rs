@@ -12,6 +12,7 @@ pub mod invalid_config;
 pub mod partition_replica;
 mod placement;
 pub mod plan;
+pub mod plan_error;
 pub mod topic;
 pub mod topic_config;
 pub mod topic_keys;
@@ -23,10 +24,8 @@ pub use invalid_config::InvalidConfig;
 pub use partition_replica::{
     Acks, Effects, FlushMode, NotAdmitted, PartitionReplica, ReplicaStart,
 };
-pub use plan::{
-    AlterTopicError, CreatePartitionsError, CreateTopicError, CreationDefaults, InvalidAssignment,
-    NewTopic, Planned, Warning,
-};
+pub use plan::{CreationDefaults, NewTopic, Planned, Warning};
+pub use plan_error::{AlterTopicError, CreatePartitionsError, CreateTopicError, InvalidAssignment};
 pub use topic::{PartitionCount, PartitionState, Topic};
 pub use topic_config::{
     BatchValidation, CleanupPolicy, ConfigSource, DescribedKey, MessageTimestampType, TopicConfig,

@@ -127,6 +127,8 @@ pub struct PartitionReplica<T> {
     awaiting_leader: VecDeque<Parked<T>>,
     /// Waiting for the high watermark, oldest first.
     awaiting_commit: VecDeque<Parked<T>>,
+    #[cfg(test)]
+    planted: Option<tests::PlantedBug>,
 }
 
 impl<T> PartitionReplica<T> {
@@ -151,6 +153,8 @@ impl<T> PartitionReplica<T> {
             failed: false,
             awaiting_leader: VecDeque::new(),
             awaiting_commit: VecDeque::new(),
+            #[cfg(test)]
+            planted: None,
         };
         replica.raise_high_watermark();
         replica
@@ -225,8 +229,8 @@ impl<T> PartitionReplica<T> {
         let mut effects = Effects::default();
         let parked = Parked { end, token };
         match acks {
-            Acks::None => effects.released.push(parked.token),
             _ if self.failed => effects.failed.push(parked.token),
+            Acks::None => effects.released.push(parked.token),
             Acks::Leader => self.awaiting_leader.push_back(parked),
             Acks::All => self.awaiting_commit.push_back(parked),
         }
@@ -279,7 +283,11 @@ impl<T> PartitionReplica<T> {
     }
 
     /// Up to where the leader itself vouches for its records.
-    const fn own_end(&self) -> Offset {
+    fn own_end(&self) -> Offset {
+        #[cfg(test)]
+        if self.planted == Some(tests::PlantedBug::AcknowledgesBeforeSync) {
+            return self.log_end;
+        }
         match self.flush_mode {
             FlushMode::Sync => self.durable_end,
             FlushMode::Async => self.log_end,
@@ -287,12 +295,16 @@ impl<T> PartitionReplica<T> {
     }
 
     /// The lowest end of all in-sync replicas. Followers' ends join the minimum here.
-    const fn in_sync_end(&self) -> Offset {
+    fn in_sync_end(&self) -> Offset {
         self.own_end()
     }
 
     fn raise_high_watermark(&mut self) -> Option<Offset> {
         let reached = self.in_sync_end();
+        #[cfg(test)]
+        if self.planted == Some(tests::PlantedBug::HighWatermarkFollowsDown) {
+            self.high_watermark = reached;
+        }
         if self.failed || reached <= self.high_watermark {
             return None;
         }
@@ -310,6 +322,16 @@ impl<T> PartitionReplica<T> {
 
     /// Takes out what is covered, in the order of the records.
     fn drain(&mut self, leader_end: Offset, committed_end: Offset, out: &mut Vec<T>) {
+        #[cfg(test)]
+        if self.planted == Some(tests::PlantedBug::ReleasesOneAtATime) {
+            let oldest = self.awaiting_leader.pop_front();
+            out.extend(
+                oldest
+                    .filter(|parked| parked.end <= leader_end)
+                    .map(|parked| parked.token),
+            );
+            return;
+        }
         loop {
             let leader = covered(&self.awaiting_leader, leader_end);
             let commit = covered(&self.awaiting_commit, committed_end);
