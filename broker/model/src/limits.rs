@@ -23,8 +23,6 @@ pub const IN_FLIGHT_REQUESTS_PER_CONNECTION: usize = 128;
 pub const IN_FLIGHT_BYTES_PER_CONNECTION: usize = 32 * 1024 * 1024;
 /// Bytes of requests that may be under way at once on the whole broker.
 pub const IN_FLIGHT_BYTES_TOTAL: usize = 256 * 1024 * 1024;
-/// Bytes of answers a connection may have waiting for the socket before it stops reading requests.
-pub const PENDING_ANSWER_BYTES_PER_CONNECTION: usize = 32 * 1024 * 1024;
 /// Connections a listener holds at once; further ones are closed at once.
 pub const CONNECTIONS_MAX: usize = 10_000;
 /// How long a connection may take until its `hello` is complete.
@@ -71,3 +69,7 @@ pub const PLUGIN_MESSAGE_BYTES_MAX: usize = 256;
 pub const PLUGIN_MODULE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Log lines a plugin may write per second before the rest is dropped and counted.
 pub const PLUGIN_LOG_LINES_PER_SECOND: u32 = 10;
+/// Partitioner instances one arbiter keeps; the one used longest ago makes room.
+pub const PARTITIONERS_PER_ARBITER_MAX: usize = 256;
+/// Bytes of decoded records in answers that wait for their sockets, on the whole broker.
+pub const ANSWER_BYTES_TOTAL: usize = 128 * 1024 * 1024;

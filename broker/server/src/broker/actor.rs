@@ -1,0 +1,149 @@
+//! The broker actor's glue: each message is one call of `Hosting`, one at a time.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use broker_model::limits::BROKER_MAILBOX;
+use tracing::{error, warn};
+
+use super::handle::BrokerError;
+use super::hosting::Hosting;
+use super::messages::{Apply, ControllerDied, Crash, HostAll, PartitionDied, Shutdown};
+use super::restarts::Restarts;
+use crate::death_notice::DeathNotice;
+use crate::reply::Reply;
+
+/// Parent of every other actor of this broker.
+pub(crate) struct BrokerActor {
+    hosting: Arc<Hosting>,
+    restarts: Restarts,
+    death: DeathNotice,
+}
+
+impl BrokerActor {
+    /// Starts the actor on the control arbiter. When it panics it is started again; the partitions,
+    /// which live in `Hosting`, do not notice.
+    pub(crate) fn start_on(hosting: Arc<Hosting>) {
+        let arbiter = hosting.arbiters().control().clone();
+        let handle = hosting.handle().clone();
+        let addr = Self::start_in_arbiter(&arbiter, move |ctx| {
+            ctx.set_mailbox_capacity(BROKER_MAILBOX);
+            let parent = hosting.clone();
+            let death = DeathNotice::new(move || {
+                if !parent.is_stopping() {
+                    error!("the broker actor panicked and is started again");
+                    parent.handle().stats().restarted();
+                    Self::start_on(parent);
+                }
+            });
+            Self { hosting, restarts: Restarts::default(), death }
+        });
+        handle.attach(addr);
+    }
+
+    fn handled(&self) {
+        self.hosting.handle().stats().handled();
+    }
+}
+
+/// Runs `work` before the next message is taken, then answers.
+fn run<F>(ctx: &mut Context<BrokerActor>, work: F, reply: Reply<(), BrokerError>)
+where
+    F: Future<Output = ()> + 'static,
+{
+    ctx.wait(actix::fut::wrap_future::<_, BrokerActor>(async move {
+        work.await;
+        reply.send(Ok(()));
+    }));
+}
+
+impl Actor for BrokerActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(self.hosting.retention_check_interval(), |act, _| {
+            act.hosting.check_retention();
+        });
+        ctx.run_interval(self.hosting.checkpoint_interval(), |act, ctx| {
+            let hosting = act.hosting.clone();
+            ctx.spawn(actix::fut::wrap_future(async move { hosting.write_checkpoints().await }));
+        });
+        // After a panic: whatever a lost message was to start is started now.
+        let hosting = self.hosting.clone();
+        let metadata = hosting.metadata().load_full();
+        run(ctx, async move { hosting.host_all(&metadata).await }, Reply::ignored());
+    }
+}
+
+impl Handler<Apply> for BrokerActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Apply, ctx: &mut Self::Context) {
+        self.handled();
+        let hosting = self.hosting.clone();
+        let Apply { changes, reply } = message;
+        run(ctx, async move { hosting.apply(&changes).await }, reply);
+    }
+}
+
+impl Handler<HostAll> for BrokerActor {
+    type Result = ();
+
+    fn handle(&mut self, message: HostAll, ctx: &mut Self::Context) {
+        self.handled();
+        let hosting = self.hosting.clone();
+        let HostAll { metadata, reply } = message;
+        run(ctx, async move { hosting.host_all(&metadata).await }, reply);
+    }
+}
+
+impl Handler<PartitionDied> for BrokerActor {
+    type Result = ();
+
+    fn handle(&mut self, PartitionDied(partition): PartitionDied, ctx: &mut Self::Context) {
+        self.handled();
+        let again = self.restarts.allow(&partition, self.hosting.now());
+        warn!(%partition, again, "a partition actor panicked");
+        let hosting = self.hosting.clone();
+        let work = async move {
+            if again {
+                hosting.restart_partition(&partition).await;
+            } else {
+                let reason = "its actor keeps panicking; see the log, then restart the broker";
+                hosting.set_offline(&partition, reason);
+            }
+        };
+        run(ctx, work, Reply::ignored());
+    }
+}
+
+impl Handler<ControllerDied> for BrokerActor {
+    type Result = ();
+
+    fn handle(&mut self, _: ControllerDied, ctx: &mut Self::Context) {
+        self.handled();
+        warn!("the controller panicked and is started again");
+        let hosting = self.hosting.clone();
+        run(ctx, async move { hosting.restart_controller().await }, Reply::ignored());
+    }
+}
+
+impl Handler<Shutdown> for BrokerActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Shutdown, ctx: &mut Self::Context) {
+        self.handled();
+        self.death.defuse();
+        let hosting = self.hosting.clone();
+        run(ctx, async move { hosting.close_all().await }, message.reply);
+    }
+}
+
+impl Handler<Crash> for BrokerActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Crash, _: &mut Self::Context) {
+        self.handled();
+        panic!("fault injection asked the broker actor to crash");
+    }
+}

@@ -1,0 +1,367 @@
+//! `Hosting`: what the broker actor does, apart from being an actor. It opens logs on blocking threads,
+//! starts partition actors on their arbiters, and keeps `Topics` true. One call at a time: the actor
+//! runs each to its end before it takes the next message.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use broker_cluster::{Change, ClusterMetadata, Topic};
+use broker_cluster::{TopicConfig, TopicDefaults};
+use broker_model::{BrokerId, Clock, LeaderEpoch, PartitionId, TopicId, TopicName, TopicPartition};
+use broker_storage::{LogDir, RecoveryReport};
+use futures::StreamExt;
+use tracing::{error, info, warn};
+
+use super::BrokerHandle;
+use crate::actor_stats::ActorStats;
+use crate::arbiters::Arbiters;
+use crate::controller::ControllerLauncher;
+use crate::death_notice::DeathNotice;
+use crate::log_dirs::LogDirs;
+use crate::partition::{PartitionActor, PartitionHandle, PartitionSetup};
+use crate::topic_settings::log_config;
+use crate::topics::{HostedPartition, HostedTopic, RouteCounters, Topics};
+
+/// Logs opened at once at start; recovery of one reads its file, so a few keep the disk busy.
+const OPENS_AT_ONCE: usize = 8;
+
+/// Everything the broker actor works with; it outlives the actor.
+pub(crate) struct Hosting {
+    pub(crate) broker_id: BrokerId,
+    pub(crate) handle: BrokerHandle,
+    pub(crate) arbiters: Arbiters,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) dirs: Arc<LogDirs>,
+    pub(crate) topics: Arc<Topics>,
+    pub(crate) metadata: Arc<ArcSwap<ClusterMetadata>>,
+    pub(crate) topic_defaults: Arc<TopicDefaults>,
+    pub(crate) controller: ControllerLauncher,
+    pub(crate) retention_check_interval: Duration,
+    pub(crate) checkpoint_interval: Duration,
+    pub(crate) stopping: AtomicBool,
+}
+
+/// One partition to be started.
+#[derive(Clone)]
+struct Assignment {
+    partition: TopicPartition,
+    topic_id: TopicId,
+    leader_epoch: LeaderEpoch,
+    config: Arc<TopicConfig>,
+    stats: Arc<ActorStats>,
+}
+
+impl Hosting {
+    pub(super) fn handle(&self) -> &BrokerHandle {
+        &self.handle
+    }
+
+    pub(super) fn arbiters(&self) -> &Arbiters {
+        &self.arbiters
+    }
+
+    pub(super) fn metadata(&self) -> &ArcSwap<ClusterMetadata> {
+        &self.metadata
+    }
+
+    pub(super) fn retention_check_interval(&self) -> Duration {
+        self.retention_check_interval
+    }
+
+    pub(super) fn checkpoint_interval(&self) -> Duration {
+        self.checkpoint_interval
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    /// Whether the broker is shutting down, so that a death is no surprise.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Carries out committed changes.
+    pub(super) async fn apply(self: &Arc<Self>, changes: &[Change]) {
+        for change in changes {
+            match change {
+                Change::TopicCreated { topic } | Change::PartitionsAdded { topic, .. } => {
+                    self.host_topic(topic).await;
+                }
+                Change::TopicConfigChanged { topic } => self.configure_topic(topic),
+                Change::TopicDeleted { topic } => self.drop_topic(&topic.name, topic.id).await,
+                Change::BrokerRegistered { .. } => {}
+            }
+        }
+    }
+
+    /// Starts everything this broker does not host yet.
+    pub(super) async fn host_all(self: &Arc<Self>, metadata: &ClusterMetadata) {
+        for topic in metadata.topics() {
+            let complete = self.topics.get(topic.name.as_str()).is_some_and(|hosted| {
+                hosted.id == topic.id && hosted.partitions.len() == topic.partitions.len()
+            });
+            if !complete {
+                self.host_topic(topic).await;
+            }
+        }
+    }
+
+    async fn host_topic(self: &Arc<Self>, topic: &Topic) {
+        let config = self.resolve(topic);
+        let known = self.topics.get(topic.name.as_str()).filter(|known| known.id == topic.id);
+        let mut partitions: Vec<HostedPartition> =
+            known.as_ref().map(|known| known.partitions.to_vec()).unwrap_or_default();
+        let missing = (partitions.len()..topic.partitions.len()).map(|index| {
+            let number = PartitionId::new(u32::try_from(index).unwrap_or(u32::MAX));
+            let assignment = Assignment {
+                partition: TopicPartition::new(topic.name.clone(), number),
+                topic_id: topic.id,
+                leader_epoch: topic.partitions[index].leader_epoch,
+                config: config.clone(),
+                stats: Arc::default(),
+            };
+            let hosting = self.clone();
+            async move { hosting.start_partition(assignment).await }
+        });
+        let mut started = futures::stream::iter(missing).buffered(OPENS_AT_ONCE);
+        while let Some(partition) = started.next().await {
+            partitions.push(partition);
+        }
+        self.topics.put([HostedTopic {
+            name: topic.name.clone(),
+            id: topic.id,
+            config,
+            partition_counts: topic.counts().into(),
+            partitions: partitions.into(),
+            routed: known.map_or_else(Arc::<RouteCounters>::default, |known| known.routed.clone()),
+        }]);
+    }
+
+    async fn start_partition(self: &Arc<Self>, assignment: Assignment) -> HostedPartition {
+        let opened = {
+            let (dirs, assignment) = (self.dirs.clone(), assignment.clone());
+            actix_rt::task::spawn_blocking(move || {
+                let config = log_config(&assignment.config);
+                dirs.open_log(&assignment.partition, assignment.topic_id, config)
+            })
+        };
+        let problem = match opened.await {
+            Ok(Ok((log, dir, report))) => {
+                log_recovery(&assignment.partition, &dir, &report);
+                return HostedPartition::Online(self.start_actor(assignment, log, dir));
+            }
+            Ok(Err(problem)) => problem.to_string(),
+            Err(panicked) => panicked.to_string(),
+        };
+        error!(partition = %assignment.partition, problem, "a partition is offline: its log cannot be opened");
+        HostedPartition::Offline { reason: problem }
+    }
+
+    fn start_actor(
+        self: &Arc<Self>,
+        assignment: Assignment,
+        log: broker_storage::Log,
+        dir: Arc<LogDir>,
+    ) -> PartitionHandle {
+        let (parent, name) = (self.clone(), assignment.partition.clone());
+        let death = DeathNotice::new(move || {
+            if !parent.is_stopping() {
+                parent.handle.partition_died(name);
+            }
+        });
+        PartitionActor::start_on(
+            self.arbiters.of_partition(&assignment.partition),
+            PartitionSetup {
+                partition: assignment.partition,
+                log,
+                dir,
+                leader_epoch: assignment.leader_epoch,
+                config: assignment.config,
+                clock: self.clock.clone(),
+                stats: assignment.stats,
+                death,
+            },
+        )
+    }
+
+    /// Opens the log of a partition whose actor panicked and starts another actor on it.
+    pub(super) async fn restart_partition(self: &Arc<Self>, partition: &TopicPartition) {
+        let metadata = self.metadata.load_full();
+        let Some(topic) = metadata.topic(partition.topic.as_str()) else { return };
+        let index = usize::try_from(partition.partition.get()).unwrap_or(usize::MAX);
+        let Some(hosted) = self.topics.get(partition.topic.as_str()) else { return };
+        let Some(HostedPartition::Online(dead)) = hosted.partitions.get(index) else { return };
+        let Some(state) = topic.partitions.get(index) else { return };
+        dead.stats().restarted();
+        let assignment = Assignment {
+            partition: partition.clone(),
+            topic_id: topic.id,
+            leader_epoch: state.leader_epoch,
+            config: hosted.config.clone(),
+            stats: dead.stats().clone(),
+        };
+        let restarted = self.start_partition(assignment).await;
+        info!(%partition, "partition started again");
+        self.replace(partition, restarted);
+    }
+
+    /// Takes a partition out of service for good.
+    pub(super) fn set_offline(&self, partition: &TopicPartition, reason: &str) {
+        error!(%partition, reason, "a partition is offline");
+        self.replace(partition, HostedPartition::Offline { reason: reason.to_owned() });
+    }
+
+    fn replace(&self, partition: &TopicPartition, with: HostedPartition) {
+        let Some(hosted) = self.topics.get(partition.topic.as_str()) else { return };
+        let index = usize::try_from(partition.partition.get()).unwrap_or(usize::MAX);
+        let mut partitions = hosted.partitions.to_vec();
+        if let Some(slot) = partitions.get_mut(index) {
+            *slot = with;
+            self.topics.put([HostedTopic {
+                partitions: partitions.into(),
+                ..HostedTopic::clone(&hosted)
+            }]);
+        }
+    }
+
+    fn configure_topic(&self, topic: &Topic) {
+        let Some(hosted) = self.topics.get(topic.name.as_str()) else { return };
+        let config = self.resolve(topic);
+        for partition in hosted.partitions.iter() {
+            if let HostedPartition::Online(handle) = partition {
+                handle.configure(config.clone());
+            }
+        }
+        self.topics.put([HostedTopic { config, ..HostedTopic::clone(&hosted) }]);
+    }
+
+    async fn drop_topic(&self, name: &TopicName, id: TopicId) {
+        let Some(hosted) = self.topics.get(name.as_str()).filter(|hosted| hosted.id == id) else {
+            return;
+        };
+        self.topics.remove(name);
+        for (number, partition) in (0_u32..).zip(hosted.partitions.iter()) {
+            if let HostedPartition::Online(handle) = partition {
+                // An actor that died instead has closed its log all the same.
+                let _ = handle.close().await;
+            }
+            self.delete_files(TopicPartition::new(name.clone(), PartitionId::new(number)), id).await;
+        }
+        info!(topic = %name, "topic deleted");
+    }
+
+    async fn delete_files(&self, partition: TopicPartition, id: TopicId) {
+        let (dirs, name) = (self.dirs.clone(), partition.clone());
+        let deleted =
+            actix_rt::task::spawn_blocking(move || dirs.delete_log(&name, id)).await;
+        match deleted {
+            Ok(Ok(())) => {}
+            Ok(Err(problem)) => {
+                error!(%partition, %problem, "files of a deleted partition are left behind");
+            }
+            Err(problem) => error!(%partition, %problem, "deleting a partition's files panicked"),
+        }
+    }
+
+    /// Deletes the files of topics whose deletion was committed but cut short by a crash, and names
+    /// directories that no metadata knows. Those are left alone: absence is no order to delete.
+    pub(crate) async fn finish_deletions(&self, deleted: &[TopicId], metadata: &ClusterMetadata) {
+        for (partition, id) in self.dirs.partitions() {
+            let wanted = metadata.topic(partition.topic.as_str()).is_some_and(|topic| topic.id == id);
+            if deleted.contains(&id) {
+                self.delete_files(partition, id).await;
+            } else if !wanted && !partition.topic.is_reserved() {
+                warn!(%partition, topic_id = %id, "a directory belongs to no topic and is left alone");
+            }
+        }
+    }
+
+    fn resolve(&self, topic: &Topic) -> Arc<TopicConfig> {
+        let config = TopicConfig::resolve(&topic.config, &self.topic_defaults);
+        Arc::new(config.unwrap_or_else(|problem| {
+            // Checked before it was committed; a later version may still have narrowed a range.
+            error!(topic = %topic.name, %problem, "topic configuration is invalid, defaults apply");
+            let none = std::collections::BTreeMap::new();
+            TopicConfig::resolve(&none, &self.topic_defaults)
+                .expect("the broker's own defaults were checked at start")
+        }))
+    }
+
+    pub(super) async fn restart_controller(self: &Arc<Self>) {
+        let metadata = self.controller.restart(self.handle.clone()).await;
+        self.host_all(&metadata).await;
+    }
+
+    pub(super) fn check_retention(&self) {
+        self.for_each_partition(PartitionHandle::check_retention);
+    }
+
+    /// Saves high watermarks and recovery points.
+    pub(super) async fn write_checkpoints(&self) {
+        for topic in self.topics.all().values() {
+            for (number, partition) in (0_u32..).zip(topic.partitions.iter()) {
+                if let HostedPartition::Online(handle) = partition {
+                    let name = TopicPartition::new(topic.name.clone(), PartitionId::new(number));
+                    let high_watermark = handle.offsets().high_watermark;
+                    self.dirs.record_high_watermark(&name, high_watermark);
+                }
+            }
+        }
+        self.on_each_dir(LogDir::write_checkpoints).await;
+    }
+
+    /// Closes every partition, then marks the directories as cleanly shut down.
+    pub(super) async fn close_all(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        let mut clean = self.controller.close().await;
+        let topics = self.topics.all();
+        let closing: Vec<_> = topics
+            .values()
+            .flat_map(|topic| topic.partitions.iter())
+            .filter_map(|partition| match partition {
+                HostedPartition::Online(handle) => Some(handle.close()),
+                HostedPartition::Offline { .. } => None,
+            })
+            .collect();
+        for result in futures::future::join_all(closing).await {
+            clean &= result.is_ok();
+        }
+        if clean {
+            self.on_each_dir(LogDir::close_clean).await;
+        }
+    }
+
+    async fn on_each_dir<E: std::fmt::Display + Send + 'static>(
+        &self,
+        work: fn(&LogDir) -> Result<(), E>,
+    ) {
+        let dirs = self.dirs.clone();
+        let done = actix_rt::task::spawn_blocking(move || {
+            for dir in dirs.all() {
+                if let Err(problem) = work(dir) {
+                    error!(dir = %dir.path().display(), %problem, "writing checkpoints failed");
+                }
+            }
+        });
+        if let Err(problem) = done.await {
+            error!(%problem, "writing checkpoints panicked");
+        }
+    }
+
+    fn for_each_partition(&self, action: impl Fn(&PartitionHandle)) {
+        for topic in self.topics.all().values() {
+            for partition in topic.partitions.iter() {
+                if let HostedPartition::Online(handle) = partition {
+                    action(handle);
+                }
+            }
+        }
+    }
+}
+
+fn log_recovery(partition: &TopicPartition, dir: &LogDir, report: &RecoveryReport) {
+    info!(%partition, dir = %dir.path().display(), ?report, "log opened");
+}

@@ -1,0 +1,48 @@
+//! The broker actor's messages, private to this folder.
+
+use std::sync::Arc;
+
+use actix::Message;
+use broker_cluster::{Change, ClusterMetadata};
+use broker_model::TopicPartition;
+
+use super::handle::BrokerError;
+use crate::reply::Reply;
+
+/// Carry out committed changes.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Apply {
+    pub(super) changes: Vec<Change>,
+    pub(super) reply: Reply<(), BrokerError>,
+}
+
+/// Host everything that metadata gives this broker; after a start.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct HostAll {
+    pub(super) metadata: Arc<ClusterMetadata>,
+    pub(super) reply: Reply<(), BrokerError>,
+}
+
+/// A child's death notice.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct PartitionDied(pub(super) TopicPartition);
+
+/// The controller's death notice.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct ControllerDied;
+
+/// Flush, sync and close every partition, write the clean-shutdown mark, end.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Shutdown {
+    pub(super) reply: Reply<(), BrokerError>,
+}
+
+/// Fault injection: panic.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Crash;

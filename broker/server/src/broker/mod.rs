@@ -1,0 +1,13 @@
+//! The broker actor: parent of the partitions and of the controller. It turns committed metadata into
+//! running partitions, starts again what panicked, and drives retention and checkpoints. Nobody but
+//! the controller and its own children sends to it; its mailbox holds `limits::BROKER_MAILBOX`.
+
+mod actor;
+mod handle;
+mod hosting;
+mod messages;
+mod restarts;
+
+pub(crate) use actor::BrokerActor;
+pub(crate) use handle::{BrokerError, BrokerHandle};
+pub(crate) use hosting::Hosting;

@@ -1,0 +1,181 @@
+//! `Session`: what a connection's requests share, and the step from a frame to a handler. This is the one
+//! place between decoding and acting, where a request can be refused for who sent it.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use broker_protocol::{
+    BadEnvelope, Envelope, ErrorCode, Method, Request, WireError, error_frame, response_frame,
+};
+use bytes::Bytes;
+use tracing::debug;
+
+use crate::context::Context;
+use crate::net::{Answer, AnswerSink, ConnectionBudget, InFlight};
+use crate::request;
+
+/// One connection's side of its requests.
+pub(crate) struct Session {
+    context: Arc<Context>,
+    sink: AnswerSink,
+    budget: ConnectionBudget,
+    greeted: Cell<bool>,
+}
+
+/// What the reader does after a request was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Continue,
+    Close,
+}
+
+/// Where the answer to a request goes. One that is dropped unanswered, because a handler panicked, answers
+/// that the outcome is unknown.
+pub(crate) struct Asker {
+    sink: AnswerSink,
+    /// `None` once answered, and for a notification.
+    waiting: Option<(u64, InFlight)>,
+}
+
+impl Asker {
+    fn new(id: Option<u64>, sink: AnswerSink, in_flight: InFlight) -> Self {
+        Self { sink, waiting: id.map(|id| (id, in_flight)) }
+    }
+
+    /// Answers with a result or an error; a notification gets neither.
+    pub(crate) fn answer<R: broker_protocol::Response>(self, result: Result<R, WireError>) {
+        match result {
+            Err(error) => self.refuse(error),
+            Ok(response) => self.answer_with(|id, in_flight| {
+                Answer::bytes(response_frame(id, &response), Some(in_flight))
+            }),
+        }
+    }
+
+    /// Answers with an error.
+    pub(crate) fn refuse(self, error: WireError) {
+        debug!(%error, "request failed");
+        self.answer_with(|id, in_flight| {
+            Answer::bytes(error_frame(Some(id), &error), Some(in_flight))
+        });
+    }
+
+    /// Answers with a frame that the handler builds itself.
+    pub(crate) fn answer_with(mut self, build: impl FnOnce(u64, InFlight) -> Answer) {
+        if let Some((id, in_flight)) = self.waiting.take() {
+            self.sink.send(build(id, in_flight));
+        }
+    }
+
+    /// Waits until nobody can read an answer any more.
+    pub(crate) async fn gone(&self) {
+        self.sink.closed().await;
+    }
+}
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        if let Some((id, in_flight)) = self.waiting.take() {
+            let message = "the request ended without an answer; see the broker's log";
+            let error = WireError::new(ErrorCode::Unknown, message);
+            self.sink.send(Answer::bytes(error_frame(Some(id), &error), Some(in_flight)));
+        }
+    }
+}
+
+impl Session {
+    pub(super) fn new(context: Arc<Context>, sink: AnswerSink) -> Self {
+        let budget = context.requests.for_connection();
+        Self { context, sink, budget, greeted: Cell::new(false) }
+    }
+
+    pub(crate) fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    pub(super) fn sink(&self) -> &AnswerSink {
+        &self.sink
+    }
+
+    pub(super) fn budget(&self) -> &ConnectionBudget {
+        &self.budget
+    }
+
+    /// Whether `hello` was answered.
+    pub(super) fn is_greeted(&self) -> bool {
+        self.greeted.get()
+    }
+
+    /// Takes a frame's body apart and starts what it asks for.
+    pub(super) fn start_request(self: &Rc<Self>, body: Bytes, in_flight: InFlight) -> Next {
+        let (id, method, args) = match Envelope::parse(&body) {
+            Ok(Envelope::Request { id, method, args }) => (Some(id), method, args),
+            Ok(Envelope::Notification { method, args }) => (None, method, args),
+            Ok(Envelope::Response { .. }) => {
+                let error = WireError::new(ErrorCode::MalformedRequest, "a response was not asked for");
+                return self.refuse(None, &error, in_flight);
+            }
+            Err(BadEnvelope { id, error }) => return self.refuse(id, &error, in_flight),
+        };
+        let Some(known) = Method::from_name(method) else {
+            let message = format!("there is no method {method:?}");
+            let error = WireError::new(ErrorCode::UnknownMethod, message);
+            return self.refuse_unless_notification(id, &error, in_flight);
+        };
+        if known != Method::Hello && !self.is_greeted() {
+            let message = format!("send hello before {known}");
+            let error = WireError::new(ErrorCode::HelloRequired, message);
+            return self.refuse_unless_notification(id, &error, in_flight);
+        }
+        let asker = Asker::new(id, self.sink.clone(), in_flight);
+        request::start(self, known, body.slice_ref(args), asker);
+        Next::Continue
+    }
+
+    /// Decodes arguments and runs `handler` in a task of its own.
+    pub(crate) fn spawn<R, F>(
+        self: &Rc<Self>,
+        args: &Bytes,
+        asker: Asker,
+        handler: impl FnOnce(Arc<Context>, R) -> F,
+    ) where
+        R: Request + 'static,
+        F: Future<Output = Result<R::Response, WireError>> + 'static,
+    {
+        match R::decode(args) {
+            Err(invalid) => asker.answer::<R::Response>(Err(invalid.into())),
+            Ok(request) => {
+                let work = handler(self.context.clone(), request);
+                actix_rt::spawn(async move { asker.answer(work.await) });
+            }
+        }
+    }
+
+    /// Larger frames and every method are allowed from now on.
+    pub(crate) fn greet(&self) {
+        self.greeted.set(true);
+    }
+
+    fn refuse(&self, id: Option<u64>, error: &WireError, in_flight: InFlight) -> Next {
+        debug!(%error, "request refused");
+        self.sink.send(Answer::bytes(error_frame(id, error), Some(in_flight)));
+        // Without an id nobody knows which request failed: the stream cannot go on.
+        if id.is_some() { Next::Continue } else { Next::Close }
+    }
+
+    fn refuse_unless_notification(
+        &self,
+        id: Option<u64>,
+        error: &WireError,
+        in_flight: InFlight,
+    ) -> Next {
+        match id {
+            Some(_) => self.refuse(id, error, in_flight),
+            None => {
+                debug!(%error, "notification dropped");
+                Next::Continue
+            }
+        }
+    }
+}

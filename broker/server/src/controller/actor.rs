@@ -1,0 +1,250 @@
+//! The controller actor: plans against the newest state, appends to the metadata log, and on each
+//! completed sync applies, publishes and answers what became durable. The rules are in
+//! `broker_cluster`; several proposals share one sync.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use actix::prelude::*;
+use actix_rt::ArbiterHandle;
+use arc_swap::ArcSwap;
+use broker_cluster::{ClusterMetadata, Command, CreationDefaults};
+use broker_model::limits::CONTROLLER_MAILBOX;
+use broker_model::{Clock, LeaderEpoch, Offset, TopicId};
+use tracing::{error, info, warn};
+
+use super::error::ControllerError;
+use super::messages::{Close, Crash, Intent, Outcome, Plan, Propose, Synced};
+use super::metadata_log::MetadataLog;
+use crate::actor_stats::ActorStats;
+use crate::broker::BrokerHandle;
+use crate::death_notice::DeathNotice;
+use crate::reply::Reply;
+
+/// Everything the actor needs to start.
+pub(super) struct ControllerSetup {
+    pub(super) log: MetadataLog,
+    pub(super) metadata: ClusterMetadata,
+    pub(super) term: LeaderEpoch,
+    pub(super) published: Arc<ArcSwap<ClusterMetadata>>,
+    pub(super) defaults: Arc<CreationDefaults>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) broker: BrokerHandle,
+    pub(super) stats: Arc<ActorStats>,
+    pub(super) death: DeathNotice,
+}
+
+/// A command that is written and not yet durable.
+struct Uncommitted {
+    index: Offset,
+    outcome: Outcome,
+    reply: Reply<Outcome, ControllerError>,
+}
+
+/// The one place where metadata changes.
+pub(crate) struct ControllerActor {
+    log: MetadataLog,
+    /// With every command that was written; what the next plan is made against.
+    newest: ClusterMetadata,
+    /// With every command that is durable; what everybody else sees.
+    committed: ClusterMetadata,
+    uncommitted: VecDeque<Uncommitted>,
+    term: LeaderEpoch,
+    published: Arc<ArcSwap<ClusterMetadata>>,
+    defaults: Arc<CreationDefaults>,
+    clock: Arc<dyn Clock>,
+    broker: BrokerHandle,
+    stats: Arc<ActorStats>,
+    syncing: bool,
+    failed: Option<String>,
+    closing: Option<Reply<(), ControllerError>>,
+    /// Last, so that the log is closed before anybody hears of the death.
+    death: DeathNotice,
+}
+
+impl ControllerActor {
+    /// Starts the actor.
+    pub(super) fn start_on(arbiter: &ArbiterHandle, setup: ControllerSetup) -> Addr<Self> {
+        Self::start_in_arbiter(arbiter, move |ctx| {
+            ctx.set_mailbox_capacity(CONTROLLER_MAILBOX);
+            Self {
+                log: setup.log,
+                newest: setup.metadata.clone(),
+                committed: setup.metadata,
+                uncommitted: VecDeque::new(),
+                term: setup.term,
+                published: setup.published,
+                defaults: setup.defaults,
+                clock: setup.clock,
+                broker: setup.broker,
+                stats: setup.stats,
+                syncing: false,
+                failed: None,
+                closing: None,
+                death: setup.death,
+            }
+        })
+    }
+
+    fn plan(&self, plan: Plan) -> Result<Outcome, ControllerError> {
+        let now = self.clock.now();
+        let (command, warnings) = match plan {
+            Plan::CreateTopic(new) => {
+                self.newest.plan_create_topic(&new, &self.defaults, now, TopicId::random())?
+            }
+            Plan::DeleteTopic { name } => (self.newest.plan_delete_topic(&name)?, Vec::new()),
+            Plan::AlterTopic { name, set, unset } => {
+                let defaults = &self.defaults.topic;
+                (self.newest.plan_alter_config(&name, &set, &unset, defaults)?, Vec::new())
+            }
+            Plan::CreatePartitions { name, count, assignment } => {
+                self.newest.plan_create_partitions(&name, count, assignment.as_deref(), now)?
+            }
+            Plan::RegisterBroker { id, address } => {
+                (Command::RegisterBroker { id, address }, Vec::new())
+            }
+        };
+        let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        for warning in &warnings {
+            warn!("{warning}");
+        }
+        Ok(Outcome { command, warnings })
+    }
+
+    fn propose(&mut self, message: Propose, ctx: &mut Context<Self>) {
+        let Propose { plan, intent, reply } = message;
+        let outcome = match self.check_in_service().and_then(|()| self.plan(plan)) {
+            Ok(outcome) if intent == Intent::CarryOut => outcome,
+            other => return reply.send(other),
+        };
+        match self.log.append(&outcome.command, self.term, self.clock.now()) {
+            Ok(index) => {
+                // Planned against this very state, so it fits.
+                let _ = self.newest.apply(index.get(), outcome.command.clone());
+                self.uncommitted.push_back(Uncommitted { index, outcome, reply });
+                self.start_sync(ctx);
+            }
+            Err(problem) => {
+                let reason = problem.to_string();
+                error!(reason, "a metadata command cannot be written");
+                reply.send(Err(ControllerError::Uncertain { reason: reason.clone() }));
+                self.failed = Some(reason);
+            }
+        }
+    }
+
+    fn check_in_service(&self) -> Result<(), ControllerError> {
+        if self.closing.is_some() {
+            return Err(ControllerError::Stopping);
+        }
+        match self.failed.clone().or_else(|| self.log.dir().failure()) {
+            Some(reason) => Err(ControllerError::Offline { reason }),
+            None => Ok(()),
+        }
+    }
+
+    fn start_sync(&mut self, ctx: &mut Context<Self>) {
+        if self.syncing {
+            return;
+        }
+        let Some(request) = self.log.sync_request() else { return };
+        self.syncing = true;
+        let addr = ctx.address();
+        self.log.dir().sync(request, Box::new(move |outcome| addr.do_send(Synced(outcome))));
+    }
+
+    /// Applies, publishes and hands on everything that is durable now.
+    fn commit(&mut self) {
+        let durable_end = self.log.log().durable_end();
+        while self.uncommitted.front().is_some_and(|first| first.index < durable_end) {
+            let Some(Uncommitted { index, outcome, reply }) = self.uncommitted.pop_front() else {
+                return;
+            };
+            let applied = self.committed.apply(index.get(), outcome.command.clone());
+            let changes = applied.unwrap_or_else(|problem| {
+                error!(%index, %problem, "a committed command was rejected");
+                Vec::new()
+            });
+            info!(%index, command = ?outcome.command, "metadata changed");
+            self.published.store(Arc::new(self.committed.clone()));
+            let answer = Reply::new(move |carried_out: Result<(), crate::broker::BrokerError>| {
+                reply.send(match carried_out {
+                    Ok(()) => Ok(outcome),
+                    Err(_) => Err(ControllerError::Lost),
+                });
+            });
+            self.broker.apply(changes, answer);
+        }
+    }
+
+    fn fail(&mut self, reason: &str) {
+        error!(reason, "the metadata log cannot be synced: metadata can be read, not changed");
+        self.failed = Some(reason.to_owned());
+        for waiting in self.uncommitted.drain(..) {
+            waiting.reply.send(Err(ControllerError::Uncertain { reason: reason.to_owned() }));
+        }
+    }
+
+    fn close_if_done(&mut self, ctx: &mut Context<Self>) {
+        if self.syncing || self.closing.is_none() {
+            return;
+        }
+        if let Some(reply) = self.closing.take() {
+            self.death.defuse();
+            reply.send(match self.failed.clone() {
+                None => Ok(()),
+                Some(reason) => Err(ControllerError::Offline { reason }),
+            });
+            ctx.stop();
+        }
+    }
+}
+
+impl Actor for ControllerActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Propose> for ControllerActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Propose, ctx: &mut Self::Context) {
+        self.stats.handled();
+        self.propose(message, ctx);
+    }
+}
+
+impl Handler<Synced> for ControllerActor {
+    type Result = ();
+
+    fn handle(&mut self, Synced(outcome): Synced, ctx: &mut Self::Context) {
+        self.syncing = false;
+        self.log.log().on_synced(&outcome);
+        match outcome.failure() {
+            Some(reason) => self.fail(&reason.to_string()),
+            None => {
+                self.commit();
+                self.start_sync(ctx);
+            }
+        }
+        self.close_if_done(ctx);
+    }
+}
+
+impl Handler<Close> for ControllerActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Close, ctx: &mut Self::Context) {
+        self.stats.handled();
+        self.closing = Some(message.reply);
+        self.close_if_done(ctx);
+    }
+}
+
+impl Handler<Crash> for ControllerActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Crash, _: &mut Self::Context) {
+        self.stats.handled();
+        panic!("fault injection asked the controller to crash");
+    }
+}

@@ -1,0 +1,50 @@
+//! Why a change of metadata was not made.
+
+use broker_cluster::{AlterTopicError, CreatePartitionsError, CreateTopicError};
+
+use crate::reply::Lost;
+
+/// Why the controller did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ControllerError {
+    /// The mailbox is full; nothing was done.
+    Busy,
+    /// The actor went away with the request; it may have been carried out.
+    Lost,
+    /// The broker is stopping; nothing was done.
+    Stopping,
+    /// The metadata log is out of service; nothing was done.
+    Offline { reason: String },
+    /// The command was written, but whether it survives is unknown.
+    Uncertain { reason: String },
+    /// A rule about creating topics.
+    CreateTopic(CreateTopicError),
+    /// A rule about deleting or altering topics.
+    AlterTopic(AlterTopicError),
+    /// A rule about adding partitions.
+    CreatePartitions(CreatePartitionsError),
+}
+
+impl From<Lost> for ControllerError {
+    fn from(_: Lost) -> Self {
+        Self::Lost
+    }
+}
+
+impl From<CreateTopicError> for ControllerError {
+    fn from(error: CreateTopicError) -> Self {
+        Self::CreateTopic(error)
+    }
+}
+
+impl From<AlterTopicError> for ControllerError {
+    fn from(error: AlterTopicError) -> Self {
+        Self::AlterTopic(error)
+    }
+}
+
+impl From<CreatePartitionsError> for ControllerError {
+    fn from(error: CreatePartitionsError) -> Self {
+        Self::CreatePartitions(error)
+    }
+}

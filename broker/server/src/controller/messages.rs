@@ -1,0 +1,60 @@
+//! The controller's messages, private to this folder but for what a caller fills in and gets back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use actix::Message;
+use broker_cluster::{Command, NewTopic};
+use broker_model::BrokerId;
+use broker_storage::SyncOutcome;
+
+use super::error::ControllerError;
+use crate::reply::Reply;
+
+/// A change somebody wants.
+#[derive(Clone, Debug)]
+pub(crate) enum Plan {
+    CreateTopic(NewTopic),
+    DeleteTopic { name: String },
+    AlterTopic { name: String, set: BTreeMap<String, String>, unset: BTreeSet<String> },
+    CreatePartitions { name: String, count: u32, assignment: Option<Vec<Vec<BrokerId>>> },
+    RegisterBroker { id: BrokerId, address: String },
+}
+
+/// Whether a plan is carried out or only checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Intent {
+    CarryOut,
+    OnlyCheck,
+}
+
+/// What a plan came to.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) command: Command,
+    pub(crate) warnings: Vec<String>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Propose {
+    pub(super) plan: Plan,
+    pub(super) intent: Intent,
+    pub(super) reply: Reply<Outcome, ControllerError>,
+}
+
+/// From the sync thread; at most one is under way.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Synced(pub(super) SyncOutcome);
+
+/// Answer what waits and end.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Close {
+    pub(super) reply: Reply<(), ControllerError>,
+}
+
+/// Fault injection: panic.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Crash;

@@ -1,0 +1,156 @@
+//! `MetadataLog`: the controller's commands on disk, in the partition `__cluster_metadata-0`. A command's
+//! index is its offset and its term is the leader epoch of its batch, which is how a quorum will find
+//! them when it takes the log over. Replaying the log from 0 gives the state.
+
+use std::sync::Arc;
+
+use broker_cluster::{Change, ClusterMetadata, Command};
+use broker_model::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicId, TopicName, TopicPartition};
+use broker_record::{BatchBuilder, Batches, Codec, ProducedBatch, TimestampType, Validation};
+use broker_storage::{FlushMode, Log, LogConfig, LogDir, SyncRequest};
+
+/// Topic of the metadata log; reserved, so that no client can create, write or delete it.
+const TOPIC: &str = "__cluster_metadata";
+/// The log's id is fixed, it exists before there is anything to give out ids.
+const TOPIC_ID: TopicId = TopicId::from_bytes(*b"cluster-metadata");
+/// Bytes of commands read at once during replay.
+const REPLAY_BYTES: u64 = 1024 * 1024;
+
+/// The metadata log cannot be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MetadataLogError {
+    /// The log itself.
+    #[error("the metadata log {TOPIC}-0 in {dir} {problem}")]
+    Log { dir: String, problem: String },
+    /// A command in it.
+    #[error("the metadata log {TOPIC}-0 in {dir} holds a command that cannot be applied at index {index}: {problem}")]
+    Command { dir: String, index: Offset, problem: String },
+}
+
+/// What replaying found.
+pub(crate) struct Replayed {
+    pub(crate) metadata: ClusterMetadata,
+    /// The term of the controller that starts from here: above every term in the log.
+    pub(crate) term: LeaderEpoch,
+    /// Topics whose deletion was committed; their files may still be there.
+    pub(crate) deleted: Vec<TopicId>,
+}
+
+/// The open log.
+pub(crate) struct MetadataLog {
+    log: Log,
+    dir: Arc<LogDir>,
+}
+
+impl MetadataLog {
+    /// Opens the log, creating it in a new directory, and replays it.
+    pub(crate) fn open(dir: Arc<LogDir>) -> Result<(Self, Replayed), MetadataLogError> {
+        let name = TopicName::new(TOPIC).expect("the name is valid");
+        let partition = TopicPartition::new(name, PartitionId::new(0));
+        let config = LogConfig {
+            segment_bytes: 64 * 1024 * 1024,
+            roll_after: std::time::Duration::MAX,
+            index_interval_bytes: 4096,
+            flush: FlushMode::Sync,
+            timestamp_type: TimestampType::CreateTime,
+            batch_bytes_max: 16 * 1024 * 1024,
+        };
+        let opened = dir.open_or_create_log(&partition, TOPIC_ID, config);
+        let (log, _) = opened.map_err(|problem| failure(&dir, &problem))?;
+        let mut opened = Self { log, dir };
+        let replayed = opened.replay()?;
+        Ok((opened, replayed))
+    }
+
+    fn replay(&mut self) -> Result<Replayed, MetadataLogError> {
+        let mut replayed = Replayed {
+            metadata: ClusterMetadata::new(),
+            term: LeaderEpoch::default(),
+            deleted: Vec::new(),
+        };
+        let mut next = self.log.start();
+        while next < self.log.end() {
+            let slice = self
+                .log
+                .read(next, self.log.end(), REPLAY_BYTES)
+                .map_err(|problem| failure(&self.dir, &problem))?;
+            slice.verify().map_err(|problem| failure(&self.dir, &problem))?;
+            let bytes = slice.read().map_err(|problem| failure(&self.dir, &problem))?;
+            for batch in Batches::new(bytes) {
+                let batch = batch.map_err(|problem| failure(&self.dir, &problem))?;
+                let records = batch.records().map_err(|problem| failure(&self.dir, &problem))?;
+                for record in records.iter() {
+                    let record = record.map_err(|problem| failure(&self.dir, &problem))?;
+                    self.apply(&mut replayed, record.offset, record.value.unwrap_or_default())?;
+                }
+                replayed.term = replayed.term.max(batch.header.leader_epoch.next());
+                next = batch.header.next_offset();
+            }
+        }
+        Ok(replayed)
+    }
+
+    fn apply(
+        &self,
+        replayed: &mut Replayed,
+        index: Offset,
+        command: &[u8],
+    ) -> Result<(), MetadataLogError> {
+        let command = Command::decode(command).map_err(|problem| MetadataLogError::Command {
+            dir: self.dir.path().display().to_string(),
+            index,
+            problem: problem.to_string(),
+        })?;
+        // A command that no longer fits is rejected by every replay alike.
+        let changes = replayed.metadata.apply(index.get(), command).unwrap_or_default();
+        for change in changes {
+            if let Change::TopicDeleted { topic } = change {
+                replayed.deleted.push(topic.id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends a command and answers its index; it counts once it is durable.
+    pub(crate) fn append(
+        &mut self,
+        command: &Command,
+        term: LeaderEpoch,
+        now: Timestamp,
+    ) -> Result<Offset, MetadataLogError> {
+        let command = command.encode().map_err(|problem| failure(&self.dir, &problem))?;
+        let mut builder = BatchBuilder::new();
+        builder.push(None, Some(&command), now, &[]);
+        let (body, claims) =
+            builder.build(Codec::None).map_err(|problem| failure(&self.dir, &problem))?;
+        let batch = ProducedBatch::opaque(body, claims, Validation::Trust)
+            .map_err(|problem| failure(&self.dir, &problem))?;
+        let run = self
+            .log
+            .append(&mut [batch], term, now)
+            .map_err(|problem| failure(&self.dir, &problem))?;
+        Ok(run.first)
+    }
+
+    /// What has to be synced; see [`Log::sync_request`].
+    pub(crate) fn sync_request(&mut self) -> Option<SyncRequest> {
+        self.log.sync_request()
+    }
+
+    /// The log itself, for its offsets and for sync outcomes.
+    pub(crate) fn log(&mut self) -> &mut Log {
+        &mut self.log
+    }
+
+    /// The directory it is in.
+    pub(crate) fn dir(&self) -> &Arc<LogDir> {
+        &self.dir
+    }
+}
+
+fn failure(dir: &LogDir, problem: &dyn std::fmt::Display) -> MetadataLogError {
+    MetadataLogError::Log {
+        dir: dir.path().display().to_string(),
+        problem: problem.to_string(),
+    }
+}

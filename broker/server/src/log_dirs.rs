@@ -1,0 +1,118 @@
+//! `LogDirs`: the broker's log directories, and which partition lives in which. A new partition goes to
+//! the directory in service that holds the fewest. All of it blocks: callers are on a blocking thread.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use broker_model::{BrokerId, Clock, TopicId, TopicPartition};
+use broker_storage::io::Io;
+use broker_storage::{
+    Log, LogConfig, LogDir, LogDirError, LogDirOptions, OpenLogError, RecoveryReport,
+};
+use uuid::Uuid;
+
+/// All log directories of this broker.
+pub(crate) struct LogDirs {
+    dirs: Vec<Arc<LogDir>>,
+    placed: Mutex<HashMap<TopicPartition, Place>>,
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    dir: usize,
+    topic_id: TopicId,
+}
+
+impl LogDirs {
+    /// Opens and locks every directory. The first decides the cluster id, or makes one; a directory
+    /// of another cluster is refused.
+    pub(crate) fn open(
+        paths: &[PathBuf],
+        broker_id: BrokerId,
+        io: Arc<dyn Io>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, LogDirError> {
+        let mut cluster_id: Option<Uuid> = None;
+        let mut dirs = Vec::new();
+        let mut placed = HashMap::new();
+        for (index, path) in paths.iter().enumerate() {
+            let dir = LogDir::open(LogDirOptions {
+                path: path.clone(),
+                broker_id,
+                cluster_id,
+                io: io.clone(),
+                clock: clock.clone(),
+            })?;
+            cluster_id = Some(dir.identity().cluster_id);
+            for found in dir.partitions()? {
+                let place = Place { dir: index, topic_id: found.topic_id };
+                placed.insert(found.partition, place);
+            }
+            dirs.push(Arc::new(dir));
+        }
+        Ok(Self { dirs, placed: Mutex::new(placed) })
+    }
+
+    /// The directory of the broker's own metadata: the first.
+    pub(crate) fn first(&self) -> &Arc<LogDir> {
+        &self.dirs[0]
+    }
+
+    /// Every directory.
+    pub(crate) fn all(&self) -> &[Arc<LogDir>] {
+        &self.dirs
+    }
+
+    /// What was found on disk at start and what was placed since.
+    pub(crate) fn partitions(&self) -> Vec<(TopicPartition, TopicId)> {
+        self.places().iter().map(|(name, place)| (name.clone(), place.topic_id)).collect()
+    }
+
+    /// Opens a partition's log where it is, or creates it where there is most room.
+    pub(crate) fn open_log(
+        &self,
+        partition: &TopicPartition,
+        topic_id: TopicId,
+        config: LogConfig,
+    ) -> Result<(Log, Arc<LogDir>, RecoveryReport), OpenLogError> {
+        let dir = self.place(partition, topic_id);
+        let (log, report) = dir.open_or_create_log(partition, topic_id, config)?;
+        Ok((log, dir, report))
+    }
+
+    /// Removes a partition's files. Nothing happens when this broker has none.
+    pub(crate) fn delete_log(
+        &self,
+        partition: &TopicPartition,
+        topic_id: TopicId,
+    ) -> std::io::Result<()> {
+        let place = self.places().get(partition).copied();
+        let Some(place) = place.filter(|place| place.topic_id == topic_id) else {
+            return Ok(());
+        };
+        self.dirs[place.dir].delete_log(partition, topic_id)?;
+        self.places().remove(partition);
+        Ok(())
+    }
+
+    fn place(&self, partition: &TopicPartition, topic_id: TopicId) -> Arc<LogDir> {
+        let mut placed = self.places();
+        if let Some(place) = placed.get(partition) {
+            return self.dirs[place.dir].clone();
+        }
+        let mut counts = vec![0_usize; self.dirs.len()];
+        for place in placed.values() {
+            counts[place.dir] += 1;
+        }
+        let in_service = |index: &usize| self.dirs[*index].failure().is_none();
+        let emptiest = (0..self.dirs.len()).filter(in_service).min_by_key(|index| counts[*index]);
+        let dir = emptiest.unwrap_or(0);
+        placed.insert(partition.clone(), Place { dir, topic_id });
+        self.dirs[dir].clone()
+    }
+
+    fn places(&self) -> MutexGuard<'_, HashMap<TopicPartition, Place>> {
+        self.placed.lock().expect("no code panics while it holds this lock")
+    }
+}

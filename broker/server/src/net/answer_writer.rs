@@ -1,0 +1,126 @@
+//! Writes answers to a socket: everything that waits goes out in one vectored write, file regions by
+//! `sendfile`, at most 1 MiB at a time so that one large answer does not hold up the arbiter.
+//! A peer that reads nothing for `ANSWER_WRITE_TIME_MAX` loses its connection.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
+
+use broker_model::limits::ANSWER_WRITE_TIME_MAX;
+use broker_storage::FileSlice;
+use bytes::{Buf, Bytes};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::mpsc;
+
+use super::answer::{Answer, AnswerPiece};
+
+/// Answers taken from the channel at once.
+const ANSWERS_PER_TURN: usize = 256;
+/// Slices in one vectored write.
+const SLICES_PER_WRITE: usize = 64;
+/// Bytes of a file moved before other tasks of the arbiter get their turn.
+const FILE_BYTES_PER_TURN: u64 = 1024 * 1024;
+
+/// Runs until the channel is closed and empty.
+///
+/// # Errors
+/// When the socket fails, the peer does not read, or a file is shorter than promised.
+pub(crate) async fn write_answers(
+    mut answers: mpsc::UnboundedReceiver<Answer>,
+    socket: OwnedWriteHalf,
+) -> io::Result<()> {
+    let mut turn = Vec::new();
+    let mut pieces = VecDeque::new();
+    while answers.recv_many(&mut turn, ANSWERS_PER_TURN).await > 0 {
+        pieces.extend(turn.iter_mut().flat_map(|answer| answer.pieces.drain(..)));
+        write_all(&mut pieces, socket.as_ref()).await?;
+        turn.clear();
+    }
+    Ok(())
+}
+
+async fn write_all(pieces: &mut VecDeque<AnswerPiece>, socket: &TcpStream) -> io::Result<()> {
+    loop {
+        match pieces.front() {
+            None => return Ok(()),
+            Some(AnswerPiece::Bytes(_)) => write_bytes(pieces, socket).await?,
+            Some(AnswerPiece::External { .. }) => {
+                if let Some(AnswerPiece::External { len, source }) = pieces.pop_front() {
+                    send_file(&source, len, socket).await?;
+                }
+            }
+        }
+    }
+}
+
+/// One vectored write of the bytes at the front.
+async fn write_bytes(pieces: &mut VecDeque<AnswerPiece>, socket: &TcpStream) -> io::Result<()> {
+    let written = loop {
+        let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
+        let waiting = pieces.iter().map_while(|piece| match piece {
+            AnswerPiece::Bytes(bytes) => Some(bytes),
+            AnswerPiece::External { .. } => None,
+        });
+        let mut count = 0;
+        for (slice, bytes) in slices.iter_mut().zip(waiting) {
+            *slice = IoSlice::new(bytes);
+            count += 1;
+        }
+        match socket.try_write_vectored(&slices[..count]) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => writable(socket).await?,
+            other => break other?,
+        }
+    };
+    consume(pieces, written);
+    Ok(())
+}
+
+/// Drops what was written from the front, and pieces that are empty.
+fn consume(pieces: &mut VecDeque<AnswerPiece>, mut written: usize) {
+    while let Some(AnswerPiece::Bytes(bytes)) = pieces.front_mut() {
+        let step = written.min(bytes.len());
+        Bytes::advance(bytes, step);
+        written -= step;
+        if !bytes.is_empty() {
+            return;
+        }
+        pieces.pop_front();
+    }
+}
+
+async fn send_file(slice: &FileSlice, len: u64, socket: &TcpStream) -> io::Result<()> {
+    let mut sent = 0_u64;
+    let mut turn_ends = FILE_BYTES_PER_TURN;
+    while sent < len {
+        let room = (len - sent).min(FILE_BYTES_PER_TURN);
+        let step = socket.try_io(Interest::WRITABLE, || {
+            slice.send_to(socket.as_fd(), sent, room)
+        });
+        match step {
+            Ok(0) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "a segment file ended before the batch it was to hold",
+                ));
+            }
+            Ok(step) => {
+                sent += step as u64;
+                if sent >= turn_ends {
+                    turn_ends = sent + FILE_BYTES_PER_TURN;
+                    tokio::task::yield_now().await;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => writable(socket).await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+async fn writable(socket: &TcpStream) -> io::Result<()> {
+    tokio::time::timeout(ANSWER_WRITE_TIME_MAX, socket.writable()).await.unwrap_or_else(|_| {
+        Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read its answers"))
+    })
+}

@@ -1,0 +1,177 @@
+//! Reads frames from a socket. A request's bytes are budgeted before its body is read; the buffer is sized
+//! from the announced length up to 256 KiB and beyond that grows with what has arrived; an idle
+//! connection holds none. A frame that was begun has to be complete in `FRAME_TIME_MAX`.
+
+use std::io;
+use std::time::Duration;
+
+use broker_model::limits::{FRAME_TIME_MAX, HANDSHAKE_TIME_MAX, READ_BUFFER_TRUSTED_BYTES};
+use broker_protocol::{Decoded, FRAME_HEADER_LEN, FrameDecoder, FrameError};
+use bytes::{Bytes, BytesMut};
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::time::Instant;
+
+use super::budget::{ConnectionBudget, InFlight};
+
+/// Room for small requests, several of which arrive at once when a client pipelines.
+const BUFFER_BYTES_MIN: usize = 16 * 1024;
+
+/// Why no further frame can be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    /// The bytes are not a frame.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The peer closed the connection within a frame.
+    #[error("the connection was closed {missing} bytes before the end of a frame")]
+    Truncated { missing: usize },
+    /// No `hello` in time.
+    #[error("no hello within {HANDSHAKE_TIME_MAX:?}")]
+    HandshakeTime,
+    /// A frame took too long.
+    #[error("a frame was not complete within {FRAME_TIME_MAX:?}: {missing} bytes are missing")]
+    FrameTime { missing: usize },
+    /// Nothing was asked and nothing under way for too long.
+    #[error("idle for {after:?}")]
+    Idle { after: Duration },
+    /// The socket failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// How long the next frame may take to begin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    /// Until then: `hello` has not been answered.
+    Handshake(Instant),
+    /// So long with nothing under way.
+    Idle(Duration),
+}
+
+/// The reading half of a connection.
+pub(crate) struct FrameReader {
+    socket: OwnedReadHalf,
+    buffer: BytesMut,
+    decoder: FrameDecoder,
+}
+
+impl FrameReader {
+    /// Starts with the small limit that holds before `hello`.
+    pub(crate) fn new(socket: OwnedReadHalf) -> Self {
+        Self { socket, buffer: BytesMut::new(), decoder: FrameDecoder::before_hello() }
+    }
+
+    /// `hello` was answered: frames may be large now.
+    pub(crate) fn allow_large_frames(&mut self) {
+        self.decoder = FrameDecoder::after_hello();
+    }
+
+    /// The next frame's body and its place in the budget; `None` when the peer has closed.
+    pub(crate) async fn next(
+        &mut self,
+        budget: &ConnectionBudget,
+        patience: Patience,
+    ) -> Result<Option<(Bytes, InFlight)>, ReadError> {
+        let mut permit = None;
+        let mut frame_deadline = None;
+        loop {
+            let missing = match self.decoder.decode(&mut self.buffer)? {
+                Decoded::Frame(body) => {
+                    let permit = match permit {
+                        Some(permit) => permit,
+                        None => budget.acquire(body.len()).await,
+                    };
+                    return Ok(Some((body, permit)));
+                }
+                Decoded::NeedMore { missing } => missing,
+            };
+            if permit.is_none() && self.buffer.len() >= FRAME_HEADER_LEN {
+                let present = self.buffer.len() - FRAME_HEADER_LEN;
+                permit = Some(budget.acquire(present + missing).await);
+            }
+            let read = if self.buffer.is_empty() {
+                self.read_first(budget, patience).await?
+            } else {
+                let deadline =
+                    *frame_deadline.get_or_insert_with(|| Instant::now() + FRAME_TIME_MAX);
+                self.read_more(missing, deadline).await?
+            };
+            match (read, self.buffer.is_empty()) {
+                (0, true) => return Ok(None),
+                (0, false) => return Err(ReadError::Truncated { missing }),
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits for a frame to begin, without holding a buffer.
+    async fn read_first(
+        &mut self,
+        budget: &ConnectionBudget,
+        patience: Patience,
+    ) -> Result<usize, ReadError> {
+        if self.buffer.capacity() > 0 {
+            match self.try_read(BUFFER_BYTES_MIN) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.buffer = BytesMut::new();
+                }
+                other => return Ok(other?),
+            }
+        }
+        loop {
+            let until = match patience {
+                Patience::Handshake(until) => until,
+                Patience::Idle(after) => Instant::now() + after,
+            };
+            match (tokio::time::timeout_at(until, self.socket.readable()).await, patience) {
+                (Ok(ready), _) => {
+                    ready?;
+                    match self.try_read(BUFFER_BYTES_MIN) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        other => return Ok(other?),
+                    }
+                }
+                (Err(_), Patience::Handshake(_)) => return Err(ReadError::HandshakeTime),
+                (Err(_), Patience::Idle(after)) if budget.is_idle() => {
+                    return Err(ReadError::Idle { after });
+                }
+                // A long poll is under way: not idle.
+                (Err(_), Patience::Idle(_)) => {}
+            }
+        }
+    }
+
+    async fn read_more(&mut self, missing: usize, deadline: Instant) -> Result<usize, ReadError> {
+        loop {
+            match self.try_read(missing) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let ready = tokio::time::timeout_at(deadline, self.socket.readable()).await;
+                    ready.map_err(|_| ReadError::FrameTime { missing })??;
+                }
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    /// Reads what is there into the buffer, which is given room for `wanted` bytes within reason.
+    fn try_read(&mut self, wanted: usize) -> io::Result<usize> {
+        if self.buffer.capacity() == self.buffer.len() {
+            self.buffer.reserve(wanted.clamp(BUFFER_BYTES_MIN, READ_BUFFER_TRUSTED_BYTES));
+        }
+        self.socket.try_read_buf(&mut self.buffer)
+    }
+
+    /// Throws away what the peer still sends, for at most `time`: closing a socket with unread bytes
+    /// would take back the error it was just sent.
+    pub(crate) async fn drain(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        while let Ok(Ok(())) = tokio::time::timeout_at(until, self.socket.readable()).await {
+            self.buffer.clear();
+            match self.try_read(BUFFER_BYTES_MIN) {
+                Ok(0) => return,
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! `PartitionHandle`: the only door to a partition. Sending is synchronous, so requests of one
+//! connection reach the log in the order they were sent, and a write is never held in a future that
+//! could be dropped; answers come through a `Reply`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::dev::ToEnvelope;
+use actix::prelude::SendError;
+use actix::{Addr, Handler, Message};
+use broker_cluster::Acks;
+use broker_cluster::TopicConfig;
+use broker_model::{Offset, Timestamp};
+use broker_record::ProducedBatch;
+use broker_storage::FileSlice;
+use tokio::sync::watch;
+
+use super::PartitionActor;
+use super::error::PartitionError;
+use super::messages::{
+    Append, AppendReply, CheckRetention, Close, Configure, Crash, DeleteRecords, FindTimestamp,
+    PartitionSummary, Read, Summarize,
+};
+use super::offsets::PartitionOffsets;
+use crate::actor_stats::ActorStats;
+use crate::reply::Reply;
+
+/// A cheap clone that speaks to one partition.
+#[derive(Clone)]
+pub(crate) struct PartitionHandle {
+    addr: Addr<PartitionActor>,
+    offsets: watch::Receiver<PartitionOffsets>,
+    stats: Arc<ActorStats>,
+}
+
+impl PartitionHandle {
+    pub(super) fn new(
+        addr: Addr<PartitionActor>,
+        offsets: watch::Receiver<PartitionOffsets>,
+        stats: Arc<ActorStats>,
+    ) -> Self {
+        Self { addr, offsets, stats }
+    }
+
+    /// Appends a batch; the answer comes when `acks` says.
+    pub(crate) fn append(
+        &self,
+        batch: ProducedBatch,
+        acks: Acks,
+        timeout: Duration,
+        reply: AppendReply,
+    ) {
+        self.post(Append { batch, acks, timeout, reply });
+    }
+
+    /// Whole batches from the one that holds `from`, below the high watermark.
+    pub(crate) async fn read(
+        &self,
+        from: Offset,
+        max_bytes: u64,
+    ) -> Result<FileSlice, PartitionError> {
+        self.ask(|reply| Read { from, max_bytes, reply }).await
+    }
+
+    /// The first record at or after a time, with its own time.
+    pub(crate) async fn find_timestamp(
+        &self,
+        at: Timestamp,
+    ) -> Result<Option<(Offset, Timestamp)>, PartitionError> {
+        self.ask(|reply| FindTimestamp { at, reply }).await
+    }
+
+    /// Moves the log start offset up; `None` means up to the high watermark.
+    pub(crate) async fn delete_records(
+        &self,
+        before: Option<Offset>,
+    ) -> Result<Offset, PartitionError> {
+        self.ask(|reply| DeleteRecords { before, reply }).await
+    }
+
+    /// Sizes and segments, for describe.
+    pub(crate) async fn summarize(&self) -> Result<PartitionSummary, PartitionError> {
+        self.ask(|reply| Summarize { reply }).await
+    }
+
+    /// Hands over a changed topic configuration.
+    pub(crate) fn configure(&self, config: Arc<TopicConfig>) {
+        // Not driven by load: one message per change of the topic, and it must not be lost.
+        self.stats.sent();
+        self.addr.do_send(Configure(config));
+    }
+
+    /// Looks whether the retention policy lets segments go. Skipped while the mailbox is full.
+    pub(crate) fn check_retention(&self) {
+        self.post(CheckRetention);
+    }
+
+    /// Flushes, syncs, closes the log and ends the actor.
+    pub(crate) async fn close(&self) -> Result<(), PartitionError> {
+        let (reply, answer) = Reply::channel();
+        self.stats.sent();
+        // A full mailbox must not keep a broker from stopping.
+        self.addr.do_send(Close { reply });
+        answer.await
+    }
+
+    /// Makes the actor panic; fault injection only.
+    pub(crate) fn crash(&self) {
+        self.post(Crash);
+    }
+
+    /// The offsets now.
+    pub(crate) fn offsets(&self) -> PartitionOffsets {
+        *self.offsets.borrow()
+    }
+
+    /// A watch of the offsets, for long polls.
+    pub(crate) fn watch_offsets(&self) -> watch::Receiver<PartitionOffsets> {
+        self.offsets.clone()
+    }
+
+    /// What `list_actors` shows.
+    pub(crate) fn stats(&self) -> &Arc<ActorStats> {
+        &self.stats
+    }
+
+    async fn ask<T, M>(
+        &self,
+        message: impl FnOnce(Reply<T, PartitionError>) -> M,
+    ) -> Result<T, PartitionError>
+    where
+        T: Send + 'static,
+        M: Message<Result = ()> + Send + 'static,
+        PartitionActor: Handler<M>,
+        <PartitionActor as actix::Actor>::Context: ToEnvelope<PartitionActor, M>,
+        M: Refusable,
+    {
+        let (reply, answer) = Reply::channel();
+        self.post(message(reply));
+        answer.await
+    }
+
+    fn post<M>(&self, message: M)
+    where
+        M: Message<Result = ()> + Send + Refusable + 'static,
+        PartitionActor: Handler<M>,
+        <PartitionActor as actix::Actor>::Context: ToEnvelope<PartitionActor, M>,
+    {
+        self.stats.sent();
+        match self.addr.try_send(message) {
+            Ok(()) => {}
+            Err(SendError::Full(message)) => {
+                self.stats.not_sent();
+                message.refuse(PartitionError::Busy);
+            }
+            Err(SendError::Closed(message)) => {
+                self.stats.not_sent();
+                let reason = "its actor has ended and is being started again".to_owned();
+                message.refuse(PartitionError::Offline { reason });
+            }
+        }
+    }
+}
+
+/// A message that can be answered without having reached the actor.
+pub(super) trait Refusable {
+    /// Answers with `error`, which is definite: nothing was done.
+    fn refuse(self, error: PartitionError);
+}
+
+macro_rules! refusable {
+    ($($message:ident),*) => {$(
+        impl Refusable for $message {
+            fn refuse(self, error: PartitionError) {
+                self.reply.send(Err(error));
+            }
+        }
+    )*};
+}
+refusable!(Append, Read, FindTimestamp, DeleteRecords, Summarize);
+
+impl Refusable for CheckRetention {
+    fn refuse(self, _: PartitionError) {}
+}
+
+impl Refusable for Crash {
+    fn refuse(self, _: PartitionError) {}
+}

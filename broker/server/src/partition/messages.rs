@@ -1,0 +1,97 @@
+//! The partition's messages, private to this folder; the handle sends them, the actor handles them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Message;
+use broker_cluster::Acks;
+use broker_model::{LeaderEpoch, Offset, Timestamp};
+use broker_record::ProducedBatch;
+use broker_storage::{FileSlice, SegmentInfo, SyncOutcome};
+
+use super::error::PartitionError;
+use crate::reply::Reply;
+
+/// Where a batch went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Appended {
+    /// The offset of its first record.
+    pub(crate) base_offset: Offset,
+    /// Its time, where the topic takes the broker's.
+    pub(crate) log_append_time: Option<Timestamp>,
+    /// The log start offset at that moment.
+    pub(crate) log_start: Offset,
+}
+
+/// A partition as `describe_topic` shows it.
+#[derive(Clone, Debug)]
+pub(crate) struct PartitionSummary {
+    pub(crate) leader_epoch: LeaderEpoch,
+    pub(crate) segments: Vec<SegmentInfo>,
+    pub(crate) size_bytes: u64,
+}
+
+pub(super) type AppendReply = Reply<Appended, PartitionError>;
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Append {
+    pub(super) batch: ProducedBatch,
+    pub(super) acks: Acks,
+    pub(super) timeout: Duration,
+    pub(super) reply: AppendReply,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Read {
+    pub(super) from: Offset,
+    pub(super) max_bytes: u64,
+    pub(super) reply: Reply<FileSlice, PartitionError>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct FindTimestamp {
+    pub(super) at: Timestamp,
+    pub(super) reply: Reply<Option<(Offset, Timestamp)>, PartitionError>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct DeleteRecords {
+    /// `None` is the high watermark.
+    pub(super) before: Option<Offset>,
+    pub(super) reply: Reply<Offset, PartitionError>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Summarize {
+    pub(super) reply: Reply<PartitionSummary, PartitionError>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Configure(pub(super) Arc<broker_cluster::TopicConfig>);
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct CheckRetention;
+
+/// From the sync thread; at most one is under way.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Synced(pub(super) SyncOutcome);
+
+/// Write what waits, sync it, answer, close the log, end.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Close {
+    pub(super) reply: Reply<(), PartitionError>,
+}
+
+/// Fault injection: panic.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Crash;

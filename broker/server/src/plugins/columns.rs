@@ -1,0 +1,100 @@
+//! The columns of one batch on its way to a plugin: only what the plugin asked for is copied, into buffers
+//! that are kept from batch to batch.
+
+use broker_record::{RecordHeaders, RoutableRecords};
+use broker_wasm::{BatchColumns, BytesColumn, Columns as Needs};
+use bytes::Bytes;
+
+/// Column buffers of one arbiter.
+#[derive(Default)]
+pub(super) struct Columns {
+    keys: BytesColumn,
+    values: BytesColumn,
+    headers: BytesColumn,
+    timestamps_ms: Vec<i64>,
+    value_lens: Vec<i32>,
+    scratch: Vec<u8>,
+}
+
+impl Columns {
+    /// Forgets the last batch.
+    pub(super) fn clear(&mut self) {
+        self.keys.clear();
+        self.values.clear();
+        self.headers.clear();
+        self.timestamps_ms.clear();
+        self.value_lens.clear();
+    }
+
+    /// What was gathered, as the plugin takes it.
+    pub(super) fn batch(&self, records: u32, needs: Needs) -> BatchColumns<'_> {
+        BatchColumns {
+            records,
+            keys: needs.contains(Needs::KEYS).then_some(&self.keys),
+            values: needs.contains(Needs::VALUES).then_some(&self.values),
+            headers: needs.contains(Needs::HEADERS).then_some(&self.headers),
+            timestamps_ms: needs.contains(Needs::TIMESTAMPS).then_some(&self.timestamps_ms[..]),
+            value_lens: needs.contains(Needs::VALUE_LENS).then_some(&self.value_lens[..]),
+        }
+    }
+
+    /// The columns of produced records. A record without a timestamp shows as 0: it has none yet.
+    pub(super) fn gather_records(&mut self, needs: Needs, records: &RoutableRecords) {
+        if needs.contains(Needs::KEYS) {
+            records.keys().for_each(|key| self.keys.push(key));
+        }
+        let more = Needs::VALUES | Needs::HEADERS | Needs::TIMESTAMPS | Needs::VALUE_LENS;
+        if !needs.intersects(more) {
+            return;
+        }
+        for record in records.iter() {
+            if needs.contains(Needs::VALUES) {
+                self.values.push(record.value);
+            }
+            if needs.contains(Needs::HEADERS) {
+                encode_headers(record.headers, &mut self.scratch);
+                self.headers.push(Some(&self.scratch));
+            }
+            if needs.contains(Needs::TIMESTAMPS) {
+                let timestamp = record.timestamp.map_or(0, broker_model::Timestamp::as_millis);
+                self.timestamps_ms.push(timestamp);
+            }
+            if needs.contains(Needs::VALUE_LENS) {
+                let len = record.value.map_or(-1, |value| i32::try_from(value.len()).unwrap_or(-1));
+                self.value_lens.push(len);
+            }
+        }
+    }
+
+    /// The columns of records of which only the keys are known.
+    pub(super) fn gather_keys(&mut self, needs: Needs, keys: &[Option<Bytes>]) {
+        for key in keys {
+            if needs.contains(Needs::KEYS) {
+                self.keys.push(key.as_deref());
+            }
+            if needs.contains(Needs::VALUES) {
+                self.values.push(None);
+            }
+            if needs.contains(Needs::HEADERS) {
+                self.headers.push(Some(&[EMPTY_ARRAY]));
+            }
+            if needs.contains(Needs::TIMESTAMPS) {
+                self.timestamps_ms.push(0);
+            }
+            if needs.contains(Needs::VALUE_LENS) {
+                self.value_lens.push(-1);
+            }
+        }
+    }
+}
+
+/// MessagePack's array of nothing.
+const EMPTY_ARRAY: u8 = 0x90;
+
+/// A record's headers as one MessagePack array `[[name, value], …]`.
+fn encode_headers(headers: RecordHeaders<'_>, out: &mut Vec<u8>) {
+    out.clear();
+    let pairs: Vec<(&str, Option<&serde_bytes::Bytes>)> =
+        headers.map(|(name, value)| (name, value.map(serde_bytes::Bytes::new))).collect();
+    rmp_serde::encode::write(out, &pairs).expect("pairs of text and bytes always encode");
+}

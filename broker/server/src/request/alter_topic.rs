@@ -1,0 +1,45 @@
+//! `alter_topic`: sets and takes back configuration overrides of a topic.
+
+use std::sync::Arc;
+
+use broker_protocol::WireError;
+use broker_protocol::api::alter_topic::{AlterTopicRequest, AlterTopicResponse};
+
+use super::plugin_check;
+use super::wire::controller_error;
+use crate::context::Context;
+use crate::controller::{Intent, Plan};
+
+/// Alters a topic and answers its overrides as they are then.
+pub(super) async fn handle(
+    context: Arc<Context>,
+    request: AlterTopicRequest,
+) -> Result<AlterTopicResponse, WireError> {
+    if let Some(topic) = context.metadata.load().topic(&request.name) {
+        let mut overrides = topic.config.clone();
+        overrides.retain(|key, _| !request.unset.contains(key));
+        overrides.extend(request.set.clone());
+        plugin_check::check(&context, &request.name, &overrides)?;
+    }
+    let mut warnings = Vec::new();
+    let moves_keys = |key: &str| key == "partitioner" || key.starts_with("partitioner.");
+    let mut changed = request.set.keys().chain(&request.unset);
+    if changed.any(|key| moves_keys(key)) {
+        warnings.push(format!(
+            "with another partitioner, records of one key of topic {} may go to another partition \
+             from now on, and order per key does not hold across the change",
+            request.name
+        ));
+    }
+    let intent = if request.validate_only { Intent::OnlyCheck } else { Intent::CarryOut };
+    let plan = Plan::AlterTopic {
+        name: request.name.clone(),
+        set: request.set,
+        unset: request.unset.into_iter().collect(),
+    };
+    let proposed = context.controller.propose(plan, intent).await;
+    warnings.extend(proposed.map_err(controller_error)?.warnings);
+    let metadata = context.metadata.load();
+    let config = metadata.topic(&request.name).map(|topic| topic.config.clone());
+    Ok(AlterTopicResponse { config: config.unwrap_or_default(), warnings })
+}

@@ -1,0 +1,68 @@
+//! `describe_cluster`: the brokers with version, uptime and disks.
+
+use std::sync::Arc;
+
+use broker_protocol::WireError;
+use broker_protocol::api::describe_cluster::{
+    BrokerDescription, DescribeClusterRequest, DescribeClusterResponse, LogDirDescription,
+};
+
+use super::metadata::endpoints;
+use crate::context::Context;
+use crate::log_dirs::LogDirs;
+
+/// Describes the cluster as this broker knows it.
+pub(super) async fn handle(
+    context: Arc<Context>,
+    _: DescribeClusterRequest,
+) -> Result<DescribeClusterResponse, WireError> {
+    let metadata = context.metadata.load_full();
+    let dirs = context.dirs.clone();
+    let log_dirs = actix_rt::task::spawn_blocking(move || describe_dirs(&dirs)).await;
+    let log_dirs = log_dirs.unwrap_or_default();
+    let partitions: usize = metadata.topics().map(|topic| topic.partitions.len()).sum();
+    let uptime = context.clock.monotonic().saturating_sub(context.started);
+    let brokers = endpoints(&context).into_iter().map(|endpoint| {
+        let leaders = metadata
+            .topics()
+            .flat_map(|topic| &topic.partitions)
+            .filter(|state| state.leader == Some(endpoint.broker_id))
+            .count();
+        BrokerDescription {
+            broker_id: endpoint.broker_id,
+            host: endpoint.host,
+            port: endpoint.port,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_ms: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
+            partitions: partitions as u64,
+            leaders: leaders as u64,
+            connections: context.connections.open() as u64,
+            log_dirs: log_dirs.clone(),
+        }
+    });
+    Ok(DescribeClusterResponse {
+        cluster_id: context.cluster_id.to_string(),
+        controller_id: Some(context.broker_id),
+        brokers: brokers.collect(),
+        topics: metadata.topics().count() as u64,
+        partitions: partitions as u64,
+        warnings: Vec::new(),
+    })
+}
+
+fn describe_dirs(dirs: &LogDirs) -> Vec<LogDirDescription> {
+    let all = dirs.all().iter();
+    all.map(|dir| {
+        let error = dir.failure();
+        let space = dir.space().unwrap_or_default();
+        LogDirDescription {
+            path: dir.path().display().to_string(),
+            state: if error.is_some() { "failed" } else { "online" }.to_owned(),
+            error,
+            total_bytes: space.total_bytes,
+            free_bytes: space.free_bytes,
+            used_bytes: space.used_bytes,
+        }
+    })
+    .collect()
+}

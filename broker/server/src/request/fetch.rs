@@ -1,0 +1,129 @@
+//! `fetch`. Reads what is there and otherwise waits in its own task on the partitions' offset watches, never
+//! in a mailbox. Stored batches leave as file regions; decoded records are built in memory, within the
+//! broker's budget for answers.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_model::limits::{FETCH_BYTES_MAX, FETCH_PARTITIONS_MAX, FETCH_WAIT_MAX};
+use broker_protocol::api::fetch::{FetchAnswer, FetchRequest};
+use broker_protocol::{ErrorCode, Request, WireError, error_frame};
+use broker_storage::FileSlice;
+use bytes::Bytes;
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::fetch_partition::{Fetched, Room, read_partition};
+use super::lookup;
+use crate::connection::{Asker, Session};
+use crate::context::Context;
+use crate::net::Answer;
+use crate::partition::PartitionOffsets;
+
+/// Starts a fetch in a task of its own.
+pub(super) fn start(session: &Rc<Session>, args: &Bytes, asker: Asker) {
+    match FetchRequest::decode(args).map_err(WireError::from).and_then(check) {
+        Err(error) => asker.refuse(error),
+        Ok(request) => {
+            let context = session.context().clone();
+            actix_rt::spawn(async move { fetch(&context, &request, asker).await });
+        }
+    }
+}
+
+fn check(request: FetchRequest) -> Result<FetchRequest, WireError> {
+    let partitions = request.partitions.len();
+    if (1..=FETCH_PARTITIONS_MAX).contains(&partitions) {
+        return Ok(request);
+    }
+    let message = format!("a fetch names 1 to {FETCH_PARTITIONS_MAX} partitions, not {partitions}");
+    Err(WireError::new(ErrorCode::InvalidRequest, message))
+}
+
+async fn fetch(context: &Arc<Context>, request: &FetchRequest, asker: Asker) {
+    let wait = Duration::from_millis(u64::from(request.max_wait_ms)).min(FETCH_WAIT_MAX);
+    let deadline = Instant::now() + wait;
+    let mut time_is_up = false;
+    loop {
+        let mut watches = watch_all(context, request);
+        let fetched = read_all(context, request).await;
+        let bytes: u64 = fetched.iter().map(|partition| partition.bytes).sum();
+        let failed = fetched.iter().any(|partition| partition.answer.error.is_some());
+        let enough = bytes >= u64::from(request.min_bytes) || failed;
+        if enough || time_is_up {
+            return send(fetched, asker);
+        }
+        drop(fetched);
+        match wait_for_change(context, &mut watches, deadline, &asker).await {
+            Woken::ByChange => {}
+            Woken::ByTime => time_is_up = true,
+            Woken::NobodyAsks => return,
+        }
+    }
+}
+
+/// Why a wait ended.
+enum Woken {
+    ByChange,
+    ByTime,
+    NobodyAsks,
+}
+
+/// A watch on every partition asked for, taken before reading, so that nothing falls in between.
+fn watch_all(context: &Context, request: &FetchRequest) -> Vec<watch::Receiver<PartitionOffsets>> {
+    let asked = request.partitions.iter();
+    asked
+        .filter_map(|wanted| {
+            let topic = lookup::topic(context, &wanted.topic, wanted.topic_id).ok()?;
+            let mut offsets = lookup::partition(&topic, wanted.partition).ok()?.watch_offsets();
+            offsets.borrow_and_update();
+            Some(offsets)
+        })
+        .collect()
+}
+
+async fn read_all(context: &Arc<Context>, request: &FetchRequest) -> Vec<Fetched> {
+    let mut room = Room::new(request.max_bytes.min(FETCH_BYTES_MAX));
+    let mut fetched = Vec::with_capacity(request.partitions.len());
+    for wanted in &request.partitions {
+        let partition = read_partition(context, wanted, request.form, room).await;
+        room.take(&partition);
+        fetched.push(partition);
+    }
+    fetched
+}
+
+/// Waits until a partition has moved, time is up, the broker stops or the client has gone.
+async fn wait_for_change(
+    context: &Context,
+    watches: &mut [watch::Receiver<PartitionOffsets>],
+    deadline: Instant,
+    asker: &Asker,
+) -> Woken {
+    let mut changes: FuturesUnordered<_> = watches.iter_mut().map(watch::Receiver::changed).collect();
+    let mut stopping = context.stopping.clone();
+    tokio::select! {
+        Some(_) = changes.next() => Woken::ByChange,
+        () = tokio::time::sleep_until(deadline) => Woken::ByTime,
+        _ = stopping.wait_for(|stop| *stop) => Woken::ByTime,
+        () = asker.gone() => Woken::NobodyAsks,
+    }
+}
+
+fn send(fetched: Vec<Fetched>, asker: Asker) {
+    let mut memory = Vec::new();
+    let mut answers: Vec<FetchAnswer<FileSlice>> = Vec::with_capacity(fetched.len());
+    for partition in fetched {
+        memory.extend(partition.memory);
+        answers.push(partition.answer);
+    }
+    asker.answer_with(|id, in_flight| match FetchAnswer::response_frame(id, answers) {
+        Ok(pieces) => Answer { pieces, in_flight: Some(in_flight), memory },
+        Err(too_large) => {
+            let frame = error_frame(Some(id), &too_large.into());
+            Answer::bytes(frame, Some(in_flight))
+        }
+    });
+}

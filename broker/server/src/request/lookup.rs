@@ -1,0 +1,80 @@
+//! Finding what a request names: the topic, checked against the id the client knows, and its partition.
+
+use std::sync::Arc;
+
+use broker_model::{PartitionId, TopicId};
+use broker_protocol::{ErrorCode, ErrorData, WireError};
+
+use super::wire::partition_error;
+use crate::context::Context;
+use crate::partition::{PartitionError, PartitionHandle};
+use crate::topics::{HostedPartition, HostedTopic};
+
+/// The topic of that name; with an id, only that very topic.
+pub(super) fn topic(
+    context: &Context,
+    name: &str,
+    id: Option<TopicId>,
+) -> Result<Arc<HostedTopic>, WireError> {
+    let Some(topic) = context.topics.get(name) else {
+        return Err(unknown_topic(name));
+    };
+    match id {
+        Some(asked) if asked != topic.id => {
+            let message = format!(
+                "topic {name} has id {}, not {asked}: it was deleted and created again",
+                topic.id
+            );
+            Err(WireError::new(ErrorCode::TopicIdMismatch, message).with_data(ErrorData {
+                topic: Some(name.to_owned()),
+                topic_id: Some(topic.id),
+                ..ErrorData::default()
+            }))
+        }
+        _ => Ok(topic),
+    }
+}
+
+/// The partition of a topic, if it is in service.
+pub(super) fn partition(
+    topic: &HostedTopic,
+    partition: PartitionId,
+) -> Result<&PartitionHandle, WireError> {
+    match topic.partition(partition) {
+        Some(HostedPartition::Online(handle)) => Ok(handle),
+        Some(HostedPartition::Offline { reason }) => {
+            let error = PartitionError::Offline { reason: reason.clone() };
+            Err(partition_error(topic.name.as_str(), partition, error))
+        }
+        None => {
+            let message = format!(
+                "topic {} has partitions 0 to {}, not {partition}",
+                topic.name,
+                topic.partitions.len().saturating_sub(1)
+            );
+            Err(WireError::new(ErrorCode::UnknownTopicOrPartition, message).with_data(ErrorData {
+                topic: Some(topic.name.to_string()),
+                partition: Some(partition),
+                ..ErrorData::default()
+            }))
+        }
+    }
+}
+
+/// No such topic.
+pub(super) fn unknown_topic(name: &str) -> WireError {
+    WireError::new(
+        ErrorCode::UnknownTopicOrPartition,
+        format!("there is no topic {name:?}"),
+    )
+    .with_data(ErrorData { topic: Some(name.to_owned()), ..ErrorData::default() })
+}
+
+/// Refuses what clients may not write.
+pub(super) fn refuse_reserved(topic: &HostedTopic) -> Result<(), WireError> {
+    if topic.name.is_reserved() {
+        let message = format!("topic {} is written by the broker alone", topic.name);
+        return Err(WireError::new(ErrorCode::TopicReserved, message));
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! `metadata`: the brokers, and where the partitions of topics are.
+
+use std::sync::Arc;
+
+use broker_cluster::Topic;
+use broker_model::limits::TOPICS_PER_REQUEST_MAX;
+use broker_model::{PartitionId, TopicName};
+use broker_protocol::api::metadata::{
+    BrokerEndpoint, MetadataRequest, MetadataResponse, PartitionMetadata, TopicMetadata,
+};
+use broker_protocol::{ErrorCode, WireError};
+
+use super::lookup;
+use crate::context::Context;
+
+/// Answers from the published metadata.
+pub(super) async fn handle(
+    context: Arc<Context>,
+    request: MetadataRequest,
+) -> Result<MetadataResponse, WireError> {
+    let metadata = context.metadata.load();
+    let topics = match request.topics {
+        None => metadata.topics().map(|topic| describe(&context, topic)).collect(),
+        Some(names) if names.len() > TOPICS_PER_REQUEST_MAX => {
+            let message = format!(
+                "a metadata request names at most {TOPICS_PER_REQUEST_MAX} topics, not {}",
+                names.len()
+            );
+            return Err(WireError::new(ErrorCode::InvalidRequest, message));
+        }
+        Some(names) => names
+            .into_iter()
+            .map(|name| match metadata.topic(&name) {
+                Some(topic) => describe(&context, topic),
+                None => missing(name),
+            })
+            .collect(),
+    };
+    Ok(MetadataResponse {
+        cluster_id: context.cluster_id.to_string(),
+        controller_id: Some(context.broker_id),
+        brokers: endpoints(&context),
+        topics,
+    })
+}
+
+/// Every broker with where it can be reached.
+pub(super) fn endpoints(context: &Context) -> Vec<BrokerEndpoint> {
+    let metadata = context.metadata.load();
+    let brokers = metadata.brokers().iter();
+    brokers
+        .filter_map(|(id, registration)| {
+            let (host, port) = registration.address.rsplit_once(':')?;
+            let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+            Some(BrokerEndpoint { broker_id: *id, host, port: port.parse().ok()? })
+        })
+        .collect()
+}
+
+fn describe(context: &Context, topic: &Topic) -> TopicMetadata {
+    let hosted = context.topics.get(topic.name.as_str());
+    let partitions = topic.numbered().map(|(partition, state)| PartitionMetadata {
+        partition,
+        leader: state.leader,
+        leader_epoch: state.leader_epoch,
+        replicas: state.replicas.clone(),
+        isr: state.isr.clone(),
+        error: hosted.as_ref().and_then(|hosted| problem(hosted, partition)),
+    });
+    TopicMetadata {
+        name: topic.name.to_string(),
+        topic_id: Some(topic.id),
+        internal: topic.name.is_reserved(),
+        error: None,
+        partitions: partitions.collect(),
+    }
+}
+
+fn problem(hosted: &crate::topics::HostedTopic, partition: PartitionId) -> Option<WireError> {
+    lookup::partition(hosted, partition).err()
+}
+
+fn missing(name: String) -> TopicMetadata {
+    let error = match TopicName::new(&name) {
+        Ok(_) => lookup::unknown_topic(&name),
+        Err(invalid) => WireError::new(ErrorCode::InvalidTopic, invalid.to_string()),
+    };
+    TopicMetadata {
+        name,
+        topic_id: None,
+        internal: false,
+        error: Some(error),
+        partitions: Vec::new(),
+    }
+}

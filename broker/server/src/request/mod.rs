@@ -1,0 +1,62 @@
+//! Requests, one file per method: decode, call a handle, encode. `produce` starts synchronously, so that
+//! the produce requests of a connection reach a partition in the order they were sent; everything else
+//! runs in a task of its own and may be overtaken.
+
+mod alter_topic;
+mod crash_actor;
+mod create_partitions;
+mod create_topic;
+mod delete_records;
+mod delete_topic;
+mod describe_cluster;
+mod describe_configs;
+mod describe_topic;
+mod fetch;
+mod fetch_partition;
+mod hello;
+mod list_actors;
+mod list_offsets;
+mod list_plugins;
+mod lookup;
+mod metadata;
+mod partition_for;
+mod ping;
+mod plugin_check;
+mod produce;
+mod routed_produce;
+mod wire;
+
+use std::rc::Rc;
+
+use broker_protocol::{ErrorCode, Method, WireError};
+use bytes::Bytes;
+
+use crate::connection::{Asker, Session};
+
+/// Starts one request.
+pub(crate) fn start(session: &Rc<Session>, method: Method, args: Bytes, asker: Asker) {
+    match method {
+        Method::Produce => produce::start(session.context(), &args, asker),
+        Method::Fetch => fetch::start(session, &args, asker),
+        Method::Hello => hello::answer(session, &args, asker),
+        Method::Ping => session.spawn(&args, asker, ping::handle),
+        Method::Metadata => session.spawn(&args, asker, metadata::handle),
+        Method::CreateTopic => session.spawn(&args, asker, create_topic::handle),
+        Method::DeleteTopic => session.spawn(&args, asker, delete_topic::handle),
+        Method::AlterTopic => session.spawn(&args, asker, alter_topic::handle),
+        Method::CreatePartitions => session.spawn(&args, asker, create_partitions::handle),
+        Method::DescribeTopic => session.spawn(&args, asker, describe_topic::handle),
+        Method::DescribeConfigs => session.spawn(&args, asker, describe_configs::handle),
+        Method::ListOffsets => session.spawn(&args, asker, list_offsets::handle),
+        Method::DeleteRecords => session.spawn(&args, asker, delete_records::handle),
+        Method::PartitionFor => session.spawn(&args, asker, partition_for::handle),
+        Method::ListPlugins => session.spawn(&args, asker, list_plugins::handle),
+        Method::DescribeCluster => session.spawn(&args, asker, describe_cluster::handle),
+        Method::ListActors => session.spawn(&args, asker, list_actors::handle),
+        Method::CrashActor => session.spawn(&args, asker, crash_actor::handle),
+        other => {
+            let message = format!("method {other} is not available in this version");
+            asker.refuse(WireError::new(ErrorCode::UnknownMethod, message));
+        }
+    }
+}

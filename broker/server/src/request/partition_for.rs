@@ -1,0 +1,30 @@
+//! `partition_for`: where the topic's partitioner sends these keys.
+
+use std::sync::Arc;
+
+use broker_model::limits::PARTITION_FOR_KEYS_MAX;
+use broker_protocol::api::partition_for::{PartitionForRequest, PartitionForResponse};
+use broker_protocol::{ErrorCode, WireError};
+
+use super::{lookup, wire};
+use crate::context::Context;
+
+/// Asks the plugin once for all keys. They count as routed: whoever asks is about to send.
+pub(super) async fn handle(
+    context: Arc<Context>,
+    request: PartitionForRequest,
+) -> Result<PartitionForResponse, WireError> {
+    let topic = lookup::topic(&context, &request.topic, request.topic_id)?;
+    if request.keys.len() > PARTITION_FOR_KEYS_MAX {
+        let message = format!(
+            "partition_for takes at most {PARTITION_FOR_KEYS_MAX} keys, not {}",
+            request.keys.len()
+        );
+        return Err(WireError::new(ErrorCode::InvalidRequest, message));
+    }
+    let partitions = context
+        .plugins
+        .partition_keys(&topic, &request.keys)
+        .map_err(|error| wire::routing_error(&error))?;
+    Ok(PartitionForResponse { partitions })
+}
