@@ -123,20 +123,25 @@ impl ConfigKey {
                 max,
                 unlimited,
             } => {
-                let range = format!("a duration from {min} to {max} ms, such as 500ms, 10s, 7d");
-                with_unlimited(range, unlimited)
+                let range = range("a duration", "ms", min, max);
+                with_unlimited(format!("{range}, such as 500ms, 10s, 7d"), unlimited)
             }
             ValueKind::Bytes {
                 min,
                 max,
                 unlimited,
             } => {
-                let range = format!("a size from {min} to {max} bytes, such as 64KiB, 1GiB");
-                with_unlimited(range, unlimited)
+                let range = range("a size", "bytes", min, max);
+                with_unlimited(format!("{range}, such as 64KiB, 1GiB"), unlimited)
             }
             ValueKind::Number { min, max } => format!("a whole number from {min} to {max}"),
             ValueKind::Bool => "true or false".to_owned(),
-            ValueKind::Choice { allowed, .. } => allowed.join(" or "),
+            ValueKind::Choice { allowed, .. } => match allowed {
+                [most @ .., last] if !most.is_empty() => {
+                    format!("{} or {last}", most.join(", "))
+                }
+                only => only.concat(),
+            },
             ValueKind::Text {
                 empty: Empty::Allowed,
             } => "a text, or nothing".to_owned(),
@@ -208,6 +213,16 @@ impl ConfigKey {
     }
 }
 
+/// The largest number of a key that has no largest number of its own.
+pub const NO_MAX: u64 = i64::MAX as u64;
+
+fn range(what: &str, unit: &str, min: u64, max: u64) -> String {
+    match max {
+        NO_MAX => format!("{what} of {min} {unit} or more"),
+        _ => format!("{what} from {min} to {max} {unit}"),
+    }
+}
+
 fn with_unlimited(range: String, unlimited: Unlimited) -> String {
     match unlimited {
         Unlimited::Allowed => format!("{range}, or -1 for no limit"),
@@ -270,6 +285,7 @@ pub fn nearest<'a>(asked: &str, names: impl IntoIterator<Item = &'a str>) -> Opt
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const SPAN: ConfigKey = ConfigKey {
         name: "span",
@@ -333,6 +349,24 @@ mod tests {
         assert!(text.normalise("key-hash").is_ok());
         assert!(text.normalise("a\nb").is_err());
         assert!(text.normalise("  ").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn a_normalised_value_is_its_own_normal_form(
+            number in "-?[0-9]{0,12}",
+            unit in "|ms|s|min|d|B|KiB|MiB|GB",
+            text in any::<String>(),
+        ) {
+            let quantity = format!("{number}{unit}");
+            for row in crate::TOPIC_KEYS {
+                for text in [&quantity, &text] {
+                    if let Ok(normal) = row.key.normalise(text) {
+                        prop_assert_eq!(row.key.normalise(&normal), Ok(normal));
+                    }
+                }
+            }
+        }
     }
 
     #[test]

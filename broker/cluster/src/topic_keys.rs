@@ -3,7 +3,7 @@
 
 use broker_model::limits;
 
-use crate::config_key::{ConfigKey, Empty, Unlimited, ValueKind};
+use crate::config_key::{ConfigKey, Empty, NO_MAX, Unlimited, ValueKind};
 
 /// A key that a topic can override.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub mod names {
 /// The partitioner of a topic that names none.
 pub const DEFAULT_PARTITIONER: &str = "key-hash";
 
-const YEAR_MS: u64 = 366 * 24 * 3600 * 1000;
+const YEAR_MS: u64 = 365 * 24 * 3600 * 1000;
 /// Kafka's bound: a position within a segment fits 31 bits.
 const SEGMENT_BYTES_MAX: u64 = (1 << 31) - 1;
 /// A batch has to fit a frame together with the request around it.
@@ -194,7 +194,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
             name: names::RETENTION_BYTES,
             kind: ValueKind::Bytes {
                 min: 0,
-                max: i64::MAX as u64,
+                max: NO_MAX,
                 unlimited: Unlimited::Allowed,
             },
             default: "-1",
@@ -210,7 +210,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
             name: names::RETENTION_MS,
             kind: ValueKind::Duration {
                 min: 0,
-                max: i64::MAX as u64,
+                max: NO_MAX,
                 unlimited: Unlimited::Allowed,
             },
             default: "604800000",
@@ -226,7 +226,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
             name: names::ROLL_MS,
             kind: ValueKind::Duration {
                 min: 1,
-                max: i64::MAX as u64,
+                max: NO_MAX,
                 unlimited: Unlimited::Refused,
             },
             default: "604800000",

@@ -85,7 +85,7 @@ impl BrokerConfig {
         let config = Self {
             broker_id: BrokerId::new(read.number(names::BROKER_ID)),
             listeners: read.addresses(names::LISTENERS),
-            advertised_listener: read.addresses(names::ADVERTISED_LISTENERS).pop(),
+            advertised_listener: read.advertised(),
             connections_max: read.number(names::MAX_CONNECTIONS),
             connection_idle_max: read.millis(names::CONNECTIONS_MAX_IDLE_MS),
             log_dirs: read.log_dirs(),
@@ -165,9 +165,6 @@ impl<'a> Reader<'a> {
 
     fn addresses(&mut self, name: &'static str) -> Vec<String> {
         let addresses = self.list(name);
-        if addresses.len() > 1 && name == names::ADVERTISED_LISTENERS {
-            self.refuse(name, self.text(name), "one address");
-        }
         for address in &addresses {
             if !is_address(address) {
                 let allowed = "host:port, such as 127.0.0.1:7420 or [::1]:7420";
@@ -175,6 +172,26 @@ impl<'a> Reader<'a> {
             }
         }
         addresses.into_iter().map(str::to_owned).collect()
+    }
+
+    /// What clients are told has to be an address they can connect to.
+    fn advertised(&mut self) -> Option<String> {
+        let name = names::ADVERTISED_LISTENERS;
+        let mut addresses = self.addresses(name);
+        let value = self.text(name);
+        if addresses.len() > 1 {
+            self.refuse(name, value, "one address");
+        }
+        if value.ends_with(":0") || is_any_host(value) {
+            self.refuse(name, value, "an address that clients can connect to");
+        }
+        let first = self.list(names::LISTENERS).into_iter().next();
+        if let Some(any) = first.filter(|first| value.is_empty() && is_any_host(first)) {
+            let told = "another first address unless advertised.listeners says where clients \
+                reach this broker, such as my-host:7420";
+            self.refuse(names::LISTENERS, any, told);
+        }
+        addresses.pop()
     }
 
     /// `log.dirs` replaces `log.dir`, unless the latter was set in a higher layer.
@@ -254,4 +271,12 @@ fn is_address(text: &str) -> bool {
         }
     };
     host_fits && port.parse::<u16>().is_ok()
+}
+
+/// Addresses that mean every interface to a listener and nothing to a client.
+fn is_any_host(address: &str) -> bool {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.parse::<std::net::IpAddr>()
+        .is_ok_and(|ip| ip.is_unspecified())
 }

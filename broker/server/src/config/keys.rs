@@ -234,7 +234,7 @@ const OWN_KEYS: &[BrokerKey] = &[
             documentation: "Several directories, separated by commas, to spread partitions over \
                 disks. When set, log.dir is not used.",
             consequence: "A directory that fails takes its own partitions offline and no others. \
-                Directories may be added, not reordered away.",
+                Leaving one out at the next start leaves its partitions out.",
         },
     ),
     row(

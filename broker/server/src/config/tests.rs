@@ -170,6 +170,9 @@ fn wrong_values_name_key_value_place_and_what_is_allowed() {
         ("listeners", "127.0.0.1:70000", "host:port"),
         ("listeners", "PLAINTEXT://0.0.0.0:9092", "host:port"),
         ("advertised.listeners", "a:1,b:2", "one address"),
+        ("advertised.listeners", "host:0", "can connect to"),
+        ("advertised.listeners", "[::]:7420", "can connect to"),
+        ("listeners", "0.0.0.0:7420", "advertised.listeners"),
     ];
     for (key, value, part) in wrong {
         let text = refused("", &[], &[(key, value)]);
@@ -223,6 +226,21 @@ fn log_dirs_replaces_log_dir_unless_that_was_set_above_it() {
     assert_eq!(config.log_dirs, [PathBuf::from("one")]);
     let text = refused("log.dirs = \"a\"\nlog.dir = \"b\"\n", &[], &[]);
     assert!(text.contains("log.dirs and log.dir"), "{text}");
+}
+
+#[test]
+fn listening_everywhere_needs_an_address_to_tell_clients() {
+    let everywhere = [
+        ("listeners", "0.0.0.0:7420"),
+        ("advertised.listeners", "broker.example:7420"),
+    ];
+    let config = load("", &[], &everywhere);
+    assert_eq!(
+        config.advertised_listener.as_deref(),
+        Some("broker.example:7420")
+    );
+    let config = load("", &[], &[("listeners", "127.0.0.1:0,0.0.0.0:0")]);
+    assert_eq!(config.advertised_listener, None);
 }
 
 #[test]
