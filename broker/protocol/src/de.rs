@@ -52,7 +52,10 @@ impl<'a> Deserializer<'a> for Value<'_, 'a> {
         match self.0.kind()? {
             Kind::Nil => self.deserialize_unit(visitor),
             Kind::Bool => self.deserialize_bool(visitor),
-            Kind::Integer => {
+            Kind::Float if self.0.clone().read_integer("").is_err() => {
+                self.deserialize_f64(visitor)
+            }
+            Kind::Integer | Kind::Float => {
                 let value = self.0.read_integer("an integer")?;
                 match (u64::try_from(value), i64::try_from(value)) {
                     (Ok(unsigned), _) => visitor.visit_u64(unsigned),
@@ -60,7 +63,6 @@ impl<'a> Deserializer<'a> for Value<'_, 'a> {
                     _ => Err(InvalidValue::new(format!("{value} is out of range"))),
                 }
             }
-            Kind::Float => self.deserialize_f64(visitor),
             Kind::Str => self.deserialize_str(visitor),
             Kind::Bin => self.deserialize_bytes(visitor),
             Kind::Array => self.deserialize_seq(visitor),

@@ -270,3 +270,122 @@ impl From<FrameTooLarge> for WireError {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::hello::HelloRequest;
+    use crate::api::metadata::{MetadataRequest, MetadataResponse};
+    use crate::api::ping::{PingRequest, PingResponse};
+    use crate::frame::FRAME_HEADER_LEN;
+
+    fn body(frame: &Bytes) -> Bytes {
+        frame.slice(FRAME_HEADER_LEN..)
+    }
+
+    #[test]
+    fn requests_and_notifications_are_taken_apart_without_copying() {
+        let frame = body(&request_frame(u64::MAX, &HelloRequest::new("x")).unwrap());
+        let Ok(Envelope::Request { id, method, args }) = Envelope::parse(&frame) else {
+            panic!("not a request");
+        };
+        assert_eq!((id, method), (u64::MAX, "hello"));
+        assert_eq!(
+            HelloRequest::decode(&frame.slice_ref(args)),
+            Ok(HelloRequest::new("x"))
+        );
+        let frame = body(&notification_frame(&PingRequest {}).unwrap());
+        let (method, args) = ("ping", &b"\x80"[..]);
+        assert_eq!(
+            Envelope::parse(&frame),
+            Ok(Envelope::Notification { method, args })
+        );
+    }
+
+    #[test]
+    fn answers_carry_a_result_or_an_error() {
+        let answer = Answer::parse(&body(&response_frame(3, &PingResponse::default()))).unwrap();
+        assert_eq!(answer.id, Some(3));
+        assert!(PingResponse::decode(&answer.outcome.unwrap()).is_ok());
+        let busy = WireError::new(ErrorCode::Busy, "full")
+            .with_retriable(false)
+            .indefinite();
+        let answer = Answer::parse(&body(&error_frame(None, &busy))).unwrap();
+        assert_eq!((answer.id, answer.outcome), (None, Err(busy)));
+    }
+
+    #[test]
+    fn an_error_code_from_the_future_keeps_its_number_and_name() {
+        let frame = b"\x94\x01\x05\x82\xA4code\xCD\x27\x0F\xA4name\xA4LATE\xC0";
+        let error = Answer::parse(&Bytes::from_static(frame))
+            .unwrap()
+            .outcome
+            .unwrap_err();
+        assert_eq!((error.code, error.number()), (ErrorCode::Unknown, 9999));
+        assert_eq!(error.to_string(), "LATE: ");
+        assert!(!error.definite && !error.retriable);
+        let again = body(&error_frame(Some(5), &error));
+        assert_eq!(Answer::parse(&again).unwrap().outcome, Err(error));
+    }
+
+    #[test]
+    fn the_id_of_a_broken_request_is_kept_if_it_can_be_read() {
+        let id_of = |body: &[u8]| Envelope::parse(body).unwrap_err().id;
+        assert_eq!(id_of(b"\x94\x00\x2A\xA4ping\x81"), Some(42)); // args end early
+        assert_eq!(id_of(b"\x94\x00\x2A\xA4ping\x80\x00"), Some(42)); // trailing byte
+        assert_eq!(id_of(b"\x94\x00\x2A\x07\x80"), Some(42)); // the method is a number
+        assert_eq!(id_of(b"\x93\x00\x2A\xA4ping"), Some(42)); // no args
+        assert_eq!(id_of(b"\x94\x00\xA1x\xA4ping\x80"), None); // the id is text
+        assert_eq!(id_of(b"\x94\x00\xFF\xA4ping\x80"), None); // the id is negative
+        assert_eq!(id_of(b"\x94\x07\x2A\xA4ping\x80"), None); // no such kind
+        assert_eq!(id_of(b"\x93\x02\x2A\x80"), None); // a notification has none
+        assert_eq!(id_of(b""), None);
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_envelope_is_said() {
+        let message = |body: &[u8]| Envelope::parse(body).unwrap_err().error.to_string();
+        assert_eq!(
+            message(b"\x80"),
+            "MALFORMED_REQUEST: expected an array, found a map"
+        );
+        assert_eq!(
+            message(b"\x94\x00\x01\xC4\x04ping\x80"),
+            "MALFORMED_REQUEST: expected the name of a method, found binary"
+        );
+        assert_eq!(
+            message(b"\x93\x00\x01\xA4ping"),
+            "MALFORMED_REQUEST: an envelope of kind 0 has 4 elements, this one has 3"
+        );
+    }
+
+    #[test]
+    fn an_answer_that_fits_no_frame_turns_into_an_indefinite_error() {
+        let huge = MetadataResponse {
+            cluster_id: "x".repeat(17 << 20),
+            ..MetadataResponse::default()
+        };
+        let answer = Answer::parse(&body(&response_frame(9, &huge))).unwrap();
+        let error = answer.outcome.unwrap_err();
+        assert_eq!((answer.id, error.code), (Some(9), ErrorCode::FrameTooLarge));
+        assert!(!error.definite);
+        let request = MetadataRequest {
+            topics: Some(vec!["x".repeat(17 << 20)]),
+        };
+        assert!(request_frame(1, &request).is_err());
+    }
+
+    #[test]
+    fn an_error_that_quotes_too_much_is_shortened() {
+        let facts = ErrorData {
+            topic: Some("y".repeat(1 << 20)),
+            ..ErrorData::default()
+        };
+        let error = WireError::new(ErrorCode::InvalidTopic, "é".repeat(1 << 20)).with_data(facts);
+        let frame = error_frame(Some(1), &error);
+        assert!(frame.len() <= ERROR_BYTES_MAX, "{}", frame.len());
+        let short = Answer::parse(&body(&frame)).unwrap().outcome.unwrap_err();
+        assert_eq!(short.code, ErrorCode::InvalidTopic);
+        assert!(short.message.starts_with("éé") && short.message.ends_with('…'));
+    }
+}

@@ -96,9 +96,6 @@ codes! {
     18 TooManyConnections "TOO_MANY_CONNECTIONS", transient, definite,
         "The broker holds as many connections as it may.",
         "Close idle connections, or come back later.";
-    19 InFlightLimit "IN_FLIGHT_LIMIT", transient, definite,
-        "More requests are under way on this connection than allowed.",
-        "Wait for answers before sending more.";
 
     30 InvalidRequest "INVALID_REQUEST", permanent, definite,
         "The arguments are well-formed and make no sense together.",
@@ -221,5 +218,32 @@ codes! {
 impl fmt::Display for ErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_names_are_unique_and_in_order() {
+        assert!(ErrorCode::ALL.is_sorted_by(|a, b| a.number() < b.number()));
+        for code in ErrorCode::ALL {
+            assert_eq!(ErrorCode::from_number(code.number()), Some(*code));
+            assert_eq!(ErrorCode::from_name(code.name()), Some(*code));
+        }
+    }
+
+    #[test]
+    fn an_indefinite_error_that_is_retriable_warns_of_duplicates() {
+        for code in ErrorCode::ALL {
+            if code.retriable() && !code.definite() {
+                assert!(
+                    code.remedy().contains("duplicate"),
+                    "{code}: {}",
+                    code.remedy()
+                );
+            }
+        }
     }
 }

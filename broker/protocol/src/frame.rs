@@ -121,12 +121,9 @@ impl LooksLike {
             b"CONNECT ",
             b"PRI * HTTP",
         ];
-        let starts = |with: &[u8]| {
-            let len = with.len().min(bytes.len());
-            bytes.get(..len) == with.get(..len)
-        };
+        let starts = |with: &[u8]| bytes.starts_with(with);
         match bytes {
-            [0x16, 0x03, ..] | [0x16] => Self::Tls,
+            [0x16, 0x03, ..] => Self::Tls,
             [0x00, _, _, _, 0x00, key, ..] if *key <= 100 => Self::Kafka,
             _ if starts(b"PROXY ") || starts(b"\r\n\r\n\0\r\nQUIT\n") => Self::ProxyProtocol,
             _ if HTTP.iter().any(|method| starts(method)) => Self::Http,
@@ -269,4 +266,111 @@ pub(crate) fn build_frame(write: impl FnOnce(&mut Vec<u8>)) -> Result<Bytes, Fra
         *room = header;
     }
     Ok(out.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(bytes: &[u8]) -> Result<Decoded, FrameError> {
+        FrameDecoder::before_hello().decode(&mut BytesMut::from(bytes))
+    }
+
+    #[test]
+    fn a_frame_is_cut_out_and_the_next_one_stays() {
+        let mut buffer = BytesMut::from(&b"\xCE\0\0\0\x02hi\xCE\0\0\0\0\xCE"[..]);
+        let decoder = FrameDecoder::after_hello();
+        let frame = |body: &'static [u8]| Ok(Decoded::Frame(Bytes::from_static(body)));
+        assert_eq!(decoder.decode(&mut buffer), frame(b"hi"));
+        assert_eq!(decoder.decode(&mut buffer), frame(b""));
+        assert_eq!(
+            decoder.decode(&mut buffer),
+            Ok(Decoded::NeedMore { missing: 4 })
+        );
+        assert_eq!(&buffer[..], b"\xCE");
+    }
+
+    #[test]
+    fn missing_counts_the_header_first_and_then_the_body() {
+        assert_eq!(decode(b""), Ok(Decoded::NeedMore { missing: 5 }));
+        assert_eq!(decode(b"\xCE\0"), Ok(Decoded::NeedMore { missing: 3 }));
+        assert_eq!(
+            decode(b"\xCE\0\0\0\x0A"),
+            Ok(Decoded::NeedMore { missing: 10 })
+        );
+        assert_eq!(
+            decode(b"\xCE\0\0\0\x0Aabc"),
+            Ok(Decoded::NeedMore { missing: 7 })
+        );
+    }
+
+    #[test]
+    fn a_length_above_the_limit_is_refused_before_its_body_arrives() {
+        let max = FRAME_BYTES_MAX_BEFORE_HELLO;
+        assert_eq!(
+            decode(b"\xCE\0\0\x40\0"),
+            Ok(Decoded::NeedMore { missing: max })
+        );
+        let len = max + 1;
+        assert_eq!(
+            decode(b"\xCE\0\0\x40\x01"),
+            Err(FrameError::TooLarge { len, max })
+        );
+        let after = FrameDecoder::after_hello();
+        let mut buffer = BytesMut::from(&b"\xCE\x01\0\0\x01"[..]);
+        let (len, max) = (FRAME_BYTES_MAX + 1, FRAME_BYTES_MAX);
+        assert_eq!(
+            after.decode(&mut buffer),
+            Err(FrameError::TooLarge { len, max })
+        );
+    }
+
+    #[test]
+    fn foreign_protocols_are_told_apart_by_their_first_bytes() {
+        let cases: [(&[u8], LooksLike); 11] = [
+            (b"GET / HTTP/1.1\r\n", LooksLike::Http),
+            (b"P", LooksLike::Unknown), // POST, PUT, PRI or PROXY: too early to tell
+            (b"POST /x HTTP/1.1", LooksLike::Http),
+            (b"PRI * HTTP/2.0\r\n", LooksLike::Http),
+            (b"PROXY TCP4 1.2.3.4", LooksLike::ProxyProtocol),
+            (b"\r\n\r\n\0\r\nQUIT\n!", LooksLike::ProxyProtocol),
+            (b"\x16\x03\x01\x02\0\x01", LooksLike::Tls),
+            (b"SSH-2.0-OpenSSH", LooksLike::Ssh),
+            (b"\0\0\0\x35\0\x12\0\x03", LooksLike::Kafka),
+            (b"\x94\0\x01\xA4ping\x80", LooksLike::Unknown),
+            (b"hello", LooksLike::Unknown),
+        ];
+        for (bytes, expected) in cases {
+            let Err(FrameError::ForeignProtocol {
+                looks_like,
+                first_bytes,
+            }) = decode(bytes)
+            else {
+                panic!("{bytes:02x?} was accepted");
+            };
+            assert_eq!(looks_like, expected, "{bytes:02x?}");
+            assert!(bytes.starts_with(&first_bytes) && first_bytes.len() <= FIRST_BYTES_MAX);
+        }
+    }
+
+    #[test]
+    fn a_foreign_protocol_is_refused_with_what_it_looks_like() {
+        let error = WireError::from(decode(b"GET / HTTP/1.1\r\nHost: x\r\n").unwrap_err());
+        assert_eq!(error.code, ErrorCode::ForeignProtocol);
+        assert!(error.message.contains("HTTP"), "{error}");
+        let data = error.data.unwrap();
+        assert_eq!(data.looks_like.as_deref(), Some("http"));
+        assert_eq!(
+            data.first_bytes.as_deref(),
+            Some(&b"GET / HTTP/1.1\r\n"[..])
+        );
+    }
+
+    #[test]
+    fn no_frame_is_built_above_the_limit() {
+        assert!(encode_frame(&vec![0; FRAME_BYTES_MAX]).is_ok());
+        let (len, max) = (FRAME_BYTES_MAX as u64 + 1, FRAME_BYTES_MAX as u64);
+        let too_large = Err(FrameTooLarge { len, max });
+        assert_eq!(encode_frame(&vec![0; FRAME_BYTES_MAX + 1]), too_large);
+    }
 }

@@ -6,10 +6,19 @@ use std::fmt;
 use crate::error_code::ErrorCode;
 use crate::wire_error::{ErrorData, WireError};
 
-/// Names of features that `hello` announces.
+/// Names of features that `hello` announces: what a broker can do beyond the protocol version itself.
 pub mod feature {
+    /// `produce` without a partition: the topic's partitioner chooses.
+    pub const ROUTED_PRODUCE: &str = "routed_produce";
+    /// The method `partition_for`.
+    pub const PARTITION_FOR: &str = "partition_for";
+    /// `fetch` with `form = "batch"`.
+    pub const FETCH_BATCH: &str = "fetch_batch";
     /// The broker was started for tests of its supervision: `crash_actor` works.
     pub const FAULT_INJECTION: &str = "fault_injection";
+
+    /// Every feature there is.
+    pub const ALL: [&str; 4] = [ROUTED_PRODUCE, PARTITION_FOR, FETCH_BATCH, FAULT_INJECTION];
 }
 
 /// Edits between a name and the method that is suggested for it.
@@ -73,6 +82,7 @@ impl Method {
     /// The feature that `hello` has to announce for the method to work, if it needs one.
     pub const fn feature(self) -> Option<&'static str> {
         match self {
+            Self::PartitionFor => Some(feature::PARTITION_FOR),
             Self::CrashActor => Some(feature::FAULT_INJECTION),
             _ => None,
         }
@@ -114,5 +124,36 @@ impl Method {
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_methods_are_one_to_one() {
+        for method in Method::ALL {
+            assert_eq!(Method::from_name(method.name()), Some(*method));
+        }
+    }
+
+    #[test]
+    fn a_misspelt_method_gets_a_suggestion() {
+        let error = Method::parse("metadta").unwrap_err();
+        assert_eq!(error.code, ErrorCode::UnknownMethod);
+        assert!(
+            error.message.contains("did you mean \"metadata\""),
+            "{error}"
+        );
+        let data = error.data.unwrap();
+        assert_eq!(data.suggestion.as_deref(), Some("metadata"));
+    }
+
+    #[test]
+    fn a_long_unknown_name_is_quoted_in_part() {
+        let error = Method::parse(&"é".repeat(100_000)).unwrap_err();
+        assert!(error.message.len() < 200, "{error}");
+        assert_eq!(error.data.unwrap().suggestion, None);
     }
 }

@@ -264,3 +264,89 @@ impl<'a> Reader<'a> {
 fn ended() -> InvalidValue {
     InvalidValue::new("the value ends too early")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_of_every_width_are_read() {
+        let cases: [(&[u8], i128); 12] = [
+            (b"\x7F", 127),
+            (b"\xFF", -1),
+            (b"\xE0", -32),
+            (b"\xCC\xFF", 255),
+            (b"\xCD\xFF\xFF", 65_535),
+            (b"\xCE\xFF\xFF\xFF\xFF", 4_294_967_295),
+            (
+                b"\xCF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF",
+                18_446_744_073_709_551_615,
+            ),
+            (b"\xD0\x80", -128),
+            (b"\xD1\x80\0", -32_768),
+            (b"\xD2\x80\0\0\0", -2_147_483_648),
+            (b"\xD3\x80\0\0\0\0\0\0\0", -9_223_372_036_854_775_808),
+            (b"\xD3\0\0\0\0\0\0\0\x05", 5),
+        ];
+        for (bytes, value) in cases {
+            let mut reader = Reader::new(bytes);
+            assert_eq!(reader.read_integer("an integer"), Ok(value));
+            assert!(reader.is_at_end());
+        }
+    }
+
+    #[test]
+    fn whole_floats_pass_for_integers_and_others_do_not() {
+        let read = |value: f64| {
+            let bytes = [&[0xCB], &value.to_be_bytes()[..]].concat();
+            Reader::new(&bytes).read_number::<i64>("a timestamp")
+        };
+        assert_eq!(read(1_700_000_000_000.0), Ok(1_700_000_000_000));
+        assert_eq!(read(-1.0), Ok(-1));
+        for bad in [0.5, 1e16, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(read(bad).is_err(), "{bad} was accepted");
+        }
+    }
+
+    #[test]
+    fn byte_strings_come_as_bin_or_str_of_any_width() {
+        for bytes in [
+            &b"\xA2hi"[..],
+            b"\xD9\x02hi",
+            b"\xDA\0\x02hi",
+            b"\xDB\0\0\0\x02hi",
+            b"\xC4\x02hi",
+            b"\xC5\0\x02hi",
+            b"\xC6\0\0\0\x02hi",
+        ] {
+            assert_eq!(Reader::new(bytes).read_bytes(), Ok(&b"hi"[..]));
+        }
+    }
+
+    #[test]
+    fn text_has_to_be_str_and_utf8() {
+        let message = |bytes| Reader::new(bytes).read_str().unwrap_err().to_string();
+        assert_eq!(message(b"\xC4\x02hi"), "expected text, found binary");
+        assert_eq!(message(b"\xA1\xFF"), "text is not UTF-8");
+    }
+
+    #[test]
+    fn values_that_end_early_are_errors_and_not_panics() {
+        for bytes in [
+            &b""[..],
+            b"\xCF\0",
+            b"\xA5hi",
+            b"\xDB\xFF",
+            b"\xC6\xFF\xFF\xFF\xFFx",
+            b"\xCB",
+        ] {
+            let mut reader = Reader::new(bytes);
+            assert!(reader.read_integer("").is_err());
+            assert!(reader.read_bytes().is_err());
+            assert!(reader.read_array_len().is_err());
+            assert!(reader.read_map_len().is_err());
+            assert!(reader.read_float().is_err());
+            assert!(reader.read_raw().is_err());
+        }
+    }
+}

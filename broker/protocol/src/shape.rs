@@ -10,14 +10,12 @@ use crate::wire_error::{ErrorData, WireError};
 /// Why a byte string is not one acceptable MessagePack value. Positions count from its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShapeError {
-    /// A value starts and the bytes end before it does.
-    #[error(
-        "the value at byte {position} needs {needed} more bytes than the frame has, or at least one"
-    )]
+    /// The bytes end before the value does.
+    #[error("the value at byte {position} lacks {needed} bytes or more")]
     Truncated {
         /// Where the value starts.
         position: usize,
-        /// Bytes missing, as far as its marker tells.
+        /// How many bytes are missing at least.
         needed: u64,
     },
     /// Arrays and maps in arrays and maps in …
@@ -201,4 +199,127 @@ fn big_endian(field: &[u8]) -> u64 {
     field
         .iter()
         .fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nested(levels: usize) -> Vec<u8> {
+        let mut bytes = vec![0x91; levels];
+        bytes.push(0x01);
+        bytes
+    }
+
+    #[test]
+    fn every_kind_of_value_is_walked_to_its_end() {
+        let values: [&[u8]; 18] = [
+            b"\x00",
+            b"\xFF",
+            b"\xC0",
+            b"\xC3",
+            b"\xCC\xFF",
+            b"\xCD\x01\x00",
+            b"\xCE\0\0\0\0",
+            b"\xCF\0\0\0\0\0\0\0\0",
+            b"\xD0\x80",
+            b"\xD3\0\0\0\0\0\0\0\0",
+            b"\xCA\0\0\0\0",
+            b"\xCB\0\0\0\0\0\0\0\0",
+            b"\xA2hi",
+            b"\xD9\x02hi",
+            b"\xC5\0\x02hi",
+            b"\x80",
+            b"\x92\x01\x02",
+            b"\xDE\0\x01\xA1k\xDD\0\0\0\x01\x07",
+        ];
+        for value in values {
+            assert_eq!(check(value), Ok(()), "{value:02x?}");
+            for len in 0..value.len() {
+                let cut = check(&value[..len]);
+                assert!(
+                    matches!(cut, Err(ShapeError::Truncated { .. })),
+                    "{value:02x?}"
+                );
+            }
+            let longer = [value, b"\xC0"].concat();
+            let (position, extra) = (value.len(), 1);
+            assert_eq!(
+                check(&longer),
+                Err(ShapeError::TrailingBytes { position, extra })
+            );
+        }
+    }
+
+    #[test]
+    fn nesting_is_allowed_up_to_the_limit() {
+        assert_eq!(check(&nested(NESTING_DEPTH_MAX)), Ok(()));
+        let position = NESTING_DEPTH_MAX;
+        assert_eq!(
+            check(&nested(NESTING_DEPTH_MAX + 1)),
+            Err(ShapeError::TooDeep { position })
+        );
+        let mut empty_inside = vec![0x91; NESTING_DEPTH_MAX];
+        empty_inside.push(0x80);
+        assert_eq!(check(&empty_inside), Err(ShapeError::TooDeep { position }));
+    }
+
+    #[test]
+    fn levels_beside_each_other_do_not_add_up() {
+        let mut bytes = vec![0xDC, 0x03, 0xE8];
+        for _ in 0..1000 {
+            bytes.extend(nested(NESTING_DEPTH_MAX - 1));
+        }
+        assert_eq!(check(&bytes), Ok(()));
+    }
+
+    #[test]
+    fn a_depth_bomb_is_refused_at_its_33rd_byte() {
+        assert_eq!(
+            check(&vec![0x91; 1 << 20]),
+            Err(ShapeError::TooDeep {
+                position: NESTING_DEPTH_MAX
+            })
+        );
+    }
+
+    #[test]
+    fn counts_that_cannot_be_true_are_refused_at_once() {
+        for bomb in [
+            b"\xDD\xFF\xFF\xFF\xFF",
+            b"\xDF\xFF\xFF\xFF\xFF",
+            b"\xC6\xFF\xFF\xFF\xFF",
+        ] {
+            let Err(ShapeError::Truncated {
+                position: 0,
+                needed,
+            }) = check(bomb)
+            else {
+                panic!("{bomb:02x?} was accepted");
+            };
+            assert!(needed >= u64::from(u32::MAX), "{needed}");
+        }
+    }
+
+    #[test]
+    fn extension_types_and_the_reserved_marker_are_refused_with_their_position() {
+        for marker in [0xC7, 0xC8, 0xC9, 0xD4, 0xD5, 0xD6, 0xD7, 0xD8] {
+            let bytes = [&[0x92, 0x01, marker], &[0; 20][..]].concat();
+            assert_eq!(check(&bytes), Err(ShapeError::Extension { position: 2 }));
+        }
+        assert_eq!(
+            check(b"\x91\xC1"),
+            Err(ShapeError::Reserved { position: 1 })
+        );
+    }
+
+    #[test]
+    fn errors_become_answers_with_the_position() {
+        let error = WireError::from(check(b"\x91\xC1").unwrap_err());
+        assert_eq!(error.code, ErrorCode::MalformedFrame);
+        assert_eq!(error.data.unwrap().position, Some(1));
+        let error = WireError::from(check(&nested(40)).unwrap_err());
+        assert_eq!(error.code, ErrorCode::NestingTooDeep);
+        assert_eq!(error.data.unwrap().limit, Some(NESTING_DEPTH_MAX as u64));
+    }
 }

@@ -48,3 +48,31 @@ pub struct CreateTopicResponse {
 }
 
 plain_call!(CreateTopic, CreateTopicRequest => CreateTopicResponse);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::Request;
+
+    #[test]
+    fn configuration_values_may_be_numbers_and_booleans() {
+        let args = b"\x82\xA4name\xA1t\xA6config\x84\xA1a\xCD\x03\xE8\xA1b\xC3\xA1c\xA27d\xA1d\xFF";
+        let request = CreateTopicRequest::decode(&args[..].into()).unwrap();
+        let config: Vec<_> = request.config.values().map(String::as_str).collect();
+        assert_eq!(config, ["1000", "true", "7d", "-1"]);
+    }
+
+    #[test]
+    fn a_configuration_value_is_never_nil() {
+        let args = b"\x82\xA4name\xA1t\xA6config\x81\xACretention.ms\xC0";
+        let error = CreateTopicRequest::decode(&args[..].into()).unwrap_err();
+        assert_eq!(error.path(), "config.retention.ms");
+    }
+
+    #[test]
+    fn a_negative_count_is_refused_by_name() {
+        let args = b"\x82\xA4name\xA1t\xAApartitions\xFF";
+        let error = CreateTopicRequest::decode(&args[..].into()).unwrap_err();
+        assert_eq!(error.path(), "partitions");
+    }
+}

@@ -80,3 +80,35 @@ pub struct DeleteRecordsResponse {
 }
 
 plain_call!(DeleteRecords, DeleteRecordsRequest => DeleteRecordsResponse);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::Request;
+
+    fn before(value: &[u8]) -> Result<DeleteBefore, String> {
+        let start = b"\x83\xA5topic\xA1t\xA9partition\x00\xADbefore_offset";
+        let args = [&start[..], value].concat();
+        let request = DeleteRecordsRequest::decode(&args.into()).map_err(|e| e.to_string())?;
+        Ok(request.before_offset)
+    }
+
+    #[test]
+    fn minus_one_is_the_high_watermark() {
+        assert_eq!(before(b"\xFF"), Ok(DeleteBefore::HighWatermark));
+        assert_eq!(before(b"\x00"), Ok(DeleteBefore::Offset(Offset::ZERO)));
+        assert_eq!(
+            before(b"\xCD\x03\xE8"),
+            Ok(DeleteBefore::Offset(Offset::new(1000)))
+        );
+    }
+
+    #[test]
+    fn nothing_is_deleted_without_saying_up_to_where() {
+        assert_eq!(
+            before(b"\xC0"),
+            Err("missing field `before_offset`".to_owned())
+        );
+        assert!(before(b"\xFE").is_err());
+    }
+}

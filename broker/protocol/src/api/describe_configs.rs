@@ -62,3 +62,27 @@ pub struct ConfigEntry {
 }
 
 plain_call!(DescribeConfigs, DescribeConfigsRequest => DescribeConfigsResponse);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::Request;
+
+    #[test]
+    fn a_broker_needs_no_name_and_other_kinds_are_refused() {
+        let decode = |args: &'static [u8]| DescribeConfigsRequest::decode(&args.into());
+        let own = decode(b"\x81\xA8resource\x81\xA4kind\xA6broker").unwrap();
+        assert_eq!(
+            own.resource,
+            ConfigResource {
+                kind: ResourceKind::Broker,
+                name: String::new()
+            }
+        );
+        let error = decode(b"\x81\xA8resource\x81\xA4kind\xA5group").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`resource.kind`: unknown variant `group`, expected `broker` or `topic`"
+        );
+    }
+}

@@ -122,3 +122,33 @@ fn millis(time: std::time::Duration) -> u64 {
 }
 
 plain_call!(Hello, HelloRequest => HelloResponse);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::Request;
+
+    fn range(protocol_min: u32, protocol_max: u32) -> HelloRequest {
+        HelloRequest {
+            protocol_min,
+            protocol_max,
+            ..HelloRequest::default()
+        }
+    }
+
+    #[test]
+    fn the_highest_common_version_is_agreed_on() {
+        assert_eq!(range(1, 1).agree(), Some(1));
+        assert_eq!(range(0, 99).agree(), Some(PROTOCOL_MAX));
+        assert_eq!(range(PROTOCOL_MAX + 1, 99).agree(), None);
+        assert_eq!(range(0, 0).agree(), None);
+        assert_eq!(range(2, 1).agree(), None);
+    }
+
+    #[test]
+    fn an_empty_hello_is_a_client_of_version_1() {
+        let hello = HelloRequest::decode(&b"\x80"[..].into()).unwrap();
+        assert_eq!((hello.protocol_min, hello.protocol_max), (1, 1));
+        assert_eq!(hello.agree(), Some(1));
+    }
+}

@@ -121,3 +121,43 @@ pub struct OffsetAnswer {
 }
 
 plain_call!(ListOffsets, ListOffsetsRequest => ListOffsetsResponse);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::Request;
+
+    fn at(value: &[u8]) -> Result<OffsetAt, String> {
+        let query = b"\x81\xAApartitions\x91\x83\xA5topic\xA1t\xA9partition\x00\xA2at";
+        let args = [&query[..], value].concat();
+        let request = ListOffsetsRequest::decode(&args.into()).map_err(|e| e.to_string())?;
+        Ok(request.partitions[0].at)
+    }
+
+    #[test]
+    fn the_place_is_a_word_or_a_time() {
+        let time = |millis| Ok(OffsetAt::Timestamp(Timestamp::from_millis(millis)));
+        assert_eq!(at(b"\xA8earliest"), Ok(OffsetAt::Earliest));
+        assert_eq!(at(b"\xA6latest"), Ok(OffsetAt::Latest));
+        assert_eq!(at(b"\xC0"), Ok(OffsetAt::Latest));
+        assert_eq!(at(b"\xCD\x03\xE8"), time(1000));
+        assert_eq!(at(b"\xFF"), time(-1));
+        assert_eq!(
+            at(b"\xCB\x42\x78\xBC\xFE\x56\x80\0\0"),
+            time(1_700_000_000_000)
+        );
+    }
+
+    #[test]
+    fn other_places_are_refused_by_name() {
+        for bad in [
+            &b"\xA5first"[..],
+            b"\xC3",
+            b"\x90",
+            b"\xCF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF",
+        ] {
+            let message = at(bad).unwrap_err();
+            assert!(message.starts_with("`partitions[0].at`: "), "{message}");
+        }
+    }
+}

@@ -85,3 +85,17 @@ pub struct PartitionMetadata {
 }
 
 plain_call!(Metadata, MetadataRequest => MetadataResponse);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::Request;
+
+    #[test]
+    fn no_list_means_all_topics_and_an_empty_list_means_none() {
+        let topics = |args: &'static [u8]| MetadataRequest::decode(&args.into()).unwrap().topics;
+        assert_eq!(topics(b"\x80"), None);
+        assert_eq!(topics(b"\x81\xA6topics\xC0"), None);
+        assert_eq!(topics(b"\x81\xA6topics\x90"), Some(Vec::new()));
+    }
+}

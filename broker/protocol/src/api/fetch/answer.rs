@@ -66,7 +66,9 @@ impl<F> FetchAnswer<F> {
         let mut out = vec![0; FRAME_HEADER_LEN];
         response_prefix(id, &mut out);
         encode_result_into(answers, &mut out, &mut |out, len, source| {
-            pieces.push(Piece::Bytes(Bytes::from(std::mem::take(out))));
+            if !out.is_empty() {
+                pieces.push(Piece::Bytes(Bytes::from(std::mem::take(out))));
+            }
             pieces.push(Piece::External { len, source });
             external = external.saturating_add(len);
         });

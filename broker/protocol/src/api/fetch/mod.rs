@@ -7,6 +7,9 @@ mod records;
 mod request;
 mod response;
 
+#[cfg(test)]
+mod tests;
+
 pub use answer::{FetchAnswer, FetchData, Piece};
 pub use records::{FetchedHeaders, FetchedRecord, FetchedRecords, RecordsWriter};
 pub use request::{FetchForm, FetchPartition, FetchRequest};

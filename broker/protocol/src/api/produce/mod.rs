@@ -5,5 +5,8 @@
 mod request;
 mod response;
 
+#[cfg(test)]
+mod tests;
+
 pub use request::{Acks, OpaqueBody, Payload, ProduceRequest, ProducerFields};
 pub use response::{Appended, ProduceResponse, RecordError, Routed};
