@@ -1,1 +1,33 @@
-//! Placeholder, replaced by the crate's own page.
+//! The broker as a process: configuration, actors, request handlers, listeners. Rules live in
+//! `broker_cluster` and `broker_storage`; an actor unpacks a message, calls them and carries out what they
+//! say. Nothing here knows a command line.
+//!
+//! ```no_run
+//! use broker_server::config::{BrokerConfig, ConfigLayers};
+//!
+//! let config = BrokerConfig::load(&ConfigLayers::default())?;
+//! broker_server::run(config, |server| println!("listening on {:?}", server.addresses()))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod actor_stats;
+mod arbiters;
+mod broker;
+pub mod config;
+mod connection;
+mod context;
+mod controller;
+mod death_notice;
+mod log_dirs;
+mod net;
+mod partition;
+mod plugins;
+mod reply;
+mod request;
+mod run;
+mod server;
+mod topic_settings;
+mod topics;
+
+pub use run::run;
+pub use server::{Server, StartError};

@@ -21,6 +21,7 @@ pub(crate) fn log_config(topic: &TopicConfig) -> LogConfig {
             MessageTimestampType::LogAppendTime => TimestampType::LogAppendTime,
         },
         batch_bytes_max: topic.message_bytes_max,
+        ..LogConfig::default()
     }
 }
 

@@ -219,9 +219,9 @@ impl Handler<Synced> for ControllerActor {
     fn handle(&mut self, Synced(outcome): Synced, ctx: &mut Self::Context) {
         self.syncing = false;
         self.log.log().on_synced(&outcome);
-        match outcome.failure() {
-            Some(reason) => self.fail(&reason.to_string()),
-            None => {
+        match outcome.result() {
+            Err(failed) => self.fail(&failed.to_string()),
+            Ok(_) => {
                 self.commit();
                 self.start_sync(ctx);
             }

@@ -54,6 +54,7 @@ impl MetadataLog {
             flush: FlushMode::Sync,
             timestamp_type: TimestampType::CreateTime,
             batch_bytes_max: 16 * 1024 * 1024,
+            ..LogConfig::default()
         };
         let opened = dir.open_or_create_log(&partition, TOPIC_ID, config);
         let (log, _) = opened.map_err(|problem| failure(&dir, &problem))?;

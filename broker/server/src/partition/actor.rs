@@ -380,9 +380,9 @@ impl Handler<Synced> for PartitionActor {
     fn handle(&mut self, Synced(outcome): Synced, ctx: &mut Self::Context) {
         self.syncing = false;
         self.log.on_synced(&outcome);
-        match outcome.failure() {
-            Some(reason) => self.on_sync_failed(reason.to_string()),
-            None => {
+        match outcome.result() {
+            Err(failed) => self.on_sync_failed(failed.to_string()),
+            Ok(_) => {
                 let effects = self.replica.on_durable(self.log.durable_end());
                 self.publish();
                 self.carry_out(effects);

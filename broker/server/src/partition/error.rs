@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use broker_model::Offset;
+use broker_storage::{AppendError, ChangeError, Corruption, ReadError};
 
 use crate::reply::Lost;
 
@@ -41,5 +42,62 @@ pub(crate) enum PartitionError {
 impl From<Lost> for PartitionError {
     fn from(_: Lost) -> Self {
         Self::Lost
+    }
+}
+
+impl From<AppendError> for PartitionError {
+    fn from(error: AppendError) -> Self {
+        let reason = error.to_string();
+        match error {
+            AppendError::BatchTooLarge { size, max, .. } => Self::BatchTooLarge {
+                size: usize::try_from(size).unwrap_or(usize::MAX),
+                max: u32::try_from(max).unwrap_or(u32::MAX),
+            },
+            AppendError::DirFailed(_) => Self::Offline { reason },
+            AppendError::NoSpace { .. } => Self::DiskFull { reason },
+            AppendError::Uncertain { .. } => Self::WriteUncertain { reason },
+            AppendError::EpochFenced { .. }
+            | AppendError::OffsetsExhausted { .. }
+            | AppendError::Io { .. } => Self::WriteFailed { reason },
+        }
+    }
+}
+
+impl From<ReadError> for PartitionError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::OffsetOutOfRange { asked, start, end } => {
+                Self::OffsetOutOfRange { asked, earliest: start, latest: end }
+            }
+            ReadError::Corrupt(corruption) => corruption.into(),
+            ReadError::Io { .. } => Self::ReadFailed { reason: error.to_string() },
+        }
+    }
+}
+
+impl From<Corruption> for PartitionError {
+    fn from(corruption: Corruption) -> Self {
+        Self::Corrupt {
+            reason: corruption.damage.to_string(),
+            file: corruption.file,
+            position: corruption.position,
+            offset: corruption.offset,
+            next_good: corruption.next_good,
+        }
+    }
+}
+
+impl From<ChangeError> for PartitionError {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::OffsetOutOfRange { asked, start, end } => {
+                Self::OffsetOutOfRange { asked, earliest: start, latest: end }
+            }
+            ChangeError::DirFailed(failed) => Self::Offline { reason: failed.to_string() },
+            ChangeError::Read(error) => error.into(),
+            ChangeError::SmallFile(_) | ChangeError::Io { .. } => {
+                Self::WriteUncertain { reason: error.to_string() }
+            }
+        }
     }
 }

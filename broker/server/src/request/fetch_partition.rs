@@ -165,19 +165,12 @@ async fn read_verified(
     if slice.is_empty() || !slice.needs_verification() {
         return Ok(slice);
     }
-    let checking = slice.clone();
-    let checked = actix_rt::task::spawn_blocking(move || checking.verify()).await;
-    match checked {
-        Ok(Ok(())) => Ok(slice),
-        Ok(Err(damage)) => {
-            // What lies before the damage is good.
-            match slice.before_position(damage.position) {
-                Some(good) if good.next_offset() > from => Ok(good),
-                _ => Err(tell(damage.into())),
-            }
-        }
-        Err(panicked) => Err(tell(PartitionError::ReadFailed { reason: panicked.to_string() })),
-    }
+    // What lies before a damaged batch is good and is served.
+    let checked = actix_rt::task::spawn_blocking(move || slice.verified()).await;
+    checked
+        .map_err(|panicked| PartitionError::ReadFailed { reason: panicked.to_string() })
+        .and_then(|verified| verified.map_err(PartitionError::from))
+        .map_err(tell)
 }
 
 async fn decode(

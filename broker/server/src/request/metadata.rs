@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use broker_cluster::Topic;
+use broker_cluster::{NewTopic, Topic};
 use broker_model::limits::TOPICS_PER_REQUEST_MAX;
 use broker_model::{PartitionId, TopicName};
 use broker_protocol::api::metadata::{
@@ -10,14 +10,20 @@ use broker_protocol::api::metadata::{
 };
 use broker_protocol::{ErrorCode, WireError};
 
+use tracing::debug;
+
 use super::lookup;
 use crate::context::Context;
+use crate::controller::{Intent, Plan};
 
 /// Answers from the published metadata.
 pub(super) async fn handle(
     context: Arc<Context>,
     request: MetadataRequest,
 ) -> Result<MetadataResponse, WireError> {
+    if let Some(names) = request.topics.as_ref().filter(|_| context.config.auto_create_topics) {
+        create_missing(&context, names).await;
+    }
     let metadata = context.metadata.load();
     let topics = match request.topics {
         None => metadata.topics().map(|topic| describe(&context, topic)).collect(),
@@ -42,6 +48,19 @@ pub(super) async fn handle(
         brokers: endpoints(&context),
         topics,
     })
+}
+
+/// `auto.create.topics.enable`: a topic that a client asks about is created with the defaults. One that
+/// cannot be is answered like any other that does not exist.
+async fn create_missing(context: &Context, names: &[String]) {
+    for name in names {
+        if context.metadata.load().topic(name).is_none() {
+            let new = NewTopic { name: name.clone(), ..NewTopic::default() };
+            if let Err(error) = context.controller.propose(Plan::CreateTopic(new), Intent::CarryOut).await {
+                debug!(name, ?error, "a topic was not created on demand");
+            }
+        }
+    }
 }
 
 /// Every broker with where it can be reached.

@@ -1,0 +1,41 @@
+//! `run`: a broker in the foreground, until a signal stops it.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+use crate::config::BrokerConfig;
+use crate::server::{Server, StartError};
+
+/// Runs a broker until SIGTERM or SIGINT, then stops it in good order; a second signal ends the process at
+/// once. `ready` is called when connections are accepted.
+///
+/// # Errors
+/// When the broker does not start.
+///
+/// # Panics
+/// When the process cannot make an event loop or install signal handlers.
+pub fn run(config: BrokerConfig, ready: impl FnOnce(&Server)) -> Result<(), StartError> {
+    let system = actix_rt::System::new();
+    let ran = system.block_on(async move {
+        let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be handled");
+        let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT can be handled");
+        let server = tokio::select! {
+            started = Server::start(config) => started?,
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+        };
+        ready(&server);
+        tokio::select! {
+            _ = terminate.recv() => info!("SIGTERM: stopping"),
+            _ = interrupt.recv() => info!("SIGINT: stopping"),
+        }
+        tokio::select! {
+            () = server.stop() => info!("stopped"),
+            _ = terminate.recv() => warn!("second signal: ending at once; the next start recovers"),
+            _ = interrupt.recv() => warn!("second signal: ending at once; the next start recovers"),
+        }
+        Ok(())
+    });
+    actix_rt::System::current().stop();
+    ran
+}

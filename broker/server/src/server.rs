@@ -1,0 +1,306 @@
+//! `Server`: start-up and shut-down. Everything is created here and handed down: arbiters, directories,
+//! plugins, actors, listeners. A broker accepts connections once every partition it could open is open.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use broker_cluster::{ClusterMetadata, InvalidConfig, TopicConfig};
+use broker_model::limits::ANSWER_BYTES_TOTAL;
+use broker_model::{Clock, SystemClock};
+use broker_storage::LogDirError;
+use broker_storage::io::RealIo;
+use broker_wasm::{Catalog, EngineError, ManifestError, PluginEngine};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use crate::arbiters::Arbiters;
+use crate::broker::{BrokerActor, BrokerHandle, Hosting};
+use crate::config::BrokerConfig;
+use crate::connection;
+use crate::context::Context;
+use crate::controller::{
+    ControllerError, ControllerHandle, ControllerLauncher, Intent, MetadataLogError, Plan,
+};
+use crate::log_dirs::LogDirs;
+use crate::net::RequestBudget;
+use crate::net::listener::{ConnectionCount, accept_connections};
+use crate::plugins::Plugins;
+use crate::topics::Topics;
+
+/// How often high watermarks and recovery points are saved.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
+/// How often a stopping broker looks whether its connections have ended.
+const DRAIN_CHECK_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Why a broker did not start. Each text says what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener's address.
+    #[error("cannot listen on {address}: {source}{}", listen_hint(.source))]
+    Listen {
+        /// The address as configured.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A log directory.
+    #[error(transparent)]
+    LogDir(#[from] LogDirError),
+    /// The metadata log.
+    #[error("{0}")]
+    Metadata(String),
+    /// The plugin manifest.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The engine that runs plugins.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The default partitioner, or its options.
+    #[error("the configured default partitioner cannot be used: {0}")]
+    DefaultPartitioner(String),
+    /// The defaults of topic configuration.
+    #[error(transparent)]
+    TopicDefaults(#[from] InvalidConfig),
+    /// The broker could not enter itself into the metadata.
+    #[error("the broker cannot register itself: {0}")]
+    Register(String),
+}
+
+fn listen_hint(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            ": another process uses the port; stop it, or choose another with --listen"
+        }
+        std::io::ErrorKind::PermissionDenied => ": ports below 1024 need privileges",
+        std::io::ErrorKind::AddrNotAvailable => ": the machine has no such address",
+        _ => "",
+    }
+}
+
+impl From<MetadataLogError> for StartError {
+    fn from(error: MetadataLogError) -> Self {
+        Self::Metadata(error.to_string())
+    }
+}
+
+/// A running broker. It lives on an actix system: start it inside one, as [`crate::run`] does.
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    context: Arc<Context>,
+    arbiters: Arbiters,
+    stop: watch::Sender<bool>,
+}
+
+impl Server {
+    /// Starts a broker and waits until it accepts connections.
+    ///
+    /// # Errors
+    /// When an address, a directory, the metadata or a plugin is not usable.
+    pub async fn start(config: BrokerConfig) -> Result<Self, StartError> {
+        let config = Arc::new(config);
+        let listeners = listen(&config.listeners).await?;
+        let addresses: Vec<SocketAddr> =
+            listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let topic_defaults = TopicConfig::resolve(&Default::default(), &config.creation.topic)?;
+        let plugins = load_plugins(config.plugin_manifest.clone()).await?;
+        plugins
+            .check("(default)", &topic_defaults)
+            .map_err(|error| StartError::DefaultPartitioner(format!("{error:?}")))?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let dirs = Arc::new(open_dirs(&config, clock.clone()).await?);
+        let arbiters = Arbiters::start(config.arbiters.unwrap_or_else(cores));
+        let (stop, stopping) = watch::channel(false);
+        let hosting = hosting(&config, &arbiters, &clock, &dirs);
+        let context = Arc::new(Context {
+            broker_id: config.broker_id,
+            cluster_id: dirs.first().identity().cluster_id,
+            message_bytes_max: topic_defaults.message_bytes_max,
+            config: config.clone(),
+            started: clock.monotonic(),
+            clock,
+            metadata: hosting.metadata.clone(),
+            topics: hosting.topics.clone(),
+            controller: hosting.controller.handle.clone(),
+            broker: hosting.handle.clone(),
+            dirs,
+            plugins: Arc::new(plugins),
+            requests: RequestBudget::new(),
+            answers: Arc::new(Semaphore::new(ANSWER_BYTES_TOTAL)),
+            connections: ConnectionCount::new(config.connections_max),
+            stopping: stopping.clone(),
+        });
+        let replayed = hosting.controller.start(hosting.handle.clone()).await?;
+        BrokerActor::start_on(hosting.clone());
+        let hosted = hosting.handle.host_all(Arc::new(replayed.metadata.clone())).await;
+        hosted.map_err(|_| StartError::Register("the broker actor crashed".to_owned()))?;
+        hosting.finish_deletions(&replayed.deleted, &replayed.metadata).await;
+        register(&context, advertised(&config, &addresses)).await?;
+        warn_of_missing_plugins(&context);
+        for listener in listeners {
+            let accepting = accept(listener, context.clone(), arbiters.clone(), stopping.clone());
+            actix_rt::spawn(accepting);
+        }
+        Ok(Self { addresses, context, arbiters, stop })
+    }
+
+    /// Where it listens, with the ports that were actually given.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The id of its cluster.
+    pub fn cluster_id(&self) -> Uuid {
+        self.context.cluster_id
+    }
+
+    /// Stops: no new connections and requests, what is under way is finished (as long as
+    /// `shutdown.timeout.ms` allows), everything is synced, the directories are marked clean.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        let timeout = self.context.config.shutdown_timeout;
+        let connections = &self.context.connections;
+        let drained = async {
+            while connections.open() > 0 {
+                tokio::time::sleep(DRAIN_CHECK_INTERVAL).await;
+            }
+        };
+        if tokio::time::timeout(timeout, drained).await.is_err() {
+            warn!(open = connections.open(), "connections are cut off: shutdown.timeout.ms has passed");
+        }
+        if self.context.broker.shutdown().await.is_err() {
+            warn!("the broker actor crashed during shutdown; the next start recovers the logs");
+        }
+        self.arbiters.stop();
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+async fn listen(addresses: &[String]) -> Result<Vec<TcpListener>, StartError> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let listening = TcpListener::bind(address).await;
+        let failed = |source| StartError::Listen { address: address.clone(), source };
+        listeners.push(listening.map_err(failed)?);
+    }
+    Ok(listeners)
+}
+
+async fn load_plugins(manifest: Option<PathBuf>) -> Result<Plugins, StartError> {
+    let loading = actix_rt::task::spawn_blocking(move || -> Result<Plugins, StartError> {
+        let engine = PluginEngine::new()?;
+        let builtin = broker_plugin_bundle::modules();
+        let builtin = builtin.iter().map(|module| (module.name, module.bytes));
+        let catalog = Catalog::load(&engine, builtin, manifest.as_deref())?;
+        Ok(Plugins::new(engine, catalog))
+    });
+    loading.await.unwrap_or_else(|panicked| Err(StartError::Metadata(panicked.to_string())))
+}
+
+async fn open_dirs(config: &BrokerConfig, clock: Arc<dyn Clock>) -> Result<LogDirs, StartError> {
+    let (paths, id) = (config.log_dirs.clone(), config.broker_id);
+    let opening = actix_rt::task::spawn_blocking(move || {
+        LogDirs::open(&paths, id, Arc::new(RealIo::new()), clock)
+    });
+    match opening.await {
+        Ok(opened) => Ok(opened?),
+        Err(panicked) => Err(StartError::Metadata(panicked.to_string())),
+    }
+}
+
+fn hosting(
+    config: &Arc<BrokerConfig>,
+    arbiters: &Arbiters,
+    clock: &Arc<dyn Clock>,
+    dirs: &Arc<LogDirs>,
+) -> Arc<Hosting> {
+    let metadata = Arc::new(ArcSwap::from_pointee(ClusterMetadata::new()));
+    Arc::new(Hosting {
+        broker_id: config.broker_id,
+        handle: BrokerHandle::default(),
+        arbiters: arbiters.clone(),
+        clock: clock.clone(),
+        dirs: dirs.clone(),
+        topics: Arc::new(Topics::default()),
+        metadata: metadata.clone(),
+        topic_defaults: config.creation.topic.clone(),
+        controller: ControllerLauncher {
+            handle: ControllerHandle::default(),
+            dirs: dirs.clone(),
+            published: metadata,
+            defaults: Arc::new(config.creation.clone()),
+            clock: clock.clone(),
+            arbiters: arbiters.clone(),
+        },
+        retention_check_interval: config.retention_check_interval,
+        checkpoint_interval: CHECKPOINT_INTERVAL,
+        stopping: false.into(),
+    })
+}
+
+/// Where clients are told to connect: as configured, else the first listener. A listener on every
+/// interface is advertised under the machine's name.
+fn advertised(config: &BrokerConfig, addresses: &[SocketAddr]) -> String {
+    if let Some(address) = &config.advertised_listener {
+        return address.clone();
+    }
+    match addresses.first() {
+        Some(address) if address.ip().is_unspecified() => {
+            let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+            warn!(name, "listening on every interface: clients are told the machine's name; set advertised.listeners to change it");
+            format!("{name}:{}", address.port())
+        }
+        Some(address) => address.to_string(),
+        None => config.listeners.first().cloned().unwrap_or_default(),
+    }
+}
+
+/// Enters the broker into the metadata, unless it is there already under this address.
+async fn register(context: &Context, address: String) -> Result<(), StartError> {
+    let id = context.broker_id;
+    let known = context.metadata.load().brokers().get(&id).cloned();
+    if known.is_some_and(|known| known.address == address) {
+        return Ok(());
+    }
+    let plan = Plan::RegisterBroker { id, address };
+    let registered = context.controller.propose(plan, Intent::CarryOut).await;
+    registered.map(drop).map_err(|error| {
+        StartError::Register(match error {
+            ControllerError::Offline { reason } | ControllerError::Uncertain { reason } => reason,
+            other => format!("{other:?}"),
+        })
+    })
+}
+
+fn warn_of_missing_plugins(context: &Context) {
+    for topic in context.topics.all().values() {
+        if let Err(error) = context.plugins.partitioner(&topic.config.partitioner) {
+            warn!(topic = %topic.name, ?error, "records without a partition will be refused");
+        }
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    context: Arc<Context>,
+    arbiters: Arbiters,
+    stopping: watch::Receiver<bool>,
+) {
+    let local = listener.local_addr().ok();
+    info!(address = ?local, "accepting connections");
+    let count = context.connections.clone();
+    accept_connections(listener, count, stopping, move |socket, peer, place| {
+        let context = context.clone();
+        arbiters.for_connection().spawn_fn(move || {
+            actix_rt::spawn(connection::serve(socket, peer, context, place));
+        });
+    })
+    .await;
+}
