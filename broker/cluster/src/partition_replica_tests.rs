@@ -243,6 +243,7 @@ impl World {
             moved,
             "waiting fetches are not told"
         );
+        prop_assert_eq!(self.replica.durable_end(), at(self.durable));
         prop_assert!(self.replica.log_start() <= high_watermark);
         prop_assert!(high_watermark <= self.replica.log_end());
         prop_assert_eq!(

@@ -87,4 +87,12 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn the_followers_of_one_leader_are_not_all_on_its_neighbour() {
+        let placed = round_robin(&brokers(&[1, 2, 3]), 0, 0, 6, 2);
+        let of_one = placed.iter().filter(|replicas| replicas[0].get() == 1);
+        let followers: Vec<u32> = of_one.map(|replicas| replicas[1].get()).collect();
+        assert_eq!(followers, [2, 3]);
+    }
 }
