@@ -29,7 +29,7 @@ pub struct BrokerConfig {
     pub broker_id: BrokerId,
     /// `listeners`: host and port each, at least one.
     pub listeners: Vec<String>,
-    /// `advertised.listeners`: host and port; none for the first listener.
+    /// `advertised.listeners`: host and port; none to derive it from the first listener.
     pub advertised_listener: Option<String>,
     /// `max.connections`
     pub connections_max: usize,
@@ -184,12 +184,6 @@ impl<'a> Reader<'a> {
         }
         if value.ends_with(":0") || is_any_host(value) {
             self.refuse(name, value, "an address that clients can connect to");
-        }
-        let first = self.list(names::LISTENERS).into_iter().next();
-        if let Some(any) = first.filter(|first| value.is_empty() && is_any_host(first)) {
-            let told = "another first address unless advertised.listeners says where clients \
-                reach this broker, such as my-host:7420";
-            self.refuse(names::LISTENERS, any, told);
         }
         addresses.pop()
     }

@@ -175,9 +175,10 @@ const OWN_KEYS: &[BrokerKey] = &[
             },
             default: "",
             documentation: "The one address, host:port, that clients and other brokers are told \
-                to connect to. Nothing: the first of listeners.",
-            consequence: "Needed when that address is not the one clients can reach, as with \
-                0.0.0.0 or behind a translated port.",
+                to connect to. Nothing: the first of listeners, with the machine's name where that \
+                is every interface.",
+            consequence: "Needed when that is not what clients can reach, as behind a translated \
+                port or where the machine's name does not resolve.",
         },
     ),
     row(
@@ -281,8 +282,8 @@ const OWN_KEYS: &[BrokerKey] = &[
             name: names::AUTO_CREATE_TOPICS_ENABLE,
             kind: ValueKind::Bool,
             default: "false",
-            documentation: "Whether writing to a topic that does not exist creates it, with the \
-                defaults of new topics.",
+            documentation: "Whether asking for the metadata of a topic that does not exist, as \
+                clients do before they write, creates it with the defaults of new topics.",
             consequence: "When true, a misspelt topic name is a new topic instead of an error.",
         },
     ),
