@@ -81,6 +81,12 @@ impl Layout {
             batches: 0,
         }
     }
+
+    /// The partition whose turn it is at the `number`th time: round and round.
+    pub fn turn(&self, number: u64) -> u32 {
+        let turn = number % u64::from(self.partitions);
+        u32::try_from(turn).expect("it is below `partitions`, which is a u32")
+    }
 }
 
 impl BytesColumn {

@@ -10,6 +10,7 @@ use crate::{Batch, Columns, Config, Layout};
 /// and made again at any time, so an answer may depend only on the arguments and the configuration.
 pub trait Partitioner: Sized {
     /// Reads the configuration. Refuse options that you do not know: [`Config::allow_only`].
+    /// The broker does this once at its start too, with an empty topic name, to check the options.
     ///
     /// # Errors
     /// The text reaches whoever configured the plugin or the topic.

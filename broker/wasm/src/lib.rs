@@ -1,1 +1,63 @@
-//! Placeholder, replaced by the crate's own page.
+//! Plugins: WebAssembly modules that decide for the broker, in a sandbox. This is the only crate that
+//! knows wasmtime; it knows nothing of actors, storage or the protocol.
+//!
+//! A [`PluginEngine`] loads core modules, a [`Catalog`] holds the plugins that a broker offers (the
+//! shipped ones and those of a [`Manifest`]), and a [`Partitioner`] is one of them bound to a topic on
+//! one thread. A guest has no clock, files, network or random numbers; its processor time, memory,
+//! stack and answers are bounded; whatever it does, the caller gets an answer or a [`PluginError`].
+//!
+//! ```
+//! use broker_wasm::{BatchColumns, Builtin, BytesColumn, Catalog, Layout, Partitioner, PluginEngine};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let shipped = broker_plugin_bundle::modules();
+//! let builtins: Vec<_> = shipped.iter().map(|m| Builtin { name: m.name, bytes: m.bytes }).collect();
+//! let engine = PluginEngine::new()?;
+//! let catalog = Catalog::load(&engine, &builtins, None)?;
+//!
+//! let plugin = catalog.get("key-hash").expect("shipped");
+//! let mut partitioner = Partitioner::new(&engine, plugin, "orders", &[])?;
+//! let keys: BytesColumn = [Some(&b"21"[..]), Some(&b"foobar"[..])].into_iter().collect();
+//! let batch = BatchColumns { records: 2, keys: Some(&keys), ..BatchColumns::default() };
+//! let layout = Layout { partitions: 8, counts: &[8], sequence: 0, batches: 0 };
+//! assert_eq!(partitioner.assign(&batch, &layout)?, [4, 6]);
+//! # Ok(())
+//! # }
+//! ```
+
+mod abi;
+mod anatomy;
+mod catalog;
+mod columns;
+mod counters;
+mod engine;
+mod inspection;
+mod kind;
+mod limits;
+mod load_error;
+mod manifest;
+mod manifest_error;
+mod module;
+mod partitioner;
+mod partitioner_code;
+mod plugin;
+mod plugin_error;
+mod plugin_log;
+mod sandbox;
+mod ticker;
+
+pub use abi::{Columns, Layout};
+pub use catalog::{Builtin, Catalog};
+pub use columns::{BatchColumns, BytesColumn};
+pub use counters::{Counters, Usage};
+pub use engine::{EngineError, PluginEngine};
+pub use inspection::Inspection;
+pub use kind::PluginKind;
+pub use limits::Limits;
+pub use load_error::LoadError;
+pub use manifest::{Manifest, ManifestEntry, ModuleSource};
+pub use manifest_error::{ManifestError, ManifestProblem};
+pub use module::Module;
+pub use partitioner::Partitioner;
+pub use plugin::{Plugin, PluginSource};
+pub use plugin_error::{PluginError, PluginErrorKind};

@@ -20,7 +20,7 @@ impl Partitioner for KeyHash {
 
     fn assign(&mut self, batch: &Batch, layout: &Layout) -> Result<Vec<u32>, String> {
         let partitions = layout.partitions;
-        let without_key = (layout.batches % u64::from(partitions)) as u32;
+        let without_key = layout.turn(layout.batches);
         let partition = |key: Option<&[u8]>| match key {
             Some(key) => (murmur2::hash(key) & 0x7fff_ffff) % partitions,
             None => without_key,
@@ -30,3 +30,48 @@ impl Partitioner for KeyHash {
 }
 
 plugin_sdk::export_partitioner!(KeyHash);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assign(keys: &[Option<&str>], partitions: u32, batches: u64) -> Vec<u32> {
+        let mut plugin = KeyHash::new(&Config::default()).unwrap();
+        let layout = Layout {
+            batches,
+            ..Layout::of(partitions)
+        };
+        plugin
+            .assign(&Batch::from_keys(keys.iter().copied()), &layout)
+            .unwrap()
+    }
+
+    /// `(murmur2(key) & 0x7fffffff) % partitions`, worked out from Kafka's own hashes outside of this code.
+    #[test]
+    fn a_keys_partition_is_that_of_kafkas_default_partitioner() {
+        let keys = [Some("21"), Some("foobar"), Some("abc")];
+        assert_eq!(assign(&keys, 8, 0), [4, 6, 3]);
+        assert_eq!(assign(&keys, 100, 0), [40, 66, 7]);
+        assert_eq!(assign(&keys, 1, 7), [0, 0, 0]);
+    }
+
+    #[test]
+    fn records_without_a_key_go_round_robin_batch_by_batch() {
+        assert_eq!(assign(&[None, None], 3, 4), [1, 1]);
+        assert_eq!(assign(&[None, None], 3, 5), [2, 2]);
+    }
+
+    #[test]
+    fn an_empty_key_is_a_key() {
+        assert_eq!(
+            assign(&[Some(""), None], 100, 0),
+            assign(&[Some(""), None], 100, 0)
+        );
+        assert_eq!(assign(&[Some("")], 100, 0), assign(&[Some("")], 100, 1));
+    }
+
+    #[test]
+    fn an_option_is_refused() {
+        assert!(KeyHash::new(&Config::new("orders", [("seed", "1")])).is_err());
+    }
+}

@@ -19,10 +19,30 @@ impl Partitioner for RoundRobin {
     }
 
     fn assign(&mut self, batch: &Batch, layout: &Layout) -> Result<Vec<u32>, String> {
-        let first = (layout.sequence % u64::from(layout.partitions)) as u32;
-        let turn = |row| ((u64::from(first) + row) % u64::from(layout.partitions)) as u32;
-        Ok((0..u64::from(batch.count)).map(turn).collect())
+        let rows = 0..u64::from(batch.count);
+        Ok(rows
+            .map(|row| layout.turn(layout.sequence.wrapping_add(row)))
+            .collect())
     }
 }
 
 plugin_sdk::export_partitioner!(RoundRobin);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_carry_on_where_the_last_one_stopped() {
+        let mut plugin = RoundRobin::new(&Config::default()).unwrap();
+        let mut layout = Layout::of(3);
+        assert_eq!(plugin.assign(&Batch::of(4), &layout).unwrap(), [0, 1, 2, 0]);
+        layout.sequence = 4;
+        assert_eq!(plugin.assign(&Batch::of(2), &layout).unwrap(), [1, 2]);
+    }
+
+    #[test]
+    fn it_asks_for_no_column() {
+        assert_eq!(RoundRobin.needs(), Columns::empty());
+    }
+}

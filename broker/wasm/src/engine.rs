@@ -1,0 +1,119 @@
+//! The WebAssembly engine of a broker: one compiler configuration, one linker with the single host
+//! function that plugins have, and the ticker that interrupts them.
+
+use std::sync::Arc;
+
+use broker_model::limits::PLUGIN_MODULE_BYTES_MAX;
+use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::{Config, Engine, Store, StoreContextMut};
+use wit_component::ComponentEncoder;
+
+use crate::abi::{LOG_INTERFACE, LogLevel};
+use crate::anatomy::Anatomy;
+use crate::limits::GUEST_STACK_BYTES;
+use crate::load_error::LoadError;
+use crate::module::Module;
+use crate::partitioner_code::PartitionerCode;
+use crate::plugin_log::clean;
+use crate::sandbox::Sandbox;
+use crate::ticker::{CallGuard, Ticker};
+
+/// Loads and runs plugins. One per process; shared by every thread.
+pub struct PluginEngine {
+    engine: Engine,
+    linker: Linker<Sandbox>,
+    ticker: Ticker,
+}
+
+/// The engine could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("the WebAssembly engine cannot start: {0}")]
+pub struct EngineError(String);
+
+impl PluginEngine {
+    /// Starts the engine and its ticker thread.
+    ///
+    /// # Errors
+    /// The processor or the operating system is not supported, or no thread can be started.
+    pub fn new() -> Result<Arc<Self>, EngineError> {
+        let start = || -> wasmtime::Result<Self> {
+            let engine = Engine::new(&config())?;
+            let mut linker = Linker::new(&engine);
+            linker.instance(LOG_INTERFACE)?.func_wrap(
+                "write",
+                |mut store: StoreContextMut<'_, Sandbox>, (level, message): (LogLevel, String)| {
+                    store.data_mut().write_log(level, &message);
+                    Ok(())
+                },
+            )?;
+            let ticker = Ticker::start(&engine)?;
+            Ok(PluginEngine {
+                engine,
+                linker,
+                ticker,
+            })
+        };
+        start()
+            .map(Arc::new)
+            .map_err(|error| EngineError(format!("{error:#}")))
+    }
+
+    /// Checks a core module, makes it a component and compiles it. Takes milliseconds: not for a
+    /// thread that serves requests.
+    ///
+    /// # Errors
+    /// The module is no plugin that this broker runs; the error says why.
+    pub fn load(&self, module: &[u8]) -> Result<Module, LoadError> {
+        if module.len() > PLUGIN_MODULE_BYTES_MAX {
+            return Err(LoadError::TooLarge {
+                bytes: module.len() as u64,
+            });
+        }
+        let anatomy = Anatomy::read(module)?;
+        let kind = anatomy.check()?;
+        let interface = |error: String| LoadError::Interface {
+            reason: clean(&error),
+        };
+        let component = encode(module).map_err(interface)?;
+        let code = PartitionerCode::new(self, &component);
+        let code = code.map_err(|error| interface(format!("{error:#}")))?;
+        Ok(Module::new(module, kind, anatomy, code))
+    }
+
+    /// Compiles a component and resolves its imports.
+    pub(crate) fn prepare(&self, component: &[u8]) -> wasmtime::Result<InstancePre<Sandbox>> {
+        self.linker
+            .instantiate_pre(&Component::new(&self.engine, component)?)
+    }
+
+    pub(crate) fn store(&self, sandbox: Sandbox) -> Store<Sandbox> {
+        let mut store = Store::new(&self.engine, sandbox);
+        store.limiter(|sandbox| sandbox);
+        store.epoch_deadline_callback(|mut store| store.data_mut().on_tick());
+        store
+    }
+
+    /// To be held while a guest runs.
+    pub(crate) fn call(&self) -> CallGuard<'_> {
+        self.ticker.call()
+    }
+}
+
+fn config() -> Config {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    config.max_wasm_stack(GUEST_STACK_BYTES);
+    config.concurrency_support(false);
+    config.wasm_backtrace_max_frames(None);
+    // The same input gives the same output on every broker.
+    config.cranelift_nan_canonicalization(true);
+    config.wasm_relaxed_simd(false);
+    config
+}
+
+fn encode(module: &[u8]) -> Result<Vec<u8>, String> {
+    ComponentEncoder::default()
+        .module(module)
+        .and_then(|encoder| encoder.validate(true).encode())
+        .map_err(|error| format!("{error:#}"))
+}

@@ -1,0 +1,105 @@
+//! A loaded module: checked, made a component, compiled, and ready to be instantiated many times.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use crate::abi::ABI_VERSION;
+use crate::anatomy::Anatomy;
+use crate::kind::PluginKind;
+use crate::partitioner_code::PartitionerCode;
+
+/// A compiled plugin module. A clone is cheap and shares the code.
+#[derive(Clone)]
+pub struct Module(Arc<Loaded>);
+
+struct Loaded {
+    kind: PluginKind,
+    digest: String,
+    size_bytes: usize,
+    anatomy: Anatomy,
+    code: PartitionerCode,
+}
+
+impl Module {
+    pub(crate) fn new(
+        bytes: &[u8],
+        kind: PluginKind,
+        anatomy: Anatomy,
+        code: PartitionerCode,
+    ) -> Self {
+        let digest = digest(bytes);
+        Module(Arc::new(Loaded {
+            kind,
+            digest,
+            size_bytes: bytes.len(),
+            anatomy,
+            code,
+        }))
+    }
+
+    /// What it decides.
+    pub fn kind(&self) -> PluginKind {
+        self.0.kind
+    }
+
+    /// SHA-256 of the module's bytes, in lower-case hexadecimal.
+    pub fn digest(&self) -> &str {
+        &self.0.digest
+    }
+
+    /// The size of the module, in bytes.
+    pub fn size_bytes(&self) -> usize {
+        self.0.size_bytes
+    }
+
+    /// The version of `broker:plugin` that it was built for.
+    pub fn abi_version(&self) -> &'static str {
+        ABI_VERSION
+    }
+
+    /// The crate that it was built from, where the SDK's macro wrote it down.
+    pub fn name(&self) -> Option<&str> {
+        self.0.anatomy.name.as_deref()
+    }
+
+    /// That crate's version.
+    pub fn version(&self) -> Option<&str> {
+        self.0.anatomy.version.as_deref()
+    }
+
+    /// The host functions that it imports, as `interface#function`, sorted.
+    pub fn imports(&self) -> impl Iterator<Item = &str> {
+        self.0.anatomy.imports.iter().map(String::as_str)
+    }
+
+    /// The plugin functions that it exports, as `interface#function`, sorted.
+    pub fn exports(&self) -> impl Iterator<Item = &str> {
+        self.0.anatomy.exports.iter().map(String::as_str)
+    }
+
+    pub(crate) fn code(&self) -> &PartitionerCode {
+        &self.0.code
+    }
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Module")
+            .field("kind", &self.0.kind)
+            .field("digest", &self.0.digest)
+            .field("size_bytes", &self.0.size_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// SHA-256 of a module, in lower-case hexadecimal.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(bytes) {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
