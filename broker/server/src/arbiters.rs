@@ -25,12 +25,11 @@ impl Arbiters {
     pub(crate) fn start(shards: usize) -> Self {
         assert!(shards > 0, "a broker needs at least one arbiter");
         let shards = (0..shards).map(|_| Arbiter::new().handle()).collect();
-        Self { shards, control: Arbiter::new().handle(), next_connection: Arc::default() }
-    }
-
-    /// How many shard arbiters there are.
-    pub(crate) fn shard_count(&self) -> usize {
-        self.shards.len()
+        Self {
+            shards,
+            control: Arbiter::new().handle(),
+            next_connection: Arc::default(),
+        }
     }
 
     /// The arbiter of the controller and of the broker actor.

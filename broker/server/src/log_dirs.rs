@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use broker_model::{BrokerId, Clock, TopicId, TopicPartition};
+use broker_model::{BrokerId, Clock, Offset, TopicId, TopicPartition};
 use broker_storage::io::Io;
 use broker_storage::{
     Log, LogConfig, LogDir, LogDirError, LogDirOptions, OpenLogError, RecoveryReport,
@@ -46,12 +46,18 @@ impl LogDirs {
             })?;
             cluster_id = Some(dir.identity().cluster_id);
             for found in dir.partitions()? {
-                let place = Place { dir: index, topic_id: found.topic_id };
+                let place = Place {
+                    dir: index,
+                    topic_id: found.topic_id,
+                };
                 placed.insert(found.partition, place);
             }
             dirs.push(Arc::new(dir));
         }
-        Ok(Self { dirs, placed: Mutex::new(placed) })
+        Ok(Self {
+            dirs,
+            placed: Mutex::new(placed),
+        })
     }
 
     /// The directory of the broker's own metadata: the first.
@@ -66,7 +72,10 @@ impl LogDirs {
 
     /// What was found on disk at start and what was placed since.
     pub(crate) fn partitions(&self) -> Vec<(TopicPartition, TopicId)> {
-        self.places().iter().map(|(name, place)| (name.clone(), place.topic_id)).collect()
+        self.places()
+            .iter()
+            .map(|(name, place)| (name.clone(), place.topic_id))
+            .collect()
     }
 
     /// Opens a partition's log where it is, or creates it where there is most room.
@@ -79,6 +88,14 @@ impl LogDirs {
         let dir = self.place(partition, topic_id);
         let (log, report) = dir.open_or_create_log(partition, topic_id, config)?;
         Ok((log, dir, report))
+    }
+
+    /// Notes a high watermark for the next checkpoint.
+    pub(crate) fn record_high_watermark(&self, partition: &TopicPartition, offset: Offset) {
+        let place = self.places().get(partition).copied();
+        if let Some(place) = place {
+            self.dirs[place.dir].record_high_watermark(partition, offset);
+        }
     }
 
     /// Removes a partition's files. Nothing happens when this broker has none.
@@ -106,13 +123,17 @@ impl LogDirs {
             counts[place.dir] += 1;
         }
         let in_service = |index: &usize| self.dirs[*index].failure().is_none();
-        let emptiest = (0..self.dirs.len()).filter(in_service).min_by_key(|index| counts[*index]);
+        let emptiest = (0..self.dirs.len())
+            .filter(in_service)
+            .min_by_key(|index| counts[*index]);
         let dir = emptiest.unwrap_or(0);
         placed.insert(partition.clone(), Place { dir, topic_id });
         self.dirs[dir].clone()
     }
 
     fn places(&self) -> MutexGuard<'_, HashMap<TopicPartition, Place>> {
-        self.placed.lock().expect("no code panics while it holds this lock")
+        self.placed
+            .lock()
+            .expect("no code panics while it holds this lock")
     }
 }

@@ -12,7 +12,7 @@ use broker_model::limits::ANSWER_BYTES_TOTAL;
 use broker_model::{Clock, SystemClock};
 use broker_storage::LogDirError;
 use broker_storage::io::RealIo;
-use broker_wasm::{Catalog, EngineError, ManifestError, PluginEngine};
+use broker_wasm::{Builtin, Catalog, EngineError, Manifest, ManifestError, PluginEngine};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tracing::{info, warn};
@@ -104,8 +104,10 @@ impl Server {
     pub async fn start(config: BrokerConfig) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let listeners = listen(&config.listeners).await?;
-        let addresses: Vec<SocketAddr> =
-            listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let addresses: Vec<SocketAddr> = listeners
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok())
+            .collect();
         let topic_defaults = TopicConfig::resolve(&Default::default(), &config.creation.topic)?;
         let plugins = load_plugins(config.plugin_manifest.clone()).await?;
         plugins
@@ -136,16 +138,31 @@ impl Server {
         });
         let replayed = hosting.controller.start(hosting.handle.clone()).await?;
         BrokerActor::start_on(hosting.clone());
-        let hosted = hosting.handle.host_all(Arc::new(replayed.metadata.clone())).await;
+        let hosted = hosting
+            .handle
+            .host_all(Arc::new(replayed.metadata.clone()))
+            .await;
         hosted.map_err(|_| StartError::Register("the broker actor crashed".to_owned()))?;
-        hosting.finish_deletions(&replayed.deleted, &replayed.metadata).await;
+        hosting
+            .finish_deletions(&replayed.deleted, &replayed.metadata)
+            .await;
         register(&context, advertised(&config, &addresses)).await?;
         warn_of_missing_plugins(&context);
         for listener in listeners {
-            let accepting = accept(listener, context.clone(), arbiters.clone(), stopping.clone());
+            let accepting = accept(
+                listener,
+                context.clone(),
+                arbiters.clone(),
+                stopping.clone(),
+            );
             actix_rt::spawn(accepting);
         }
-        Ok(Self { addresses, context, arbiters, stop })
+        Ok(Self {
+            addresses,
+            context,
+            arbiters,
+            stop,
+        })
     }
 
     /// Where it listens, with the ports that were actually given.
@@ -170,7 +187,10 @@ impl Server {
             }
         };
         if tokio::time::timeout(timeout, drained).await.is_err() {
-            warn!(open = connections.open(), "connections are cut off: shutdown.timeout.ms has passed");
+            warn!(
+                open = connections.open(),
+                "connections are cut off: shutdown.timeout.ms has passed"
+            );
         }
         if self.context.broker.shutdown().await.is_err() {
             warn!("the broker actor crashed during shutdown; the next start recovers the logs");
@@ -187,7 +207,10 @@ async fn listen(addresses: &[String]) -> Result<Vec<TcpListener>, StartError> {
     let mut listeners = Vec::new();
     for address in addresses {
         let listening = TcpListener::bind(address).await;
-        let failed = |source| StartError::Listen { address: address.clone(), source };
+        let failed = |source| StartError::Listen {
+            address: address.clone(),
+            source,
+        };
         listeners.push(listening.map_err(failed)?);
     }
     Ok(listeners)
@@ -196,12 +219,20 @@ async fn listen(addresses: &[String]) -> Result<Vec<TcpListener>, StartError> {
 async fn load_plugins(manifest: Option<PathBuf>) -> Result<Plugins, StartError> {
     let loading = actix_rt::task::spawn_blocking(move || -> Result<Plugins, StartError> {
         let engine = PluginEngine::new()?;
-        let builtin = broker_plugin_bundle::modules();
-        let builtin = builtin.iter().map(|module| (module.name, module.bytes));
-        let catalog = Catalog::load(&engine, builtin, manifest.as_deref())?;
+        let shipped: Vec<Builtin<'_>> = broker_plugin_bundle::modules()
+            .iter()
+            .map(|module| Builtin {
+                name: module.name,
+                bytes: module.bytes,
+            })
+            .collect();
+        let manifest = manifest.as_deref().map(Manifest::load).transpose()?;
+        let catalog = Catalog::load(&engine, &shipped, manifest.as_ref())?;
         Ok(Plugins::new(engine, catalog))
     });
-    loading.await.unwrap_or_else(|panicked| Err(StartError::Metadata(panicked.to_string())))
+    loading
+        .await
+        .unwrap_or_else(|panicked| Err(StartError::Metadata(panicked.to_string())))
 }
 
 async fn open_dirs(config: &BrokerConfig, clock: Arc<dyn Clock>) -> Result<LogDirs, StartError> {
@@ -223,14 +254,13 @@ fn hosting(
 ) -> Arc<Hosting> {
     let metadata = Arc::new(ArcSwap::from_pointee(ClusterMetadata::new()));
     Arc::new(Hosting {
-        broker_id: config.broker_id,
         handle: BrokerHandle::default(),
         arbiters: arbiters.clone(),
         clock: clock.clone(),
         dirs: dirs.clone(),
         topics: Arc::new(Topics::default()),
         metadata: metadata.clone(),
-        topic_defaults: config.creation.topic.clone(),
+        topic_defaults: Arc::new(config.creation.topic.clone()),
         controller: ControllerLauncher {
             handle: ControllerHandle::default(),
             dirs: dirs.clone(),
@@ -253,8 +283,14 @@ fn advertised(config: &BrokerConfig, addresses: &[SocketAddr]) -> String {
     }
     match addresses.first() {
         Some(address) if address.ip().is_unspecified() => {
-            let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-            warn!(name, "listening on every interface: clients are told the machine's name; set advertised.listeners to change it");
+            let name = rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned();
+            warn!(
+                name,
+                "listening on every interface: clients are told the machine's name; set advertised.listeners to change it"
+            );
             format!("{name}:{}", address.port())
         }
         Some(address) => address.to_string(),

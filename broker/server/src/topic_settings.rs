@@ -14,7 +14,9 @@ pub(crate) fn log_config(topic: &TopicConfig) -> LogConfig {
         index_interval_bytes: topic.index_interval_bytes,
         flush: match topic.flush_mode {
             FlushMode::Sync => broker_storage::FlushMode::Sync,
-            FlushMode::Async => broker_storage::FlushMode::Async { every: topic.flush_every },
+            FlushMode::Async => broker_storage::FlushMode::Async {
+                every: topic.flush_every,
+            },
         },
         timestamp_type: match topic.message_timestamp_type {
             MessageTimestampType::CreateTime => TimestampType::CreateTime,
@@ -27,5 +29,8 @@ pub(crate) fn log_config(topic: &TopicConfig) -> LogConfig {
 
 /// Which sealed segments of a topic's partitions may go.
 pub(crate) fn retention_policy(topic: &TopicConfig) -> TimeAndSize {
-    TimeAndSize { retention: topic.retention, bytes: topic.retention_bytes }
+    TimeAndSize {
+        retention: topic.retention,
+        bytes: topic.retention_bytes,
+    }
 }

@@ -53,11 +53,6 @@ impl RouteCounters {
             self.batches.fetch_add(1, Ordering::Relaxed),
         )
     }
-
-    /// How many records and batches were routed so far.
-    pub(crate) fn so_far(&self) -> (u64, u64) {
-        (self.records.load(Ordering::Relaxed), self.batches.load(Ordering::Relaxed))
-    }
 }
 
 type TopicMap = HashMap<TopicName, Arc<HostedTopic>>;
@@ -80,7 +75,11 @@ impl Topics {
     /// Adds or replaces topics. Only the broker actor calls it.
     pub(crate) fn put(&self, topics: impl IntoIterator<Item = HostedTopic>) {
         let mut next = TopicMap::clone(&self.0.load());
-        next.extend(topics.into_iter().map(|topic| (topic.name.clone(), Arc::new(topic))));
+        next.extend(
+            topics
+                .into_iter()
+                .map(|topic| (topic.name.clone(), Arc::new(topic))),
+        );
         self.0.store(Arc::new(next));
     }
 

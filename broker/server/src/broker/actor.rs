@@ -36,7 +36,11 @@ impl BrokerActor {
                     Self::start_on(parent);
                 }
             });
-            Self { hosting, restarts: Restarts::default(), death }
+            Self {
+                hosting,
+                restarts: Restarts::default(),
+                death,
+            }
         });
         handle.attach(addr);
     }
@@ -66,12 +70,18 @@ impl Actor for BrokerActor {
         });
         ctx.run_interval(self.hosting.checkpoint_interval(), |act, ctx| {
             let hosting = act.hosting.clone();
-            ctx.spawn(actix::fut::wrap_future(async move { hosting.write_checkpoints().await }));
+            ctx.spawn(actix::fut::wrap_future(async move {
+                hosting.write_checkpoints().await
+            }));
         });
         // After a panic: whatever a lost message was to start is started now.
         let hosting = self.hosting.clone();
         let metadata = hosting.metadata().load_full();
-        run(ctx, async move { hosting.host_all(&metadata).await }, Reply::ignored());
+        run(
+            ctx,
+            async move { hosting.host_all(&metadata).await },
+            Reply::ignored(),
+        );
     }
 }
 
@@ -124,7 +134,11 @@ impl Handler<ControllerDied> for BrokerActor {
         self.handled();
         warn!("the controller panicked and is started again");
         let hosting = self.hosting.clone();
-        run(ctx, async move { hosting.restart_controller().await }, Reply::ignored());
+        run(
+            ctx,
+            async move { hosting.restart_controller().await },
+            Reply::ignored(),
+        );
     }
 }
 

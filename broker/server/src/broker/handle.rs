@@ -44,10 +44,7 @@ impl BrokerHandle {
     }
 
     /// Starts everything that `metadata` gives this broker.
-    pub(crate) async fn host_all(
-        &self,
-        metadata: Arc<ClusterMetadata>,
-    ) -> Result<(), BrokerError> {
+    pub(crate) async fn host_all(&self, metadata: Arc<ClusterMetadata>) -> Result<(), BrokerError> {
         let (reply, answer) = Reply::channel();
         self.send(HostAll { metadata, reply });
         answer.await

@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use broker_cluster::{Change, ClusterMetadata, Topic};
 use broker_cluster::{TopicConfig, TopicDefaults};
-use broker_model::{BrokerId, Clock, LeaderEpoch, PartitionId, TopicId, TopicName, TopicPartition};
+use broker_model::{Clock, LeaderEpoch, PartitionId, TopicId, TopicName, TopicPartition};
 use broker_storage::{LogDir, RecoveryReport};
 use futures::StreamExt;
 use tracing::{error, info, warn};
@@ -29,7 +29,6 @@ const OPENS_AT_ONCE: usize = 8;
 
 /// Everything the broker actor works with; it outlives the actor.
 pub(crate) struct Hosting {
-    pub(crate) broker_id: BrokerId,
     pub(crate) handle: BrokerHandle,
     pub(crate) arbiters: Arbiters,
     pub(crate) clock: Arc<dyn Clock>,
@@ -111,16 +110,22 @@ impl Hosting {
 
     async fn host_topic(self: &Arc<Self>, topic: &Topic) {
         let config = self.resolve(topic);
-        let known = self.topics.get(topic.name.as_str()).filter(|known| known.id == topic.id);
-        let mut partitions: Vec<HostedPartition> =
-            known.as_ref().map(|known| known.partitions.to_vec()).unwrap_or_default();
+        let known = self
+            .topics
+            .get(topic.name.as_str())
+            .filter(|known| known.id == topic.id);
+        let mut partitions: Vec<HostedPartition> = known
+            .as_ref()
+            .map(|known| known.partitions.to_vec())
+            .unwrap_or_default();
+        let shared = config.clone();
         let missing = (partitions.len()..topic.partitions.len()).map(|index| {
             let number = PartitionId::new(u32::try_from(index).unwrap_or(u32::MAX));
             let assignment = Assignment {
                 partition: TopicPartition::new(topic.name.clone(), number),
                 topic_id: topic.id,
                 leader_epoch: topic.partitions[index].leader_epoch,
-                config: config.clone(),
+                config: shared.clone(),
                 stats: Arc::default(),
             };
             let hosting = self.clone();
@@ -190,11 +195,19 @@ impl Hosting {
     /// Opens the log of a partition whose actor panicked and starts another actor on it.
     pub(super) async fn restart_partition(self: &Arc<Self>, partition: &TopicPartition) {
         let metadata = self.metadata.load_full();
-        let Some(topic) = metadata.topic(partition.topic.as_str()) else { return };
+        let Some(topic) = metadata.topic(partition.topic.as_str()) else {
+            return;
+        };
         let index = usize::try_from(partition.partition.get()).unwrap_or(usize::MAX);
-        let Some(hosted) = self.topics.get(partition.topic.as_str()) else { return };
-        let Some(HostedPartition::Online(dead)) = hosted.partitions.get(index) else { return };
-        let Some(state) = topic.partitions.get(index) else { return };
+        let Some(hosted) = self.topics.get(partition.topic.as_str()) else {
+            return;
+        };
+        let Some(HostedPartition::Online(dead)) = hosted.partitions.get(index) else {
+            return;
+        };
+        let Some(state) = topic.partitions.get(index) else {
+            return;
+        };
         dead.stats().restarted();
         let assignment = Assignment {
             partition: partition.clone(),
@@ -211,11 +224,18 @@ impl Hosting {
     /// Takes a partition out of service for good.
     pub(super) fn set_offline(&self, partition: &TopicPartition, reason: &str) {
         error!(%partition, reason, "a partition is offline");
-        self.replace(partition, HostedPartition::Offline { reason: reason.to_owned() });
+        self.replace(
+            partition,
+            HostedPartition::Offline {
+                reason: reason.to_owned(),
+            },
+        );
     }
 
     fn replace(&self, partition: &TopicPartition, with: HostedPartition) {
-        let Some(hosted) = self.topics.get(partition.topic.as_str()) else { return };
+        let Some(hosted) = self.topics.get(partition.topic.as_str()) else {
+            return;
+        };
         let index = usize::try_from(partition.partition.get()).unwrap_or(usize::MAX);
         let mut partitions = hosted.partitions.to_vec();
         if let Some(slot) = partitions.get_mut(index) {
@@ -228,18 +248,27 @@ impl Hosting {
     }
 
     fn configure_topic(&self, topic: &Topic) {
-        let Some(hosted) = self.topics.get(topic.name.as_str()) else { return };
+        let Some(hosted) = self.topics.get(topic.name.as_str()) else {
+            return;
+        };
         let config = self.resolve(topic);
         for partition in hosted.partitions.iter() {
             if let HostedPartition::Online(handle) = partition {
                 handle.configure(config.clone());
             }
         }
-        self.topics.put([HostedTopic { config, ..HostedTopic::clone(&hosted) }]);
+        self.topics.put([HostedTopic {
+            config,
+            ..HostedTopic::clone(&hosted)
+        }]);
     }
 
     async fn drop_topic(&self, name: &TopicName, id: TopicId) {
-        let Some(hosted) = self.topics.get(name.as_str()).filter(|hosted| hosted.id == id) else {
+        let Some(hosted) = self
+            .topics
+            .get(name.as_str())
+            .filter(|hosted| hosted.id == id)
+        else {
             return;
         };
         self.topics.remove(name);
@@ -248,15 +277,18 @@ impl Hosting {
                 // An actor that died instead has closed its log all the same.
                 let _ = handle.close().await;
             }
-            self.delete_files(TopicPartition::new(name.clone(), PartitionId::new(number)), id).await;
+            self.delete_files(
+                TopicPartition::new(name.clone(), PartitionId::new(number)),
+                id,
+            )
+            .await;
         }
         info!(topic = %name, "topic deleted");
     }
 
     async fn delete_files(&self, partition: TopicPartition, id: TopicId) {
         let (dirs, name) = (self.dirs.clone(), partition.clone());
-        let deleted =
-            actix_rt::task::spawn_blocking(move || dirs.delete_log(&name, id)).await;
+        let deleted = actix_rt::task::spawn_blocking(move || dirs.delete_log(&name, id)).await;
         match deleted {
             Ok(Ok(())) => {}
             Ok(Err(problem)) => {
@@ -270,7 +302,9 @@ impl Hosting {
     /// directories that no metadata knows. Those are left alone: absence is no order to delete.
     pub(crate) async fn finish_deletions(&self, deleted: &[TopicId], metadata: &ClusterMetadata) {
         for (partition, id) in self.dirs.partitions() {
-            let wanted = metadata.topic(partition.topic.as_str()).is_some_and(|topic| topic.id == id);
+            let wanted = metadata
+                .topic(partition.topic.as_str())
+                .is_some_and(|topic| topic.id == id);
             if deleted.contains(&id) {
                 self.delete_files(partition, id).await;
             } else if !wanted && !partition.topic.is_reserved() {
@@ -305,8 +339,8 @@ impl Hosting {
             for (number, partition) in (0_u32..).zip(topic.partitions.iter()) {
                 if let HostedPartition::Online(handle) = partition {
                     let name = TopicPartition::new(topic.name.clone(), PartitionId::new(number));
-                    let high_watermark = handle.offsets().high_watermark;
-                    self.dirs.record_high_watermark(&name, high_watermark);
+                    self.dirs
+                        .record_high_watermark(&name, handle.offsets().high_watermark);
                 }
             }
         }

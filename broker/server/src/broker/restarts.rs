@@ -19,7 +19,10 @@ impl Restarts {
     /// Counts a death at `now` and says whether the partition may be started again.
     pub(super) fn allow(&mut self, partition: &TopicPartition, now: Duration) -> bool {
         let times = self.0.entry(partition.clone()).or_default();
-        while times.front().is_some_and(|first| now.saturating_sub(*first) > WINDOW) {
+        while times
+            .front()
+            .is_some_and(|first| now.saturating_sub(*first) > WINDOW)
+        {
             times.pop_front();
         }
         times.push_back(now);

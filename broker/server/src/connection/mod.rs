@@ -21,8 +21,8 @@ use crate::net::answer_writer::write_answers;
 use crate::net::frame_reader::Patience;
 use crate::net::listener::ConnectionPlace;
 use crate::net::{Answer, AnswerSink, FrameReader, ReadError};
-pub(crate) use session::Session;
 use session::Next;
+pub(crate) use session::{Asker, Session};
 
 /// How long a client may take to read the last answer of a connection that is being closed.
 const GOODBYE_TIME_MAX: Duration = Duration::from_secs(5);
@@ -83,7 +83,9 @@ async fn read_requests(session: &Rc<Session>, reader: &mut FrameReader) -> Resul
             next = reader.next(session.budget(), patience) => next?,
             _ = stopping.wait_for(|stop| *stop) => return Ok(()),
         };
-        let Some((body, in_flight)) = next else { return Ok(()) };
+        let Some((body, in_flight)) = next else {
+            return Ok(());
+        };
         match session.start_request(body, in_flight) {
             Next::Continue => {}
             Next::Close => return Ok(()),
@@ -94,9 +96,10 @@ async fn read_requests(session: &Rc<Session>, reader: &mut FrameReader) -> Resul
 fn say_goodbye(session: &Session, peer: SocketAddr, end: &Result<(), ReadError>) {
     let Err(problem) = end else { return };
     let last_words = match problem {
-        ReadError::Frame(FrameError::ForeignProtocol { looks_like: LooksLike::Http, .. }) => {
-            Some(Bytes::from_static(HTTP_ANSWER.as_bytes()))
-        }
+        ReadError::Frame(FrameError::ForeignProtocol {
+            looks_like: LooksLike::Http,
+            ..
+        }) => Some(Bytes::from_static(HTTP_ANSWER.as_bytes())),
         ReadError::Frame(error) => Some(error_frame(None, &WireError::from(error.clone()))),
         ReadError::Truncated { .. } | ReadError::FrameTime { .. } => {
             let error = WireError::new(ErrorCode::MalformedFrame, problem.to_string());

@@ -40,7 +40,10 @@ pub(crate) struct Asker {
 
 impl Asker {
     fn new(id: Option<u64>, sink: AnswerSink, in_flight: InFlight) -> Self {
-        Self { sink, waiting: id.map(|id| (id, in_flight)) }
+        Self {
+            sink,
+            waiting: id.map(|id| (id, in_flight)),
+        }
     }
 
     /// Answers with a result or an error; a notification gets neither.
@@ -79,7 +82,10 @@ impl Drop for Asker {
         if let Some((id, in_flight)) = self.waiting.take() {
             let message = "the request ended without an answer; see the broker's log";
             let error = WireError::new(ErrorCode::Unknown, message);
-            self.sink.send(Answer::bytes(error_frame(Some(id), &error), Some(in_flight)));
+            self.sink.send(Answer::bytes(
+                error_frame(Some(id), &error),
+                Some(in_flight),
+            ));
         }
     }
 }
@@ -87,7 +93,12 @@ impl Drop for Asker {
 impl Session {
     pub(super) fn new(context: Arc<Context>, sink: AnswerSink) -> Self {
         let budget = context.requests.for_connection();
-        Self { context, sink, budget, greeted: Cell::new(false) }
+        Self {
+            context,
+            sink,
+            budget,
+            greeted: Cell::new(false),
+        }
     }
 
     pub(crate) fn context(&self) -> &Arc<Context> {
@@ -113,7 +124,8 @@ impl Session {
             Ok(Envelope::Request { id, method, args }) => (Some(id), method, args),
             Ok(Envelope::Notification { method, args }) => (None, method, args),
             Ok(Envelope::Response { .. }) => {
-                let error = WireError::new(ErrorCode::MalformedRequest, "a response was not asked for");
+                let error =
+                    WireError::new(ErrorCode::MalformedRequest, "a response was not asked for");
                 return self.refuse(None, &error, in_flight);
             }
             Err(BadEnvelope { id, error }) => return self.refuse(id, &error, in_flight),
@@ -159,9 +171,14 @@ impl Session {
 
     fn refuse(&self, id: Option<u64>, error: &WireError, in_flight: InFlight) -> Next {
         debug!(%error, "request refused");
-        self.sink.send(Answer::bytes(error_frame(id, error), Some(in_flight)));
+        self.sink
+            .send(Answer::bytes(error_frame(id, error), Some(in_flight)));
         // Without an id nobody knows which request failed: the stream cannot go on.
-        if id.is_some() { Next::Continue } else { Next::Close }
+        if id.is_some() {
+            Next::Continue
+        } else {
+            Next::Close
+        }
     }
 
     fn refuse_unless_notification(

@@ -90,16 +90,25 @@ impl ControllerActor {
         let now = self.clock.now();
         let (command, warnings) = match plan {
             Plan::CreateTopic(new) => {
-                self.newest.plan_create_topic(&new, &self.defaults, now, TopicId::random())?
+                self.newest
+                    .plan_create_topic(&new, &self.defaults, now, TopicId::random())?
             }
             Plan::DeleteTopic { name } => (self.newest.plan_delete_topic(&name)?, Vec::new()),
             Plan::AlterTopic { name, set, unset } => {
                 let defaults = &self.defaults.topic;
-                (self.newest.plan_alter_config(&name, &set, &unset, defaults)?, Vec::new())
+                (
+                    self.newest
+                        .plan_alter_config(&name, &set, &unset, defaults)?,
+                    Vec::new(),
+                )
             }
-            Plan::CreatePartitions { name, count, assignment } => {
-                self.newest.plan_create_partitions(&name, count, assignment.as_deref(), now)?
-            }
+            Plan::CreatePartitions {
+                name,
+                count,
+                assignment,
+            } => self
+                .newest
+                .plan_create_partitions(&name, count, assignment.as_deref(), now)?,
             Plan::RegisterBroker { id, address } => {
                 (Command::RegisterBroker { id, address }, Vec::new())
             }
@@ -112,22 +121,35 @@ impl ControllerActor {
     }
 
     fn propose(&mut self, message: Propose, ctx: &mut Context<Self>) {
-        let Propose { plan, intent, reply } = message;
+        let Propose {
+            plan,
+            intent,
+            reply,
+        } = message;
         let outcome = match self.check_in_service().and_then(|()| self.plan(plan)) {
             Ok(outcome) if intent == Intent::CarryOut => outcome,
             other => return reply.send(other),
         };
-        match self.log.append(&outcome.command, self.term, self.clock.now()) {
+        match self
+            .log
+            .append(&outcome.command, self.term, self.clock.now())
+        {
             Ok(index) => {
                 // Planned against this very state, so it fits.
                 let _ = self.newest.apply(index.get(), outcome.command.clone());
-                self.uncommitted.push_back(Uncommitted { index, outcome, reply });
+                self.uncommitted.push_back(Uncommitted {
+                    index,
+                    outcome,
+                    reply,
+                });
                 self.start_sync(ctx);
             }
             Err(problem) => {
                 let reason = problem.to_string();
                 error!(reason, "a metadata command cannot be written");
-                reply.send(Err(ControllerError::Uncertain { reason: reason.clone() }));
+                reply.send(Err(ControllerError::Uncertain {
+                    reason: reason.clone(),
+                }));
                 self.failed = Some(reason);
             }
         }
@@ -147,17 +169,31 @@ impl ControllerActor {
         if self.syncing {
             return;
         }
-        let Some(request) = self.log.sync_request() else { return };
+        let Some(request) = self.log.sync_request() else {
+            return;
+        };
         self.syncing = true;
         let addr = ctx.address();
-        self.log.dir().sync(request, Box::new(move |outcome| addr.do_send(Synced(outcome))));
+        self.log.dir().sync(
+            request,
+            Box::new(move |outcome| addr.do_send(Synced(outcome))),
+        );
     }
 
     /// Applies, publishes and hands on everything that is durable now.
     fn commit(&mut self) {
         let durable_end = self.log.log().durable_end();
-        while self.uncommitted.front().is_some_and(|first| first.index < durable_end) {
-            let Some(Uncommitted { index, outcome, reply }) = self.uncommitted.pop_front() else {
+        while self
+            .uncommitted
+            .front()
+            .is_some_and(|first| first.index < durable_end)
+        {
+            let Some(Uncommitted {
+                index,
+                outcome,
+                reply,
+            }) = self.uncommitted.pop_front()
+            else {
                 return;
             };
             let applied = self.committed.apply(index.get(), outcome.command.clone());
@@ -178,10 +214,15 @@ impl ControllerActor {
     }
 
     fn fail(&mut self, reason: &str) {
-        error!(reason, "the metadata log cannot be synced: metadata can be read, not changed");
+        error!(
+            reason,
+            "the metadata log cannot be synced: metadata can be read, not changed"
+        );
         self.failed = Some(reason.to_owned());
         for waiting in self.uncommitted.drain(..) {
-            waiting.reply.send(Err(ControllerError::Uncertain { reason: reason.to_owned() }));
+            waiting.reply.send(Err(ControllerError::Uncertain {
+                reason: reason.to_owned(),
+            }));
         }
     }
 

@@ -32,7 +32,11 @@ impl ControllerHandle {
     ) -> Result<Outcome, ControllerError> {
         let (reply, answer) = Reply::channel();
         self.stats.sent();
-        let message = Propose { plan, intent, reply };
+        let message = Propose {
+            plan,
+            intent,
+            reply,
+        };
         let refused = match self.addr.load().as_ref() {
             None => Some((message, ControllerError::Stopping)),
             Some(addr) => match addr.try_send(message) {

@@ -14,10 +14,23 @@ use crate::reply::Reply;
 #[derive(Clone, Debug)]
 pub(crate) enum Plan {
     CreateTopic(NewTopic),
-    DeleteTopic { name: String },
-    AlterTopic { name: String, set: BTreeMap<String, String>, unset: BTreeSet<String> },
-    CreatePartitions { name: String, count: u32, assignment: Option<Vec<Vec<BrokerId>>> },
-    RegisterBroker { id: BrokerId, address: String },
+    DeleteTopic {
+        name: String,
+    },
+    AlterTopic {
+        name: String,
+        set: BTreeMap<String, String>,
+        unset: BTreeSet<String>,
+    },
+    CreatePartitions {
+        name: String,
+        count: u32,
+        assignment: Option<Vec<Vec<BrokerId>>>,
+    },
+    RegisterBroker {
+        id: BrokerId,
+        address: String,
+    },
 }
 
 /// Whether a plan is carried out or only checked.

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use broker_cluster::{Change, ClusterMetadata, Command};
-use broker_model::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicId, TopicName, TopicPartition};
+use broker_model::{
+    LeaderEpoch, Offset, PartitionId, Timestamp, TopicId, TopicName, TopicPartition,
+};
 use broker_record::{BatchBuilder, Batches, Codec, ProducedBatch, TimestampType, Validation};
 use broker_storage::{FlushMode, Log, LogConfig, LogDir, SyncRequest};
 
@@ -23,8 +25,14 @@ pub(crate) enum MetadataLogError {
     #[error("the metadata log {TOPIC}-0 in {dir} {problem}")]
     Log { dir: String, problem: String },
     /// A command in it.
-    #[error("the metadata log {TOPIC}-0 in {dir} holds a command that cannot be applied at index {index}: {problem}")]
-    Command { dir: String, index: Offset, problem: String },
+    #[error(
+        "the metadata log {TOPIC}-0 in {dir} holds a command that cannot be applied at index {index}: {problem}"
+    )]
+    Command {
+        dir: String,
+        index: Offset,
+        problem: String,
+    },
 }
 
 /// What replaying found.
@@ -75,14 +83,24 @@ impl MetadataLog {
                 .log
                 .read(next, self.log.end(), REPLAY_BYTES)
                 .map_err(|problem| failure(&self.dir, &problem))?;
-            slice.verify().map_err(|problem| failure(&self.dir, &problem))?;
-            let bytes = slice.read().map_err(|problem| failure(&self.dir, &problem))?;
+            slice
+                .verify()
+                .map_err(|problem| failure(&self.dir, &problem))?;
+            let bytes = slice
+                .read()
+                .map_err(|problem| failure(&self.dir, &problem))?;
             for batch in Batches::new(bytes) {
                 let batch = batch.map_err(|problem| failure(&self.dir, &problem))?;
-                let records = batch.records().map_err(|problem| failure(&self.dir, &problem))?;
+                let records = batch
+                    .records()
+                    .map_err(|problem| failure(&self.dir, &problem))?;
                 for record in records.iter() {
                     let record = record.map_err(|problem| failure(&self.dir, &problem))?;
-                    self.apply(&mut replayed, record.offset, record.value.unwrap_or_default())?;
+                    self.apply(
+                        &mut replayed,
+                        record.offset,
+                        record.value.unwrap_or_default(),
+                    )?;
                 }
                 replayed.term = replayed.term.max(batch.header.leader_epoch.next());
                 next = batch.header.next_offset();
@@ -103,7 +121,10 @@ impl MetadataLog {
             problem: problem.to_string(),
         })?;
         // A command that no longer fits is rejected by every replay alike.
-        let changes = replayed.metadata.apply(index.get(), command).unwrap_or_default();
+        let changes = replayed
+            .metadata
+            .apply(index.get(), command)
+            .unwrap_or_default();
         for change in changes {
             if let Change::TopicDeleted { topic } = change {
                 replayed.deleted.push(topic.id);
@@ -119,11 +140,17 @@ impl MetadataLog {
         term: LeaderEpoch,
         now: Timestamp,
     ) -> Result<Offset, MetadataLogError> {
-        let command = command.encode().map_err(|problem| failure(&self.dir, &problem))?;
+        let command = command
+            .encode()
+            .map_err(|problem| failure(&self.dir, &problem))?;
         let mut builder = BatchBuilder::new();
-        builder.push(None, Some(&command), now, &[]);
-        let (body, claims) =
-            builder.build(Codec::None).map_err(|problem| failure(&self.dir, &problem))?;
+        let no_headers: [(&str, Option<&[u8]>); 0] = [];
+        builder
+            .push(None, Some(&command), now, no_headers)
+            .map_err(|problem| failure(&self.dir, &problem))?;
+        let (body, claims) = builder
+            .build(Codec::None)
+            .map_err(|problem| failure(&self.dir, &problem))?;
         let batch = ProducedBatch::opaque(body, claims, Validation::Trust)
             .map_err(|problem| failure(&self.dir, &problem))?;
         let run = self

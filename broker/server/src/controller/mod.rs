@@ -14,5 +14,5 @@ mod metadata_log;
 pub(crate) use error::ControllerError;
 pub(crate) use handle::ControllerHandle;
 pub(crate) use launcher::ControllerLauncher;
-pub(crate) use messages::{Intent, Outcome, Plan};
+pub(crate) use messages::{Intent, Plan};
 pub(crate) use metadata_log::MetadataLogError;

@@ -15,15 +15,19 @@ pub(crate) type AnswerPiece = Piece<FileSlice>;
 pub(crate) struct Answer {
     pub(crate) pieces: Vec<AnswerPiece>,
     /// Given back when the answer has been written.
-    pub(crate) in_flight: Option<InFlight>,
+    pub(crate) _in_flight: Option<InFlight>,
     /// Memory the answer occupies beyond its request, where it can be large.
-    pub(crate) memory: Vec<OwnedSemaphorePermit>,
+    pub(crate) _memory: Vec<OwnedSemaphorePermit>,
 }
 
 impl Answer {
     /// An answer that is one run of bytes.
     pub(crate) fn bytes(frame: Bytes, in_flight: Option<InFlight>) -> Self {
-        Self { pieces: vec![AnswerPiece::Bytes(frame)], in_flight, memory: Vec::new() }
+        Self {
+            pieces: vec![AnswerPiece::Bytes(frame)],
+            _in_flight: in_flight,
+            _memory: Vec::new(),
+        }
     }
 }
 

@@ -120,7 +120,12 @@ async fn send_file(slice: &FileSlice, len: u64, socket: &TcpStream) -> io::Resul
 }
 
 async fn writable(socket: &TcpStream) -> io::Result<()> {
-    tokio::time::timeout(ANSWER_WRITE_TIME_MAX, socket.writable()).await.unwrap_or_else(|_| {
-        Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read its answers"))
-    })
+    tokio::time::timeout(ANSWER_WRITE_TIME_MAX, socket.writable())
+        .await
+        .unwrap_or_else(|_| {
+            Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the peer does not read its answers",
+            ))
+        })
 }

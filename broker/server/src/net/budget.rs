@@ -21,7 +21,10 @@ impl RequestBudget {
     /// Half of the total for frames up to the trusted size, half for larger ones.
     pub(crate) fn new() -> Self {
         let half = IN_FLIGHT_BYTES_TOTAL / 2;
-        Self { small: Arc::new(Semaphore::new(half)), large: Arc::new(Semaphore::new(half)) }
+        Self {
+            small: Arc::new(Semaphore::new(half)),
+            large: Arc::new(Semaphore::new(half)),
+        }
     }
 
     /// The share of one connection.
@@ -78,7 +81,11 @@ async fn acquire(semaphore: &Arc<Semaphore>, permits: u32) -> OwnedSemaphorePerm
     if let Ok(permit) = semaphore.clone().try_acquire_many_owned(permits) {
         return permit;
     }
-    semaphore.clone().acquire_many_owned(permits).await.expect("budgets are never closed")
+    semaphore
+        .clone()
+        .acquire_many_owned(permits)
+        .await
+        .expect("budgets are never closed")
 }
 
 #[cfg(test)]
@@ -106,6 +113,9 @@ mod tests {
         let permit = connection.acquire(1_000).await;
         drop(permit);
         assert!(connection.is_idle());
-        assert_eq!(connection.bytes.available_permits(), IN_FLIGHT_BYTES_PER_CONNECTION);
+        assert_eq!(
+            connection.bytes.available_permits(),
+            IN_FLIGHT_BYTES_PER_CONNECTION
+        );
     }
 }

@@ -58,7 +58,11 @@ pub(crate) struct FrameReader {
 impl FrameReader {
     /// Starts with the small limit that holds before `hello`.
     pub(crate) fn new(socket: OwnedReadHalf) -> Self {
-        Self { socket, buffer: BytesMut::new(), decoder: FrameDecoder::before_hello() }
+        Self {
+            socket,
+            buffer: BytesMut::new(),
+            decoder: FrameDecoder::before_hello(),
+        }
     }
 
     /// `hello` was answered: frames may be large now.
@@ -123,7 +127,10 @@ impl FrameReader {
                 Patience::Handshake(until) => until,
                 Patience::Idle(after) => Instant::now() + after,
             };
-            match (tokio::time::timeout_at(until, self.socket.readable()).await, patience) {
+            match (
+                tokio::time::timeout_at(until, self.socket.readable()).await,
+                patience,
+            ) {
                 (Ok(ready), _) => {
                     ready?;
                     match self.try_read(BUFFER_BYTES_MIN) {
@@ -156,7 +163,8 @@ impl FrameReader {
     /// Reads what is there into the buffer, which is given room for `wanted` bytes within reason.
     fn try_read(&mut self, wanted: usize) -> io::Result<usize> {
         if self.buffer.capacity() == self.buffer.len() {
-            self.buffer.reserve(wanted.clamp(BUFFER_BYTES_MIN, READ_BUFFER_TRUSTED_BYTES));
+            self.buffer
+                .reserve(wanted.clamp(BUFFER_BYTES_MIN, READ_BUFFER_TRUSTED_BYTES));
         }
         self.socket.try_read_buf(&mut self.buffer)
     }

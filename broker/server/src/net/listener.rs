@@ -34,7 +34,10 @@ impl Drop for ConnectionPlace {
 impl ConnectionCount {
     /// At most `max` at once.
     pub(crate) fn new(max: usize) -> Self {
-        Self { open: Arc::default(), max }
+        Self {
+            open: Arc::default(),
+            max,
+        }
     }
 
     /// Connections open now.

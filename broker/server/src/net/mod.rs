@@ -7,6 +7,6 @@ pub(crate) mod budget;
 pub(crate) mod frame_reader;
 pub(crate) mod listener;
 
-pub(crate) use answer::{Answer, AnswerPiece, AnswerSink};
+pub(crate) use answer::{Answer, AnswerSink};
 pub(crate) use budget::{ConnectionBudget, InFlight, RequestBudget};
 pub(crate) use frame_reader::{FrameReader, ReadError};

@@ -13,9 +13,9 @@ use broker_cluster::{
     Acks, Effects, FlushMode, NotAdmitted, PartitionReplica, ReplicaStart, TopicConfig,
 };
 use broker_model::limits::{BATCHES_PER_WRITE_MAX, PARTITION_MAILBOX};
-use broker_model::{Clock, LeaderEpoch, Offset, Timestamp, TopicPartition};
+use broker_model::{Clock, LeaderEpoch, Offset, TopicPartition};
 use broker_record::{ProducedBatch, TimestampType};
-use broker_storage::{Log, LogDir, SyncOutcome};
+use broker_storage::{Log, LogDir};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -161,7 +161,9 @@ impl PartitionActor {
                 NotAdmitted::NotEnoughReplicas { in_sync, required } => {
                     PartitionError::NotEnoughReplicas { in_sync, required }
                 }
-                NotAdmitted::Offline => PartitionError::Offline { reason: problem.to_string() },
+                NotAdmitted::Offline => PartitionError::Offline {
+                    reason: problem.to_string(),
+                },
             })?;
         let (size, max) = (message.batch.size(), self.config.message_bytes_max);
         if u32::try_from(size).is_ok_and(|size| size <= max) {
@@ -211,14 +213,24 @@ impl PartitionActor {
         };
         let token = self.next_token;
         self.next_token += 1;
-        let Waiting { acks, deadline, timeout, reply } = waiting;
-        self.parked.insert(token, Parked { answer, deadline, timeout, reply });
-        let effects = self.replica.on_appended(
-            header.base_offset,
-            header.next_offset(),
+        let Waiting {
             acks,
+            deadline,
+            timeout,
+            reply,
+        } = waiting;
+        self.parked.insert(
             token,
+            Parked {
+                answer,
+                deadline,
+                timeout,
+                reply,
+            },
         );
+        let effects =
+            self.replica
+                .on_appended(header.base_offset, header.next_offset(), acks, token);
         self.carry_out(effects);
     }
 
@@ -260,10 +272,15 @@ impl PartitionActor {
         if self.syncing {
             return;
         }
-        let Some(request) = self.log.sync_request() else { return };
+        let Some(request) = self.log.sync_request() else {
+            return;
+        };
         self.syncing = true;
         let addr = ctx.address();
-        self.dir.sync(request, Box::new(move |outcome| addr.do_send(Synced(outcome))));
+        self.dir.sync(
+            request,
+            Box::new(move |outcome| addr.do_send(Synced(outcome))),
+        );
     }
 
     fn on_sync_failed(&mut self, reason: String) {
@@ -278,7 +295,9 @@ impl PartitionActor {
         for token in effects.failed {
             if let Some(parked) = self.parked.remove(&token) {
                 let reason = self.failed.clone().unwrap_or_default();
-                parked.reply.send(Err(PartitionError::WriteUncertain { reason }));
+                parked
+                    .reply
+                    .send(Err(PartitionError::WriteUncertain { reason }));
             }
         }
         for token in effects.released {
@@ -315,7 +334,9 @@ impl PartitionActor {
             .collect();
         for token in late {
             if let Some(parked) = self.parked.remove(&token) {
-                parked.reply.send(Err(PartitionError::TimedOut { after: parked.timeout }));
+                parked.reply.send(Err(PartitionError::TimedOut {
+                    after: parked.timeout,
+                }));
             }
         }
     }
@@ -332,7 +353,8 @@ impl PartitionActor {
             }
         }
         if let Some(reply) = self.closing.take() {
-            self.dir.record_high_watermark(&self.partition, self.replica.high_watermark());
+            self.dir
+                .record_high_watermark(&self.partition, self.replica.high_watermark());
             self.death.defuse();
             reply.send(match self.failed.clone() {
                 None => Ok(()),
@@ -362,14 +384,28 @@ impl Handler<Append> for PartitionActor {
             return;
         }
         let deadline = self.clock.monotonic() + message.timeout;
-        let Append { batch, acks, timeout, reply } = message;
+        let Append {
+            batch,
+            acks,
+            timeout,
+            reply,
+        } = message;
         self.batches.push(batch);
-        self.waiting.push(Waiting { acks, deadline, timeout, reply });
+        self.waiting.push(Waiting {
+            acks,
+            deadline,
+            timeout,
+            reply,
+        });
         if self.batches.len() >= BATCHES_PER_WRITE_MAX {
             self.write_waiting(ctx);
         } else if self.batches.len() == 1 {
             // Spawned work runs when the mailbox has been drained.
-            ctx.spawn(async {}.into_actor(self).map(|(), act, ctx| act.write_waiting(ctx)));
+            ctx.spawn(
+                async {}
+                    .into_actor(self)
+                    .map(|(), act, ctx| act.write_waiting(ctx)),
+            );
         }
     }
 }
@@ -451,7 +487,6 @@ impl Handler<Summarize> for PartitionActor {
     fn handle(&mut self, message: Summarize, _: &mut Self::Context) {
         self.stats.handled();
         message.reply.send(Ok(PartitionSummary {
-            leader_epoch: self.leader_epoch,
             segments: self.log.segments(),
             size_bytes: self.log.size_bytes(),
         }));
@@ -465,7 +500,7 @@ impl Handler<Configure> for PartitionActor {
         self.stats.handled();
         self.write_waiting(ctx);
         self.log.set_config(log_config(&config));
-        let effects = self.replica.set_flush_mode(config.flush_mode);
+        let effects = self.replica.on_flush_mode(config.flush_mode);
         self.config = config;
         self.publish();
         self.carry_out(effects);
@@ -478,11 +513,15 @@ impl Handler<CheckRetention> for PartitionActor {
 
     fn handle(&mut self, _: CheckRetention, _: &mut Self::Context) {
         self.stats.handled();
-        self.dir.record_high_watermark(&self.partition, self.replica.high_watermark());
+        self.dir
+            .record_high_watermark(&self.partition, self.replica.high_watermark());
         self.roll();
         let mut policy = retention_policy(&self.config);
         let high_watermark = self.replica.high_watermark();
-        match self.log.apply_retention(&mut policy, high_watermark, self.clock.now()) {
+        match self
+            .log
+            .apply_retention(&mut policy, high_watermark, self.clock.now())
+        {
             Ok(outcome) if outcome.segments > 0 => {
                 let (segments, bytes) = (outcome.segments, outcome.bytes);
                 info!(partition = %self.partition, segments, bytes, start = %self.log.start(), "retention removed segments");
@@ -510,6 +549,9 @@ impl Handler<Crash> for PartitionActor {
 
     fn handle(&mut self, _: Crash, _: &mut Self::Context) {
         self.stats.handled();
-        panic!("fault injection asked partition {} to crash", self.partition);
+        panic!(
+            "fault injection asked partition {} to crash",
+            self.partition
+        );
     }
 }

@@ -24,9 +24,19 @@ pub(crate) enum PartitionError {
     /// Too few replicas are in sync; nothing was written.
     NotEnoughReplicas { in_sync: u32, required: u32 },
     /// No such offset.
-    OffsetOutOfRange { asked: Offset, earliest: Offset, latest: Offset },
+    OffsetOutOfRange {
+        asked: Offset,
+        earliest: Offset,
+        latest: Offset,
+    },
     /// Stored data is damaged.
-    Corrupt { file: PathBuf, position: u64, offset: Offset, next_good: Option<Offset>, reason: String },
+    Corrupt {
+        file: PathBuf,
+        position: u64,
+        offset: Offset,
+        next_good: Option<Offset>,
+        reason: String,
+    },
     /// The write failed and certainly left nothing behind.
     WriteFailed { reason: String },
     /// The write may or may not survive.
@@ -66,11 +76,15 @@ impl From<AppendError> for PartitionError {
 impl From<ReadError> for PartitionError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::OffsetOutOfRange { asked, start, end } => {
-                Self::OffsetOutOfRange { asked, earliest: start, latest: end }
-            }
+            ReadError::OffsetOutOfRange { asked, start, end } => Self::OffsetOutOfRange {
+                asked,
+                earliest: start,
+                latest: end,
+            },
             ReadError::Corrupt(corruption) => corruption.into(),
-            ReadError::Io { .. } => Self::ReadFailed { reason: error.to_string() },
+            ReadError::Io { .. } => Self::ReadFailed {
+                reason: error.to_string(),
+            },
         }
     }
 }
@@ -90,14 +104,18 @@ impl From<Corruption> for PartitionError {
 impl From<ChangeError> for PartitionError {
     fn from(error: ChangeError) -> Self {
         match error {
-            ChangeError::OffsetOutOfRange { asked, start, end } => {
-                Self::OffsetOutOfRange { asked, earliest: start, latest: end }
-            }
-            ChangeError::DirFailed(failed) => Self::Offline { reason: failed.to_string() },
+            ChangeError::OffsetOutOfRange { asked, start, end } => Self::OffsetOutOfRange {
+                asked,
+                earliest: start,
+                latest: end,
+            },
+            ChangeError::DirFailed(failed) => Self::Offline {
+                reason: failed.to_string(),
+            },
             ChangeError::Read(error) => error.into(),
-            ChangeError::SmallFile(_) | ChangeError::Io { .. } => {
-                Self::WriteUncertain { reason: error.to_string() }
-            }
+            ChangeError::SmallFile(_) | ChangeError::Io { .. } => Self::WriteUncertain {
+                reason: error.to_string(),
+            },
         }
     }
 }

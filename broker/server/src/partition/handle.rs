@@ -39,7 +39,11 @@ impl PartitionHandle {
         offsets: watch::Receiver<PartitionOffsets>,
         stats: Arc<ActorStats>,
     ) -> Self {
-        Self { addr, offsets, stats }
+        Self {
+            addr,
+            offsets,
+            stats,
+        }
     }
 
     /// Appends a batch; the answer comes when `acks` says.
@@ -50,7 +54,12 @@ impl PartitionHandle {
         timeout: Duration,
         reply: AppendReply,
     ) {
-        self.post(Append { batch, acks, timeout, reply });
+        self.post(Append {
+            batch,
+            acks,
+            timeout,
+            reply,
+        });
     }
 
     /// Whole batches from the one that holds `from`, below the high watermark.
@@ -59,7 +68,12 @@ impl PartitionHandle {
         from: Offset,
         max_bytes: u64,
     ) -> Result<FileSlice, PartitionError> {
-        self.ask(|reply| Read { from, max_bytes, reply }).await
+        self.ask(|reply| Read {
+            from,
+            max_bytes,
+            reply,
+        })
+        .await
     }
 
     /// The first record at or after a time, with its own time.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix::Message;
 use broker_cluster::Acks;
-use broker_model::{LeaderEpoch, Offset, Timestamp};
+use broker_model::{Offset, Timestamp};
 use broker_record::ProducedBatch;
 use broker_storage::{FileSlice, SegmentInfo, SyncOutcome};
 
@@ -26,7 +26,6 @@ pub(crate) struct Appended {
 /// A partition as `describe_topic` shows it.
 #[derive(Clone, Debug)]
 pub(crate) struct PartitionSummary {
-    pub(crate) leader_epoch: LeaderEpoch,
     pub(crate) segments: Vec<SegmentInfo>,
     pub(crate) size_bytes: u64,
 }

@@ -33,8 +33,12 @@ impl Columns {
             keys: needs.contains(Needs::KEYS).then_some(&self.keys),
             values: needs.contains(Needs::VALUES).then_some(&self.values),
             headers: needs.contains(Needs::HEADERS).then_some(&self.headers),
-            timestamps_ms: needs.contains(Needs::TIMESTAMPS).then_some(&self.timestamps_ms[..]),
-            value_lens: needs.contains(Needs::VALUE_LENS).then_some(&self.value_lens[..]),
+            timestamps_ms: needs
+                .contains(Needs::TIMESTAMPS)
+                .then_some(&self.timestamps_ms[..]),
+            value_lens: needs
+                .contains(Needs::VALUE_LENS)
+                .then_some(&self.value_lens[..]),
         }
     }
 
@@ -56,11 +60,15 @@ impl Columns {
                 self.headers.push(Some(&self.scratch));
             }
             if needs.contains(Needs::TIMESTAMPS) {
-                let timestamp = record.timestamp.map_or(0, broker_model::Timestamp::as_millis);
+                let timestamp = record
+                    .timestamp
+                    .map_or(0, broker_model::Timestamp::as_millis);
                 self.timestamps_ms.push(timestamp);
             }
             if needs.contains(Needs::VALUE_LENS) {
-                let len = record.value.map_or(-1, |value| i32::try_from(value.len()).unwrap_or(-1));
+                let len = record
+                    .value
+                    .map_or(-1, |value| i32::try_from(value.len()).unwrap_or(-1));
                 self.value_lens.push(len);
             }
         }
@@ -94,7 +102,8 @@ const EMPTY_ARRAY: u8 = 0x90;
 /// A record's headers as one MessagePack array `[[name, value], …]`.
 fn encode_headers(headers: RecordHeaders<'_>, out: &mut Vec<u8>) {
     out.clear();
-    let pairs: Vec<(&str, Option<&serde_bytes::Bytes>)> =
-        headers.map(|(name, value)| (name, value.map(serde_bytes::Bytes::new))).collect();
+    let pairs: Vec<(&str, Option<&serde_bytes::Bytes>)> = headers
+        .map(|(name, value)| (name, value.map(serde_bytes::Bytes::new)))
+        .collect();
     rmp_serde::encode::write(out, &pairs).expect("pairs of text and bytes always encode");
 }

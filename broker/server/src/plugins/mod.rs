@@ -47,17 +47,22 @@ impl Plugins {
 
     /// Every plugin, by name.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Plugin>> {
-        self.catalog.iter()
+        self.catalog.plugins()
     }
 
     /// The partitioner that a topic's configuration names.
     pub(crate) fn partitioner(&self, name: &str) -> Result<&Arc<Plugin>, RoutingError> {
         let Some(plugin) = self.catalog.get(name) else {
-            return Err(RoutingError::NotInstalled { plugin: name.to_owned() });
+            return Err(RoutingError::NotInstalled {
+                plugin: name.to_owned(),
+            });
         };
         match plugin.kind() {
             PluginKind::Partitioner => Ok(plugin),
-            kind => Err(RoutingError::WrongKind { plugin: name.to_owned(), kind }),
+            kind => Err(RoutingError::WrongKind {
+                plugin: name.to_owned(),
+                kind,
+            }),
         }
     }
 
@@ -106,5 +111,7 @@ impl Plugins {
 
 fn options(config: &TopicConfig) -> Vec<(String, String)> {
     let options = config.partitioner_options.iter();
-    options.map(|(name, value)| (name.clone(), value.clone())).collect()
+    options
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }

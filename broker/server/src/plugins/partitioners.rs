@@ -54,7 +54,9 @@ pub(super) fn assign(
             sequence,
             batches,
         };
-        let assigned = bound.partitioner.assign(&columns.batch(records, needs), &layout)?;
+        let assigned = bound
+            .partitioner
+            .assign(&columns.batch(records, needs), &layout)?;
         Ok(assigned.into_iter().map(PartitionId::new).collect())
     })
 }
@@ -70,10 +72,16 @@ impl Partitioners {
         }
         let plugin = plugins.partitioner(&topic.config.partitioner)?;
         let options = options(&topic.config);
-        let partitioner =
-            Partitioner::new(&plugins.engine, plugin, topic.name.as_str(), &options)?;
+        let partitioner = Partitioner::new(&plugins.engine, plugin, topic.name.as_str(), &options)?;
         let config = topic.config.clone();
-        self.bound.insert(topic.id, Bound { config, partitioner, last_use: self.uses });
+        self.bound.insert(
+            topic.id,
+            Bound {
+                config,
+                partitioner,
+                last_use: self.uses,
+            },
+        );
         if self.bound.len() > PARTITIONERS_PER_ARBITER_MAX {
             self.evict();
         }

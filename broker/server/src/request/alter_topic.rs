@@ -31,7 +31,11 @@ pub(super) async fn handle(
             request.name
         ));
     }
-    let intent = if request.validate_only { Intent::OnlyCheck } else { Intent::CarryOut };
+    let intent = if request.validate_only {
+        Intent::OnlyCheck
+    } else {
+        Intent::CarryOut
+    };
     let plan = Plan::AlterTopic {
         name: request.name.clone(),
         set: request.set,
@@ -40,6 +44,11 @@ pub(super) async fn handle(
     let proposed = context.controller.propose(plan, intent).await;
     warnings.extend(proposed.map_err(controller_error)?.warnings);
     let metadata = context.metadata.load();
-    let config = metadata.topic(&request.name).map(|topic| topic.config.clone());
-    Ok(AlterTopicResponse { config: config.unwrap_or_default(), warnings })
+    let config = metadata
+        .topic(&request.name)
+        .map(|topic| topic.config.clone());
+    Ok(AlterTopicResponse {
+        config: config.unwrap_or_default(),
+        warnings,
+    })
 }

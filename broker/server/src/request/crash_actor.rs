@@ -34,6 +34,9 @@ pub(super) async fn handle(
 }
 
 fn unknown_actor(request: &CrashActorRequest) -> WireError {
-    let message = format!("there is no actor {} {:?}: see list_actors", request.kind, request.name);
+    let message = format!(
+        "there is no actor {} {:?}: see list_actors",
+        request.kind, request.name
+    );
     WireError::new(ErrorCode::UnknownActor, message)
 }

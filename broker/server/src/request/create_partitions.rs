@@ -14,7 +14,11 @@ pub(super) async fn handle(
     context: Arc<Context>,
     request: CreatePartitionsRequest,
 ) -> Result<CreatePartitionsResponse, WireError> {
-    let intent = if request.validate_only { Intent::OnlyCheck } else { Intent::CarryOut };
+    let intent = if request.validate_only {
+        Intent::OnlyCheck
+    } else {
+        Intent::CarryOut
+    };
     let plan = Plan::CreatePartitions {
         name: request.name.clone(),
         count: request.partitions,

@@ -17,7 +17,11 @@ pub(super) async fn handle(
     request: CreateTopicRequest,
 ) -> Result<CreateTopicResponse, WireError> {
     plugin_check::check(&context, &request.name, &request.config)?;
-    let intent = if request.validate_only { Intent::OnlyCheck } else { Intent::CarryOut };
+    let intent = if request.validate_only {
+        Intent::OnlyCheck
+    } else {
+        Intent::CarryOut
+    };
     let new = NewTopic {
         name: request.name,
         partitions: request.partitions,
@@ -25,10 +29,22 @@ pub(super) async fn handle(
         assignment: request.assignment,
         config: request.config,
     };
-    let proposed = context.controller.propose(Plan::CreateTopic(new), intent).await;
+    let proposed = context
+        .controller
+        .propose(Plan::CreateTopic(new), intent)
+        .await;
     let outcome = proposed.map_err(controller_error)?;
-    let Command::CreateTopic { id, name, assignment, .. } = outcome.command else {
-        return Err(WireError::new(ErrorCode::Unknown, "the controller planned something else"));
+    let Command::CreateTopic {
+        id,
+        name,
+        assignment,
+        ..
+    } = outcome.command
+    else {
+        return Err(WireError::new(
+            ErrorCode::Unknown,
+            "the controller planned something else",
+        ));
     };
     let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
     Ok(CreateTopicResponse {

@@ -23,7 +23,7 @@ pub(super) async fn handle(
         DeleteBefore::HighWatermark => None,
     };
     let deleted = handle.delete_records(before).await;
-    let log_start = deleted
-        .map_err(|error| wire::partition_error(&request.topic, request.partition, error))?;
+    let log_start =
+        deleted.map_err(|error| wire::partition_error(&request.topic, request.partition, error))?;
     Ok(DeleteRecordsResponse { log_start })
 }

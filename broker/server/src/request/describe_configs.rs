@@ -19,11 +19,18 @@ pub(super) async fn handle(
     request: DescribeConfigsRequest,
 ) -> Result<DescribeConfigsResponse, WireError> {
     let entries = match request.resource.kind {
-        ResourceKind::Broker => context.config.describe().into_iter().map(of_broker).collect(),
+        ResourceKind::Broker => context
+            .config
+            .describe()
+            .into_iter()
+            .map(of_broker)
+            .collect(),
         ResourceKind::Topic => {
             let metadata = context.metadata.load();
             let name = &request.resource.name;
-            let topic = metadata.topic(name).ok_or_else(|| lookup::unknown_topic(name))?;
+            let topic = metadata
+                .topic(name)
+                .ok_or_else(|| lookup::unknown_topic(name))?;
             of_topic(&context, topic)
         }
     };
@@ -67,7 +74,8 @@ fn unit(key: Option<&ConfigKey>) -> String {
 }
 
 fn documentation(key: Option<&ConfigKey>) -> String {
-    key.map_or_else(|| "An option of the topic's partitioner.".to_owned(), |key| {
-        key.documentation.to_owned()
-    })
+    key.map_or_else(
+        || "An option of the topic's partitioner.".to_owned(),
+        |key| key.documentation.to_owned(),
+    )
 }

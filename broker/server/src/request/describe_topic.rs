@@ -36,7 +36,10 @@ pub(super) async fn handle(
         internal: topic.name.is_reserved(),
         replication_factor: topic.replication_factor(),
         partition_counts: counts
-            .map(|entry| PartitionCount { partitions: entry.count, since_ms: entry.since })
+            .map(|entry| PartitionCount {
+                partitions: entry.count,
+                since_ms: entry.since,
+            })
             .collect(),
         config: describe_configs::of_topic(&context, topic),
         plugins: bindings(&context, &hosted),
@@ -46,13 +49,16 @@ pub(super) async fn handle(
 
 fn bindings(context: &Context, hosted: &HostedTopic) -> Vec<PluginBinding> {
     let config = &hosted.config;
-    let binding = context.plugins.partitioner(&config.partitioner).map(|plugin| PluginBinding {
-        kind: plugin.kind().to_string(),
-        name: plugin.name().to_owned(),
-        version: plugin.version().to_owned(),
-        digest: plugin.module().digest().to_owned(),
-        options: Plugins::effective_options(plugin, config),
-    });
+    let binding = context
+        .plugins
+        .partitioner(&config.partitioner)
+        .map(|plugin| PluginBinding {
+            kind: plugin.kind().to_string(),
+            name: plugin.name().to_owned(),
+            version: plugin.version().to_owned(),
+            digest: plugin.module().digest().to_owned(),
+            options: Plugins::effective_options(plugin, config),
+        });
     binding.into_iter().collect()
 }
 

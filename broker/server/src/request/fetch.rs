@@ -24,7 +24,10 @@ use crate::partition::PartitionOffsets;
 
 /// Starts a fetch in a task of its own.
 pub(super) fn start(session: &Rc<Session>, args: &Bytes, asker: Asker) {
-    match FetchRequest::decode(args).map_err(WireError::from).and_then(check) {
+    match FetchRequest::decode(args)
+        .map_err(WireError::from)
+        .and_then(check)
+    {
         Err(error) => asker.refuse(error),
         Ok(request) => {
             let context = session.context().clone();
@@ -50,7 +53,9 @@ async fn fetch(context: &Arc<Context>, request: &FetchRequest, asker: Asker) {
         let mut watches = watch_all(context, request);
         let fetched = read_all(context, request).await;
         let bytes: u64 = fetched.iter().map(|partition| partition.bytes).sum();
-        let failed = fetched.iter().any(|partition| partition.answer.error.is_some());
+        let failed = fetched
+            .iter()
+            .any(|partition| partition.answer.error.is_some());
         let enough = bytes >= u64::from(request.min_bytes) || failed;
         if enough || time_is_up {
             return send(fetched, asker);
@@ -77,7 +82,9 @@ fn watch_all(context: &Context, request: &FetchRequest) -> Vec<watch::Receiver<P
     asked
         .filter_map(|wanted| {
             let topic = lookup::topic(context, &wanted.topic, wanted.topic_id).ok()?;
-            let mut offsets = lookup::partition(&topic, wanted.partition).ok()?.watch_offsets();
+            let mut offsets = lookup::partition(&topic, wanted.partition)
+                .ok()?
+                .watch_offsets();
             offsets.borrow_and_update();
             Some(offsets)
         })
@@ -102,7 +109,8 @@ async fn wait_for_change(
     deadline: Instant,
     asker: &Asker,
 ) -> Woken {
-    let mut changes: FuturesUnordered<_> = watches.iter_mut().map(watch::Receiver::changed).collect();
+    let mut changes: FuturesUnordered<_> =
+        watches.iter_mut().map(watch::Receiver::changed).collect();
     let mut stopping = context.stopping.clone();
     tokio::select! {
         Some(_) = changes.next() => Woken::ByChange,
@@ -119,11 +127,17 @@ fn send(fetched: Vec<Fetched>, asker: Asker) {
         memory.extend(partition.memory);
         answers.push(partition.answer);
     }
-    asker.answer_with(|id, in_flight| match FetchAnswer::response_frame(id, answers) {
-        Ok(pieces) => Answer { pieces, in_flight: Some(in_flight), memory },
-        Err(too_large) => {
-            let frame = error_frame(Some(id), &too_large.into());
-            Answer::bytes(frame, Some(in_flight))
-        }
-    });
+    asker.answer_with(
+        |id, in_flight| match FetchAnswer::response_frame(id, answers) {
+            Ok(pieces) => Answer {
+                pieces,
+                _in_flight: Some(in_flight),
+                _memory: memory,
+            },
+            Err(too_large) => {
+                let frame = error_frame(Some(id), &too_large.into());
+                Answer::bytes(frame, Some(in_flight))
+            }
+        },
+    );
 }

@@ -45,7 +45,11 @@ pub(super) struct Room {
 impl Room {
     /// Room for so many bytes of stored batches.
     pub(super) fn new(max_bytes: u32) -> Self {
-        Self { stored: u64::from(max_bytes), decoded: RECORDS_BYTES_MAX, empty: true }
+        Self {
+            stored: u64::from(max_bytes),
+            decoded: RECORDS_BYTES_MAX,
+            empty: true,
+        }
     }
 
     /// What a partition has used is gone.
@@ -105,7 +109,9 @@ async fn fill(
     fetched.answer.high_watermark = offsets.high_watermark;
     fetched.answer.log_end = offsets.end;
     check_range(wanted, offsets)?;
-    let max_bytes = room.stored.min(wanted.max_bytes.map_or(u64::MAX, u64::from));
+    let max_bytes = room
+        .stored
+        .min(wanted.max_bytes.map_or(u64::MAX, u64::from));
     if wanted.offset == offsets.high_watermark || (max_bytes == 0 && !room.empty) {
         return Ok(());
     }
@@ -150,7 +156,11 @@ fn check_range(wanted: &FetchPartition, offsets: PartitionOffsets) -> Result<(),
         earliest: offsets.start,
         latest: offsets.high_watermark,
     };
-    Err(wire::partition_error(&wanted.topic, wanted.partition, error))
+    Err(wire::partition_error(
+        &wanted.topic,
+        wanted.partition,
+        error,
+    ))
 }
 
 /// Finds the batches and, where this process has not seen them yet, checks their checksums.
@@ -168,7 +178,9 @@ async fn read_verified(
     // What lies before a damaged batch is good and is served.
     let checked = actix_rt::task::spawn_blocking(move || slice.verified()).await;
     checked
-        .map_err(|panicked| PartitionError::ReadFailed { reason: panicked.to_string() })
+        .map_err(|panicked| PartitionError::ReadFailed {
+            reason: panicked.to_string(),
+        })
         .and_then(|verified| verified.map_err(PartitionError::from))
         .map_err(tell)
 }
@@ -181,9 +193,9 @@ async fn decode(
 ) -> Result<(Bytes, Offset), WireError> {
     let reading = slice.clone();
     let work = move || -> Result<(Bytes, Offset), PartitionError> {
-        let bytes = reading
-            .read()
-            .map_err(|error| PartitionError::ReadFailed { reason: error.to_string() })?;
+        let bytes = reading.read().map_err(|error| PartitionError::ReadFailed {
+            reason: error.to_string(),
+        })?;
         write_records(bytes, from, room)
     };
     let decoded = if slice.len() <= INLINE_BYTES_MAX {
@@ -191,7 +203,11 @@ async fn decode(
     } else {
         actix_rt::task::spawn_blocking(work)
             .await
-            .unwrap_or_else(|error| Err(PartitionError::ReadFailed { reason: error.to_string() }))
+            .unwrap_or_else(|error| {
+                Err(PartitionError::ReadFailed {
+                    reason: error.to_string(),
+                })
+            })
     };
     decoded.map_err(|error| wire::partition_error(topic, partition, error))
 }
@@ -208,7 +224,9 @@ fn write_records(
     let mut next = from;
     for batch in Batches::new(bytes) {
         let batch = batch.map_err(|error| unreadable(error.to_string()))?;
-        let records = batch.records().map_err(|error| unreadable(error.to_string()))?;
+        let records = batch
+            .records()
+            .map_err(|error| unreadable(error.to_string()))?;
         for record in records.iter() {
             let record = record.map_err(|error| unreadable(error.to_string()))?;
             if record.offset < from {
@@ -218,7 +236,13 @@ fn write_records(
                 return Ok((writer.finish(), next));
             }
             let (key, value) = (record.key, record.value);
-            writer.push(record.offset, record.timestamp, key, value, record.headers());
+            writer.push(
+                record.offset,
+                record.timestamp,
+                key,
+                value,
+                record.headers(),
+            );
             next = record.offset.next();
         }
         next = next.max(batch.header.next_offset());

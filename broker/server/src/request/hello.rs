@@ -17,11 +17,13 @@ const FEATURES: [&str; 3] = ["routed_produce", "partition_for", "fetch_batch"];
 
 /// Answers `hello` and lets the connection go on.
 pub(super) fn answer(session: &Rc<Session>, args: &Bytes, asker: Asker) {
-    let agreed = HelloRequest::decode(args).map_err(WireError::from).and_then(|request| {
-        let protocol = request.agree().ok_or_else(|| no_common_version(&request))?;
-        debug!(client = request.client, protocol, "hello");
-        Ok(response(session.context(), protocol))
-    });
+    let agreed = HelloRequest::decode(args)
+        .map_err(WireError::from)
+        .and_then(|request| {
+            let protocol = request.agree().ok_or_else(|| no_common_version(&request))?;
+            debug!(client = request.client, protocol, "hello");
+            Ok(response(session.context(), protocol))
+        });
     if agreed.is_ok() {
         session.greet();
     }
@@ -35,7 +37,10 @@ fn response(context: &Context, protocol: u32) -> HelloResponse {
         cluster_id: context.cluster_id.to_string(),
         broker_id: context.broker_id,
         features: FEATURES.map(str::to_owned).to_vec(),
-        codecs: Codec::ALL.iter().map(|codec| codec.name().to_owned()).collect(),
+        codecs: Codec::ALL
+            .iter()
+            .map(|codec| codec.name().to_owned())
+            .collect(),
         limits: AnnouncedLimits {
             batch_bytes_max: u64::from(context.message_bytes_max),
             connection_idle_ms_max: context

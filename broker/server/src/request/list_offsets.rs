@@ -38,7 +38,9 @@ async fn fill(
     let topic = lookup::topic(context, &query.topic, query.topic_id)?;
     let handle = lookup::partition(&topic, query.partition)?;
     let metadata = context.metadata.load();
-    let state = metadata.topic(&query.topic).and_then(|topic| topic.partition(query.partition));
+    let state = metadata
+        .topic(&query.topic)
+        .and_then(|topic| topic.partition(query.partition));
     answer.leader_epoch = state.map(|state| state.leader_epoch);
     match query.at {
         OffsetAt::Earliest => answer.offset = Some(handle.offsets().start),

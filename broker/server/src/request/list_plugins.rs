@@ -15,7 +15,11 @@ pub(super) async fn handle(
     context: Arc<Context>,
     _: ListPluginsRequest,
 ) -> Result<ListPluginsResponse, WireError> {
-    let plugins = context.plugins.all().map(|plugin| describe(&context, plugin)).collect();
+    let plugins = context
+        .plugins
+        .all()
+        .map(|plugin| describe(&context, plugin))
+        .collect();
     Ok(ListPluginsResponse { plugins })
 }
 
@@ -23,7 +27,9 @@ fn describe(context: &Context, plugin: &Plugin) -> PluginEntry {
     let usage = plugin.counters().usage();
     let limits = plugin.limits();
     let hosted = context.topics.all();
-    let users = hosted.values().filter(|topic| topic.config.partitioner == plugin.name());
+    let users = hosted
+        .values()
+        .filter(|topic| topic.config.partitioner == plugin.name());
     let mut topics: Vec<String> = users.map(|topic| topic.name.to_string()).collect();
     topics.sort();
     PluginEntry {

@@ -25,11 +25,13 @@ pub(super) fn topic(
                 "topic {name} has id {}, not {asked}: it was deleted and created again",
                 topic.id
             );
-            Err(WireError::new(ErrorCode::TopicIdMismatch, message).with_data(ErrorData {
-                topic: Some(name.to_owned()),
-                topic_id: Some(topic.id),
-                ..ErrorData::default()
-            }))
+            Err(
+                WireError::new(ErrorCode::TopicIdMismatch, message).with_data(ErrorData {
+                    topic: Some(name.to_owned()),
+                    topic_id: Some(topic.id),
+                    ..ErrorData::default()
+                }),
+            )
         }
         _ => Ok(topic),
     }
@@ -43,7 +45,9 @@ pub(super) fn partition(
     match topic.partition(partition) {
         Some(HostedPartition::Online(handle)) => Ok(handle),
         Some(HostedPartition::Offline { reason }) => {
-            let error = PartitionError::Offline { reason: reason.clone() };
+            let error = PartitionError::Offline {
+                reason: reason.clone(),
+            };
             Err(partition_error(topic.name.as_str(), partition, error))
         }
         None => {
@@ -52,11 +56,13 @@ pub(super) fn partition(
                 topic.name,
                 topic.partitions.len().saturating_sub(1)
             );
-            Err(WireError::new(ErrorCode::UnknownTopicOrPartition, message).with_data(ErrorData {
-                topic: Some(topic.name.to_string()),
-                partition: Some(partition),
-                ..ErrorData::default()
-            }))
+            Err(
+                WireError::new(ErrorCode::UnknownTopicOrPartition, message).with_data(ErrorData {
+                    topic: Some(topic.name.to_string()),
+                    partition: Some(partition),
+                    ..ErrorData::default()
+                }),
+            )
         }
     }
 }
@@ -67,7 +73,10 @@ pub(super) fn unknown_topic(name: &str) -> WireError {
         ErrorCode::UnknownTopicOrPartition,
         format!("there is no topic {name:?}"),
     )
-    .with_data(ErrorData { topic: Some(name.to_owned()), ..ErrorData::default() })
+    .with_data(ErrorData {
+        topic: Some(name.to_owned()),
+        ..ErrorData::default()
+    })
 }
 
 /// Refuses what clients may not write.

@@ -21,12 +21,19 @@ pub(super) async fn handle(
     context: Arc<Context>,
     request: MetadataRequest,
 ) -> Result<MetadataResponse, WireError> {
-    if let Some(names) = request.topics.as_ref().filter(|_| context.config.auto_create_topics) {
+    if let Some(names) = request
+        .topics
+        .as_ref()
+        .filter(|_| context.config.auto_create_topics)
+    {
         create_missing(&context, names).await;
     }
     let metadata = context.metadata.load();
     let topics = match request.topics {
-        None => metadata.topics().map(|topic| describe(&context, topic)).collect(),
+        None => metadata
+            .topics()
+            .map(|topic| describe(&context, topic))
+            .collect(),
         Some(names) if names.len() > TOPICS_PER_REQUEST_MAX => {
             let message = format!(
                 "a metadata request names at most {TOPICS_PER_REQUEST_MAX} topics, not {}",
@@ -55,8 +62,15 @@ pub(super) async fn handle(
 async fn create_missing(context: &Context, names: &[String]) {
     for name in names {
         if context.metadata.load().topic(name).is_none() {
-            let new = NewTopic { name: name.clone(), ..NewTopic::default() };
-            if let Err(error) = context.controller.propose(Plan::CreateTopic(new), Intent::CarryOut).await {
+            let new = NewTopic {
+                name: name.clone(),
+                ..NewTopic::default()
+            };
+            if let Err(error) = context
+                .controller
+                .propose(Plan::CreateTopic(new), Intent::CarryOut)
+                .await
+            {
                 debug!(name, ?error, "a topic was not created on demand");
             }
         }
@@ -70,22 +84,33 @@ pub(super) fn endpoints(context: &Context) -> Vec<BrokerEndpoint> {
     brokers
         .filter_map(|(id, registration)| {
             let (host, port) = registration.address.rsplit_once(':')?;
-            let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-            Some(BrokerEndpoint { broker_id: *id, host, port: port.parse().ok()? })
+            let host = host
+                .trim_start_matches('[')
+                .trim_end_matches(']')
+                .to_owned();
+            Some(BrokerEndpoint {
+                broker_id: *id,
+                host,
+                port: port.parse().ok()?,
+            })
         })
         .collect()
 }
 
 fn describe(context: &Context, topic: &Topic) -> TopicMetadata {
     let hosted = context.topics.get(topic.name.as_str());
-    let partitions = topic.numbered().map(|(partition, state)| PartitionMetadata {
-        partition,
-        leader: state.leader,
-        leader_epoch: state.leader_epoch,
-        replicas: state.replicas.clone(),
-        isr: state.isr.clone(),
-        error: hosted.as_ref().and_then(|hosted| problem(hosted, partition)),
-    });
+    let partitions = topic
+        .numbered()
+        .map(|(partition, state)| PartitionMetadata {
+            partition,
+            leader: state.leader,
+            leader_epoch: state.leader_epoch,
+            replicas: state.replicas.clone(),
+            isr: state.isr.clone(),
+            error: hosted
+                .as_ref()
+                .and_then(|hosted| problem(hosted, partition)),
+        });
     TopicMetadata {
         name: topic.name.to_string(),
         topic_id: Some(topic.id),

@@ -12,5 +12,7 @@ pub(super) async fn handle(
     context: Arc<Context>,
     _: PingRequest,
 ) -> Result<PingResponse, WireError> {
-    Ok(PingResponse { time_ms: context.clock.now() })
+    Ok(PingResponse {
+        time_ms: context.clock.now(),
+    })
 }

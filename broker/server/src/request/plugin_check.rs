@@ -19,5 +19,8 @@ pub(super) fn check(
     let Ok(config) = TopicConfig::resolve(overrides, &context.config.creation.topic) else {
         return Ok(());
     };
-    context.plugins.check(topic, &config).map_err(|error| wire::routing_error(&error))
+    context
+        .plugins
+        .check(topic, &config)
+        .map_err(|error| wire::routing_error(&error))
 }

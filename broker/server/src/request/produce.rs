@@ -82,7 +82,8 @@ fn try_start(
 
 fn opaque_batch(topic: &HostedTopic, opaque: OpaqueBody) -> Result<ProducedBatch, WireError> {
     if opaque.producer.is_some() {
-        let message = "idempotent producers are not available in this version: leave `producer` out";
+        let message =
+            "idempotent producers are not available in this version: leave `producer` out";
         return Err(WireError::new(ErrorCode::InvalidRequest, message));
     }
     let codec = Codec::from_name(&opaque.codec)

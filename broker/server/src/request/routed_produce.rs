@@ -41,29 +41,38 @@ pub(super) fn route(
     let batches = records
         .regroup(&targets, default_timestamp)
         .map_err(|error| wire::invalid_batch(&error))?;
-    Ok(RoutedRecords { partitions, batches })
+    Ok(RoutedRecords {
+        partitions,
+        batches,
+    })
 }
 
 impl RoutedRecords {
     /// Sends every batch to its partition.
     pub(super) fn append(self, topic: &Arc<HostedTopic>, terms: Terms, asker: Asker) {
         let gathering = Arc::new(Gathering::new(self.partitions, self.batches.len(), asker));
-        for PartitionBatch { partition, batch, indexes } in self.batches {
+        for PartitionBatch {
+            partition,
+            batch,
+            indexes,
+        } in self.batches
+        {
             match lookup::partition(topic, partition) {
                 Err(error) => gathering.failed(&indexes, &error),
                 Ok(handle) => {
                     let (gathering, topic) = (gathering.clone(), topic.clone());
-                    let reply = Reply::new(move |result: Result<Appended, PartitionError>| {
-                        match result {
-                            Ok(_) if terms.acks == Acks::None => gathering.accepted(),
-                            Ok(appended) => gathering.appended(&indexes, appended),
-                            Err(error) => {
-                                let name = topic.name.as_str();
-                                let error = wire::partition_error(name, partition, error);
-                                gathering.failed(&indexes, &error);
-                            }
-                        }
-                    });
+                    let reply =
+                        Reply::new(
+                            move |result: Result<Appended, PartitionError>| match result {
+                                Ok(_) if terms.acks == Acks::None => gathering.accepted(),
+                                Ok(appended) => gathering.appended(&indexes, appended),
+                                Err(error) => {
+                                    let name = topic.name.as_str();
+                                    let error = wire::partition_error(name, partition, error);
+                                    gathering.failed(&indexes, &error);
+                                }
+                            },
+                        );
                     handle.append(batch, terms.acks, terms.timeout, reply);
                 }
             }
@@ -83,8 +92,16 @@ struct Gathered {
 impl Gathering {
     fn new(partitions: Vec<PartitionId>, batches: usize, asker: Asker) -> Self {
         let offsets = vec![None; partitions.len()];
-        let routed = Routed { partitions, offsets, errors: Vec::new() };
-        Self(Mutex::new(Gathered { routed, left: batches, asker: Some(asker) }))
+        let routed = Routed {
+            partitions,
+            offsets,
+            errors: Vec::new(),
+        };
+        Self(Mutex::new(Gathered {
+            routed,
+            left: batches,
+            asker: Some(asker),
+        }))
     }
 
     fn appended(&self, indexes: &[u32], appended: Appended) {
@@ -103,13 +120,19 @@ impl Gathering {
 
     fn failed(&self, indexes: &[u32], error: &WireError) {
         self.one_done(|routed| {
-            let errors = indexes.iter().map(|index| RecordError { index: *index, error: error.clone() });
+            let errors = indexes.iter().map(|index| RecordError {
+                index: *index,
+                error: error.clone(),
+            });
             routed.errors.extend(errors);
         });
     }
 
     fn one_done(&self, note: impl FnOnce(&mut Routed)) {
-        let mut gathered = self.0.lock().expect("no code panics while it holds this lock");
+        let mut gathered = self
+            .0
+            .lock()
+            .expect("no code panics while it holds this lock");
         note(&mut gathered.routed);
         gathered.left -= 1;
         if gathered.left == 0

@@ -1,9 +1,7 @@
 //! From what went wrong inside to what the client is told: one function per kind of error, so that a
 //! code, its flags and its facts are decided in one place.
 
-use broker_cluster::{
-    AlterTopicError, CreatePartitionsError, CreateTopicError, InvalidConfig,
-};
+use broker_cluster::{AlterTopicError, CreatePartitionsError, CreateTopicError, InvalidConfig};
 use broker_model::PartitionId;
 use broker_protocol::{ErrorCode, ErrorData, WireError};
 use broker_record::InvalidBatch;
@@ -26,19 +24,22 @@ pub(super) fn partition_error(
         ..ErrorData::default()
     };
     let (code, message) = match error {
-        PartitionError::Busy => {
-            (ErrorCode::Busy, format!("partition {at} has too many requests waiting"))
-        }
+        PartitionError::Busy => (
+            ErrorCode::Busy,
+            format!("partition {at} has too many requests waiting"),
+        ),
         PartitionError::Lost => (
             ErrorCode::ActorFailed,
             format!("partition {at} crashed while it handled the request and is started again"),
         ),
-        PartitionError::Offline { reason } => {
-            (ErrorCode::PartitionOffline, format!("partition {at} is offline: {reason}"))
-        }
-        PartitionError::Stopping => {
-            (ErrorCode::ShuttingDown, format!("partition {at} is being closed"))
-        }
+        PartitionError::Offline { reason } => (
+            ErrorCode::PartitionOffline,
+            format!("partition {at} is offline: {reason}"),
+        ),
+        PartitionError::Stopping => (
+            ErrorCode::ShuttingDown,
+            format!("partition {at} is being closed"),
+        ),
         PartitionError::BatchTooLarge { size, max } => {
             data.actual = Some(size as u64);
             data.limit = Some(u64::from(max));
@@ -54,7 +55,11 @@ pub(super) fn partition_error(
                 format!("{in_sync} replicas of {at} are in sync, acks = all needs {required}");
             (ErrorCode::NotEnoughReplicas, message)
         }
-        PartitionError::OffsetOutOfRange { asked, earliest, latest } => {
+        PartitionError::OffsetOutOfRange {
+            asked,
+            earliest,
+            latest,
+        } => {
             data.offset = Some(asked);
             data.earliest = Some(earliest);
             data.latest = Some(latest);
@@ -62,7 +67,13 @@ pub(super) fn partition_error(
                 format!("offset {asked} of {at} is out of range: it holds {earliest} to {latest}");
             (ErrorCode::OffsetOutOfRange, message)
         }
-        PartitionError::Corrupt { file, position, offset, next_good, reason } => {
+        PartitionError::Corrupt {
+            file,
+            position,
+            offset,
+            next_good,
+            reason,
+        } => {
             let file = file.display().to_string();
             let message = format!(
                 "stored data of {at} is damaged: {file} at byte {position}, offset {offset}: {reason}"
@@ -78,21 +89,22 @@ pub(super) fn partition_error(
                 ErrorCode::StorageFailed,
                 format!("writing to {at} failed, nothing of it is stored: {reason}"),
             );
-            return WireError { definite: true, ..error }.with_data(data);
+            return certainly(error).with_data(data);
         }
         PartitionError::WriteUncertain { reason } => (
             ErrorCode::StorageFailed,
             format!("writing to {at} failed, it may or may not survive: {reason}"),
         ),
-        PartitionError::DiskFull { reason } => {
-            (ErrorCode::DiskFull, format!("there is no space left for {at}: {reason}"))
-        }
+        PartitionError::DiskFull { reason } => (
+            ErrorCode::DiskFull,
+            format!("there is no space left for {at}: {reason}"),
+        ),
         PartitionError::ReadFailed { reason } => {
             let error = WireError::new(
                 ErrorCode::StorageFailed,
                 format!("reading {at} failed: {reason}"),
             );
-            return WireError { definite: true, ..error }.with_data(data);
+            return certainly(error).with_data(data);
         }
         PartitionError::TimedOut { after } => (
             ErrorCode::TimedOut,
@@ -100,6 +112,12 @@ pub(super) fn partition_error(
         ),
     };
     WireError::new(code, message).with_data(data)
+}
+
+/// The same error, saying that nothing was done.
+fn certainly(mut error: WireError) -> WireError {
+    error.definite = true;
+    error
 }
 
 /// A batch that was refused.
@@ -117,10 +135,16 @@ pub(super) fn invalid_batch(error: &InvalidBatch) -> WireError {
             data.actual = Some(u64::from(*actual));
             ErrorCode::InvalidBatch
         }
-        InvalidBatch::Malformed { record, position, .. } => {
+        InvalidBatch::Malformed {
+            record, position, ..
+        } => {
             data.record = *record;
             data.position = Some(*position as u64);
-            if record.is_some() { ErrorCode::InvalidRecord } else { ErrorCode::InvalidBatch }
+            if record.is_some() {
+                ErrorCode::InvalidRecord
+            } else {
+                ErrorCode::InvalidBatch
+            }
         }
         InvalidBatch::OffsetDelta { record, .. } => {
             data.record = Some(*record);
@@ -146,7 +170,10 @@ pub(super) fn routing_error(error: &RoutingError) -> WireError {
     match error {
         RoutingError::NotInstalled { plugin } => {
             let message = format!("there is no plugin {plugin:?}: see list_plugins");
-            let data = ErrorData { plugin: Some(plugin.clone()), ..ErrorData::default() };
+            let data = ErrorData {
+                plugin: Some(plugin.clone()),
+                ..ErrorData::default()
+            };
             WireError::new(ErrorCode::UnknownPlugin, message).with_data(data)
         }
         RoutingError::WrongKind { plugin, kind } => {
@@ -184,9 +211,10 @@ fn partitioner_error(error: &PluginError) -> WireError {
 /// A change of metadata that was not made, or perhaps not.
 pub(super) fn controller_error(error: ControllerError) -> WireError {
     match error {
-        ControllerError::Busy => {
-            WireError::new(ErrorCode::Busy, "the controller has too many requests waiting")
-        }
+        ControllerError::Busy => WireError::new(
+            ErrorCode::Busy,
+            "the controller has too many requests waiting",
+        ),
         ControllerError::Lost => WireError::new(
             ErrorCode::ActorFailed,
             "the controller crashed while it handled the request and is started again",
@@ -196,7 +224,7 @@ pub(super) fn controller_error(error: ControllerError) -> WireError {
         }
         ControllerError::Offline { reason } => {
             let message = format!("metadata cannot be changed: {reason}");
-            WireError { definite: true, ..WireError::new(ErrorCode::StorageFailed, message) }
+            certainly(WireError::new(ErrorCode::StorageFailed, message))
         }
         ControllerError::Uncertain { reason } => WireError::new(
             ErrorCode::StorageFailed,
