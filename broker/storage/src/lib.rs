@@ -1,1 +1,64 @@
-//! Placeholder, replaced by the crate's own page.
+//! The log on disk: segments, indexes, recovery, retention, and the files of a log directory.
+//!
+//! Synchronous and single-handed: a [`Log`] belongs to one owner who appends, asks for syncs and
+//! passes the outcomes back; slices of it can be read anywhere. Policies come in as traits. Only
+//! [`io`] touches files. No async, no actors, no plugins in here.
+//!
+//! ```
+//! use broker_model::{BrokerId, LeaderEpoch, Offset, PartitionId, Timestamp};
+//! use broker_model::{TopicId, TopicName, TopicPartition};
+//! use broker_record::ProducedBatch;
+//! use broker_storage::{LogConfig, LogDir, LogDirOptions, ReadLimit};
+//! use broker_storage::io::recording::RecordingIo;
+//!
+//! let mut options = LogDirOptions::new("/data", BrokerId::new(1));
+//! options.io = RecordingIo::new();
+//! let dir = LogDir::open(options)?;
+//! let orders = TopicPartition::new(TopicName::new("orders")?, PartitionId::new(0));
+//! let (mut log, _) = dir.open_or_create_log(&orders, TopicId::random(), LogConfig::default())?;
+//!
+//! // One record with a null key and the value "hi": MessagePack [[nil, bin "hi"]].
+//! let records = bytes::Bytes::from_static(b"\x91\x92\xc0\xc4\x02hi");
+//! let batch = ProducedBatch::plain(records, Timestamp::from_millis(1))?;
+//! let run = log.append(&mut [batch], LeaderEpoch::new(0), Timestamp::from_millis(1))?;
+//! assert_eq!((run.first, run.end), (Offset::ZERO, Offset::new(1)));
+//!
+//! let request = log.sync_request().expect("something was written");
+//! log.on_synced(&dir.sync_now(request))?;
+//! assert_eq!(log.durable_end(), Offset::new(1));
+//! let slice = log.read(Offset::ZERO, log.durable_end(), ReadLimit::OneBatchOr(1 << 20))?;
+//! assert_eq!(slice.next_offset(), Offset::new(1));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod corruption;
+mod durable_positions;
+mod file_slice;
+mod health;
+mod index;
+pub mod io;
+mod log;
+mod log_dir;
+mod recovery;
+mod retention;
+mod segment;
+mod small_file;
+mod sync;
+
+pub use corruption::{Corruption, Damage};
+pub use file_slice::FileSlice;
+pub use health::DirFailed;
+pub use log::{
+    AppendError, AppendedRun, ChangeError, FlushMode, Log, LogConfig, ReadError, ReadLimit,
+};
+#[doc(hidden)]
+pub use log_dir::PlantedBugs;
+pub use log_dir::{
+    CloseError, DeleteLogError, DirIdentity, FoundPartition, LogDir, LogDirError, LogDirOptions,
+    OpenLogError,
+};
+pub use recovery::{LastStop, RecoveryReport, TornTail};
+pub use retention::{RetentionOutcome, RetentionPolicy, RetentionView, TimeAndSize};
+pub use segment::SegmentInfo;
+pub use small_file::{LeaderEpochs, SmallFileError};
+pub use sync::{SyncOutcome, SyncRequest};

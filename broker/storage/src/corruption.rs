@@ -1,0 +1,72 @@
+//! `Corruption`: stored data that is not what was written, and where. It is an answer, not a
+//! decision: nothing that was durable is ever cut, other ranges go on being served.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use broker_model::Offset;
+
+/// A place in a log whose bytes cannot be served.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} is corrupt at byte {position} (offset {offset}): {damage}{}", .file.display(), NextGood(*.next_good))]
+pub struct Corruption {
+    /// The data file.
+    pub file: PathBuf,
+    /// Where in the file the bad bytes begin.
+    pub position: u64,
+    /// The first offset that cannot be served.
+    pub offset: Offset,
+    /// The next offset that can be, where it is known.
+    pub next_good: Option<Offset>,
+    /// What is wrong.
+    pub damage: Damage,
+}
+
+/// What is wrong with stored bytes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Damage {
+    /// The 68 bytes of a batch header do not make one.
+    #[error("bad batch header: {reason}")]
+    Header {
+        /// What the codec said.
+        reason: String,
+    },
+    /// The body's checksum differs from the header's.
+    #[error("the body of the batch fails its checksum")]
+    Body,
+    /// A whole batch, but not the one that belongs here.
+    #[error("the batch found here has base offset {found}")]
+    OutOfPlace {
+        /// The base offset in its header.
+        found: Offset,
+    },
+    /// The file ends inside a batch that is no torn tail.
+    #[error("the file ends inside a batch")]
+    Incomplete,
+    /// The file is shorter than what was durable, or gone.
+    #[error("{bytes} bytes that were durable are missing")]
+    Missing {
+        /// How many.
+        bytes: u64,
+    },
+    /// No batch has this offset: what had it is gone.
+    #[error("there is no batch with this offset")]
+    Hole,
+    /// Checksums fit, but the records inside cannot be read.
+    #[error("the records cannot be decoded: {reason}")]
+    Records {
+        /// What the codec said.
+        reason: String,
+    },
+}
+
+struct NextGood(Option<Offset>);
+
+impl fmt::Display for NextGood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(offset) => write!(f, "; the next good offset is {offset}"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! `FileSlice`: a run of whole batches in one data file, handed out without touching the data. It
+//! keeps the file open, so retention may unlink it meanwhile.
+//!
+//! Checksums are verified once per start of the broker before a byte is first served
+//! ([`FileSlice::verified`]); which ranges were is remembered with the segment.
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use broker_model::Offset;
+use bytes::Bytes;
+
+use crate::corruption::Corruption;
+use crate::io::IoFile;
+use crate::log::ReadError;
+use crate::segment::{BatchScanner, DataFile, ScanDepth, Scanned};
+
+/// A run of whole stored batches. Cheap to clone, `Send`.
+#[derive(Clone)]
+pub struct FileSlice {
+    /// `None` for an empty slice.
+    source: Option<(Arc<DataFile>, Arc<dyn IoFile>)>,
+    range: Range<u64>,
+    first: Offset,
+    next: Offset,
+}
+
+impl FileSlice {
+    /// No batches, at `offset`.
+    pub fn empty(offset: Offset) -> Self {
+        Self {
+            source: None,
+            range: 0..0,
+            first: offset,
+            next: offset,
+        }
+    }
+
+    pub(crate) fn new(
+        data: &Arc<DataFile>,
+        file: Arc<dyn IoFile>,
+        range: Range<u64>,
+        offsets: Range<Offset>,
+    ) -> Self {
+        Self {
+            source: Some((Arc::clone(data), file)),
+            range,
+            first: offsets.start,
+            next: offsets.end,
+        }
+    }
+
+    /// Bytes.
+    pub fn len(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+
+    /// Whether there is no batch in it.
+    pub fn is_empty(&self) -> bool {
+        self.range.is_empty()
+    }
+
+    /// The base offset of the first batch; the offset asked for may lie inside that batch.
+    pub fn first_offset(&self) -> Offset {
+        self.first
+    }
+
+    /// The offset after the last batch: where to read on.
+    pub fn next_offset(&self) -> Offset {
+        self.next
+    }
+
+    /// The data file, for messages.
+    pub fn path(&self) -> Option<&Path> {
+        self.source.as_ref().map(|(data, _)| data.path())
+    }
+
+    /// Where in the data file the slice begins.
+    pub fn position(&self) -> u64 {
+        self.range.start
+    }
+
+    /// Whether part of it was not verified since the broker started: call
+    /// [`FileSlice::verified`], off the threads that must not wait, before serving it.
+    pub fn needs_verification(&self) -> bool {
+        self.source
+            .as_ref()
+            .is_some_and(|(data, _)| !data.is_verified(&self.range))
+    }
+
+    /// Verifies both checksums of every batch that was not verified since the broker started, and
+    /// answers the slice up to the first damaged batch.
+    ///
+    /// # Errors
+    /// When the very first batch is damaged, or the file cannot be read.
+    pub fn verified(&self) -> Result<Self, ReadError> {
+        match self.check()? {
+            None => Ok(self.clone()),
+            Some((good, corruption)) if good.is_empty() => Err(ReadError::Corrupt(corruption)),
+            Some((good, _)) => Ok(good),
+        }
+    }
+
+    /// Verifies the whole slice.
+    ///
+    /// # Errors
+    /// At the first damaged batch, or when the file cannot be read.
+    pub fn verify(&self) -> Result<(), ReadError> {
+        match self.check()? {
+            None => Ok(()),
+            Some((_, corruption)) => Err(ReadError::Corrupt(corruption)),
+        }
+    }
+
+    /// The good part before the first damage, and the damage; `None` when all is well.
+    fn check(&self) -> Result<Option<(Self, Corruption)>, ReadError> {
+        let Some((data, file)) = &self.source else {
+            return Ok(None);
+        };
+        if data.is_verified(&self.range) {
+            return Ok(None);
+        }
+        let mut scanner = BatchScanner::new(
+            &**file,
+            ScanDepth::Bodies,
+            self.range.start,
+            self.range.end,
+            self.first,
+        );
+        let failed = |source| ReadError::Io {
+            file: data.path().to_owned(),
+            source,
+        };
+        let bad = loop {
+            match scanner.next().map_err(failed)? {
+                Some(Scanned::Batch { .. }) => {}
+                Some(bad) => break bad,
+                None => {
+                    data.mark_verified(self.range.clone());
+                    return Ok(None);
+                }
+            }
+        };
+        let corruption = bad.into_corruption(data.path(), Some(self.next));
+        let good = Self {
+            source: self.source.clone(),
+            range: self.range.start..corruption.position,
+            first: self.first,
+            next: corruption.offset,
+        };
+        data.mark_verified(good.range.clone());
+        Ok(Some((good, corruption)))
+    }
+
+    /// The bytes.
+    ///
+    /// # Errors
+    /// Whatever the read answers.
+    pub fn read(&self) -> io::Result<Bytes> {
+        let Some((_, file)) = &self.source else {
+            return Ok(Bytes::new());
+        };
+        let len = usize::try_from(self.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let mut bytes = vec![0; len];
+        file.read_exact_at(&mut bytes, self.range.start)?;
+        Ok(bytes.into())
+    }
+
+    /// Sends up to `max` bytes from byte `at` of the slice to a socket (`sendfile`), and says how
+    /// many went. Fewer than asked when the socket takes no more.
+    ///
+    /// # Errors
+    /// `WouldBlock` when a non-blocking socket takes nothing; `UnexpectedEof` when the file is
+    /// shorter than it was.
+    pub fn send_to(&self, socket: BorrowedFd<'_>, at: u64, max: usize) -> io::Result<usize> {
+        let left = self.len().saturating_sub(at);
+        let count = usize::try_from(left).unwrap_or(usize::MAX).min(max);
+        let Some((_, file)) = self.source.as_ref().filter(|_| count > 0) else {
+            return Ok(0);
+        };
+        match file.send_to(socket, self.range.start + at, count)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            sent => Ok(sent),
+        }
+    }
+
+    /// Whether the bytes from `at` on, `len` of them, come from memory: if not, whoever serves them
+    /// waits for the disk.
+    ///
+    /// # Errors
+    /// Whatever the operating system answers.
+    pub fn is_cached(&self, at: u64, len: u64) -> io::Result<bool> {
+        let len = len.min(self.len().saturating_sub(at));
+        match &self.source {
+            Some((_, file)) => file.is_cached(self.range.start + at, len),
+            None => Ok(true),
+        }
+    }
+}
+
+impl fmt::Debug for FileSlice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileSlice")
+            .field("file", &self.path())
+            .field("bytes", &self.range)
+            .field("offsets", &(self.first..self.next))
+            .finish()
+    }
+}

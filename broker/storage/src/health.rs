@@ -1,0 +1,74 @@
+//! `DirHealth`: whether a log directory is still in service. One failed sync or a disk error takes
+//! it out for good: after a failed fsync the page cache lies, so nothing is retried.
+
+use std::fmt::Display;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use rustix::io::Errno;
+
+/// A log directory is out of service until the broker is started again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("log directory {} is out of service: {reason}", .dir.display())]
+pub struct DirFailed {
+    /// The directory.
+    pub dir: PathBuf,
+    /// What went wrong first.
+    pub reason: Arc<str>,
+}
+
+/// The state of one directory, shared by everything that works in it.
+#[derive(Debug)]
+pub(crate) struct DirHealth {
+    dir: PathBuf,
+    failure: OnceLock<Arc<str>>,
+}
+
+impl DirHealth {
+    pub(crate) fn new(dir: &Path) -> Arc<Self> {
+        Arc::new(Self {
+            dir: dir.to_owned(),
+            failure: OnceLock::new(),
+        })
+    }
+
+    /// Whether writes may go on.
+    pub(crate) fn check(&self) -> Result<(), DirFailed> {
+        match self.failure.get() {
+            None => Ok(()),
+            Some(reason) => Err(DirFailed {
+                dir: self.dir.clone(),
+                reason: Arc::clone(reason),
+            }),
+        }
+    }
+
+    /// Takes the directory out of service; the first reason stays.
+    pub(crate) fn fail(&self, reason: impl Display) -> DirFailed {
+        let reason = self.failure.get_or_init(|| {
+            let reason: Arc<str> = reason.to_string().into();
+            tracing::error!(dir = %self.dir.display(), %reason, "log directory is out of service");
+            reason
+        });
+        DirFailed {
+            dir: self.dir.clone(),
+            reason: Arc::clone(reason),
+        }
+    }
+
+    /// Looks at an error of a read or a write: the disk's own take the directory out of service.
+    pub(crate) fn observe(&self, file: &Path, error: &io::Error) {
+        if Errno::from_io_error(error) == Some(Errno::IO) {
+            self.fail(format_args!("{}: {error}", file.display()));
+        }
+    }
+}
+
+/// Whether the disk, a quota or a limit on file sizes is exhausted: that passes, nothing is broken.
+pub(crate) fn is_no_space(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
+}

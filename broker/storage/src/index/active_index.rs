@@ -1,0 +1,240 @@
+//! `ActiveIndex`: the growing index of the active segment. New boundaries are kept in memory and go
+//! to the two files in one write each, before a sync that they matter for; of those in the files
+//! the newest stay in memory too, because most readers are near the end.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use broker_model::{Offset, Timestamp};
+
+use super::entry::{IndexEntry, IndexHeader, IndexPoint, OffsetEntry, TimeEntry};
+use super::source::{IndexDamaged, IndexSource};
+use crate::io::{Io, IoFile, OpenMode};
+
+/// Boundaries kept in memory at least, once there are that many; twice as many at most.
+const RECENT_POINTS: usize = 512;
+
+/// The index of a segment that is being written.
+pub(crate) struct ActiveIndex {
+    header: IndexHeader,
+    offsets_path: PathBuf,
+    times_path: PathBuf,
+    files: Option<(Arc<dyn IoFile>, Arc<dyn IoFile>)>,
+    /// Entries in the files.
+    written: u32,
+    /// Entries in all; the last `recent.len()` of them are in memory.
+    count: u32,
+    recent: VecDeque<IndexPoint>,
+}
+
+impl ActiveIndex {
+    /// The index of a new segment. Files are created with the first entry.
+    pub(crate) fn new(data_path: &Path, base: Offset) -> Self {
+        Self {
+            header: IndexHeader {
+                base,
+                first_append: Timestamp::default(),
+            },
+            offsets_path: data_path.with_extension(OffsetEntry::EXTENSION),
+            times_path: data_path.with_extension(TimeEntry::EXTENSION),
+            files: None,
+            written: 0,
+            count: 0,
+            recent: VecDeque::new(),
+        }
+    }
+
+    /// The index of a segment that goes on being written: the entries of its files that are sound
+    /// (those that a kill or a power loss tore are at the end; a search checks what it touches)
+    /// and do not point beyond `end`. `None` when there is nothing usable.
+    pub(crate) fn load(io: &dyn Io, data_path: &Path, base: Offset, end: u32) -> Option<Self> {
+        let mut index = Self::new(data_path, base);
+        let offsets = io.open(&index.offsets_path, OpenMode::Write).ok()?;
+        let times = io.open(&index.times_path, OpenMode::Write).ok()?;
+        let count =
+            OffsetEntry::count(offsets.len().ok()?).min(TimeEntry::count(times.len().ok()?));
+        let offset_source = IndexSource::File(Arc::clone(&offsets));
+        let time_source = IndexSource::File(Arc::clone(&times));
+        let header = offset_source.header::<OffsetEntry>()?;
+        if header.base != base || time_source.header::<TimeEntry>()? != header {
+            return None;
+        }
+        let point_at = |number: u32| -> Option<IndexPoint> {
+            let offset: OffsetEntry = offset_source.entry(base, number).ok()?;
+            let time: TimeEntry = time_source.entry(base, number).ok()?;
+            (offset.offset == time.offset && offset.position <= end).then_some(IndexPoint {
+                offset: offset.offset,
+                position: offset.position,
+                max_before: time.timestamp,
+            })
+        };
+        let count = (0..count)
+            .rev()
+            .find(|number| point_at(*number).is_some())
+            .map_or(0, |last| last + 1);
+        let in_memory = u32::try_from(RECENT_POINTS).unwrap_or(u32::MAX);
+        for number in count.saturating_sub(in_memory)..count {
+            let point = point_at(number)?;
+            if !index.recent.back().is_none_or(|last| point.follows(last)) {
+                return None;
+            }
+            index.recent.push_back(point);
+        }
+        index.header = header;
+        index.count = count;
+        index.written = count;
+        index.files = Some((offsets, times));
+        Some(index)
+    }
+
+    /// Cuts the files behind the entries that `load` kept, so that none of the rest is ever taken
+    /// for a later one. Durable when this returns.
+    pub(crate) fn cut_files(&self) -> io::Result<()> {
+        if let Some((offsets, times)) = &self.files {
+            let wanted = OffsetEntry::position(self.written);
+            if offsets.len()? != wanted {
+                offsets.set_len(wanted)?;
+                offsets.sync_data()?;
+            }
+            let wanted = TimeEntry::position(self.written);
+            if times.len()? != wanted {
+                times.set_len(wanted)?;
+                times.sync_data()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes when the segment got its first batch, for the files' headers.
+    pub(crate) fn set_first_append(&mut self, at: Timestamp) {
+        self.header.first_append = at;
+    }
+
+    pub(crate) fn first_append(&self) -> Timestamp {
+        self.header.first_append
+    }
+
+    /// Entries in all.
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Bytes of the larger of the two files once everything is written.
+    pub(crate) fn bytes(&self) -> u64 {
+        TimeEntry::position(self.count)
+    }
+
+    /// The last boundary.
+    pub(crate) fn last(&self) -> Option<&IndexPoint> {
+        self.recent.back()
+    }
+
+    /// Adds a boundary, which lies after the last one.
+    pub(crate) fn push(&mut self, point: IndexPoint) {
+        self.recent.push_back(point);
+        self.count += 1;
+    }
+
+    /// Adds the entry that ends a sealed index, unless the last one says the same.
+    pub(crate) fn push_end(&mut self, point: IndexPoint) {
+        if self.last() != Some(&point) {
+            self.push(point);
+        }
+    }
+
+    /// Entries that are in memory alone.
+    pub(crate) fn unwritten(&self) -> u32 {
+        self.count - self.written
+    }
+
+    /// Writes what is in memory alone. Says whether files were created by it.
+    pub(crate) fn flush(&mut self, io: &dyn Io) -> io::Result<bool> {
+        let pending = self.unwritten() as usize;
+        if pending == 0 {
+            return Ok(false);
+        }
+        let created = self.files.is_none();
+        if created {
+            // Whatever has these names may be mapped: it is unlinked, not emptied.
+            remove_if_there(io, &self.offsets_path)?;
+            remove_if_there(io, &self.times_path)?;
+            let offsets = io.open(&self.offsets_path, OpenMode::Truncate)?;
+            offsets.write_all_at(&self.header.encode(OffsetEntry::MAGIC), 0)?;
+            let times = io.open(&self.times_path, OpenMode::Truncate)?;
+            times.write_all_at(&self.header.encode(TimeEntry::MAGIC), 0)?;
+            self.files = Some((offsets, times));
+        }
+        if let Some((offsets, times)) = &self.files {
+            let new = self.recent.iter().skip(self.recent.len() - pending);
+            let bytes = self.encoded::<OffsetEntry>(new.clone());
+            offsets.write_all_at(&bytes, OffsetEntry::position(self.written))?;
+            let bytes = self.encoded::<TimeEntry>(new);
+            times.write_all_at(&bytes, TimeEntry::position(self.written))?;
+        }
+        self.written = self.count;
+        if self.recent.len() > 2 * RECENT_POINTS {
+            self.recent.drain(..self.recent.len() - RECENT_POINTS);
+        }
+        Ok(created)
+    }
+
+    fn encoded<'a, E: IndexEntry>(&self, points: impl Iterator<Item = &'a IndexPoint>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (number, point) in (self.written..).zip(points) {
+            E::of(point).encode(self.header.base, number, &mut bytes);
+        }
+        bytes
+    }
+
+    /// The open files, for a sync.
+    pub(crate) fn files(&self) -> impl Iterator<Item = Arc<dyn IoFile>> + '_ {
+        self.files
+            .iter()
+            .flat_map(|(offsets, times)| [Arc::clone(offsets), Arc::clone(times)])
+    }
+
+    /// The last boundary at or below an offset.
+    pub(crate) fn at_or_below(&self, offset: Offset) -> Result<Option<OffsetEntry>, IndexDamaged> {
+        self.search::<OffsetEntry>(|entry| entry.offset <= offset)
+    }
+
+    /// The last boundary at or below a position.
+    pub(crate) fn at_or_below_position(
+        &self,
+        position: u32,
+    ) -> Result<Option<OffsetEntry>, IndexDamaged> {
+        self.search::<OffsetEntry>(|entry| entry.position <= position)
+    }
+
+    /// The last boundary before which every timestamp is below `timestamp`.
+    pub(crate) fn before_time(&self, timestamp: Timestamp) -> Result<Option<Offset>, IndexDamaged> {
+        let found = self.search::<TimeEntry>(|entry| entry.timestamp < timestamp)?;
+        Ok(found.map(|entry| entry.offset))
+    }
+
+    fn search<E: IndexEntry>(&self, holds: impl Fn(&E) -> bool) -> Result<Option<E>, IndexDamaged> {
+        let after = self.recent.partition_point(|point| holds(&E::of(point)));
+        if let Some(point) = after.checked_sub(1).and_then(|last| self.recent.get(last)) {
+            return Ok(Some(E::of(point)));
+        }
+        let older = self.count - u32::try_from(self.recent.len()).unwrap_or(self.count);
+        let Some((offsets, times)) = self.files.as_ref().filter(|_| older > 0) else {
+            return Ok(None);
+        };
+        let file = if E::MAGIC == OffsetEntry::MAGIC {
+            offsets
+        } else {
+            times
+        };
+        IndexSource::File(Arc::clone(file)).last_where(self.header.base, older, holds)
+    }
+}
+
+fn remove_if_there(io: &dyn Io, path: &Path) -> io::Result<()> {
+    match io.remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,134 @@
+//! `SealedIndex`: the complete index of a segment that is never written again. Mapped read-only on
+//! first use, and let go when it has not been used for a while.
+
+use std::path::{Path, PathBuf};
+
+use broker_model::{Offset, Timestamp};
+
+use super::entry::{IndexEntry, IndexHeader, OffsetEntry, TimeEntry};
+use super::source::{IndexDamaged, IndexSource};
+use crate::io::{Io, OpenMode};
+
+/// What the last entries of a complete index say about its segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SealedSummary {
+    /// The offset after the segment's last record.
+    pub(crate) next: Offset,
+    /// Bytes of the data file.
+    pub(crate) len: u32,
+    /// The largest timestamp of its records.
+    pub(crate) max_timestamp: Timestamp,
+    /// Entries in each of the two files.
+    pub(crate) count: u32,
+}
+
+/// The index of a sealed segment.
+pub(crate) struct SealedIndex {
+    base: Offset,
+    count: u32,
+    offsets_path: PathBuf,
+    times_path: PathBuf,
+    offsets: Option<IndexSource>,
+    times: Option<IndexSource>,
+}
+
+impl SealedIndex {
+    /// Reads the ends of the two files. `None` when one is missing, damaged, incomplete, or does
+    /// not fit the other: both are made anew then.
+    pub(crate) fn summary(io: &dyn Io, data_path: &Path, base: Offset) -> Option<SealedSummary> {
+        let (offset, offsets) = last_entry::<OffsetEntry>(io, data_path, base)?;
+        let (time, times) = last_entry::<TimeEntry>(io, data_path, base)?;
+        (offsets == times && offset.offset == time.offset).then_some(SealedSummary {
+            next: offset.offset,
+            len: offset.position,
+            max_timestamp: time.timestamp,
+            count: offsets,
+        })
+    }
+
+    pub(crate) fn new(data_path: &Path, base: Offset, count: u32) -> Self {
+        Self {
+            base,
+            count,
+            offsets_path: data_path.with_extension(OffsetEntry::EXTENSION),
+            times_path: data_path.with_extension(TimeEntry::EXTENSION),
+            offsets: None,
+            times: None,
+        }
+    }
+
+    /// The last boundary at or below an offset.
+    pub(crate) fn at_or_below(
+        &mut self,
+        io: &dyn Io,
+        offset: Offset,
+    ) -> Result<Option<OffsetEntry>, IndexDamaged> {
+        let (base, count) = (self.base, self.count);
+        self.offsets(io)?
+            .last_where(base, count, |entry: &OffsetEntry| entry.offset <= offset)
+    }
+
+    /// The last boundary at or below a position.
+    pub(crate) fn at_or_below_position(
+        &mut self,
+        io: &dyn Io,
+        position: u32,
+    ) -> Result<Option<OffsetEntry>, IndexDamaged> {
+        let (base, count) = (self.base, self.count);
+        self.offsets(io)?
+            .last_where(base, count, |entry: &OffsetEntry| {
+                entry.position <= position
+            })
+    }
+
+    /// The last boundary before which every timestamp is below `timestamp`.
+    pub(crate) fn before_time(
+        &mut self,
+        io: &dyn Io,
+        timestamp: Timestamp,
+    ) -> Result<Option<Offset>, IndexDamaged> {
+        let (base, count) = (self.base, self.count);
+        if self.times.is_none() {
+            self.times = Some(mapped(io, &self.times_path)?);
+        }
+        let times = self.times.as_ref().ok_or(IndexDamaged { number: 0 })?;
+        let found =
+            times.last_where(base, count, |entry: &TimeEntry| entry.timestamp < timestamp)?;
+        Ok(found.map(|entry| entry.offset))
+    }
+
+    /// Gives the maps back.
+    pub(crate) fn release(&mut self) {
+        self.offsets = None;
+        self.times = None;
+    }
+
+    fn offsets(&mut self, io: &dyn Io) -> Result<&IndexSource, IndexDamaged> {
+        if self.offsets.is_none() {
+            self.offsets = Some(mapped(io, &self.offsets_path)?);
+        }
+        self.offsets.as_ref().ok_or(IndexDamaged { number: 0 })
+    }
+}
+
+fn mapped(io: &dyn Io, path: &Path) -> Result<IndexSource, IndexDamaged> {
+    io.open(path, OpenMode::Read)
+        .and_then(|file| file.map())
+        .map(IndexSource::Map)
+        .map_err(|_| IndexDamaged { number: 0 })
+}
+
+fn last_entry<E: IndexEntry>(io: &dyn Io, data_path: &Path, base: Offset) -> Option<(E, u32)> {
+    let file = io
+        .open(&data_path.with_extension(E::EXTENSION), OpenMode::Read)
+        .ok()?;
+    let len = file.len().ok()?;
+    let count = E::count(len);
+    if count == 0 || E::position(count) != len {
+        return None;
+    }
+    let source = IndexSource::File(file);
+    let header: IndexHeader = source.header::<E>()?;
+    let entry = source.entry(base, count - 1).ok()?;
+    (header.base == base).then_some((entry, count))
+}

@@ -1,0 +1,83 @@
+//! Searching an index where it lies: mapped (sealed segments) or by positional reads (the active
+//! one). Only the entries that a search touches are read, and each of them is checked.
+
+use std::sync::Arc;
+
+use broker_model::Offset;
+
+use super::entry::{IndexEntry, IndexHeader};
+use crate::io::{IoFile, MappedFile};
+
+/// An index file has an entry that is not what was written: it has to be made anew.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("index entry {number} is damaged")]
+pub(crate) struct IndexDamaged {
+    pub(crate) number: u32,
+}
+
+/// The bytes of an index file.
+pub(crate) enum IndexSource {
+    /// Of a sealed segment: it cannot change any more.
+    Map(Box<dyn MappedFile>),
+    /// Of the active segment.
+    File(Arc<dyn IoFile>),
+}
+
+impl IndexSource {
+    /// The file's header, if it has a sound one.
+    pub(crate) fn header<E: IndexEntry>(&self) -> Option<IndexHeader> {
+        let mut bytes = [0; IndexHeader::LEN];
+        self.read(&mut bytes, 0)?;
+        IndexHeader::decode(E::MAGIC, &bytes)
+    }
+
+    /// Entry `number`.
+    pub(crate) fn entry<E: IndexEntry>(
+        &self,
+        base: Offset,
+        number: u32,
+    ) -> Result<E, IndexDamaged> {
+        // The largest entry has 16 bytes.
+        let mut bytes = [0; 16];
+        let bytes = bytes.get_mut(..E::LEN).ok_or(IndexDamaged { number })?;
+        self.read(bytes, E::position(number))
+            .and_then(|()| E::decode(base, number, bytes))
+            .ok_or(IndexDamaged { number })
+    }
+
+    /// The last of the first `count` entries for which `holds` is true; it is true for those up to
+    /// some entry and false for those after it.
+    pub(crate) fn last_where<E: IndexEntry>(
+        &self,
+        base: Offset,
+        count: u32,
+        holds: impl Fn(&E) -> bool,
+    ) -> Result<Option<E>, IndexDamaged> {
+        let (mut low, mut high) = (0, count);
+        let mut found = None;
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let entry = self.entry::<E>(base, middle)?;
+            if holds(&entry) {
+                found = Some(entry);
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(found)
+    }
+
+    fn read(&self, buffer: &mut [u8], position: u64) -> Option<()> {
+        match self {
+            Self::Map(map) => {
+                let start = usize::try_from(position).ok()?;
+                let bytes = map.bytes().get(start..)?.get(..buffer.len())?;
+                buffer.copy_from_slice(bytes);
+                Some(())
+            }
+            // A read error costs the index alone: the data file will say more.
+            Self::File(file) => file.read_exact_at(buffer, position).ok(),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! `RealIo`: the operating system's files.
+//!
+//! Plain positional system calls; an interrupted one is repeated, everything else goes to the
+//! caller as it is.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::sendfile;
+use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev, retry_on_intr};
+
+use super::map::ReadOnlyMap;
+use super::{DirEntry, Io, IoFile, IoLock, IoSlice, MappedFile, OpenMode, Space};
+
+/// How far apart `is_cached` looks.
+const CACHED_PROBE_BYTES: u64 = 128 * 1024;
+
+/// The operating system's file system.
+#[derive(Debug, Default)]
+pub struct RealIo;
+
+impl RealIo {
+    /// The one there is.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self)
+    }
+}
+
+impl Io for RealIo {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn IoFile>> {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        match mode {
+            OpenMode::Read => {}
+            OpenMode::Write => {
+                options.write(true);
+            }
+            OpenMode::Create => {
+                options.write(true).create(true).truncate(false);
+            }
+            OpenMode::Truncate => {
+                options.write(true).create(true).truncate(true);
+            }
+        }
+        Ok(Arc::new(RealFile(options.open(path)?)))
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir_all(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            let metadata = match entry.metadata() {
+                Ok(metadata) => metadata,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            // A name that is not UTF-8 is none of ours.
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
+            let is_dir = metadata.is_dir();
+            entries.push(DirEntry {
+                name,
+                is_dir,
+                len: if is_dir { 0 } else { metadata.len() },
+            });
+        }
+        entries.sort();
+        Ok(entries)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn IoLock>> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Box::new(RealLock { _file: file })),
+            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let stat = rustix::fs::statvfs(path)?;
+        Ok(Space {
+            total: stat.f_blocks.saturating_mul(stat.f_frsize),
+            free: stat.f_bavail.saturating_mul(stat.f_frsize),
+        })
+    }
+
+    fn boot_id(&self) -> io::Result<String> {
+        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+        Ok(text.trim().to_owned())
+    }
+}
+
+struct RealLock {
+    _file: File,
+}
+
+impl IoLock for RealLock {}
+
+struct RealFile(File);
+
+impl IoFile for RealFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        let mut filled = 0;
+        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match self.0.read_at(rest, position + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn write_vectored_at(&self, slices: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
+        Ok(retry_on_intr(|| pwritev(&self.0, slices, position))?)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        // Not `File::sync_data`, which repeats the call when it is interrupted: a sync is never
+        // repeated here, whatever it answered.
+        Ok(rustix::fs::fdatasync(&self.0)?)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn send_to(&self, socket: BorrowedFd<'_>, position: u64, max: usize) -> io::Result<usize> {
+        let mut at = position;
+        Ok(retry_on_intr(|| {
+            sendfile(socket, &self.0, Some(&mut at), max)
+        })?)
+    }
+
+    fn is_cached(&self, position: u64, len: u64) -> io::Result<bool> {
+        let mut probe = [0_u8; 1];
+        let mut offset = 0;
+        while offset < len {
+            let mut buffers = [io::IoSliceMut::new(&mut probe)];
+            match preadv2(
+                &self.0,
+                &mut buffers,
+                position + offset,
+                ReadWriteFlags::NOWAIT,
+            ) {
+                Ok(_) => {}
+                Err(Errno::AGAIN) => return Ok(false),
+                // A file system without the flag: nothing better is known.
+                Err(Errno::OPNOTSUPP | Errno::INVAL) => return Ok(true),
+                Err(error) => return Err(error.into()),
+            }
+            offset += CACHED_PROBE_BYTES;
+        }
+        Ok(true)
+    }
+
+    fn map(&self) -> io::Result<Box<dyn MappedFile>> {
+        Ok(Box::new(ReadOnlyMap::of(&self.0)?))
+    }
+}

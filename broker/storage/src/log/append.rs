@@ -1,0 +1,236 @@
+//! Appending: assigns offsets, rolls when it is time, writes many batches with one call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_model::{LeaderEpoch, Offset, Timestamp};
+use broker_record::{ProducedBatch, TimestampType};
+
+use super::{AppendError, Log};
+use crate::health::is_no_space;
+use crate::index::{ActiveIndex, SealedSummary};
+use crate::segment::{ActiveSegment, DataFile, SealedSegment};
+
+/// Where a run of batches was put. Each batch's own base offset stands in its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppendedRun {
+    /// The first record's offset.
+    pub first: Offset,
+    /// The offset after the last record.
+    pub end: Offset,
+    /// The append time that `LogAppendTime` topics got.
+    pub append_time: Timestamp,
+}
+
+impl Log {
+    /// Appends batches in their order, all or none. Their headers get offsets, epoch and, where the
+    /// topic says so, the append time `now`. They are in the page cache when this returns.
+    ///
+    /// # Errors
+    /// See [`AppendError`]; all but one kind are definite.
+    pub fn append(
+        &mut self,
+        batches: &mut [ProducedBatch],
+        epoch: LeaderEpoch,
+        now: Timestamp,
+    ) -> Result<AppendedRun, AppendError> {
+        self.check_appendable(batches, epoch)?;
+        let first = self.active.next;
+        let end = self.assign(batches, epoch, now)?;
+        if batches.is_empty() {
+            return Ok(AppendedRun {
+                first,
+                end,
+                append_time: now,
+            });
+        }
+        let mut rest: &[ProducedBatch] = batches;
+        while !rest.is_empty() {
+            let result = self.append_some(rest, now);
+            match result {
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Err(error) => return Err(self.undo(first, error)),
+            }
+        }
+        if self.epochs.note(epoch, first) {
+            self.unsynced.epochs_changed(self.shared.clock.monotonic());
+        }
+        assert_eq!(self.active.next, end, "every record got its offset");
+        Ok(AppendedRun {
+            first,
+            end,
+            append_time: now,
+        })
+    }
+
+    /// Begins a new segment if the active one has batches and its age or its index says so.
+    ///
+    /// # Errors
+    /// When the new segment's file cannot be made.
+    pub fn roll_if_due(&mut self) -> Result<bool, AppendError> {
+        self.shared.health.check()?;
+        let due = self.active.len > 0 && self.must_roll_before(0, self.active.next);
+        if due {
+            self.roll()?;
+        }
+        Ok(due)
+    }
+
+    fn check_appendable(
+        &self,
+        batches: &[ProducedBatch],
+        epoch: LeaderEpoch,
+    ) -> Result<(), AppendError> {
+        self.shared.health.check()?;
+        if let Some(reason) = &self.broken {
+            return Err(AppendError::Uncertain {
+                file: self.active.data.path().to_owned(),
+                reason: reason.clone(),
+            });
+        }
+        if let Some(latest) = self.epochs.latest().filter(|latest| *latest > epoch) {
+            return Err(AppendError::EpochFenced { epoch, latest });
+        }
+        let max = u64::from(self.config.batch_bytes_max);
+        for (index, batch) in batches.iter().enumerate() {
+            let size = batch.size() as u64;
+            if size > max {
+                return Err(AppendError::BatchTooLarge { index, size, max });
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts offsets, epoch and time into the headers; answers the end offset.
+    fn assign(
+        &self,
+        batches: &mut [ProducedBatch],
+        epoch: LeaderEpoch,
+        now: Timestamp,
+    ) -> Result<Offset, AppendError> {
+        let end = self.active.next;
+        let exhausted = AppendError::OffsetsExhausted { end };
+        let mut next = end;
+        for batch in batches {
+            let header = &mut batch.header;
+            header.base_offset = next;
+            header.leader_epoch = epoch;
+            header.timestamp_type = self.config.timestamp_type;
+            if self.config.timestamp_type == TimestampType::LogAppendTime {
+                header.max_timestamp = now;
+            }
+            let records = u64::from(header.last_offset_delta) + 1;
+            let Some(after) = next.checked_plus(records) else {
+                return Err(exhausted);
+            };
+            next = after;
+        }
+        Ok(next)
+    }
+
+    /// Writes as many of the batches as the active segment takes, after rolling if it takes none.
+    fn append_some(
+        &mut self,
+        batches: &[ProducedBatch],
+        now: Timestamp,
+    ) -> Result<usize, AppendError> {
+        if let Some(batch) = batches.first()
+            && self.active.len > 0
+            && self.must_roll_before(batch.size() as u64, batch.header.next_offset())
+        {
+            self.roll()?;
+        }
+        let mut count = 0;
+        let mut size = 0;
+        for batch in batches {
+            let with_it = size + batch.size() as u64;
+            if count > 0 && self.is_too_large(with_it, batch.header.next_offset()) {
+                break;
+            }
+            size = with_it;
+            count += 1;
+        }
+        let group = batches.get(..count).unwrap_or_default();
+        let monotonic = self.shared.clock.monotonic();
+        let was_empty = self.active.len == 0;
+        let written = self.active.append(group, self.config.index_interval_bytes);
+        if let Err(failed) = written {
+            let path = self.active.data.path();
+            self.shared.health.observe(path, &failed.source);
+            if !failed.undone {
+                self.broken = Some(failed.source.to_string());
+            }
+            return Err(self.write_error(failed.source));
+        }
+        if was_empty {
+            self.active.began(now, monotonic);
+        }
+        if let Ok(file) = self.active.data.file() {
+            self.unsynced.data_written(file, size, monotonic);
+        }
+        Ok(count)
+    }
+
+    fn is_too_large(&self, more: u64, next: Offset) -> bool {
+        let size = u64::from(self.active.len) + more;
+        let limit = self.config.segment_bytes.min(u64::from(u32::MAX));
+        let span = next.distance_from(self.active.data.base());
+        size > limit || span > u64::from(u32::MAX)
+    }
+
+    fn must_roll_before(&self, more: u64, next: Offset) -> bool {
+        let now = self.shared.clock.monotonic();
+        let index_full = self.active.index.bytes() >= u64::from(self.config.index_bytes_max);
+        let age = self.active.age(now).unwrap_or(Duration::ZERO);
+        self.is_too_large(more, next) || index_full || age > self.config.roll_after
+    }
+
+    /// Seals the active segment and begins another at the log's end.
+    fn roll(&mut self) -> Result<(), AppendError> {
+        self.active
+            .finish_index()
+            .map_err(|source| self.write_error(source))?;
+        let data = DataFile::new(Arc::clone(&self.shared.io), &self.dir, self.active.next);
+        data.create().map_err(|source| self.write_error(source))?;
+        let index = ActiveIndex::new(data.path(), data.base());
+        let old = std::mem::replace(&mut self.active, ActiveSegment::new(data, index));
+        let monotonic = self.shared.clock.monotonic();
+        self.unsynced.sealed(old.index.files(), monotonic);
+        let summary = SealedSummary {
+            next: old.next,
+            len: old.len,
+            max_timestamp: old.max_timestamp,
+            count: old.index.count(),
+        };
+        self.sealed.push(SealedSegment::new(
+            old.data,
+            summary,
+            self.config.index_interval_bytes,
+        ));
+        Ok(())
+    }
+
+    /// Takes back what a run has written before it failed.
+    fn undo(&mut self, first: Offset, error: AppendError) -> AppendError {
+        if self.broken.is_none() && self.active.next > first {
+            let undone = self.truncate_to(first);
+            self.broken = undone.err().map(|error| error.to_string());
+        }
+        match &self.broken {
+            None => error,
+            Some(reason) => AppendError::Uncertain {
+                file: self.active.data.path().to_owned(),
+                reason: reason.clone(),
+            },
+        }
+    }
+
+    fn write_error(&self, source: std::io::Error) -> AppendError {
+        let file = self.active.data.path().to_owned();
+        if is_no_space(&source) {
+            AppendError::NoSpace { file, source }
+        } else {
+            AppendError::Io { file, source }
+        }
+    }
+}

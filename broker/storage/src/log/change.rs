@@ -1,0 +1,244 @@
+//! Moving the log's ends: deleting records at its start, retention, truncation.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use broker_model::{Offset, Timestamp};
+
+use super::{ChangeError, Log, ReadLimit};
+use crate::durable_positions::DurablePoint;
+use crate::index::{IndexEntry, OffsetEntry, TimeEntry};
+use crate::io::Io;
+use crate::recovery::{Times, restore_active};
+use crate::retention::{RetentionOutcome, RetentionPolicy, RetentionView};
+use crate::segment::{DataFile, SealedSegment, SegmentInfo, locate};
+use crate::small_file::{LogStart, SmallFile};
+
+impl Log {
+    /// Forgets the records below `to`. The new log start is durable when this returns, and never
+    /// goes back; segments that lie wholly below it are deleted. Answers the log start, which stays
+    /// as it is when `to` is below it.
+    ///
+    /// # Errors
+    /// When `to` is above the log's end, or the start cannot be stored.
+    pub fn advance_start(&mut self, to: Offset) -> Result<Offset, ChangeError> {
+        if to > self.end() {
+            return Err(self.out_of_range(to));
+        }
+        if to > self.start {
+            self.shared.health.check()?;
+            let stored = LogStart(to).store(&*self.shared.io, &self.dir.join(LogStart::FILE));
+            stored.inspect_err(|error| self.shared.observe_small(error))?;
+            self.start = to;
+            if self.epochs.advance_start(to) {
+                self.unsynced.epochs_changed(self.shared.clock.monotonic());
+            }
+        }
+        self.delete_below_start()?;
+        Ok(self.start)
+    }
+
+    /// Deletes the sealed segments below the high watermark that the policy gives up.
+    ///
+    /// # Errors
+    /// When the new log start cannot be stored or files cannot be removed.
+    pub fn apply_retention(
+        &mut self,
+        policy: &mut dyn RetentionPolicy,
+        high_watermark: Offset,
+        now: Timestamp,
+    ) -> Result<RetentionOutcome, ChangeError> {
+        let eligible: Vec<SegmentInfo> = self
+            .sealed
+            .iter()
+            .map(SealedSegment::info)
+            .take_while(|segment| segment.next <= high_watermark)
+            .collect();
+        let view = RetentionView {
+            now: self.shared.steady(now),
+            high_watermark,
+            segments: &eligible,
+            log_bytes: self.size_bytes(),
+        };
+        let expired = policy.expired(&view).min(eligible.len());
+        let gone = eligible.get(..expired).unwrap_or_default();
+        if let Some(last) = gone.last() {
+            // Behind a gap the log goes on where the next segment begins.
+            let next = match self.sealed.get(expired) {
+                Some(segment) => segment.data.base(),
+                None => self.active.data.base(),
+            };
+            assert!(next >= last.next, "segments are in order");
+            self.advance_start(next.max(self.start))?;
+        }
+        Ok(RetentionOutcome {
+            segments: gone.len(),
+            bytes: gone.iter().map(|segment| segment.bytes).sum(),
+            start: self.start,
+        })
+    }
+
+    /// Removes the batches that hold `to` and what follows. Answers the new end, which is below `to`
+    /// when `to` lies inside a batch. Durable when this returns.
+    ///
+    /// # Errors
+    /// When `to` is below the log start, or files cannot be changed.
+    pub fn truncate_to(&mut self, to: Offset) -> Result<Offset, ChangeError> {
+        if to >= self.end() {
+            return Ok(self.end());
+        }
+        if to < self.start {
+            return Err(self.out_of_range(to));
+        }
+        self.shared.health.check()?;
+        let cut = self.cut_point(to)?;
+        // First what recovery goes by, so that a crash in between finds no durable data missing.
+        let durable = if cut.end < self.durable.end {
+            cut
+        } else {
+            self.durable
+        };
+        self.ticket = self
+            .shared
+            .positions
+            .reset(self.key(), durable)
+            .map_err(|source| self.failed(self.shared.positions.path(), source))?;
+        self.durable = durable;
+        self.cut_to(&cut)
+            .map_err(|source| self.failed(self.active.data.path(), source))?;
+        let now = self.shared.clock.monotonic();
+        if self.epochs.truncate_to(cut.end) {
+            self.unsynced.epochs_changed(now);
+        }
+        Ok(self.end())
+    }
+
+    /// Removes what lies behind the cut; the segment it lies in becomes the active one.
+    fn cut_to(&mut self, cut: &DurablePoint) -> io::Result<()> {
+        let io = Arc::clone(&self.shared.io);
+        let first_gone = self
+            .sealed
+            .partition_point(|segment| segment.data.base() <= cut.segment);
+        let mut behind: Vec<Arc<DataFile>> = self
+            .sealed
+            .drain(first_gone..)
+            .map(|segment| segment.data)
+            .collect();
+        let mut age = self.active.age;
+        if self.active.data.base() > cut.segment {
+            behind.push(Arc::clone(&self.active.data));
+            age = None;
+        } else {
+            // What is not in the index files by now is found again by its headers.
+            let _ = self.active.index.flush(&*io);
+        }
+        for data in behind.iter().rev() {
+            remove_segment(&*io, data)?;
+        }
+        // Dropping the sealed segment lets go of its maps, before its indexes are written again.
+        let data = match self
+            .sealed
+            .pop_if(|segment| segment.data.base() == cut.segment)
+        {
+            Some(segment) => segment.data,
+            None => Arc::clone(&self.active.data),
+        };
+        let file = data.file()?;
+        file.set_len(u64::from(cut.position))?;
+        file.sync_data()?;
+        io.sync_dir(&self.dir)?;
+        data.forget_verified_from(u64::from(cut.position));
+        let times = Times::of(&*self.shared.clock);
+        let restored = restore_active(&data, cut.position, cut.end, &self.config, times)?;
+        self.active = restored.segment;
+        if cut.position == 0 {
+            self.active.age = None;
+        } else if age.is_some() {
+            self.active.age = age;
+        }
+        self.unsynced.truncated(file, times.monotonic);
+        Ok(())
+    }
+
+    fn cut_point(&self, to: Offset) -> Result<DurablePoint, ChangeError> {
+        let segment = self.segment_with(to)?;
+        let extent = locate(segment, to, self.end(), ReadLimit::Strict(0))?;
+        let epoch = self
+            .epochs
+            .entries()
+            .iter()
+            .rfind(|(_, start)| *start < extent.offsets.start)
+            .map_or(self.durable.epoch, |(epoch, _)| *epoch);
+        Ok(DurablePoint {
+            segment: segment.data().base(),
+            position: u32::try_from(extent.positions.start).unwrap_or(u32::MAX),
+            end: extent.offsets.start,
+            epoch,
+        })
+    }
+
+    fn delete_below_start(&mut self) -> Result<(), ChangeError> {
+        let gone = self
+            .sealed
+            .partition_point(|segment| segment.next <= self.start);
+        for segment in self.sealed.drain(..gone) {
+            delete_segment(&*self.shared.io, &segment.data).map_err(|source| ChangeError::Io {
+                file: segment.data.path().to_owned(),
+                source,
+            })?;
+        }
+        if gone > 0 {
+            let now = self.shared.clock.monotonic();
+            self.unsynced.directory_changed(now);
+        }
+        Ok(())
+    }
+
+    fn out_of_range(&self, asked: Offset) -> ChangeError {
+        ChangeError::OffsetOutOfRange {
+            asked,
+            start: self.start,
+            end: self.end(),
+        }
+    }
+
+    fn failed(&self, file: &Path, source: io::Error) -> ChangeError {
+        self.shared.health.observe(file, &source);
+        ChangeError::Io {
+            file: file.to_owned(),
+            source,
+        }
+    }
+}
+
+/// What a file is called between the decision to delete it and its end.
+pub(crate) const DELETED: &str = "deleted";
+
+/// Renames the files of a segment, so that they are no segment any more, and unlinks them. Slices
+/// that were handed out go on working.
+pub(crate) fn delete_segment(io: &dyn Io, data: &DataFile) -> io::Result<()> {
+    // The data file last: as long as it is there, the rest can be made again.
+    let extensions = [OffsetEntry::EXTENSION, TimeEntry::EXTENSION, "log"];
+    for extension in extensions {
+        let from = data.path().with_extension(extension);
+        let to = data.path().with_extension(format!("{extension}.{DELETED}"));
+        match io.rename(&from, &to) {
+            Ok(()) => io.remove_file(&to)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Removes the files of a segment at the log's end, the data file first.
+pub(crate) fn remove_segment(io: &dyn Io, data: &DataFile) -> io::Result<()> {
+    for extension in ["log", OffsetEntry::EXTENSION, TimeEntry::EXTENSION] {
+        match io.remove_file(&data.path().with_extension(extension)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}

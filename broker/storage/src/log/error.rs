@@ -1,0 +1,133 @@
+//! Why an operation of the log failed: one enum each.
+
+use std::io;
+use std::path::PathBuf;
+
+use broker_model::{LeaderEpoch, Offset};
+
+use crate::corruption::Corruption;
+use crate::health::DirFailed;
+use crate::small_file::SmallFileError;
+
+/// Why batches were not appended. All but [`AppendError::Uncertain`] are definite: nothing of them
+/// is in the log.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// A batch is larger than the topic allows.
+    #[error("a batch of {size} bytes is above the limit of {max}")]
+    BatchTooLarge {
+        /// Which of the batches, from 0.
+        index: usize,
+        /// Its size with its header.
+        size: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// The appender's leadership has ended.
+    #[error("leader epoch {epoch} is over, the log has {latest}")]
+    EpochFenced {
+        /// The epoch of the append.
+        epoch: LeaderEpoch,
+        /// The latest in the log.
+        latest: LeaderEpoch,
+    },
+    /// The partition has used up its offsets.
+    #[error("there is no offset left after {end}")]
+    OffsetsExhausted {
+        /// The log end.
+        end: Offset,
+    },
+    /// The directory is out of service.
+    #[error(transparent)]
+    DirFailed(#[from] DirFailed),
+    /// The disk is full, or another limit on file sizes was met. Retriable.
+    #[error("no space to append to {}: {source}", .file.display())]
+    NoSpace {
+        /// The file.
+        file: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The write failed, and what was written of it was removed again.
+    #[error("cannot append to {}: {source}", .file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The write failed and could not be undone: some of the batches may come back when the log is
+    /// opened again. Until then it takes no appends.
+    #[error("an append to {} failed half-way and could not be undone: {reason}", .file.display())]
+    Uncertain {
+        /// The file.
+        file: PathBuf,
+        /// What went wrong first.
+        reason: String,
+    },
+}
+
+impl AppendError {
+    /// Whether the batches certainly are not in the log and never will be.
+    pub fn is_definite(&self) -> bool {
+        !matches!(self, Self::Uncertain { .. })
+    }
+}
+
+/// Why a read was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// There is no such offset.
+    #[error("offset {asked} is outside of the log, which has {start} to {end}")]
+    OffsetOutOfRange {
+        /// The offset asked for.
+        asked: Offset,
+        /// The log start offset.
+        start: Offset,
+        /// The log end offset: the next record's.
+        end: Offset,
+    },
+    /// The batch that holds the offset is damaged.
+    #[error(transparent)]
+    Corrupt(Corruption),
+    /// The file could not be read.
+    #[error("cannot read {}: {source}", .file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// Why the log's extent was not changed: its start, its end or its segments.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// There is no such offset.
+    #[error("offset {asked} is outside of the log, which has {start} to {end}")]
+    OffsetOutOfRange {
+        /// The offset asked for.
+        asked: Offset,
+        /// The log start offset.
+        start: Offset,
+        /// The log end offset.
+        end: Offset,
+    },
+    /// The directory is out of service.
+    #[error(transparent)]
+    DirFailed(#[from] DirFailed),
+    /// A small file could not be written.
+    #[error(transparent)]
+    SmallFile(#[from] SmallFileError),
+    /// What had to be read could not be.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A file could not be changed.
+    #[error("{}: {source}", .file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}

@@ -1,0 +1,261 @@
+//! `Log`: one partition's records in their order, as segments on disk.
+//!
+//! Not `Sync`, and nothing in it waits for a sync: the owner appends, asks for a sync with
+//! [`Log::sync_request`], and tells the log with [`Log::on_synced`] what became of it. What is
+//! read is handed out as a [`FileSlice`](crate::FileSlice), which lives on its own.
+
+mod append;
+mod change;
+mod config;
+mod error;
+mod read;
+mod unsynced;
+
+pub(crate) use change::{DELETED, delete_segment, remove_segment};
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_model::{LeaderEpoch, Offset, TopicId, TopicPartition};
+
+pub use append::AppendedRun;
+pub use config::{FlushMode, LogConfig};
+pub use error::{AppendError, ChangeError, ReadError};
+pub use read::ReadLimit;
+
+use crate::durable_positions::{DurablePoint, PartitionKey, SlotTicket};
+use crate::health::DirFailed;
+use crate::log_dir::{DirShared, OpenGuard};
+use crate::segment::{ActiveSegment, SealedSegment, SegmentInfo};
+use crate::small_file::{LeaderEpochs, SmallFile};
+use crate::sync::{SyncOutcome, SyncRequest};
+use unsynced::Unsynced;
+
+/// What a log is made of when it is opened.
+pub(crate) struct LogParts {
+    pub(crate) shared: Arc<DirShared>,
+    pub(crate) guard: OpenGuard,
+    pub(crate) partition: TopicPartition,
+    pub(crate) topic_id: TopicId,
+    pub(crate) dir: PathBuf,
+    pub(crate) config: LogConfig,
+    pub(crate) sealed: Vec<SealedSegment>,
+    pub(crate) active: ActiveSegment,
+    pub(crate) start: Offset,
+    pub(crate) epochs: LeaderEpochs,
+    pub(crate) ticket: SlotTicket,
+    pub(crate) durable: DurablePoint,
+}
+
+/// One partition's log.
+pub struct Log {
+    shared: Arc<DirShared>,
+    _guard: OpenGuard,
+    partition: TopicPartition,
+    topic_id: TopicId,
+    dir: PathBuf,
+    config: LogConfig,
+    /// Oldest first.
+    sealed: Vec<SealedSegment>,
+    active: ActiveSegment,
+    start: Offset,
+    epochs: LeaderEpochs,
+    ticket: SlotTicket,
+    durable: DurablePoint,
+    unsynced: Unsynced,
+    /// An append that could not be undone: its reason.
+    broken: Option<String>,
+}
+
+impl Log {
+    pub(crate) fn new(parts: LogParts) -> Self {
+        Self {
+            shared: parts.shared,
+            _guard: parts.guard,
+            partition: parts.partition,
+            topic_id: parts.topic_id,
+            dir: parts.dir,
+            config: parts.config,
+            sealed: parts.sealed,
+            active: parts.active,
+            start: parts.start,
+            epochs: parts.epochs,
+            ticket: parts.ticket,
+            durable: parts.durable,
+            unsynced: Unsynced::default(),
+            broken: None,
+        }
+    }
+
+    /// Whose log it is.
+    pub fn partition(&self) -> &TopicPartition {
+        &self.partition
+    }
+
+    /// The topic's id.
+    pub fn topic_id(&self) -> TopicId {
+        self.topic_id
+    }
+
+    /// The partition's directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The settings in force.
+    pub fn config(&self) -> &LogConfig {
+        &self.config
+    }
+
+    /// Puts other settings in force, from the next operation on.
+    pub fn set_config(&mut self, config: LogConfig) {
+        self.config = config;
+    }
+
+    /// The first offset that can be read.
+    pub fn start(&self) -> Offset {
+        self.start
+    }
+
+    /// The offset that the next record gets.
+    pub fn end(&self) -> Offset {
+        self.active.next
+    }
+
+    /// The offset up to which everything survives a power loss.
+    pub fn durable_end(&self) -> Offset {
+        self.durable.end
+    }
+
+    /// Which leader epochs the log has records of.
+    pub fn leader_epochs(&self) -> &LeaderEpochs {
+        &self.epochs
+    }
+
+    /// The segments, oldest first; the last one is the active one.
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        let sealed = self.sealed.iter().map(SealedSegment::info);
+        sealed.chain([self.active.info()]).collect()
+    }
+
+    /// Bytes of all data files.
+    pub fn size_bytes(&self) -> u64 {
+        let sealed: u64 = self
+            .sealed
+            .iter()
+            .map(|segment| u64::from(segment.len))
+            .sum();
+        sealed + u64::from(self.active.len)
+    }
+
+    /// What is written and not covered by an earlier request: hand it to
+    /// [`LogDir::sync`](crate::LogDir::sync), and the outcome to [`Log::on_synced`]. `None` when
+    /// there is nothing new.
+    pub fn sync_request(&mut self) -> Option<SyncRequest> {
+        if !self.unsynced.is_due() {
+            return None;
+        }
+        // Entries below the durable point should be in the files by the time it is recorded. If
+        // they do not fit on a full disk they wait in memory, and are made anew after a restart.
+        if let Err(error) = self.active.index.flush(&*self.shared.io) {
+            tracing::debug!(partition = %self.partition, %error, "index entries wait in memory");
+        }
+        let (change, files) = self.unsynced.take_request(self.active.index.files());
+        let replacements = if self.unsynced.epochs_are_dirty() {
+            vec![(self.dir.join(LeaderEpochs::FILE), self.epochs.encode())]
+        } else {
+            Vec::new()
+        };
+        Some(SyncRequest {
+            ticket: self.ticket,
+            change,
+            point: self.end_point(),
+            files,
+            directories: self.unsynced.directories(&self.dir),
+            replacements,
+        })
+    }
+
+    /// Takes what became of a request of this log; answers the durable end now.
+    ///
+    /// # Errors
+    /// The directory is out of service.
+    pub fn on_synced(&mut self, outcome: &SyncOutcome) -> Result<Offset, DirFailed> {
+        if let Err(failed) = &outcome.result {
+            return Err(failed.clone());
+        }
+        // After a truncation, what was synced before it says nothing.
+        if outcome.ticket == self.ticket {
+            self.unsynced.synced(outcome.change);
+            if outcome.point.end > self.durable.end {
+                self.durable = outcome.point;
+            }
+        }
+        Ok(self.durable.end)
+    }
+
+    /// Under [`FlushMode::Async`]: when, on the monotonic clock, a sync is due for what was written.
+    pub fn sync_deadline(&self) -> Option<Duration> {
+        match self.config.flush {
+            FlushMode::Sync => None,
+            FlushMode::Async { every } => Some(self.unsynced.since?.saturating_add(every)),
+        }
+    }
+
+    /// Lets go of files and maps of sealed segments that were not used since the last call.
+    pub fn release_idle_files(&self) {
+        for segment in &self.sealed {
+            segment.release_if_idle();
+        }
+        if self.unsynced.change == self.unsynced.synced {
+            self.active.data.release_if_idle();
+        }
+    }
+
+    /// Ends the log's work: writes its index files out and makes everything durable.
+    ///
+    /// # Errors
+    /// When that fails; the log is opened again with a recovery then.
+    pub fn close(mut self) -> Result<(), DirFailed> {
+        self.shared.health.check()?;
+        if self.unsynced.change == 0 {
+            return Ok(());
+        }
+        if let Err(error) = self.active.finish_index() {
+            tracing::debug!(partition = %self.partition, %error, "index is finished after the restart");
+        }
+        self.unsynced
+            .directory_changed(self.shared.clock.monotonic());
+        if let Some(mut request) = self.sync_request() {
+            request.files.extend(self.active.index.files());
+            let outcome = self.shared.sync_now(request);
+            self.on_synced(&outcome)?;
+        }
+        Ok(())
+    }
+
+    fn key(&self) -> PartitionKey {
+        (self.topic_id, self.partition.partition)
+    }
+
+    fn end_point(&self) -> DurablePoint {
+        DurablePoint {
+            segment: self.active.data.base(),
+            position: self.active.len,
+            end: self.active.next,
+            epoch: self.epochs.latest().unwrap_or(LeaderEpoch::new(0)),
+        }
+    }
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Log")
+            .field("partition", &self.partition)
+            .field("start", &self.start)
+            .field("end", &self.end())
+            .field("durable_end", &self.durable.end)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,139 @@
+//! Reading: by offset, as a slice of a file, and by timestamp, as an offset.
+
+use broker_model::{Offset, Timestamp};
+
+use super::{Log, ReadError};
+use crate::corruption::{Corruption, Damage};
+use crate::file_slice::FileSlice;
+use crate::segment::{Searchable, locate, locate_time};
+
+/// How much a read may answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadLimit {
+    /// Whole batches up to so many bytes, but one whole batch even if it is larger.
+    OneBatchOr(u64),
+    /// Whole batches up to so many bytes, maybe none.
+    Strict(u64),
+}
+
+impl ReadLimit {
+    pub(crate) fn bytes(self) -> u64 {
+        match self {
+            Self::OneBatchOr(bytes) | Self::Strict(bytes) => bytes,
+        }
+    }
+
+    pub(crate) fn takes_one(self) -> bool {
+        matches!(self, Self::OneBatchOr(_))
+    }
+}
+
+impl Log {
+    /// The whole batches from the one that holds `from` on, all of whose records lie below `below`
+    /// (a high watermark), from one segment. Empty when there is nothing between the two. Data is
+    /// not touched; a damaged batch in the run shows when the slice is verified.
+    ///
+    /// # Errors
+    /// When the offset is out of range, or the batch that holds it cannot be found.
+    pub fn read(
+        &self,
+        from: Offset,
+        below: Offset,
+        limit: ReadLimit,
+    ) -> Result<FileSlice, ReadError> {
+        let (start, end) = (self.start, self.end());
+        if from < start || from > end {
+            return Err(ReadError::OffsetOutOfRange {
+                asked: from,
+                start,
+                end,
+            });
+        }
+        let below = below.min(end);
+        if from >= below {
+            return Ok(FileSlice::empty(from));
+        }
+        let segment = self.segment_with(from)?;
+        let extent =
+            locate(segment, from, below, limit).inspect_err(|error| self.observe(error))?;
+        if extent.positions.is_empty() {
+            return Ok(FileSlice::empty(from));
+        }
+        let data = segment.data();
+        let file = data.file().map_err(|source| ReadError::Io {
+            file: data.path().to_owned(),
+            source,
+        })?;
+        Ok(FileSlice::new(data, file, extent.positions, extent.offsets))
+    }
+
+    /// The first record, by offset, below `below` whose timestamp is at least `timestamp`, with that
+    /// timestamp. Batches are decoded, so the answer is exact.
+    ///
+    /// # Errors
+    /// When a batch that has to be looked at is damaged or cannot be read.
+    pub fn offset_for_timestamp(
+        &self,
+        timestamp: Timestamp,
+        below: Offset,
+    ) -> Result<Option<(Offset, Timestamp)>, ReadError> {
+        for segment in self.searchable() {
+            let info = segment.1;
+            if info.base >= below {
+                break;
+            }
+            if info.max_timestamp < timestamp || info.next <= self.start {
+                continue;
+            }
+            let from = self.start.max(info.base);
+            let found = locate_time(segment.0, timestamp, from, below)
+                .inspect_err(|error| self.observe(error))?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    fn searchable(&self) -> impl Iterator<Item = (&dyn Searchable, crate::segment::SegmentInfo)> {
+        let sealed = self
+            .sealed
+            .iter()
+            .map(|segment| (segment as &dyn Searchable, segment.info()));
+        sealed.chain([(&self.active as &dyn Searchable, self.active.info())])
+    }
+
+    /// The segment that holds an offset below the log's end.
+    pub(super) fn segment_with(&self, offset: Offset) -> Result<&dyn Searchable, ReadError> {
+        if offset >= self.active.data.base() {
+            return Ok(&self.active);
+        }
+        let after = self
+            .sealed
+            .partition_point(|segment| segment.data.base() <= offset);
+        let next_base = self
+            .sealed
+            .get(after)
+            .map_or(self.active.data.base(), |segment| segment.data.base());
+        let found = after.checked_sub(1).and_then(|at| self.sealed.get(at));
+        match found {
+            Some(segment) if offset < segment.next => Ok(segment),
+            _ => Err(ReadError::Corrupt(Corruption {
+                file: found
+                    .map_or(&self.active.data, |segment| &segment.data)
+                    .path()
+                    .to_owned(),
+                position: found.map_or(0, |segment| u64::from(segment.len)),
+                offset,
+                next_good: Some(next_base),
+                damage: Damage::Hole,
+            })),
+        }
+    }
+
+    pub(super) fn observe(&self, error: &ReadError) {
+        if let ReadError::Io { file, source } = error {
+            self.shared.health.observe(file, source);
+        }
+    }
+}

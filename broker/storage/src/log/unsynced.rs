@@ -1,0 +1,137 @@
+//! `Unsynced`: what a log has written and not yet seen synced. Changes are numbered; a request for
+//! a sync covers all up to its number, and only its successful completion forgets them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::io::IoFile;
+
+/// Bytes of data after which a sync covers the indexes too, so that a power loss costs no more than
+/// walking the headers of that much data.
+const INDEX_SYNC_BYTES: u64 = 64 << 20;
+
+/// The changes of a log that are not durable yet.
+#[derive(Default)]
+pub(super) struct Unsynced {
+    /// Number of the last change.
+    pub(super) change: u64,
+    /// Number of the last change that a sync was requested for.
+    pub(super) requested: u64,
+    /// Number of the last change that is durable.
+    pub(super) synced: u64,
+    /// When the first change since the last request was made, on the monotonic clock.
+    pub(super) since: Option<Duration>,
+    data: Option<(u64, Arc<dyn IoFile>)>,
+    sealed: Vec<(u64, Arc<dyn IoFile>)>,
+    directory: u64,
+    epochs: u64,
+    bytes_since_index_sync: u64,
+}
+
+impl Unsynced {
+    /// The active data file was written.
+    pub(super) fn data_written(&mut self, file: Arc<dyn IoFile>, bytes: u64, now: Duration) {
+        let change = self.next(now);
+        self.data = Some((change, file));
+        self.bytes_since_index_sync += bytes;
+    }
+
+    /// The active segment was sealed: its files will not be written again.
+    pub(super) fn sealed(
+        &mut self,
+        files: impl IntoIterator<Item = Arc<dyn IoFile>>,
+        now: Duration,
+    ) {
+        let change = self.next(now);
+        self.sealed
+            .extend(files.into_iter().map(|file| (change, file)));
+        if let Some((_, data)) = self.data.take() {
+            self.sealed.push((change, data));
+        }
+        self.directory = change;
+        self.bytes_since_index_sync = 0;
+    }
+
+    /// The log was cut; `file` is its active data file now. What was dirty stays so.
+    pub(super) fn truncated(&mut self, file: Arc<dyn IoFile>, now: Duration) {
+        let change = self.next(now);
+        for (dirty, _) in &mut self.sealed {
+            *dirty = change;
+        }
+        self.data = Some((change, file));
+        self.directory = change;
+    }
+
+    /// Files were created in the partition's directory.
+    pub(super) fn directory_changed(&mut self, now: Duration) {
+        self.directory = self.next(now);
+    }
+
+    /// The leader epochs changed in memory.
+    pub(super) fn epochs_changed(&mut self, now: Duration) {
+        self.epochs = self.next(now);
+    }
+
+    fn next(&mut self, now: Duration) -> u64 {
+        self.change += 1;
+        self.since.get_or_insert(now);
+        self.change
+    }
+
+    /// Whether there is something that no request covers.
+    pub(super) fn is_due(&self) -> bool {
+        self.change > self.requested
+    }
+
+    pub(super) fn directory_is_dirty(&self) -> bool {
+        self.directory > self.synced
+    }
+
+    pub(super) fn epochs_are_dirty(&self) -> bool {
+        self.epochs > self.synced
+    }
+
+    /// The files to sync, everything that is not durable among them; `index` are the active
+    /// segment's index files, which need it only now and then.
+    pub(super) fn take_request(
+        &mut self,
+        index: impl Iterator<Item = Arc<dyn IoFile>>,
+    ) -> (u64, Vec<Arc<dyn IoFile>>) {
+        self.requested = self.change;
+        self.since = None;
+        let mut files: Vec<Arc<dyn IoFile>> = self
+            .data
+            .iter()
+            .chain(&self.sealed)
+            .map(|(_, file)| Arc::clone(file))
+            .collect();
+        if self.bytes_since_index_sync >= INDEX_SYNC_BYTES {
+            self.bytes_since_index_sync = 0;
+            files.extend(index);
+        }
+        (self.change, files)
+    }
+
+    /// Everything up to `change` is durable.
+    pub(super) fn synced(&mut self, change: u64) {
+        self.synced = self.synced.max(change);
+        let synced = self.synced;
+        self.sealed.retain(|(dirty, _)| *dirty > synced);
+        if self
+            .data
+            .as_ref()
+            .is_some_and(|(dirty, _)| *dirty <= synced)
+        {
+            self.data = None;
+        }
+    }
+
+    /// The directory path, if its entries are not durable.
+    pub(super) fn directories(&self, dir: &std::path::Path) -> Vec<PathBuf> {
+        self.directory_is_dirty()
+            .then(|| dir.to_owned())
+            .into_iter()
+            .collect()
+    }
+}

@@ -1,0 +1,135 @@
+//! Why a log directory or a log in it could not be opened, or a log not deleted.
+
+use std::io;
+use std::path::PathBuf;
+
+use broker_model::{BrokerId, TopicId, TopicPartition};
+use uuid::Uuid;
+
+use crate::health::DirFailed;
+use crate::small_file::SmallFileError;
+
+/// Why a log directory was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum LogDirError {
+    /// Another process has it.
+    #[error("log directory {} is in use by another process: stop that broker or give this one another `log.dirs`", .dir.display())]
+    Locked {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// It cannot be created or written to.
+    #[error("log directory {} is not writable: {source}", .dir.display())]
+    NotWritable {
+        /// The directory.
+        dir: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// It is another broker's.
+    #[error("log directory {} belongs to broker {found}, this is broker {expected}: correct `broker.id` or `log.dirs`", .dir.display())]
+    OtherBroker {
+        /// The directory.
+        dir: PathBuf,
+        /// The broker in `meta.properties`.
+        found: BrokerId,
+        /// This broker.
+        expected: BrokerId,
+    },
+    /// It is of another cluster.
+    #[error("log directory {} belongs to cluster {found}, this broker is of {expected}", .dir.display())]
+    OtherCluster {
+        /// The directory.
+        dir: PathBuf,
+        /// The cluster in `meta.properties`.
+        found: Uuid,
+        /// This broker's cluster.
+        expected: Uuid,
+    },
+    /// One of the files at its top cannot be used.
+    #[error(transparent)]
+    SmallFile(#[from] SmallFileError),
+    /// Something else went wrong.
+    #[error("log directory {}: {source}", .dir.display())]
+    Io {
+        /// The directory.
+        dir: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// Why a log was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenLogError {
+    /// The directory of that name holds another topic's data.
+    #[error("{} holds the data of topic id {found}, not of {asked}", .dir.display())]
+    OtherTopic {
+        /// The partition's directory.
+        dir: PathBuf,
+        /// The topic id in `partition.metadata`.
+        found: TopicId,
+        /// The topic id asked for.
+        asked: TopicId,
+    },
+    /// There is data without `partition.metadata`, and no trace that it is this topic's.
+    #[error("{} has data but no partition.metadata that says whose: restore that file, or move the directory away", .dir.display())]
+    UnknownTopic {
+        /// The partition's directory.
+        dir: PathBuf,
+    },
+    /// The log is open already.
+    #[error("the log of {partition} is open already")]
+    AlreadyOpen {
+        /// The partition.
+        partition: TopicPartition,
+    },
+    /// A data file larger than any segment.
+    #[error("{} has {bytes} bytes, a segment has less than 4 GiB", .file.display())]
+    SegmentTooLarge {
+        /// The data file.
+        file: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
+    /// The directory is out of service.
+    #[error(transparent)]
+    DirFailed(#[from] DirFailed),
+    /// A small file cannot be used.
+    #[error(transparent)]
+    SmallFile(#[from] SmallFileError),
+    /// A file could not be read or written.
+    #[error("{}: {source}", .file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// Why a log was not deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteLogError {
+    /// The directory of that name holds another topic's data.
+    #[error("{} holds the data of topic id {found}, not of {asked}", .dir.display())]
+    OtherTopic {
+        /// The partition's directory.
+        dir: PathBuf,
+        /// The topic id in `partition.metadata`.
+        found: TopicId,
+        /// The topic id asked for.
+        asked: TopicId,
+    },
+    /// A small file cannot be used.
+    #[error(transparent)]
+    SmallFile(#[from] SmallFileError),
+    /// A file could not be renamed or removed.
+    #[error("{}: {source}", .file.display())]
+    Io {
+        /// The file or directory.
+        file: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}

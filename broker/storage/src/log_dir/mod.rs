@@ -1,0 +1,180 @@
+//! `LogDir`: one of `log.dirs`. Owns the lock, the identity, the files at the top and the sync
+//! thread; opens and deletes the logs in it.
+
+mod error;
+mod identity;
+mod options;
+mod partitions;
+mod shared;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use broker_model::{Offset, TopicId, TopicPartition};
+
+pub use error::{DeleteLogError, LogDirError, OpenLogError};
+pub use identity::DirIdentity;
+pub use options::{LogDirOptions, PlantedBugs};
+pub use partitions::FoundPartition;
+pub(crate) use shared::{DirShared, OpenGuard};
+
+use crate::health::DirFailed;
+use crate::io::Space;
+use crate::log::{Log, LogConfig};
+use crate::recovery::RecoveryReport;
+use crate::small_file::SmallFileError;
+use crate::sync::{SyncOutcome, SyncRequest, SyncThread};
+
+/// A log directory, locked for this process. Cheap to clone; the directory is given free when the
+/// last clone and the last of its logs are dropped.
+#[derive(Clone)]
+pub struct LogDir {
+    sync: Arc<SyncThread>,
+    shared: Arc<DirShared>,
+}
+
+impl LogDir {
+    /// Opens a directory, creating it if it is missing, and takes it for this process.
+    ///
+    /// # Errors
+    /// When it is in use, not writable, of another broker or cluster, or written by a newer broker.
+    pub fn open(options: LogDirOptions) -> Result<Self, LogDirError> {
+        let shared = Arc::new(DirShared::open(options)?);
+        let sync = SyncThread::start(Arc::clone(&shared)).map_err(|source| LogDirError::Io {
+            dir: shared.path.clone(),
+            source,
+        })?;
+        Ok(Self {
+            sync: Arc::new(sync),
+            shared,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// Whose it is.
+    pub fn identity(&self) -> &DirIdentity {
+        &self.shared.identity
+    }
+
+    /// Whether the broker that had it before stopped cleanly. True for a new directory.
+    pub fn was_clean(&self) -> bool {
+        self.shared.was_clean
+    }
+
+    /// The partitions that have a log here, sorted. Ends deletions that were interrupted.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    pub fn partitions(&self) -> Result<Vec<FoundPartition>, LogDirError> {
+        partitions::found(&self.shared)
+    }
+
+    /// Opens a partition's log, creating it if it is missing, and recovers it if need be. Only one
+    /// handle of a log can exist at a time.
+    ///
+    /// # Errors
+    /// When the directory holds another topic's data under that name, or files cannot be read.
+    /// Damaged batches are no error: the report names them, the rest can be read.
+    pub fn open_or_create_log(
+        &self,
+        partition: &TopicPartition,
+        topic_id: TopicId,
+        config: LogConfig,
+    ) -> Result<(Log, RecoveryReport), OpenLogError> {
+        partitions::open(&self.shared, partition, topic_id, config)
+    }
+
+    /// Deletes a partition's log; fine when there is none. An open handle of it is of no use any
+    /// more, slices go on working.
+    ///
+    /// # Errors
+    /// When it belongs to another topic id, or files cannot be removed.
+    pub fn delete_log(
+        &self,
+        partition: &TopicPartition,
+        topic_id: TopicId,
+    ) -> Result<(), DeleteLogError> {
+        partitions::delete(&self.shared, partition, topic_id)
+    }
+
+    /// Queues a sync; `done` is called on the sync thread, once, and must not wait. Requests that
+    /// arrive while a sync runs are served together by the next one.
+    pub fn sync(&self, request: SyncRequest, done: Box<dyn FnOnce(SyncOutcome) + Send>) {
+        if let Err((request, done)) = self.sync.send(request, done) {
+            done(self.shared.sync_now(request));
+        }
+    }
+
+    /// Syncs on the calling thread: quicker than [`LogDir::sync`] when nobody else is waiting.
+    pub fn sync_now(&self, request: SyncRequest) -> SyncOutcome {
+        self.shared.sync_now(request)
+    }
+
+    /// Notes a partition's high watermark for the next checkpoint.
+    pub fn record_high_watermark(&self, partition: &TopicPartition, offset: Offset) {
+        self.shared
+            .high_watermarks()
+            .0
+            .insert(partition.clone(), offset);
+    }
+
+    /// The high watermark last noted or found in the checkpoint.
+    pub fn high_watermark(&self, partition: &TopicPartition) -> Option<Offset> {
+        self.shared.high_watermarks().0.get(partition).copied()
+    }
+
+    /// Writes `replication-offset-checkpoint` and `recovery-point-checkpoint`.
+    ///
+    /// # Errors
+    /// When one of them cannot be written; the old one is in force then.
+    pub fn write_checkpoints(&self) -> Result<(), SmallFileError> {
+        self.shared.write_checkpoints(false)
+    }
+
+    /// Writes the checkpoints and marks the directory as cleanly stopped. Every log has to be closed
+    /// before; nothing may be written after it.
+    ///
+    /// # Errors
+    /// When a checkpoint cannot be written, or the directory is out of service.
+    pub fn close_clean(&self) -> Result<(), CloseError> {
+        self.shared.health.check()?;
+        Ok(self.shared.write_checkpoints(true)?)
+    }
+
+    /// Why the directory is out of service, if it is.
+    pub fn is_failed(&self) -> Option<DirFailed> {
+        self.shared.health.check().err()
+    }
+
+    /// Size of the file system, and what is free on it.
+    ///
+    /// # Errors
+    /// Whatever the operating system answers.
+    pub fn space(&self) -> std::io::Result<Space> {
+        self.shared.io.space(&self.shared.path)
+    }
+}
+
+/// Why a directory was not closed cleanly.
+#[derive(Debug, thiserror::Error)]
+pub enum CloseError {
+    /// It is out of service.
+    #[error(transparent)]
+    DirFailed(#[from] DirFailed),
+    /// A checkpoint could not be written.
+    #[error(transparent)]
+    SmallFile(#[from] SmallFileError),
+}
+
+impl std::fmt::Debug for LogDir {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LogDir")
+            .field("path", &self.shared.path)
+            .field("identity", &self.shared.identity)
+            .finish_non_exhaustive()
+    }
+}

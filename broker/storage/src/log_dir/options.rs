@@ -1,0 +1,58 @@
+//! `LogDirOptions`: what a log directory is opened with.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use broker_model::{BrokerId, Clock, SystemClock};
+use uuid::Uuid;
+
+use crate::io::{Io, RealIo};
+
+/// What a log directory is opened with.
+pub struct LogDirOptions {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The broker that it is, or will be, of.
+    pub broker_id: BrokerId,
+    /// The cluster it has to be of. `None` takes the one it is of; a new directory gets a new one.
+    pub cluster_id: Option<Uuid>,
+    /// The file system.
+    pub io: Arc<dyn Io>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    pub(crate) planted: PlantedBugs,
+}
+
+impl LogDirOptions {
+    /// A directory on the machine's own disk, by the machine's own clock, of whatever cluster.
+    pub fn new(path: impl Into<PathBuf>, broker_id: BrokerId) -> Self {
+        Self {
+            path: path.into(),
+            broker_id,
+            cluster_id: None,
+            io: RealIo::new(),
+            clock: Arc::new(SystemClock::new()),
+            planted: PlantedBugs::default(),
+        }
+    }
+
+    /// Breaks rules on purpose, so that tests can prove that they would notice.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_planted_bugs(mut self, planted: PlantedBugs) -> Self {
+        self.planted = planted;
+        self
+    }
+}
+
+/// Rules that tests can have broken, to see that their checks catch it. Never set elsewhere.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlantedBugs {
+    /// A reopened log gives the last batch's offsets out again.
+    pub reuse_offsets_after_reopen: bool,
+    /// Recovery keeps what follows the last whole batch.
+    pub keep_torn_tail: bool,
+    /// A sync is reported before it has happened.
+    pub ack_before_sync: bool,
+}

@@ -1,0 +1,224 @@
+//! The partition directories of a log directory: finding, opening, deleting them.
+//!
+//! A partition is created by making its directory and then `partition.metadata` in it: a directory
+//! with neither that file nor data is half a creation and is used or swept away. It is deleted by
+//! renaming the directory first: what ends in `.delete` is half a deletion and is swept away.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use broker_model::{PartitionId, TopicId, TopicPartition};
+
+use super::{DeleteLogError, DirShared, LogDirError, OpenLogError};
+use crate::durable_positions::PartitionKey;
+use crate::io::Io;
+use crate::log::{Log, LogConfig};
+use crate::recovery::{OpenRequest, RecoveryReport, recover};
+use crate::segment::base_of;
+use crate::small_file::{PartitionMetadata, SmallFile, SmallFileError};
+
+/// A partition that has a log in the directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundPartition {
+    /// Which.
+    pub partition: TopicPartition,
+    /// Of which topic; `None` when `partition.metadata` is missing or damaged.
+    pub topic_id: Option<TopicId>,
+}
+
+pub(super) fn found(shared: &DirShared) -> Result<Vec<FoundPartition>, LogDirError> {
+    let failed = |source| LogDirError::Io {
+        dir: shared.path.clone(),
+        source,
+    };
+    let io = &*shared.io;
+    let mut found = Vec::new();
+    for entry in io.list(&shared.path).map_err(failed)? {
+        let dir = shared.path.join(&entry.name);
+        if !entry.is_dir {
+            continue;
+        }
+        if entry.name.ends_with(DELETE_SUFFIX) {
+            if let Some(key) = doomed_key(&entry.name) {
+                shared.positions.release(&key).map_err(failed)?;
+            }
+            remove_tree(io, &dir).map_err(failed)?;
+            continue;
+        }
+        let Some(partition) = TopicPartition::from_dir_name(&entry.name) else {
+            continue;
+        };
+        let topic_id = match PartitionMetadata::load(io, &dir.join(PartitionMetadata::FILE)) {
+            Ok(Some(metadata)) => Some(metadata.topic_id),
+            Ok(None) if !has_data(io, &dir).map_err(failed)? => {
+                remove_tree(io, &dir).map_err(failed)?;
+                continue;
+            }
+            Ok(None) => None,
+            Err(error @ SmallFileError::Damaged { .. }) => {
+                tracing::warn!(%error, "topic id is not known");
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        found.push(FoundPartition {
+            partition,
+            topic_id,
+        });
+    }
+    found.sort_by(|a, b| a.partition.cmp(&b.partition));
+    Ok(found)
+}
+
+pub(super) fn open(
+    shared: &Arc<DirShared>,
+    partition: &TopicPartition,
+    topic_id: TopicId,
+    config: LogConfig,
+) -> Result<(Log, RecoveryReport), OpenLogError> {
+    shared.health.check()?;
+    let Some(guard) = shared.guard_open(partition, topic_id) else {
+        return Err(OpenLogError::AlreadyOpen {
+            partition: partition.clone(),
+        });
+    };
+    let dir = shared.path.join(partition.to_string());
+    let is_new = claim(shared, &dir, partition, topic_id)?;
+    let (parts, report) = recover(OpenRequest {
+        shared: Arc::clone(shared),
+        guard,
+        partition: partition.clone(),
+        topic_id,
+        dir,
+        config,
+        is_new,
+    })?;
+    Ok((Log::new(parts), report))
+}
+
+/// Makes sure that the directory is there and this topic's; says whether it is new.
+fn claim(
+    shared: &DirShared,
+    dir: &Path,
+    partition: &TopicPartition,
+    topic_id: TopicId,
+) -> Result<bool, OpenLogError> {
+    let failed = |source| OpenLogError::Io {
+        file: dir.to_owned(),
+        source,
+    };
+    let io = &*shared.io;
+    let file = dir.join(PartitionMetadata::FILE);
+    let metadata = match PartitionMetadata::load(io, &file) {
+        Err(SmallFileError::Damaged { .. }) => None,
+        other => other?,
+    };
+    if let Some(found) = metadata {
+        if found.topic_id != topic_id {
+            return Err(OpenLogError::OtherTopic {
+                dir: dir.to_owned(),
+                found: found.topic_id,
+                asked: topic_id,
+            });
+        }
+        return Ok(false);
+    }
+    let is_new = match has_data(io, dir) {
+        Ok(has_data) => !has_data,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        Err(error) => return Err(failed(error)),
+    };
+    // Data without a name is this topic's when a durable point of it says so.
+    if !is_new {
+        let known = shared.positions.known(&(topic_id, partition.partition));
+        if !known.is_some_and(|point| point.end.get() > 0) {
+            return Err(OpenLogError::UnknownTopic {
+                dir: dir.to_owned(),
+            });
+        }
+        tracing::warn!(dir = %dir.display(), "partition.metadata is made anew");
+    }
+    io.create_dir_all(dir).map_err(failed)?;
+    let stored = PartitionMetadata { topic_id }.store(io, &file);
+    stored.inspect_err(|error| shared.observe_small(error))?;
+    io.sync_dir(&shared.path).map_err(failed)?;
+    Ok(is_new)
+}
+
+/// Ends the name of a directory that is being deleted. No partition's directory ends like it.
+const DELETE_SUFFIX: &str = ".delete";
+
+pub(super) fn delete(
+    shared: &DirShared,
+    partition: &TopicPartition,
+    topic_id: TopicId,
+) -> Result<(), DeleteLogError> {
+    let io = &*shared.io;
+    let dir = shared.path.join(partition.to_string());
+    let failed = |source| DeleteLogError::Io {
+        file: dir.clone(),
+        source,
+    };
+    let metadata = match PartitionMetadata::load(io, &dir.join(PartitionMetadata::FILE)) {
+        Err(SmallFileError::Damaged { .. }) => None,
+        other => other?,
+    };
+    if let Some(found) = metadata.filter(|found| found.topic_id != topic_id) {
+        return Err(DeleteLogError::OtherTopic {
+            dir,
+            found: found.topic_id,
+            asked: topic_id,
+        });
+    }
+    let key = (topic_id, partition.partition);
+    let doomed = shared.path.join(doomed_name(&key));
+    shared.positions.retire(&key);
+    remove_tree(io, &doomed).map_err(failed)?;
+    match io.rename(&dir, &doomed) {
+        Ok(()) => io.sync_dir(&shared.path).map_err(failed)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    shared.positions.release(&key).map_err(failed)?;
+    shared.high_watermarks().0.remove(partition);
+    remove_tree(io, &doomed).map_err(failed)
+}
+
+/// What a partition's directory is called while it is deleted. The topic's name may be as long as a
+/// file name can be, so it is left out.
+fn doomed_name(key: &PartitionKey) -> String {
+    format!("{}-{}{DELETE_SUFFIX}", key.0, key.1)
+}
+
+fn doomed_key(name: &str) -> Option<PartitionKey> {
+    let (topic_id, partition) = name.strip_suffix(DELETE_SUFFIX)?.rsplit_once('-')?;
+    Some((
+        topic_id.parse().ok()?,
+        PartitionId::new(partition.parse().ok()?),
+    ))
+}
+
+fn has_data(io: &dyn Io, dir: &Path) -> io::Result<bool> {
+    let entries = io.list(dir)?;
+    Ok(entries
+        .iter()
+        .any(|entry| base_of(&entry.name).is_some() && entry.len > 0))
+}
+
+/// Removes a directory of files; fine when it is not there.
+fn remove_tree(io: &dyn Io, dir: &Path) -> io::Result<()> {
+    let entries = match io.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for entry in entries {
+        let path = dir.join(&entry.name);
+        if entry.is_dir {
+            remove_tree(io, &path)?;
+        } else {
+            io.remove_file(&path)?;
+        }
+    }
+    io.remove_dir(dir)
+}

@@ -1,0 +1,261 @@
+//! `DirShared`: what the directory, its logs and its sync thread have in common.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use broker_model::{Clock, Timestamp, TopicId, TopicPartition};
+use uuid::Uuid;
+
+use super::{DirIdentity, LogDirError, LogDirOptions, PlantedBugs};
+use crate::durable_positions::DurablePositions;
+use crate::health::{DirHealth, is_no_space};
+use crate::io::{Io, IoLock};
+use crate::small_file::{
+    HighWatermarks, MetaProperties, RecoveryPoints, SmallFile, SmallFileError,
+};
+use crate::sync::{SyncOutcome, SyncRequest, run_group};
+
+const LOCK_FILE: &str = ".lock";
+
+type OpenLogs = BTreeSet<(TopicPartition, TopicId)>;
+
+/// The common state of one log directory.
+pub(crate) struct DirShared {
+    pub(crate) path: PathBuf,
+    pub(crate) io: Arc<dyn Io>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) identity: DirIdentity,
+    pub(crate) health: Arc<DirHealth>,
+    pub(crate) positions: DurablePositions,
+    /// The boot of the machine, as recovery points know it.
+    pub(crate) boot: u64,
+    pub(crate) was_clean: bool,
+    pub(crate) planted: PlantedBugs,
+    boot_id: String,
+    high_watermarks: Mutex<HighWatermarks>,
+    open_logs: Mutex<OpenLogs>,
+    opened_at: (Timestamp, Duration),
+    _lock: Box<dyn IoLock>,
+}
+
+impl DirShared {
+    pub(super) fn open(options: LogDirOptions) -> Result<Self, LogDirError> {
+        let io = Arc::clone(&options.io);
+        let path = options.path.clone();
+        let lock = take(&*io, &path)?;
+        let identity = identify(&*io, &options)?;
+        let failed = |source| LogDirError::Io {
+            dir: path.clone(),
+            source,
+        };
+        let boot_id = io.boot_id().map_err(failed)?;
+        let points = load_or_default::<RecoveryPoints>(&*io, &path.join(RecoveryPoints::FILE))?;
+        let high_watermarks =
+            load_or_default::<HighWatermarks>(&*io, &path.join(HighWatermarks::FILE))?;
+        let boot = boot_number(&boot_id);
+        let positions =
+            DurablePositions::open(&*io, &path, boot, &points.points).map_err(failed)?;
+        let shared = Self {
+            io,
+            identity,
+            health: DirHealth::new(&path),
+            positions,
+            boot,
+            was_clean: points.clean || identity.is_new,
+            planted: options.planted,
+            boot_id,
+            high_watermarks: Mutex::new(high_watermarks),
+            open_logs: Mutex::new(OpenLogs::new()),
+            opened_at: (options.clock.now(), options.clock.monotonic()),
+            clock: options.clock,
+            path,
+            _lock: lock,
+        };
+        // From here on a stop without notice is no clean one.
+        shared.store_recovery_points(false)?;
+        Ok(shared)
+    }
+
+    /// Carries out a request on this thread.
+    pub(crate) fn sync_now(&self, request: SyncRequest) -> SyncOutcome {
+        let answer = Arc::new(Mutex::new(None));
+        let slot = Arc::clone(&answer);
+        let done = Box::new(move |outcome| {
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        });
+        run_group(self, &[request], vec![done]);
+        let outcome = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        outcome.expect("every request of a group is answered")
+    }
+
+    /// Wall time that does not run ahead of the monotonic clock while the broker is up: what is
+    /// deleted by age is never deleted early because somebody moved the clock.
+    pub(crate) fn steady(&self, now: Timestamp) -> Timestamp {
+        let (wall, monotonic) = self.opened_at;
+        let passed = self.clock.monotonic().saturating_sub(monotonic);
+        let passed = i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
+        let steady = Timestamp::from_millis(wall.as_millis().saturating_add(passed));
+        now.min(steady)
+    }
+
+    pub(crate) fn high_watermarks(&self) -> MutexGuard<'_, HighWatermarks> {
+        lock(&self.high_watermarks)
+    }
+
+    pub(crate) fn write_checkpoints(&self, clean: bool) -> Result<(), SmallFileError> {
+        let high_watermarks = self.high_watermarks().clone();
+        high_watermarks
+            .store(&*self.io, &self.path.join(HighWatermarks::FILE))
+            .inspect_err(|error| self.observe_small(error))?;
+        self.store_recovery_points(clean)
+    }
+
+    fn store_recovery_points(&self, clean: bool) -> Result<(), SmallFileError> {
+        let points = RecoveryPoints {
+            clean,
+            boot_id: self.boot_id.clone(),
+            points: self.positions.snapshot(),
+        };
+        points
+            .store(&*self.io, &self.path.join(RecoveryPoints::FILE))
+            .inspect_err(|error| self.observe_small(error))
+    }
+
+    /// A small file that cannot be written takes the directory out of service, unless the disk is
+    /// just full: its fsync may have been what failed.
+    pub(crate) fn observe_small(&self, error: &SmallFileError) {
+        if let SmallFileError::Io { file, source } = error
+            && !is_no_space(source)
+        {
+            self.health
+                .fail(format_args!("{}: {source}", file.display()));
+        }
+    }
+
+    /// Notes that a log is open; `None` when it is already.
+    pub(crate) fn guard_open(
+        self: &Arc<Self>,
+        partition: &TopicPartition,
+        topic_id: TopicId,
+    ) -> Option<OpenGuard> {
+        let log = (partition.clone(), topic_id);
+        lock(&self.open_logs)
+            .insert(log.clone())
+            .then(|| OpenGuard {
+                shared: Arc::clone(self),
+                log,
+            })
+    }
+}
+
+/// Keeps a log from being opened twice.
+pub(crate) struct OpenGuard {
+    shared: Arc<DirShared>,
+    log: (TopicPartition, TopicId),
+}
+
+impl Drop for OpenGuard {
+    fn drop(&mut self) {
+        lock(&self.shared.open_logs).remove(&self.log);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it is held.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn take(io: &dyn Io, dir: &Path) -> Result<Box<dyn IoLock>, LogDirError> {
+    let not_writable = |source| LogDirError::NotWritable {
+        dir: dir.to_owned(),
+        source,
+    };
+    io.create_dir_all(dir).map_err(not_writable)?;
+    match io.lock(&dir.join(LOCK_FILE)) {
+        Ok(lock) => Ok(lock),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(LogDirError::Locked {
+            dir: dir.to_owned(),
+        }),
+        Err(source) => Err(not_writable(source)),
+    }
+}
+
+fn identify(io: &dyn Io, options: &LogDirOptions) -> Result<DirIdentity, LogDirError> {
+    let file = options.path.join(MetaProperties::FILE);
+    let (found, is_new) = match MetaProperties::load(io, &file)? {
+        Some(found) => (found, false),
+        None => {
+            let created = MetaProperties {
+                cluster_id: options.cluster_id.unwrap_or_else(Uuid::new_v4),
+                node_id: options.broker_id,
+                directory_id: Uuid::new_v4(),
+            };
+            io.replace_small(&file, &created.encode())
+                .map_err(|source| LogDirError::NotWritable {
+                    dir: options.path.clone(),
+                    source,
+                })?;
+            // The directory itself may be new, too.
+            if let Some(parent) = options
+                .path
+                .parent()
+                .filter(|path| !path.as_os_str().is_empty())
+            {
+                io.sync_dir(parent).map_err(|source| LogDirError::Io {
+                    dir: options.path.clone(),
+                    source,
+                })?;
+            }
+            (created, true)
+        }
+    };
+    if found.node_id != options.broker_id {
+        return Err(LogDirError::OtherBroker {
+            dir: options.path.clone(),
+            found: found.node_id,
+            expected: options.broker_id,
+        });
+    }
+    if let Some(expected) = options.cluster_id.filter(|id| *id != found.cluster_id) {
+        return Err(LogDirError::OtherCluster {
+            dir: options.path.clone(),
+            found: found.cluster_id,
+            expected,
+        });
+    }
+    Ok(DirIdentity {
+        cluster_id: found.cluster_id,
+        broker_id: found.node_id,
+        directory_id: found.directory_id,
+        is_new,
+    })
+}
+
+/// A checkpoint that is damaged costs time or precision, not the start of the broker.
+fn load_or_default<F: SmallFile + Default>(io: &dyn Io, file: &Path) -> Result<F, SmallFileError> {
+    match F::load(io, file) {
+        Ok(found) => Ok(found.unwrap_or_default()),
+        Err(error @ SmallFileError::Damaged { .. }) => {
+            tracing::warn!(%error, "checkpoint is ignored");
+            Ok(F::default())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The machine's boot id, folded to 64 bits.
+fn boot_number(boot_id: &str) -> u64 {
+    match boot_id.parse::<Uuid>() {
+        Ok(id) => {
+            let (high, low) = id.as_u64_pair();
+            high ^ low.rotate_left(32)
+        }
+        Err(_) => {
+            let low = u64::from(crc32fast::hash(boot_id.as_bytes()));
+            (u64::from(!crc32fast::hash(format!("{boot_id}.").as_bytes())) << 32) | low
+        }
+    }
+}

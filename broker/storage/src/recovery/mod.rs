@@ -1,0 +1,268 @@
+//! Opening a log: what lies below its recovery point is taken as it is, what lies above is read and
+//! verified. Nothing that was durable is ever cut; damage is reported and stays readable around.
+//!
+//! Every step leaves a state from which the same recovery comes to the same result, so it may be
+//! interrupted anywhere and repeated: the recovery point moves last.
+
+mod epochs;
+mod report;
+mod restore;
+mod segments;
+mod tail;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use broker_model::{LeaderEpoch, Offset, TopicId, TopicPartition};
+
+pub use report::{LastStop, RecoveryReport, TornTail};
+pub(crate) use restore::{Times, restore_active};
+
+use crate::durable_positions::{DurablePoint, PartitionKey, SlotTicket};
+use crate::index::{IndexEntry, OffsetEntry, TimeEntry};
+use crate::log::{DELETED, LogConfig, LogParts};
+use crate::log_dir::{DirShared, OpenGuard, OpenLogError};
+use crate::segment::{ActiveSegment, DataFile, SealedSegment, base_of, file_name};
+use crate::small_file::{LeaderEpochs, LogStart, RecoveryPoint, SmallFile, SmallFileError};
+
+/// What is to be opened.
+pub(crate) struct OpenRequest {
+    pub(crate) shared: Arc<DirShared>,
+    pub(crate) guard: OpenGuard,
+    pub(crate) partition: TopicPartition,
+    pub(crate) topic_id: TopicId,
+    pub(crate) dir: PathBuf,
+    pub(crate) config: LogConfig,
+    /// Whether the directory was just made.
+    pub(crate) is_new: bool,
+}
+
+/// Opens a log.
+pub(crate) fn recover(request: OpenRequest) -> Result<(LogParts, RecoveryReport), OpenLogError> {
+    let mut recovery = Recovery::begin(&request)?;
+    recovery.open_below()?;
+    recovery.open_above()?;
+    let active = recovery.take_active()?;
+    let epochs = recovery.leader_epochs(&active)?;
+    let durable = DurablePoint {
+        segment: active.data.base(),
+        position: active.len,
+        end: active.next,
+        epoch: epochs.latest().unwrap_or_default(),
+    };
+    let ticket = recovery.settle(durable)?;
+    let shared = &request.shared;
+    let Recovery {
+        mut report,
+        sealed,
+        start,
+        ..
+    } = recovery;
+    let high_watermark = shared.high_watermarks().0.get(&request.partition).copied();
+    report.high_watermark = high_watermark.map(|offset| offset.clamp(start, durable.end));
+    for corruption in &report.corruption {
+        tracing::error!(partition = %request.partition, %corruption, "stored data is damaged");
+    }
+    let parts = LogParts {
+        shared: Arc::clone(shared),
+        guard: request.guard,
+        partition: request.partition,
+        topic_id: request.topic_id,
+        dir: request.dir,
+        config: request.config,
+        sealed,
+        active,
+        start,
+        epochs,
+        ticket,
+        durable,
+    };
+    Ok((parts, report))
+}
+
+/// A recovery under way.
+struct Recovery<'a> {
+    request: &'a OpenRequest,
+    times: Times,
+    known: Option<RecoveryPoint>,
+    /// The recovery point, or the log's beginning when none is known.
+    point: RecoveryPoint,
+    /// Data files with their lengths, oldest first.
+    files: Vec<(Offset, u32)>,
+    start: Offset,
+    sealed: Vec<SealedSegment>,
+    active: Option<ActiveSegment>,
+    /// Leader epochs met above the recovery point.
+    epochs: Vec<(LeaderEpoch, Offset)>,
+    report: RecoveryReport,
+}
+
+impl<'a> Recovery<'a> {
+    fn begin(request: &'a OpenRequest) -> Result<Self, OpenLogError> {
+        let shared = &request.shared;
+        let mut files = tidy(request)?;
+        let key: PartitionKey = (request.topic_id, request.partition.partition);
+        let known = match request.is_new {
+            true => None,
+            false => shared.positions.known(&key),
+        };
+        let has_data = files.iter().any(|(_, len)| *len > 0);
+        let last_stop = match known {
+            None if has_data => LastStop::Unknown,
+            None => LastStop::New,
+            Some(point) if point.boot == shared.boot => LastStop::SameBoot,
+            Some(_) => LastStop::OtherBoot,
+        };
+        let stored = match LogStart::load(&*shared.io, &request.dir.join(LogStart::FILE)) {
+            Err(error @ SmallFileError::Damaged { .. }) => {
+                tracing::error!(%error, "deleted records may come back");
+                None
+            }
+            other => other?,
+        };
+        let stored_start = stored.map(|LogStart(start)| start);
+        // A power loss may bring back segments that were deleted.
+        while let [(base, _), (next, _), ..] = files.as_slice()
+            && stored_start.is_some_and(|start| *next <= start)
+        {
+            let data = DataFile::new(Arc::clone(&shared.io), &request.dir, *base);
+            crate::log::delete_segment(&*shared.io, &data)
+                .map_err(|source| failed(data.path(), source))?;
+            files.remove(0);
+        }
+        let first = files.first().map(|(base, _)| *base);
+        let start = stored_start.or(first).unwrap_or(Offset::ZERO);
+        let origin = RecoveryPoint {
+            segment: first.unwrap_or(start),
+            end: first.unwrap_or(start),
+            ..RecoveryPoint::default()
+        };
+        Ok(Self {
+            request,
+            times: Times::of(&*shared.clock),
+            known,
+            point: known.unwrap_or(origin),
+            files,
+            start: start.max(first.unwrap_or(start)),
+            sealed: Vec::new(),
+            active: None,
+            epochs: Vec::new(),
+            report: RecoveryReport::new(last_stop),
+        })
+    }
+
+    /// The recovery point, now that everything below it is durable.
+    fn settle(&self, durable: DurablePoint) -> Result<SlotTicket, OpenLogError> {
+        let positions = &self.request.shared.positions;
+        let key = (self.request.topic_id, self.request.partition.partition);
+        let as_known = self.known.is_some_and(|known| {
+            (known.segment, known.position, known.end, known.epoch)
+                == (
+                    durable.segment,
+                    durable.position,
+                    durable.end,
+                    durable.epoch,
+                )
+        });
+        let resumed = match as_known {
+            true => positions.resume(&key),
+            false => Ok(None),
+        };
+        let ticket = match resumed {
+            Ok(Some(ticket)) => Ok(ticket),
+            Ok(None) => positions.reset(key, durable),
+            Err(error) => Err(error),
+        };
+        ticket.map_err(|source| failed(positions.path(), source))
+    }
+
+    /// The leader epochs of the log: as stored, with what was met above the recovery point; made
+    /// again from the batch headers when the file is lost or older than that point.
+    fn leader_epochs(&self, active: &ActiveSegment) -> Result<LeaderEpochs, OpenLogError> {
+        let io = &*self.request.shared.io;
+        let file = self.request.dir.join(LeaderEpochs::FILE);
+        let stored = match LeaderEpochs::load(io, &file) {
+            Err(error @ SmallFileError::Damaged { .. }) => {
+                tracing::warn!(%error, "leader epochs are made anew");
+                None
+            }
+            other => other?,
+        };
+        let has_durable = self.point.end > self.start;
+        let usable = stored.clone().filter(|epochs| {
+            !has_durable
+                || epochs
+                    .latest()
+                    .is_some_and(|latest| latest >= self.point.epoch)
+        });
+        let mut epochs = match usable {
+            Some(epochs) => epochs,
+            None if has_durable => epochs::from_headers(&self.sealed, active)
+                .map_err(|source| failed(&self.request.dir, source))?,
+            None => LeaderEpochs::default(),
+        };
+        epochs.truncate_to(active.next);
+        for (epoch, offset) in &self.epochs {
+            epochs.note(*epoch, *offset);
+        }
+        epochs.advance_start(self.start);
+        if stored.as_ref() != Some(&epochs) && active.next > self.start {
+            epochs.store(io, &file)?;
+        }
+        Ok(epochs)
+    }
+
+    fn io_failed(&self, file: &Path, source: io::Error) -> OpenLogError {
+        self.request.shared.health.observe(file, &source);
+        failed(file, source)
+    }
+}
+
+/// Sweeps away what interrupted work has left, and lists the data files.
+fn tidy(request: &OpenRequest) -> Result<Vec<(Offset, u32)>, OpenLogError> {
+    let (io, dir) = (&*request.shared.io, &request.dir);
+    let entries = io.list(dir).map_err(|source| failed(dir, source))?;
+    let mut files = Vec::new();
+    for entry in &entries {
+        let path = dir.join(&entry.name);
+        if let Some(base) = base_of(&entry.name).filter(|_| !entry.is_dir) {
+            let len = u32::try_from(entry.len).map_err(|_| OpenLogError::SegmentTooLarge {
+                file: path,
+                bytes: entry.len,
+            })?;
+            files.push((base, len));
+            continue;
+        }
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        let is_index = [OffsetEntry::EXTENSION, TimeEntry::EXTENSION]
+            .iter()
+            .any(|index| extension == Some(index));
+        let data_name = path.with_extension("log");
+        let orphan = is_index
+            && !entries.iter().any(|other| {
+                data_name
+                    .file_name()
+                    .is_some_and(|name| *name == *other.name)
+            });
+        if orphan || matches!(extension, Some("tmp" | DELETED)) {
+            io.remove_file(&path)
+                .map_err(|source| failed(&path, source))?;
+        }
+    }
+    files.sort_unstable();
+    assert!(
+        files
+            .iter()
+            .all(|(base, _)| base_of(&file_name(*base)) == Some(*base)),
+        "names and bases belong together"
+    );
+    Ok(files)
+}
+
+fn failed(file: &Path, source: io::Error) -> OpenLogError {
+    OpenLogError::Io {
+        file: file.to_owned(),
+        source,
+    }
+}

@@ -1,0 +1,100 @@
+//! Making a segment whose good bytes are known the active one again, without reading its bodies.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_model::{Clock, Offset, Timestamp};
+
+use crate::corruption::Corruption;
+use crate::index::ActiveIndex;
+use crate::log::LogConfig;
+use crate::segment::{ActiveSegment, BatchScanner, DataFile, ScanDepth, Scanned, SegmentAge};
+
+/// Both clocks, read once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    pub(crate) wall: Timestamp,
+    pub(crate) monotonic: Duration,
+}
+
+impl Times {
+    pub(crate) fn of(clock: &dyn Clock) -> Self {
+        Self {
+            wall: clock.now(),
+            monotonic: clock.monotonic(),
+        }
+    }
+}
+
+/// A segment ready to be written on, and the damage that was met on the way.
+pub(crate) struct Restored {
+    pub(crate) segment: ActiveSegment,
+    pub(crate) damage: Vec<Corruption>,
+}
+
+/// The segment with `len` good bytes that end at offset `end`. Only the headers behind its last
+/// index entry are read; all of them when the index is of no use.
+pub(crate) fn restore_active(
+    data: &Arc<DataFile>,
+    len: u32,
+    end: Offset,
+    config: &LogConfig,
+    times: Times,
+) -> io::Result<Restored> {
+    let loaded = ActiveIndex::load(data.io(), data.path(), data.base(), len);
+    if let Some(index) = loaded {
+        let restored = walk(data, index, len, end, config)?;
+        if restored.damage.is_empty() && restored.segment.next == end {
+            restored.segment.index.cut_files()?;
+            return Ok(with_age(restored, times));
+        }
+    }
+    let mut index = ActiveIndex::new(data.path(), data.base());
+    index.set_first_append(times.wall);
+    let mut restored = walk(data, index, len, end, config)?;
+    // Whatever the headers say: these bytes and this offset are known to belong together.
+    restored.segment.skip_to(len, end);
+    Ok(with_age(restored, times))
+}
+
+fn walk(
+    data: &Arc<DataFile>,
+    index: ActiveIndex,
+    len: u32,
+    end: Offset,
+    config: &LogConfig,
+) -> io::Result<Restored> {
+    let mut segment = ActiveSegment::new(Arc::clone(data), index);
+    segment.resume_from_index();
+    let mut damage = Vec::new();
+    if segment.len < len {
+        let file = data.file()?;
+        let mut scanner = BatchScanner::new(
+            &*file,
+            ScanDepth::Headers,
+            u64::from(segment.len),
+            u64::from(len),
+            segment.next,
+        );
+        while let Some(scanned) = scanner.next()? {
+            if let Scanned::Batch { position, header } = scanned {
+                let at = u32::try_from(position).map_err(|_| io::ErrorKind::FileTooLarge)?;
+                segment.skip_to(at, header.base_offset);
+                segment.note_batch(&header, config.index_interval_bytes);
+            } else {
+                damage.push(scanned.into_corruption(data.path(), Some(end)));
+            }
+        }
+    }
+    Ok(Restored { segment, damage })
+}
+
+fn with_age(mut restored: Restored, times: Times) -> Restored {
+    let segment = &mut restored.segment;
+    segment.age = (segment.len > 0).then(|| SegmentAge {
+        before: times.wall.since(segment.index.first_append()),
+        since: times.monotonic,
+    });
+    restored
+}

@@ -1,0 +1,296 @@
+//! The segments of a log that is being opened: those below its recovery point, the one it lies in,
+//! and those above.
+
+use std::sync::Arc;
+
+use broker_model::Offset;
+
+use super::tail::{Tail, TailEnd, TailRange, read_tail};
+use super::{LastStop, Recovery, TornTail, restore_active};
+use crate::corruption::{Corruption, Damage};
+use crate::index::ActiveIndex;
+use crate::log::remove_segment;
+use crate::log_dir::OpenLogError;
+use crate::segment::{ActiveSegment, DataFile, SealedSegment};
+
+impl Recovery<'_> {
+    /// The segments below the recovery point: complete, durable, and not read.
+    pub(super) fn open_below(&mut self) -> Result<(), OpenLogError> {
+        let below = self
+            .files
+            .partition_point(|(base, _)| *base < self.point.segment);
+        let files: Vec<_> = self.files.drain(..below).collect();
+        for (base, len) in files {
+            self.note_hole_before(base);
+            self.open_sealed(base, len)?;
+        }
+        Ok(())
+    }
+
+    /// The segment with the recovery point, and those above it.
+    pub(super) fn open_above(&mut self) -> Result<(), OpenLogError> {
+        self.check_nothing_missing()?;
+        while !self.files.is_empty() {
+            let (base, len) = self.files.remove(0);
+            let end = self.sealed.last().map(|segment| segment.next);
+            let gap = end.is_some_and(|end| end != base);
+            if gap && base > self.point.segment && self.report.last_stop == LastStop::OtherBoot {
+                // Whatever was in between is lost, and what follows was never acknowledged.
+                self.files.insert(0, (base, len));
+                return self.cut_rest(None);
+            }
+            self.note_hole_before(base);
+            let (from, expected) = if base == self.point.segment {
+                (self.point.position, self.point.end)
+            } else {
+                (0, base)
+            };
+            let range = TailRange {
+                from: u64::from(from),
+                expected,
+                len: u64::from(len),
+                is_last: self.files.is_empty(),
+            };
+            if self.open_tail(base, &range)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// The segment that is written on. Where none is fit for it, a new one behind everything.
+    pub(super) fn take_active(&mut self) -> Result<ActiveSegment, OpenLogError> {
+        let found = self.active.take();
+        let end = found.as_ref().map_or(Offset::ZERO, |active| active.next);
+        match found {
+            // A power loss under `flush.mode = async` may take records that were deleted anyway.
+            Some(active) if end < self.start => {
+                self.remove(&active.data)?;
+                for segment in std::mem::take(&mut self.sealed) {
+                    self.remove(&segment.data)?;
+                }
+                self.new_active(self.start)
+            }
+            Some(active) => Ok(active),
+            None => {
+                let behind = self.sealed.last().map_or(Offset::ZERO, |last| last.next);
+                self.new_active(behind.max(self.point.end).max(self.start))
+            }
+        }
+    }
+
+    /// Durable bytes that are not there any more.
+    fn check_nothing_missing(&mut self) -> Result<(), OpenLogError> {
+        let found = self
+            .files
+            .first()
+            .filter(|(base, _)| *base == self.point.segment)
+            .copied();
+        let (base, len) = found.unwrap_or((self.point.segment, 0));
+        if len >= self.point.position {
+            return Ok(());
+        }
+        let mut offset = base;
+        if found.is_some() {
+            self.files.remove(0);
+            self.note_hole_before(base);
+            self.open_sealed(base, len)?;
+            offset = self.sealed.last().map_or(base, |segment| segment.next);
+            // The end of the file is inside a batch: that says nothing more.
+            self.report
+                .corruption
+                .retain(|damage| damage.damage != Damage::Incomplete);
+        }
+        let data = self.data(base);
+        self.report.corruption.push(Corruption {
+            file: data.path().to_owned(),
+            position: u64::from(len),
+            offset,
+            next_good: Some(self.point.end),
+            damage: Damage::Missing {
+                bytes: u64::from(self.point.position - len),
+            },
+        });
+        Ok(())
+    }
+
+    /// Reads a segment above the recovery point. Says whether the log ends in it.
+    fn open_tail(&mut self, base: Offset, range: &TailRange) -> Result<bool, OpenLogError> {
+        let data = self.data(base);
+        let len = u32::try_from(range.len).unwrap_or(u32::MAX);
+        if range.from == range.len && !range.is_last {
+            self.open_sealed(base, len)?;
+            return Ok(false);
+        }
+        let mut tail = read_tail(&data, range, self.report.last_stop)
+            .map_err(|source| self.io_failed(data.path(), source))?;
+        self.report.scanned_bytes += range.len - range.from;
+        self.report.corruption.append(&mut tail.damage);
+        self.epochs.append(&mut tail.epochs);
+        if range.from < range.len && tail.end != TailEnd::Cut {
+            data.file()
+                .and_then(|file| file.sync_data())
+                .map_err(|source| self.sync_failed(&data, source))?;
+        }
+        match tail.end {
+            TailEnd::Cut => self.cut_rest(Some((data, &tail, len))).map(|()| true),
+            TailEnd::Whole if range.is_last => {
+                self.activate(&data, &tail)?;
+                Ok(true)
+            }
+            TailEnd::Whole => {
+                self.open_sealed(base, len)?;
+                Ok(false)
+            }
+            TailEnd::Damaged { offsets_below } => {
+                self.open_sealed(base, len)?;
+                if !range.is_last {
+                    return Ok(false);
+                }
+                self.active = Some(self.new_active(offsets_below.max(self.point.end))?);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Ends the log behind the good part of `tail` (or behind the last sealed segment): removes the
+    /// segments that follow, newest first, then cuts the file.
+    fn cut_rest(&mut self, tail: Option<(Arc<DataFile>, &Tail, u32)>) -> Result<(), OpenLogError> {
+        let io = Arc::clone(&self.request.shared.io);
+        let mut bytes = 0;
+        let rest: Vec<_> = self.files.drain(..).collect();
+        for (base, len) in rest.into_iter().rev() {
+            let data = self.data(base);
+            self.remove(&data)?;
+            bytes += u64::from(len);
+        }
+        let Some((data, tail, len)) = tail else {
+            let behind = self.sealed.last().map_or(self.start, |last| last.next);
+            let active = self.new_active(behind)?;
+            self.report.torn = Some(TornTail {
+                file: active.data.path().to_owned(),
+                position: 0,
+                bytes,
+                offset: behind,
+            });
+            self.active = Some(active);
+            return Ok(());
+        };
+        if self.request.shared.planted.keep_torn_tail {
+            return self.activate_with_torn_tail(&data, tail, len);
+        }
+        let cut = || {
+            let file = data.file()?;
+            file.set_len(tail.position)?;
+            file.sync_data()?;
+            io.sync_dir(&self.request.dir)
+        };
+        cut().map_err(|source| self.sync_failed(&data, source))?;
+        self.report.torn = Some(TornTail {
+            file: data.path().to_owned(),
+            position: tail.position,
+            bytes: bytes + u64::from(len) - tail.position,
+            offset: tail.next,
+        });
+        self.activate(&data, tail)
+    }
+
+    fn activate(&mut self, data: &Arc<DataFile>, tail: &Tail) -> Result<(), OpenLogError> {
+        let end = u32::try_from(tail.position).unwrap_or(u32::MAX);
+        let restored = restore_active(data, end, tail.next, &self.request.config, self.times)
+            .map_err(|source| self.io_failed(data.path(), source))?;
+        for damage in restored.damage {
+            if !self.report.corruption.contains(&damage) {
+                self.report.corruption.push(damage);
+            }
+        }
+        let mut active = restored.segment;
+        if self.request.shared.planted.reuse_offsets_after_reopen && active.next > data.base() {
+            active.next = Offset::new(active.next.get() - 1);
+        }
+        self.active = Some(active);
+        Ok(())
+    }
+
+    fn activate_with_torn_tail(
+        &mut self,
+        data: &Arc<DataFile>,
+        tail: &Tail,
+        len: u32,
+    ) -> Result<(), OpenLogError> {
+        self.activate(data, tail)?;
+        if let Some(active) = &mut self.active {
+            active.skip_to(len, tail.next);
+        }
+        Ok(())
+    }
+
+    fn new_active(&self, base: Offset) -> Result<ActiveSegment, OpenLogError> {
+        let data = self.data(base);
+        data.create()
+            .and_then(|()| self.request.shared.io.sync_dir(&self.request.dir))
+            .map_err(|source| self.sync_failed(&data, source))?;
+        let index = ActiveIndex::new(data.path(), base);
+        Ok(ActiveSegment::new(data, index))
+    }
+
+    fn open_sealed(&mut self, base: Offset, len: u32) -> Result<(), OpenLogError> {
+        let data = self.data(base);
+        let interval = self.request.config.index_interval_bytes;
+        let (segment, damage) = SealedSegment::open(Arc::clone(&data), len, interval)
+            .map_err(|source| self.io_failed(data.path(), source))?;
+        for damage in damage {
+            if !self
+                .report
+                .corruption
+                .iter()
+                .any(|known| (&known.file, known.position) == (&damage.file, damage.position))
+            {
+                self.report.corruption.push(damage);
+            }
+        }
+        self.sealed.push(segment);
+        Ok(())
+    }
+
+    /// Reports offsets that no segment has, unless their loss is reported already.
+    fn note_hole_before(&mut self, base: Offset) {
+        let Some(before) = self.sealed.last().filter(|before| before.next != base) else {
+            return;
+        };
+        let hole = Corruption {
+            file: before.data.path().to_owned(),
+            position: u64::from(before.len),
+            offset: before.next,
+            next_good: Some(base),
+            damage: Damage::Hole,
+        };
+        let reported = self
+            .report
+            .corruption
+            .iter()
+            .any(|known| known.file == hole.file && known.offset == hole.offset);
+        if !reported {
+            self.report.corruption.push(hole);
+        }
+    }
+
+    fn remove(&self, data: &Arc<DataFile>) -> Result<(), OpenLogError> {
+        remove_segment(&*self.request.shared.io, data)
+            .map_err(|source| self.io_failed(data.path(), source))
+    }
+
+    fn data(&self, base: Offset) -> Arc<DataFile> {
+        DataFile::new(Arc::clone(&self.request.shared.io), &self.request.dir, base)
+    }
+
+    fn sync_failed(&self, data: &DataFile, source: std::io::Error) -> OpenLogError {
+        let file = data.path();
+        let failed = self
+            .request
+            .shared
+            .health
+            .fail(format_args!("{}: {source}", file.display()));
+        OpenLogError::DirFailed(failed)
+    }
+}

@@ -1,0 +1,175 @@
+//! The part of a log above its durable point: reading it, telling what is torn from what is
+//! damaged, and deciding where the log ends.
+//!
+//! | last stop  | incomplete last batch | bad batch with more behind it | bad to the end |
+//! |------------|-----------------------|-------------------------------|----------------|
+//! | other boot | cut                   | cut there                     | cut            |
+//! | same boot  | cut                   | damage: stays                 | damage: stays, the log goes on in a new segment |
+//! | unknown    | cut                   | damage: stays                 | as above, but zeros to the end are cut |
+//!
+//! An incomplete batch in a segment that is not the last is damage unless the machine was restarted:
+//! a segment is followed by another only when it is complete.
+
+use std::io;
+use std::sync::Arc;
+
+use broker_model::limits::BATCH_RECORDS_MAX;
+use broker_model::{LeaderEpoch, Offset};
+use broker_record::BatchHeader;
+
+use super::LastStop;
+use crate::corruption::Corruption;
+use crate::io::IoFile;
+use crate::segment::{BatchScanner, DataFile, ScanDepth, Scanned};
+
+/// How a segment's tail ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TailEnd {
+    /// At the end of the file.
+    Whole,
+    /// Here: what follows is torn, and is cut, later segments too.
+    Cut,
+    /// Here: what follows is damage that may not be cut. The offsets it had are below this one.
+    Damaged { offsets_below: Offset },
+}
+
+/// What was found above the durable point of one segment.
+pub(super) struct Tail {
+    /// Bytes up to the last good batch.
+    pub(super) position: u64,
+    /// The offset after the last good batch.
+    pub(super) next: Offset,
+    pub(super) end: TailEnd,
+    pub(super) damage: Vec<Corruption>,
+    /// Where leader epochs begin among the batches.
+    pub(super) epochs: Vec<(LeaderEpoch, Offset)>,
+}
+
+/// Where a tail lies.
+pub(super) struct TailRange {
+    /// Where it begins, and with which offset.
+    pub(super) from: u64,
+    pub(super) expected: Offset,
+    /// Where the file ends.
+    pub(super) len: u64,
+    /// Whether no segment follows.
+    pub(super) is_last: bool,
+}
+
+/// Reads and verifies a tail.
+pub(super) fn read_tail(
+    data: &Arc<DataFile>,
+    range: &TailRange,
+    last_stop: LastStop,
+) -> io::Result<Tail> {
+    let file = data.file()?;
+    let mut tail = Tail {
+        position: range.from,
+        next: range.expected,
+        end: TailEnd::Whole,
+        damage: Vec::new(),
+        epochs: Vec::new(),
+    };
+    let mut verified_from = range.from;
+    let mut scanner = BatchScanner::new(
+        &*file,
+        ScanDepth::Bodies,
+        range.from,
+        range.len,
+        range.expected,
+    );
+    while let Some(scanned) = scanner.next()? {
+        if let Scanned::Batch { position, header } = scanned {
+            tail.position = position + header.batch_len() as u64;
+            tail.next = header.next_offset();
+            if tail
+                .epochs
+                .last()
+                .is_none_or(|(epoch, _)| *epoch < header.leader_epoch)
+            {
+                tail.epochs.push((header.leader_epoch, header.base_offset));
+            }
+            continue;
+        }
+        data.mark_verified(verified_from..tail.position);
+        let verdict = judge(&scanned, &*file, range, last_stop)?;
+        if verdict == TailEnd::Cut {
+            tail.end = verdict;
+            return Ok(tail);
+        }
+        let resume = match &scanned {
+            Scanned::Bad { resume, .. } => *resume,
+            _ => None,
+        };
+        tail.end = verdict;
+        tail.damage.push(scanned.into_corruption(data.path(), None));
+        if let Some((position, offset)) = resume {
+            verified_from = position;
+            tail.position = position;
+            tail.next = offset;
+        }
+    }
+    data.mark_verified(verified_from..tail.position);
+    Ok(tail)
+}
+
+fn judge(
+    scanned: &Scanned,
+    file: &dyn IoFile,
+    range: &TailRange,
+    last_stop: LastStop,
+) -> io::Result<TailEnd> {
+    if last_stop == LastStop::OtherBoot {
+        return Ok(TailEnd::Cut);
+    }
+    match scanned {
+        Scanned::Batch { .. } => Ok(TailEnd::Whole),
+        Scanned::Bad {
+            resume: Some(_), ..
+        } => Ok(TailEnd::Whole),
+        Scanned::Incomplete { .. } if range.is_last => Ok(TailEnd::Cut),
+        Scanned::Bad {
+            position,
+            offset,
+            resume: None,
+            ..
+        } => {
+            let zeros = last_stop == LastStop::Unknown
+                && range.is_last
+                && only_zeros(file, *position, range.len)?;
+            if zeros {
+                return Ok(TailEnd::Cut);
+            }
+            Ok(damaged_end(*offset, range.len - position))
+        }
+        Scanned::Incomplete { position, offset } => Ok(damaged_end(*offset, range.len - position)),
+    }
+}
+
+/// No offset that the damaged bytes may have had is given out again: as many as fit are skipped.
+fn damaged_end(offset: Offset, bytes: u64) -> TailEnd {
+    let batches = 1 + bytes / (BatchHeader::LEN as u64 + 1);
+    let records = batches.saturating_mul(u64::from(BATCH_RECORDS_MAX));
+    TailEnd::Damaged {
+        offsets_below: offset.checked_plus(records).unwrap_or(Offset::MAX),
+    }
+}
+
+fn only_zeros(file: &dyn IoFile, from: u64, to: u64) -> io::Result<bool> {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut at = from;
+    while at < to {
+        let want = usize::try_from(to - at)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let Some(chunk) = buffer.get_mut(..want) else {
+            break;
+        };
+        file.read_exact_at(chunk, at)?;
+        if chunk.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        at += want as u64;
+    }
+    Ok(true)
+}

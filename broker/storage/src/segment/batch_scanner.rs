@@ -1,0 +1,227 @@
+//! `BatchScanner`: walks the batches of a data file, tells whole ones, damaged ones and an
+//! incomplete end apart, and finds its way behind damage. It judges nothing: what an incomplete end
+//! or a damaged batch means depends on what was durable, which recovery knows.
+
+use std::io;
+use std::path::Path;
+
+use broker_model::Offset;
+use broker_record::BatchHeader;
+
+use crate::corruption::{Corruption, Damage};
+use crate::io::IoFile;
+
+/// How much of the batches is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ScanDepth {
+    /// Headers alone.
+    Headers,
+    /// Headers and bodies, with both checksums.
+    Bodies,
+}
+
+/// What stands at a position of a data file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Scanned {
+    /// A batch, whole and sound as far as the depth says.
+    Batch { position: u64, header: BatchHeader },
+    /// Bytes that are not the batch that belongs here. Goes on at `resume`, the next batch's position
+    /// and base offset (or the end of the range); the scan is over when there is none.
+    Bad {
+        position: u64,
+        /// The offset the batch should have begun with.
+        offset: Offset,
+        damage: Damage,
+        resume: Option<(u64, Offset)>,
+    },
+    /// The range ends inside a batch.
+    Incomplete { position: u64, offset: Offset },
+}
+
+/// Bytes read at once where only headers are wanted: batches are often smaller.
+const HEADERS_CHUNK: usize = 4 * 1024;
+/// Bytes read at once where everything is wanted.
+const BODIES_CHUNK: usize = 256 * 1024;
+
+/// Walks a range of a data file.
+pub(crate) struct BatchScanner<'a> {
+    file: &'a dyn IoFile,
+    depth: ScanDepth,
+    position: u64,
+    end: u64,
+    /// The offset that the next batch must begin with; after damage, one that it must not be below.
+    expected: Offset,
+    exact: bool,
+    buffer: Vec<u8>,
+    buffer_at: u64,
+}
+
+impl<'a> BatchScanner<'a> {
+    /// Scans from `position`, where the batch with base offset `expected` begins, to `end`.
+    pub(crate) fn new(
+        file: &'a dyn IoFile,
+        depth: ScanDepth,
+        position: u64,
+        end: u64,
+        expected: Offset,
+    ) -> Self {
+        Self {
+            file,
+            depth,
+            position,
+            end,
+            expected,
+            exact: true,
+            buffer: Vec::new(),
+            buffer_at: 0,
+        }
+    }
+
+    /// What comes next; `None` at the end of the range.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Scanned>> {
+        let (position, offset) = (self.position, self.expected);
+        let left = self.end.saturating_sub(position);
+        if left == 0 {
+            return Ok(None);
+        }
+        if left < BatchHeader::LEN as u64 {
+            self.position = self.end;
+            return Ok(Some(Scanned::Incomplete { position, offset }));
+        }
+        let header = match BatchHeader::decode(self.bytes(position, BatchHeader::LEN)?) {
+            Ok(header) => header,
+            Err(error) => {
+                let reason = error.to_string();
+                return self.bad(Damage::Header { reason }).map(Some);
+            }
+        };
+        let found = header.base_offset;
+        if found < offset || (self.exact && found > offset) {
+            return self.bad(Damage::OutOfPlace { found }).map(Some);
+        }
+        let len = header.batch_len() as u64;
+        if left < len {
+            self.position = self.end;
+            return Ok(Some(Scanned::Incomplete { position, offset }));
+        }
+        let sound = self.depth == ScanDepth::Headers || self.body_is_sound(&header)?;
+        self.position += len;
+        self.expected = header.next_offset();
+        self.exact = true;
+        if sound {
+            return Ok(Some(Scanned::Batch { position, header }));
+        }
+        Ok(Some(Scanned::Bad {
+            position,
+            offset,
+            damage: Damage::Body,
+            resume: Some((self.position, self.expected)),
+        }))
+    }
+
+    fn body_is_sound(&mut self, header: &BatchHeader) -> io::Result<bool> {
+        let body_at = self.position + BatchHeader::LEN as u64;
+        let body = self.bytes(body_at, header.body_len as usize)?;
+        Ok(header.verify_body(body).is_ok())
+    }
+
+    /// Damage that leaves the batch's length unknown: looks for the next header.
+    fn bad(&mut self, damage: Damage) -> io::Result<Scanned> {
+        let (position, offset) = (self.position, self.expected);
+        let resume = match damage {
+            // A gap: the batch here is sound, what is missing is in front of it.
+            Damage::OutOfPlace { found } if found > offset => Some((position, found)),
+            _ => self.find_header(position + 1, offset)?,
+        };
+        match resume {
+            Some((at, found)) => {
+                self.position = at;
+                self.expected = found;
+                self.exact = true;
+            }
+            None => self.position = self.end,
+        }
+        Ok(Scanned::Bad {
+            position,
+            offset,
+            damage,
+            resume,
+        })
+    }
+
+    /// The first position from `from` on where a header stands whose checksum fits and whose
+    /// offset is above the damaged batch's, with its base offset.
+    fn find_header(&mut self, from: u64, above: Offset) -> io::Result<Option<(u64, Offset)>> {
+        let mut at = from;
+        while at + BatchHeader::LEN as u64 <= self.end {
+            let wanted = (self.end - at).min(BODIES_CHUNK as u64);
+            let wanted = usize::try_from(wanted).unwrap_or(BODIES_CHUNK);
+            let bytes = self.bytes(at, wanted)?;
+            let windows = bytes.windows(BatchHeader::LEN);
+            let tried = windows.len();
+            for (step, window) in windows.enumerate() {
+                // Version and format, before the dearer checksum.
+                if window.get(20..22) != Some(&[1, 1]) {
+                    continue;
+                }
+                if let Ok(header) = BatchHeader::decode(window)
+                    && header.base_offset > above
+                {
+                    return Ok(Some((at + step as u64, header.base_offset)));
+                }
+            }
+            at += tried as u64;
+        }
+        Ok(None)
+    }
+
+    /// `len` bytes at `at`, which lie inside the range.
+    fn bytes(&mut self, at: u64, len: usize) -> io::Result<&[u8]> {
+        let buffered =
+            at >= self.buffer_at && at + len as u64 <= self.buffer_at + self.buffer.len() as u64;
+        if !buffered {
+            let chunk = match self.depth {
+                ScanDepth::Headers => HEADERS_CHUNK,
+                ScanDepth::Bodies => BODIES_CHUNK,
+            };
+            let left = usize::try_from(self.end.saturating_sub(at)).unwrap_or(usize::MAX);
+            self.buffer.resize(len.max(chunk).min(left).max(len), 0);
+            self.buffer_at = at;
+            if let Err(error) = self.file.read_exact_at(&mut self.buffer, at) {
+                self.buffer.clear();
+                return Err(error);
+            }
+        }
+        let start = usize::try_from(at - self.buffer_at).unwrap_or(usize::MAX);
+        self.buffer
+            .get(start..start.saturating_add(len))
+            .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+impl Scanned {
+    /// What is bad about this place, as an answer. `otherwise_next` is the next good offset where
+    /// the scan has found none itself.
+    ///
+    /// # Panics
+    /// For a sound batch.
+    pub(crate) fn into_corruption(self, file: &Path, otherwise_next: Option<Offset>) -> Corruption {
+        let (position, offset, damage, resume) = match self {
+            Self::Batch { position, .. } => panic!("the batch at {position} is sound"),
+            Self::Bad {
+                position,
+                offset,
+                damage,
+                resume,
+            } => (position, offset, damage, resume),
+            Self::Incomplete { position, offset } => (position, offset, Damage::Incomplete, None),
+        };
+        Corruption {
+            file: file.to_owned(),
+            position,
+            offset,
+            next_good: resume.map(|(_, found)| found).or(otherwise_next),
+            damage,
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! A log is cut into segments: one data file and its indexes each. All but the last are sealed.
+
+mod active_segment;
+mod batch_scanner;
+mod data_file;
+mod locate;
+mod sealed_segment;
+mod verified;
+
+pub(crate) use active_segment::{ActiveSegment, SegmentAge};
+pub(crate) use batch_scanner::{BatchScanner, ScanDepth, Scanned};
+pub(crate) use data_file::{DataFile, base_of, file_name};
+pub(crate) use locate::{Searchable, locate, locate_time};
+pub(crate) use sealed_segment::SealedSegment;
+
+use broker_model::{Offset, Timestamp};
+
+/// What is known of a segment without looking into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentInfo {
+    /// The offset its file is named by.
+    pub base: Offset,
+    /// The offset after its last record.
+    pub next: Offset,
+    /// Bytes of its data file.
+    pub bytes: u64,
+    /// The largest timestamp of its records; [`Timestamp::MIN`] when it has none.
+    pub max_timestamp: Timestamp,
+    /// Whether it will not be written any more.
+    pub sealed: bool,
+}

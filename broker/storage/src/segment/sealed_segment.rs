@@ -1,0 +1,178 @@
+//! `SealedSegment`: a segment that is not written any more. Its files are opened and its indexes
+//! mapped when they are first needed, and let go when they are idle.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use broker_model::{Offset, Timestamp};
+
+use super::locate::Searchable;
+use super::{ActiveSegment, BatchScanner, DataFile, ScanDepth, Scanned, SegmentInfo};
+use crate::corruption::Corruption;
+use crate::index::{ActiveIndex, IndexDamaged, OffsetEntry, SealedIndex, SealedSummary};
+
+/// A complete segment.
+pub(crate) struct SealedSegment {
+    pub(crate) data: Arc<DataFile>,
+    pub(crate) len: u32,
+    pub(crate) next: Offset,
+    pub(crate) max_timestamp: Timestamp,
+    index: Mutex<SealedIndex>,
+    index_interval: u32,
+    rebuilt: AtomicBool,
+}
+
+impl SealedSegment {
+    /// The segment that these ends of its index files speak of.
+    pub(crate) fn new(data: Arc<DataFile>, summary: SealedSummary, index_interval: u32) -> Self {
+        let index = SealedIndex::new(data.path(), data.base(), summary.count);
+        Self {
+            data,
+            len: summary.len,
+            next: summary.next,
+            max_timestamp: summary.max_timestamp,
+            index: Mutex::new(index),
+            index_interval,
+            rebuilt: AtomicBool::new(false),
+        }
+    }
+
+    /// Opens a segment whose data file has `len` bytes. Its indexes are made anew when they are
+    /// missing, damaged, incomplete or of another length of the data file; what is found damaged
+    /// in the data on that occasion is answered too.
+    pub(crate) fn open(
+        data: Arc<DataFile>,
+        len: u32,
+        index_interval: u32,
+    ) -> io::Result<(Self, Vec<Corruption>)> {
+        if let Some(summary) = SealedIndex::summary(data.io(), data.path(), data.base())
+            && summary.len == len
+        {
+            return Ok((Self::new(data, summary, index_interval), Vec::new()));
+        }
+        let (summary, damage) = rebuild_index(&data, len, index_interval)?;
+        Ok((Self::new(data, summary, index_interval), damage))
+    }
+
+    pub(crate) fn info(&self) -> SegmentInfo {
+        SegmentInfo {
+            base: self.data.base(),
+            next: self.next,
+            bytes: u64::from(self.len),
+            max_timestamp: self.max_timestamp,
+            sealed: true,
+        }
+    }
+
+    /// Lets files and maps go if nothing has used them since the last call.
+    pub(crate) fn release_if_idle(&self) {
+        if self.data.release_if_idle() {
+            self.index().release();
+        }
+    }
+
+    fn index(&self) -> MutexGuard<'_, SealedIndex> {
+        // Nothing panics while it is held.
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A search in the index; once per start of the broker it is made anew when it is damaged.
+    fn search<T>(
+        &self,
+        find: impl Fn(&mut SealedIndex) -> Result<Option<T>, IndexDamaged>,
+    ) -> Option<T> {
+        match find(&mut self.index()) {
+            Ok(found) => return found,
+            Err(error) => {
+                tracing::warn!(segment = %self.data.path().display(), %error, "index is made anew");
+            }
+        }
+        if !self.index_is_wrong() {
+            return None;
+        }
+        find(&mut self.index()).ok().flatten()
+    }
+}
+
+impl Searchable for SealedSegment {
+    fn data(&self) -> &Arc<DataFile> {
+        &self.data
+    }
+
+    fn end(&self) -> OffsetEntry {
+        OffsetEntry {
+            offset: self.next,
+            position: self.len,
+        }
+    }
+
+    fn at_or_below(&self, offset: Offset) -> Option<OffsetEntry> {
+        self.search(|index| index.at_or_below(self.data.io(), offset))
+    }
+
+    fn at_or_below_position(&self, position: u32) -> Option<OffsetEntry> {
+        self.search(|index| index.at_or_below_position(self.data.io(), position))
+    }
+
+    fn before_time(&self, timestamp: Timestamp) -> Option<Offset> {
+        self.search(|index| index.before_time(self.data.io(), timestamp))
+    }
+
+    fn trusts(&self, _boundary: OffsetEntry) -> bool {
+        false
+    }
+
+    fn index_is_wrong(&self) -> bool {
+        if self.rebuilt.swap(true, Ordering::Relaxed) {
+            return false;
+        }
+        let mut index = self.index();
+        index.release();
+        match rebuild_index(&self.data, self.len, self.index_interval) {
+            Ok((summary, _)) => {
+                *index = SealedIndex::new(self.data.path(), self.data.base(), summary.count);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(segment = %self.data.path().display(), %error, "index cannot be made anew");
+                false
+            }
+        }
+    }
+}
+
+/// Makes both index files of a sealed segment anew from the headers in its data file.
+fn rebuild_index(
+    data: &Arc<DataFile>,
+    len: u32,
+    index_interval: u32,
+) -> io::Result<(SealedSummary, Vec<Corruption>)> {
+    let file = data.file()?;
+    let index = ActiveIndex::new(data.path(), data.base());
+    let mut segment = ActiveSegment::new(Arc::clone(data), index);
+    let mut damage = Vec::new();
+    let mut scanner = BatchScanner::new(&*file, ScanDepth::Headers, 0, u64::from(len), data.base());
+    while let Some(scanned) = scanner.next()? {
+        if let Scanned::Batch { position, header } = scanned {
+            let at = u32::try_from(position).map_err(|_| io::ErrorKind::FileTooLarge)?;
+            segment.skip_to(at, header.base_offset);
+            segment.note_batch(&header, index_interval);
+        } else {
+            damage.push(scanned.into_corruption(data.path(), None));
+        }
+    }
+    // The last entry says how long the file is, damaged end or not.
+    segment.skip_to(len, segment.next);
+    segment.finish_index()?;
+    for file in segment.index.files() {
+        file.sync_data()?;
+    }
+    let summary = SealedSummary {
+        next: segment.next,
+        len,
+        max_timestamp: segment.max_timestamp,
+        count: segment.index.count(),
+    };
+    Ok((summary, damage))
+}

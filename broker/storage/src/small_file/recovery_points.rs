@@ -1,0 +1,82 @@
+//! `recovery-point-checkpoint` at the top of a log directory: up to where each partition is durable,
+//! under which boot of the machine that was noted, and whether the broker stopped cleanly.
+//!
+//! A snapshot; the file `durable-positions` has the newer ones, told apart by their sequence.
+//! One line a partition: `{topic id} {partition} {segment} {position} {end offset} {epoch} {boot} {sequence}`.
+
+use std::collections::BTreeMap;
+
+use broker_model::{LeaderEpoch, Offset, PartitionId, TopicId};
+
+use super::{SmallFile, value_of, word};
+
+/// Up to where a partition is durable. Below, a bad batch is corruption; above, it may be torn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RecoveryPoint {
+    /// Base offset of the segment it lies in.
+    pub(crate) segment: Offset,
+    /// Bytes of that segment that are durable.
+    pub(crate) position: u32,
+    /// The offset after the last durable record.
+    pub(crate) end: Offset,
+    /// The leader epoch of the last durable batch.
+    pub(crate) epoch: LeaderEpoch,
+    /// The boot of the machine under which the log was last written.
+    pub(crate) boot: u64,
+    /// Grows with every point noted in this directory: the larger one is the newer.
+    pub(crate) sequence: u64,
+}
+
+/// The recovery points of a directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RecoveryPoints {
+    /// Whether every log was synced and closed, and nothing was written since.
+    pub(crate) clean: bool,
+    /// The machine's own name for the boot, for people.
+    pub(crate) boot_id: String,
+    /// By topic and partition.
+    pub(crate) points: BTreeMap<(TopicId, PartitionId), RecoveryPoint>,
+}
+
+impl RecoveryPoints {
+    pub(crate) const FILE: &str = "recovery-point-checkpoint";
+}
+
+impl SmallFile for RecoveryPoints {
+    fn write_lines(&self, text: &mut String) {
+        text.push_str(&format!("clean={}\n", self.clean));
+        text.push_str(&format!("boot_id={}\n", self.boot_id));
+        for ((topic_id, partition), point) in &self.points {
+            text.push_str(&format!(
+                "{topic_id} {partition} {} {} {} {} {:016x} {}\n",
+                point.segment, point.position, point.end, point.epoch, point.boot, point.sequence
+            ));
+        }
+    }
+
+    fn from_lines(lines: &[&str]) -> Result<Self, String> {
+        let mut found = Self {
+            clean: value_of(lines, "clean")? == "true",
+            boot_id: value_of(lines, "boot_id")?.to_owned(),
+            points: BTreeMap::new(),
+        };
+        for line in lines.iter().skip(2) {
+            let mut words = line.split(' ');
+            let topic_id: TopicId = word(&mut words, "topic id")?;
+            let partition = PartitionId::new(word(&mut words, "partition")?);
+            let point = RecoveryPoint {
+                segment: Offset::new(word(&mut words, "segment")?),
+                position: word(&mut words, "position")?,
+                end: Offset::new(word(&mut words, "end offset")?),
+                epoch: LeaderEpoch::new(word(&mut words, "epoch")?),
+                boot: words
+                    .next()
+                    .and_then(|word| u64::from_str_radix(word, 16).ok())
+                    .ok_or("a line has no boot")?,
+                sequence: word(&mut words, "sequence")?,
+            };
+            found.points.insert((topic_id, partition), point);
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,9 @@
+//! Making writes durable: what a log asks for, what it is told, and the thread in between.
+
+mod outcome;
+mod request;
+mod sync_thread;
+
+pub use outcome::SyncOutcome;
+pub use request::SyncRequest;
+pub(crate) use sync_thread::{SyncThread, run_group};
