@@ -104,9 +104,7 @@ impl LogDir {
     /// Queues a sync; `done` is called on the sync thread, once, and must not wait. Requests that
     /// arrive while a sync runs are served together by the next one.
     pub fn sync(&self, request: SyncRequest, done: Box<dyn FnOnce(SyncOutcome) + Send>) {
-        if let Err((request, done)) = self.sync.send(request, done) {
-            done(self.shared.sync_now(request));
-        }
+        self.sync.send(request, done);
     }
 
     /// Syncs on the calling thread: quicker than [`LogDir::sync`] when nobody else is waiting.

@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use broker_model::{PartitionId, TopicId, TopicPartition};
+use broker_model::{Offset, PartitionId, TopicId, TopicPartition};
 
 use super::{DeleteLogError, DirShared, LogDirError, OpenLogError};
 use crate::durable_positions::PartitionKey;
@@ -132,7 +132,7 @@ fn claim(
     // Data without a name is this topic's when a durable point of it says so.
     if !is_new {
         let known = shared.positions.known(&(topic_id, partition.partition));
-        if !known.is_some_and(|point| point.end.get() > 0) {
+        if known.is_none_or(|point| point.end == Offset::ZERO) {
             return Err(OpenLogError::UnknownTopic {
                 dir: dir.to_owned(),
             });

@@ -56,22 +56,23 @@ mod tests {
     proptest! {
         #[test]
         fn agrees_with_a_set_of_bytes(
-            ranges in proptest::collection::vec((0_u64..60, 0_u64..20), 0..12),
-            asked in (0_u64..60, 0_u64..20),
-            cut in 0_u64..80,
+            ranges in proptest::collection::vec((0_usize..60, 0_usize..20), 0..12),
+            asked in (0_usize..60, 0_usize..20),
+            cut in 0_usize..80,
         ) {
             let mut known = VerifiedRanges::default();
             let mut bytes = [false; 80];
             for (start, len) in ranges {
-                known.add(start..start + len);
-                bytes[start as usize..(start + len) as usize].fill(true);
+                known.add(start as u64..(start + len) as u64);
+                bytes[start..start + len].fill(true);
             }
-            let range = asked.0..asked.0 + asked.1;
-            let all = |bytes: &[bool]| range.clone().all(|at| bytes[at as usize]);
+            let positions = asked.0..asked.0 + asked.1;
+            let range = positions.start as u64..positions.end as u64;
+            let all = |bytes: &[bool]| positions.clone().all(|at| bytes[at]);
             prop_assert_eq!(known.covers(&range), all(&bytes));
             prop_assert!(known.0.windows(2).all(|pair| pair[0].end < pair[1].start));
-            known.cut(cut);
-            bytes[cut as usize..].fill(false);
+            known.cut(cut as u64);
+            bytes[cut..].fill(false);
             prop_assert_eq!(known.covers(&range), all(&bytes));
         }
     }

@@ -19,6 +19,7 @@ pub(crate) type Done = Box<dyn FnOnce(SyncOutcome) + Send>;
 
 /// The handle of the thread; dropping it lets the thread finish what is queued and waits for it.
 pub(crate) struct SyncThread {
+    dir: Arc<DirShared>,
     queue: Mutex<Option<Sender<(SyncRequest, Done)>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -26,23 +27,27 @@ pub(crate) struct SyncThread {
 impl SyncThread {
     pub(crate) fn start(dir: Arc<DirShared>) -> io::Result<Self> {
         let (queue, requests) = mpsc::channel();
+        let shared = Arc::clone(&dir);
         let thread = thread::Builder::new()
             .name("log-sync".to_owned())
-            .spawn(move || run(&dir, &requests))?;
+            .spawn(move || run(&shared, &requests))?;
         Ok(Self {
+            dir,
             queue: Mutex::new(Some(queue)),
             thread: Mutex::new(Some(thread)),
         })
     }
 
-    /// Queues a request. If the thread is gone the request comes back.
-    pub(crate) fn send(&self, request: SyncRequest, done: Done) -> Result<(), (SyncRequest, Done)> {
+    /// Queues a request; once the thread is stopped, carries it out at once.
+    pub(crate) fn send(&self, request: SyncRequest, done: Done) {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*queue {
-            Some(queue) => queue
-                .send((request, done))
-                .map_err(|mpsc::SendError(back)| back),
-            None => Err((request, done)),
+        let refused = match &*queue {
+            Some(queue) => queue.send((request, done)).err().map(|refused| refused.0),
+            None => Some((request, done)),
+        };
+        drop(queue);
+        if let Some((request, done)) = refused {
+            run_group(&self.dir, &[request], vec![done]);
         }
     }
 

@@ -1,0 +1,131 @@
+//! The recorded disk's open files: every change goes through the record, every read is counted.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::disk::{FileChange, Id};
+use super::{Fault, Operation, Shared};
+use crate::io::{IoFile, IoSlice, MappedFile};
+
+/// An open file of the recorded disk.
+pub(super) struct RecordingFile {
+    pub(super) shared: Arc<Shared>,
+    pub(super) path: PathBuf,
+    pub(super) id: Id,
+}
+
+struct MappedCopy(Vec<u8>);
+
+impl MappedFile for MappedCopy {
+    fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl IoFile for RecordingFile {
+    fn len(&self) -> io::Result<u64> {
+        let state = self.shared.lock();
+        state.alive()?;
+        Ok(state.disk.file(self.id)?.data.len() as u64)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        let mut state = self.shared.lock();
+        state.alive()?;
+        let data = &state.disk.file(self.id)?.data;
+        let start = usize::try_from(position)
+            .unwrap_or(usize::MAX)
+            .min(data.len());
+        let count = buffer.len().min(data.len() - start);
+        buffer[..count].copy_from_slice(&data[start..start + count]);
+        *state.bytes_read.entry(self.path.clone()).or_default() += count as u64;
+        Ok(count)
+    }
+
+    fn write_vectored_at(&self, slices: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
+        let bytes: Vec<u8> = slices
+            .iter()
+            .flat_map(|slice| slice.iter().copied())
+            .collect();
+        let mut state = self.shared.lock();
+        let fault = state.change(Operation::Write {
+            path: self.path.clone(),
+            position,
+            len: bytes.len(),
+        })?;
+        let position = usize::try_from(position).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let old_len = state.disk.file(self.id)?.data.len();
+        let extension = (position + bytes.len()).saturating_sub(old_len);
+        let mut count = state.room(bytes.len(), extension);
+        if count == 0 && !bytes.is_empty() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        match fault {
+            Some(Fault::Error(number)) => return Err(io::Error::from_raw_os_error(number)),
+            Some(Fault::Short(most) | Fault::Killed(most)) => count = count.min(most),
+            None => {}
+        }
+        if count > 0 {
+            state.disk.file_mut(self.id)?.change(FileChange::Write {
+                position,
+                bytes: bytes[..count].to_vec(),
+            });
+        }
+        state.alive()?;
+        Ok(count)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        while state.syncs_held {
+            state.syncs_waiting += 1;
+            self.shared.syncs_open.notify_all();
+            state = self.shared.wait(state);
+            state.syncs_waiting -= 1;
+        }
+        let done = state.change_whole(Operation::SyncData {
+            path: self.path.clone(),
+        });
+        let killed = state.dead;
+        let file = state.disk.file_mut(self.id)?;
+        match done {
+            Ok(()) => file.sync(),
+            // The page cache takes the pages for clean now: no later sync writes them.
+            Err(_) if !killed => file.pending.clear(),
+            Err(_) => {}
+        }
+        done
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        state.change_whole(Operation::SetLen {
+            path: self.path.clone(),
+            len,
+        })?;
+        let len = usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        state
+            .disk
+            .file_mut(self.id)?
+            .change(FileChange::SetLen(len));
+        Ok(())
+    }
+
+    fn send_to(&self, socket: BorrowedFd<'_>, position: u64, max: usize) -> io::Result<usize> {
+        let mut buffer = vec![0; max];
+        let count = self.read_at(&mut buffer, position)?;
+        Ok(rustix::io::write(socket, &buffer[..count])?)
+    }
+
+    fn is_cached(&self, _position: u64, _len: u64) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    fn map(&self) -> io::Result<Box<dyn MappedFile>> {
+        let state = self.shared.lock();
+        state.alive()?;
+        Ok(Box::new(MappedCopy(state.disk.file(self.id)?.data.clone())))
+    }
+}
