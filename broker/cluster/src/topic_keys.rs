@@ -141,8 +141,8 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
                 unlimited: Unlimited::Refused,
             },
             default: "1048576",
-            documentation: "Largest batch a producer may send, as it is stored (header and body, \
-                after compression).",
+            documentation: "Largest batch a producer may send, as it is stored, after compression. Up to 1 KiB \
+                of header and framing comes on top, so that one value of exactly so many bytes fits.",
             consequence: "A larger batch is refused and nothing of it is stored. Larger values \
                 cost memory on brokers and consumers.",
         },

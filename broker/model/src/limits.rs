@@ -45,6 +45,9 @@ pub const PARTITION_FOR_KEYS_MAX: usize = 100_000;
 /// Most topics one `metadata`, `create_topic` or other administrative request may name.
 pub const TOPICS_PER_REQUEST_MAX: usize = 10_000;
 
+/// What a batch may have beyond `message.max.bytes` for its header and the framing of its records, so that
+/// one value of exactly that many bytes fits.
+pub const BATCH_FRAMING_BYTES: u32 = 1024;
 /// Most records in one batch.
 pub const BATCH_RECORDS_MAX: u32 = 1_000_000;
 /// Most headers on one record.

@@ -8,20 +8,21 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use broker_model::{BrokerId, Clock, Offset, TopicId, TopicPartition};
 use broker_storage::io::Io;
 use broker_storage::{
-    Log, LogConfig, LogDir, LogDirError, LogDirOptions, OpenLogError, RecoveryReport,
+    DeleteLogError, Log, LogConfig, LogDir, LogDirError, LogDirOptions, OpenLogError,
+    RecoveryReport,
 };
 use uuid::Uuid;
 
 /// All log directories of this broker.
 pub(crate) struct LogDirs {
-    dirs: Vec<Arc<LogDir>>,
+    dirs: Vec<LogDir>,
     placed: Mutex<HashMap<TopicPartition, Place>>,
 }
 
 #[derive(Clone, Copy)]
 struct Place {
     dir: usize,
-    topic_id: TopicId,
+    topic_id: Option<TopicId>,
 }
 
 impl LogDirs {
@@ -37,13 +38,11 @@ impl LogDirs {
         let mut dirs = Vec::new();
         let mut placed = HashMap::new();
         for (index, path) in paths.iter().enumerate() {
-            let dir = LogDir::open(LogDirOptions {
-                path: path.clone(),
-                broker_id,
-                cluster_id,
-                io: io.clone(),
-                clock: clock.clone(),
-            })?;
+            let mut options = LogDirOptions::new(path, broker_id);
+            options.cluster_id = cluster_id;
+            options.io = io.clone();
+            options.clock = clock.clone();
+            let dir = LogDir::open(options)?;
             cluster_id = Some(dir.identity().cluster_id);
             for found in dir.partitions()? {
                 let place = Place {
@@ -52,7 +51,7 @@ impl LogDirs {
                 };
                 placed.insert(found.partition, place);
             }
-            dirs.push(Arc::new(dir));
+            dirs.push(dir);
         }
         Ok(Self {
             dirs,
@@ -61,17 +60,17 @@ impl LogDirs {
     }
 
     /// The directory of the broker's own metadata: the first.
-    pub(crate) fn first(&self) -> &Arc<LogDir> {
+    pub(crate) fn first(&self) -> &LogDir {
         &self.dirs[0]
     }
 
     /// Every directory.
-    pub(crate) fn all(&self) -> &[Arc<LogDir>] {
+    pub(crate) fn all(&self) -> &[LogDir] {
         &self.dirs
     }
 
     /// What was found on disk at start and what was placed since.
-    pub(crate) fn partitions(&self) -> Vec<(TopicPartition, TopicId)> {
+    pub(crate) fn partitions(&self) -> Vec<(TopicPartition, Option<TopicId>)> {
         self.places()
             .iter()
             .map(|(name, place)| (name.clone(), place.topic_id))
@@ -84,7 +83,7 @@ impl LogDirs {
         partition: &TopicPartition,
         topic_id: TopicId,
         config: LogConfig,
-    ) -> Result<(Log, Arc<LogDir>, RecoveryReport), OpenLogError> {
+    ) -> Result<(Log, LogDir, RecoveryReport), OpenLogError> {
         let dir = self.place(partition, topic_id);
         let (log, report) = dir.open_or_create_log(partition, topic_id, config)?;
         Ok((log, dir, report))
@@ -103,9 +102,9 @@ impl LogDirs {
         &self,
         partition: &TopicPartition,
         topic_id: TopicId,
-    ) -> std::io::Result<()> {
+    ) -> Result<(), DeleteLogError> {
         let place = self.places().get(partition).copied();
-        let Some(place) = place.filter(|place| place.topic_id == topic_id) else {
+        let Some(place) = place.filter(|place| place.topic_id == Some(topic_id)) else {
             return Ok(());
         };
         self.dirs[place.dir].delete_log(partition, topic_id)?;
@@ -113,7 +112,7 @@ impl LogDirs {
         Ok(())
     }
 
-    fn place(&self, partition: &TopicPartition, topic_id: TopicId) -> Arc<LogDir> {
+    fn place(&self, partition: &TopicPartition, topic_id: TopicId) -> LogDir {
         let mut placed = self.places();
         if let Some(place) = placed.get(partition) {
             return self.dirs[place.dir].clone();
@@ -122,12 +121,18 @@ impl LogDirs {
         for place in placed.values() {
             counts[place.dir] += 1;
         }
-        let in_service = |index: &usize| self.dirs[*index].failure().is_none();
+        let in_service = |index: &usize| self.dirs[*index].is_failed().is_none();
         let emptiest = (0..self.dirs.len())
             .filter(in_service)
             .min_by_key(|index| counts[*index]);
         let dir = emptiest.unwrap_or(0);
-        placed.insert(partition.clone(), Place { dir, topic_id });
+        placed.insert(
+            partition.clone(),
+            Place {
+                dir,
+                topic_id: Some(topic_id),
+            },
+        );
         self.dirs[dir].clone()
     }
 

@@ -237,9 +237,8 @@ async fn load_plugins(manifest: Option<PathBuf>) -> Result<Plugins, StartError> 
 
 async fn open_dirs(config: &BrokerConfig, clock: Arc<dyn Clock>) -> Result<LogDirs, StartError> {
     let (paths, id) = (config.log_dirs.clone(), config.broker_id);
-    let opening = actix_rt::task::spawn_blocking(move || {
-        LogDirs::open(&paths, id, Arc::new(RealIo::new()), clock)
-    });
+    let opening =
+        actix_rt::task::spawn_blocking(move || LogDirs::open(&paths, id, RealIo::new(), clock));
     match opening.await {
         Ok(opened) => Ok(opened?),
         Err(panicked) => Err(StartError::Metadata(panicked.to_string())),

@@ -3,6 +3,7 @@
 
 use broker_cluster::FlushMode;
 use broker_cluster::{MessageTimestampType, TopicConfig};
+use broker_model::limits::BATCH_FRAMING_BYTES;
 use broker_record::TimestampType;
 use broker_storage::{LogConfig, TimeAndSize};
 
@@ -22,9 +23,14 @@ pub(crate) fn log_config(topic: &TopicConfig) -> LogConfig {
             MessageTimestampType::CreateTime => TimestampType::CreateTime,
             MessageTimestampType::LogAppendTime => TimestampType::LogAppendTime,
         },
-        batch_bytes_max: topic.message_bytes_max,
+        batch_bytes_max: batch_bytes_max(topic),
         ..LogConfig::default()
     }
+}
+
+/// The largest batch a topic takes, header and framing included.
+pub(crate) fn batch_bytes_max(topic: &TopicConfig) -> u32 {
+    topic.message_bytes_max.saturating_add(BATCH_FRAMING_BYTES)
 }
 
 /// Which sealed segments of a topic's partitions may go.

@@ -169,7 +169,7 @@ impl Hosting {
         self: &Arc<Self>,
         assignment: Assignment,
         log: broker_storage::Log,
-        dir: Arc<LogDir>,
+        dir: LogDir,
     ) -> PartitionHandle {
         let (parent, name) = (self.clone(), assignment.partition.clone());
         let death = DeathNotice::new(move || {
@@ -302,13 +302,12 @@ impl Hosting {
     /// directories that no metadata knows. Those are left alone: absence is no order to delete.
     pub(crate) async fn finish_deletions(&self, deleted: &[TopicId], metadata: &ClusterMetadata) {
         for (partition, id) in self.dirs.partitions() {
-            let wanted = metadata
-                .topic(partition.topic.as_str())
-                .is_some_and(|topic| topic.id == id);
-            if deleted.contains(&id) {
-                self.delete_files(partition, id).await;
-            } else if !wanted && !partition.topic.is_reserved() {
-                warn!(%partition, topic_id = %id, "a directory belongs to no topic and is left alone");
+            let topic = metadata.topic(partition.topic.as_str());
+            let wanted = topic.is_some_and(|topic| id.is_none_or(|id| topic.id == id));
+            match id {
+                Some(id) if deleted.contains(&id) => self.delete_files(partition, id).await,
+                _ if wanted || partition.topic.is_reserved() => {}
+                _ => warn!(%partition, "a directory belongs to no topic and is left alone"),
             }
         }
     }

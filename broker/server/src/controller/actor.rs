@@ -43,7 +43,8 @@ struct Uncommitted {
 
 /// The one place where metadata changes.
 pub(crate) struct ControllerActor {
-    log: MetadataLog,
+    /// Open until the actor ends.
+    log: Option<MetadataLog>,
     /// With every command that was written; what the next plan is made against.
     newest: ClusterMetadata,
     /// With every command that is durable; what everybody else sees.
@@ -68,7 +69,7 @@ impl ControllerActor {
         Self::start_in_arbiter(arbiter, move |ctx| {
             ctx.set_mailbox_capacity(CONTROLLER_MAILBOX);
             Self {
-                log: setup.log,
+                log: Some(setup.log),
                 newest: setup.metadata.clone(),
                 committed: setup.metadata,
                 uncommitted: VecDeque::new(),
@@ -84,6 +85,12 @@ impl ControllerActor {
                 death: setup.death,
             }
         })
+    }
+
+    fn log_mut(&mut self) -> &mut MetadataLog {
+        self.log
+            .as_mut()
+            .expect("the log is open until the actor ends")
     }
 
     fn plan(&self, plan: Plan) -> Result<Outcome, ControllerError> {
@@ -130,10 +137,8 @@ impl ControllerActor {
             Ok(outcome) if intent == Intent::CarryOut => outcome,
             other => return reply.send(other),
         };
-        match self
-            .log
-            .append(&outcome.command, self.term, self.clock.now())
-        {
+        let (term, now) = (self.term, self.clock.now());
+        match self.log_mut().append(&outcome.command, term, now) {
             Ok(index) => {
                 // Planned against this very state, so it fits.
                 let _ = self.newest.apply(index.get(), outcome.command.clone());
@@ -159,7 +164,7 @@ impl ControllerActor {
         if self.closing.is_some() {
             return Err(ControllerError::Stopping);
         }
-        match self.failed.clone().or_else(|| self.log.dir().failure()) {
+        match self.failed.clone() {
             Some(reason) => Err(ControllerError::Offline { reason }),
             None => Ok(()),
         }
@@ -169,20 +174,19 @@ impl ControllerActor {
         if self.syncing {
             return;
         }
-        let Some(request) = self.log.sync_request() else {
+        let Some(request) = self.log_mut().sync_request() else {
             return;
         };
         self.syncing = true;
         let addr = ctx.address();
-        self.log.dir().sync(
+        self.log_mut().dir().sync(
             request,
             Box::new(move |outcome| addr.do_send(Synced(outcome))),
         );
     }
 
     /// Applies, publishes and hands on everything that is durable now.
-    fn commit(&mut self) {
-        let durable_end = self.log.log().durable_end();
+    fn commit(&mut self, durable_end: Offset) {
         while self
             .uncommitted
             .front()
@@ -230,12 +234,12 @@ impl ControllerActor {
         if self.syncing || self.closing.is_none() {
             return;
         }
-        if let Some(reply) = self.closing.take() {
+        if let (Some(reply), Some(log)) = (self.closing.take(), self.log.take()) {
             self.death.defuse();
-            reply.send(match self.failed.clone() {
-                None => Ok(()),
-                Some(reason) => Err(ControllerError::Offline { reason }),
-            });
+            let closed = log.close();
+            reply.send(closed.map_err(|failed| ControllerError::Offline {
+                reason: failed.to_string(),
+            }));
             ctx.stop();
         }
     }
@@ -259,11 +263,10 @@ impl Handler<Synced> for ControllerActor {
 
     fn handle(&mut self, Synced(outcome): Synced, ctx: &mut Self::Context) {
         self.syncing = false;
-        self.log.log().on_synced(&outcome);
-        match outcome.result() {
+        match self.log_mut().on_synced(&outcome) {
             Err(failed) => self.fail(&failed.to_string()),
-            Ok(_) => {
-                self.commit();
+            Ok(durable_end) => {
+                self.commit(durable_end);
                 self.start_sync(ctx);
             }
         }

@@ -2,14 +2,14 @@
 //! index is its offset and its term is the leader epoch of its batch, which is how a quorum will find
 //! them when it takes the log over. Replaying the log from 0 gives the state.
 
-use std::sync::Arc;
-
 use broker_cluster::{Change, ClusterMetadata, Command};
 use broker_model::{
     LeaderEpoch, Offset, PartitionId, Timestamp, TopicId, TopicName, TopicPartition,
 };
 use broker_record::{BatchBuilder, Batches, Codec, ProducedBatch, TimestampType, Validation};
-use broker_storage::{FlushMode, Log, LogConfig, LogDir, SyncRequest};
+use broker_storage::{
+    DirFailed, FlushMode, Log, LogConfig, LogDir, ReadLimit, SyncOutcome, SyncRequest,
+};
 
 /// Topic of the metadata log; reserved, so that no client can create, write or delete it.
 const TOPIC: &str = "__cluster_metadata";
@@ -47,17 +47,17 @@ pub(crate) struct Replayed {
 /// The open log.
 pub(crate) struct MetadataLog {
     log: Log,
-    dir: Arc<LogDir>,
+    dir: LogDir,
 }
 
 impl MetadataLog {
     /// Opens the log, creating it in a new directory, and replays it.
-    pub(crate) fn open(dir: Arc<LogDir>) -> Result<(Self, Replayed), MetadataLogError> {
+    pub(crate) fn open(dir: LogDir) -> Result<(Self, Replayed), MetadataLogError> {
         let name = TopicName::new(TOPIC).expect("the name is valid");
         let partition = TopicPartition::new(name, PartitionId::new(0));
         let config = LogConfig {
             segment_bytes: 64 * 1024 * 1024,
-            roll_after: std::time::Duration::MAX,
+            roll_after: std::time::Duration::from_secs(10 * 365 * 24 * 3600),
             index_interval_bytes: 4096,
             flush: FlushMode::Sync,
             timestamp_type: TimestampType::CreateTime,
@@ -81,7 +81,7 @@ impl MetadataLog {
         while next < self.log.end() {
             let slice = self
                 .log
-                .read(next, self.log.end(), REPLAY_BYTES)
+                .read(next, self.log.end(), ReadLimit::OneBatchOr(REPLAY_BYTES))
                 .map_err(|problem| failure(&self.dir, &problem))?;
             slice
                 .verify()
@@ -165,13 +165,18 @@ impl MetadataLog {
         self.log.sync_request()
     }
 
-    /// The log itself, for its offsets and for sync outcomes.
-    pub(crate) fn log(&mut self) -> &mut Log {
-        &mut self.log
+    /// Takes what became of a sync; answers the index below which every command is durable.
+    pub(crate) fn on_synced(&mut self, outcome: &SyncOutcome) -> Result<Offset, DirFailed> {
+        self.log.on_synced(outcome)
+    }
+
+    /// Closes the log.
+    pub(crate) fn close(self) -> Result<(), DirFailed> {
+        self.log.close()
     }
 
     /// The directory it is in.
-    pub(crate) fn dir(&self) -> &Arc<LogDir> {
+    pub(crate) fn dir(&self) -> &LogDir {
         &self.dir
     }
 }

@@ -21,7 +21,7 @@ const ANSWERS_PER_TURN: usize = 256;
 /// Slices in one vectored write.
 const SLICES_PER_WRITE: usize = 64;
 /// Bytes of a file moved before other tasks of the arbiter get their turn.
-const FILE_BYTES_PER_TURN: u64 = 1024 * 1024;
+const FILE_BYTES_PER_TURN: usize = 1024 * 1024;
 
 /// Runs until the channel is closed and empty.
 ///
@@ -92,9 +92,10 @@ fn consume(pieces: &mut VecDeque<AnswerPiece>, mut written: usize) {
 
 async fn send_file(slice: &FileSlice, len: u64, socket: &TcpStream) -> io::Result<()> {
     let mut sent = 0_u64;
-    let mut turn_ends = FILE_BYTES_PER_TURN;
+    let mut this_turn = 0;
     while sent < len {
-        let room = (len - sent).min(FILE_BYTES_PER_TURN);
+        let left = usize::try_from(len - sent).unwrap_or(usize::MAX);
+        let room = left.min(FILE_BYTES_PER_TURN);
         let step = socket.try_io(Interest::WRITABLE, || {
             slice.send_to(socket.as_fd(), sent, room)
         });
@@ -107,8 +108,9 @@ async fn send_file(slice: &FileSlice, len: u64, socket: &TcpStream) -> io::Resul
             }
             Ok(step) => {
                 sent += step as u64;
-                if sent >= turn_ends {
-                    turn_ends = sent + FILE_BYTES_PER_TURN;
+                this_turn += step;
+                if this_turn >= FILE_BYTES_PER_TURN {
+                    this_turn = 0;
                     tokio::task::yield_now().await;
                 }
             }

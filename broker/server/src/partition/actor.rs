@@ -15,7 +15,7 @@ use broker_cluster::{
 use broker_model::limits::{BATCHES_PER_WRITE_MAX, PARTITION_MAILBOX};
 use broker_model::{Clock, LeaderEpoch, Offset, TopicPartition};
 use broker_record::{ProducedBatch, TimestampType};
-use broker_storage::{Log, LogDir};
+use broker_storage::{Log, LogDir, ReadLimit};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -29,7 +29,7 @@ use super::offsets::PartitionOffsets;
 use crate::actor_stats::ActorStats;
 use crate::death_notice::DeathNotice;
 use crate::reply::Reply;
-use crate::topic_settings::{log_config, retention_policy};
+use crate::topic_settings::{batch_bytes_max, log_config, retention_policy};
 
 /// How often acknowledgements that wait are compared with their deadlines.
 const DEADLINE_CHECK: Duration = Duration::from_millis(250);
@@ -38,7 +38,7 @@ const DEADLINE_CHECK: Duration = Duration::from_millis(250);
 pub(crate) struct PartitionSetup {
     pub(crate) partition: TopicPartition,
     pub(crate) log: Log,
-    pub(crate) dir: Arc<LogDir>,
+    pub(crate) dir: LogDir,
     pub(crate) leader_epoch: LeaderEpoch,
     pub(crate) config: Arc<TopicConfig>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -65,8 +65,9 @@ struct Parked {
 /// The live part of one partition replica.
 pub(crate) struct PartitionActor {
     partition: TopicPartition,
-    log: Log,
-    dir: Arc<LogDir>,
+    /// Open until the actor ends.
+    log: Option<Log>,
+    dir: LogDir,
     leader_epoch: LeaderEpoch,
     config: Arc<TopicConfig>,
     clock: Arc<dyn Clock>,
@@ -96,7 +97,10 @@ impl PartitionActor {
             log_start: setup.log.start(),
             log_end: setup.log.end(),
             durable_end: setup.log.durable_end(),
-            checkpointed_high_watermark: setup.dir.high_watermark(&setup.partition),
+            checkpointed_high_watermark: setup
+                .dir
+                .high_watermark(&setup.partition)
+                .unwrap_or(Offset::ZERO),
             flush_mode: setup.config.flush_mode,
         });
         let first = PartitionOffsets {
@@ -120,7 +124,7 @@ impl PartitionActor {
     ) -> Self {
         Self {
             partition: setup.partition,
-            log: setup.log,
+            log: Some(setup.log),
             dir: setup.dir,
             leader_epoch: setup.leader_epoch,
             config: setup.config,
@@ -142,12 +146,28 @@ impl PartitionActor {
         }
     }
 
+    fn log(&self) -> &Log {
+        self.log
+            .as_ref()
+            .expect("the log is open until the actor ends")
+    }
+
+    fn log_mut(&mut self) -> &mut Log {
+        self.log
+            .as_mut()
+            .expect("the log is open until the actor ends")
+    }
+
     /// Whether a change may be made at all.
     fn check_in_service(&self) -> Result<(), PartitionError> {
         if self.closing.is_some() {
             return Err(PartitionError::Stopping);
         }
-        match self.failed.clone().or_else(|| self.dir.failure()) {
+        match self
+            .failed
+            .clone()
+            .or_else(|| self.dir.is_failed().map(|failed| failed.to_string()))
+        {
             Some(reason) => Err(PartitionError::Offline { reason }),
             None => Ok(()),
         }
@@ -165,7 +185,7 @@ impl PartitionActor {
                     reason: problem.to_string(),
                 },
             })?;
-        let (size, max) = (message.batch.size(), self.config.message_bytes_max);
+        let (size, max) = (message.batch.size(), batch_bytes_max(&self.config));
         if u32::try_from(size).is_ok_and(|size| size <= max) {
             Ok(())
         } else {
@@ -181,13 +201,18 @@ impl PartitionActor {
         let now = self.clock.now();
         let mut batches = std::mem::take(&mut self.batches);
         let waiting = std::mem::take(&mut self.waiting);
-        match self.log.append(&mut batches, self.leader_epoch, now) {
+        let epoch = self.leader_epoch;
+        match self.log_mut().append(&mut batches, epoch, now) {
             Ok(run) => {
-                let log_start = self.log.start();
+                let log_start = self.log().start();
                 for (batch, waiting) in batches.iter().zip(waiting) {
                     self.on_appended(batch, waiting, log_start);
                 }
-                debug_assert_eq!(run.end, self.log.end(), "an append ends where the log ends");
+                debug_assert_eq!(
+                    run.end,
+                    self.log().end(),
+                    "an append ends where the log ends"
+                );
                 self.publish();
                 self.after_write(ctx);
             }
@@ -262,7 +287,7 @@ impl PartitionActor {
     }
 
     fn roll(&mut self) {
-        if let Err(error) = self.log.roll_if_due(self.clock.now()) {
+        if let Err(error) = self.log_mut().roll_if_due() {
             warn!(partition = %self.partition, %error, "rolling the active segment failed");
         }
     }
@@ -272,7 +297,7 @@ impl PartitionActor {
         if self.syncing {
             return;
         }
-        let Some(request) = self.log.sync_request() else {
+        let Some(request) = self.log_mut().sync_request() else {
             return;
         };
         self.syncing = true;
@@ -309,9 +334,9 @@ impl PartitionActor {
 
     fn publish(&mut self) {
         let now = PartitionOffsets {
-            start: self.log.start(),
+            start: self.log().start(),
             high_watermark: self.replica.high_watermark(),
-            end: self.log.end(),
+            end: self.log().end(),
         };
         self.offsets.send_if_modified(|offsets| {
             let changed = *offsets != now;
@@ -346,7 +371,7 @@ impl PartitionActor {
         if self.closing.is_none() || self.syncing {
             return;
         }
-        if self.failed.is_none() && self.log.durable_end() < self.log.end() {
+        if self.failed.is_none() && self.log().durable_end() < self.log().end() {
             self.start_sync(ctx);
             if self.syncing {
                 return;
@@ -415,11 +440,10 @@ impl Handler<Synced> for PartitionActor {
 
     fn handle(&mut self, Synced(outcome): Synced, ctx: &mut Self::Context) {
         self.syncing = false;
-        self.log.on_synced(&outcome);
-        match outcome.result() {
+        match self.log_mut().on_synced(&outcome) {
             Err(failed) => self.on_sync_failed(failed.to_string()),
-            Ok(_) => {
-                let effects = self.replica.on_durable(self.log.durable_end());
+            Ok(durable_end) => {
+                let effects = self.replica.on_durable(durable_end);
                 self.publish();
                 self.carry_out(effects);
                 if self.config.flush_mode == FlushMode::Sync {
@@ -437,7 +461,11 @@ impl Handler<Read> for PartitionActor {
     fn handle(&mut self, message: Read, _: &mut Self::Context) {
         self.stats.handled();
         let below = self.replica.high_watermark();
-        let slice = self.log.read(message.from, below, message.max_bytes);
+        let slice = self.log().read(
+            message.from,
+            below,
+            ReadLimit::OneBatchOr(message.max_bytes),
+        );
         message.reply.send(slice.map_err(PartitionError::from));
     }
 }
@@ -448,7 +476,7 @@ impl Handler<FindTimestamp> for PartitionActor {
     fn handle(&mut self, message: FindTimestamp, _: &mut Self::Context) {
         self.stats.handled();
         let below = self.replica.high_watermark();
-        let found = self.log.offset_for_timestamp(message.at, below);
+        let found = self.log().offset_for_timestamp(message.at, below);
         message.reply.send(found.map_err(PartitionError::from));
     }
 }
@@ -467,12 +495,15 @@ impl Handler<DeleteRecords> for PartitionActor {
         if to > high_watermark {
             message.reply.send(Err(PartitionError::OffsetOutOfRange {
                 asked: to,
-                earliest: self.log.start(),
+                earliest: self.log().start(),
                 latest: high_watermark,
             }));
             return;
         }
-        let moved = self.log.advance_start(to).map_err(PartitionError::from);
+        let moved = self
+            .log_mut()
+            .advance_start(to)
+            .map_err(PartitionError::from);
         if let Ok(start) = moved {
             info!(partition = %self.partition, %start, "records deleted on request");
         }
@@ -487,8 +518,8 @@ impl Handler<Summarize> for PartitionActor {
     fn handle(&mut self, message: Summarize, _: &mut Self::Context) {
         self.stats.handled();
         message.reply.send(Ok(PartitionSummary {
-            segments: self.log.segments(),
-            size_bytes: self.log.size_bytes(),
+            segments: self.log().segments(),
+            size_bytes: self.log().size_bytes(),
         }));
     }
 }
@@ -499,7 +530,7 @@ impl Handler<Configure> for PartitionActor {
     fn handle(&mut self, Configure(config): Configure, ctx: &mut Self::Context) {
         self.stats.handled();
         self.write_waiting(ctx);
-        self.log.set_config(log_config(&config));
+        self.log_mut().set_config(log_config(&config));
         let effects = self.replica.on_flush_mode(config.flush_mode);
         self.config = config;
         self.publish();
@@ -518,13 +549,14 @@ impl Handler<CheckRetention> for PartitionActor {
         self.roll();
         let mut policy = retention_policy(&self.config);
         let high_watermark = self.replica.high_watermark();
+        let now = self.clock.now();
         match self
-            .log
-            .apply_retention(&mut policy, high_watermark, self.clock.now())
+            .log_mut()
+            .apply_retention(&mut policy, high_watermark, now)
         {
             Ok(outcome) if outcome.segments > 0 => {
                 let (segments, bytes) = (outcome.segments, outcome.bytes);
-                info!(partition = %self.partition, segments, bytes, start = %self.log.start(), "retention removed segments");
+                info!(partition = %self.partition, segments, bytes, start = %outcome.start, "retention removed segments");
                 self.publish();
             }
             Ok(_) => {}

@@ -1,1 +1,176 @@
-//! The partition actor from the outside of its handle, on a real directory.
+//! A partition from the outside of its handle, on a real directory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_cluster::{Acks, TopicConfig, TopicDefaults};
+use broker_model::limits::PARTITION_MAILBOX;
+use broker_model::{
+    BrokerId, LeaderEpoch, Offset, PartitionId, SystemClock, Timestamp, TopicId, TopicName,
+    TopicPartition,
+};
+use broker_record::ProducedBatch;
+use broker_storage::{LogDir, LogDirOptions};
+use bytes::Bytes;
+
+use super::{Appended, PartitionActor, PartitionError, PartitionHandle, PartitionSetup};
+use crate::actor_stats::ActorStats;
+use crate::death_notice::DeathNotice;
+use crate::reply::Reply;
+use crate::topic_settings::log_config;
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+struct Hosted {
+    handle: PartitionHandle,
+    died: tokio::sync::mpsc::UnboundedReceiver<()>,
+    _dir: tempfile::TempDir,
+}
+
+fn host(overrides: &[(&str, &str)]) -> Hosted {
+    let temp = tempfile::tempdir().expect("a temporary directory");
+    let dir = LogDir::open(LogDirOptions::new(temp.path(), BrokerId::new(1))).expect("a log dir");
+    let overrides = overrides
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect();
+    let config = TopicConfig::resolve(&overrides, &TopicDefaults::default()).expect("a config");
+    let name = TopicName::new("t").expect("a name");
+    let partition = TopicPartition::new(name, PartitionId::new(0));
+    let opened = dir.open_or_create_log(&partition, TopicId::random(), log_config(&config));
+    let (log, _) = opened.expect("a log");
+    let (sender, died) = tokio::sync::mpsc::unbounded_channel();
+    let setup = PartitionSetup {
+        partition,
+        log,
+        dir,
+        leader_epoch: LeaderEpoch::new(0),
+        config: Arc::new(config),
+        clock: Arc::new(SystemClock::new()),
+        stats: Arc::new(ActorStats::default()),
+        death: DeathNotice::new(move || {
+            let _ = sender.send(());
+        }),
+    };
+    let handle = PartitionActor::start_on(&actix_rt::Arbiter::current(), setup);
+    Hosted {
+        handle,
+        died,
+        _dir: temp,
+    }
+}
+
+fn batch() -> ProducedBatch {
+    let records = Bytes::from_static(b"\x91\x92\xc0\xc4\x02hi");
+    ProducedBatch::plain(records, Timestamp::from_millis(1)).expect("one record")
+}
+
+fn send(
+    handle: &PartitionHandle,
+    acks: Acks,
+) -> impl Future<Output = Result<Appended, PartitionError>> + use<> {
+    let (reply, answer) = Reply::channel();
+    handle.append(batch(), acks, TIMEOUT, reply);
+    answer
+}
+
+#[actix_rt::test]
+async fn appends_are_answered_in_order_and_are_durable() {
+    let hosted = host(&[]);
+    let sent: Vec<_> = (0..100).map(|_| send(&hosted.handle, Acks::All)).collect();
+    for (answer, expected) in sent.into_iter().zip(0..) {
+        assert_eq!(
+            answer.await.map(|appended| appended.base_offset),
+            Ok(Offset::new(expected))
+        );
+    }
+    let offsets = hosted.handle.offsets();
+    assert_eq!(
+        (offsets.high_watermark, offsets.end),
+        (Offset::new(100), Offset::new(100))
+    );
+    let slice = hosted
+        .handle
+        .read(Offset::new(7), 1 << 20)
+        .await
+        .expect("batches");
+    assert_eq!(
+        (slice.first_offset(), slice.next_offset()),
+        (Offset::new(7), Offset::new(100))
+    );
+}
+
+#[actix_rt::test]
+async fn a_full_mailbox_answers_busy_and_appends_nothing_of_it() {
+    let hosted = host(&[("flush.mode", "async")]);
+    // Nothing runs on this arbiter until the first await: the mailbox fills up.
+    let sent: Vec<_> = (0..PARTITION_MAILBOX + 10)
+        .map(|_| send(&hosted.handle, Acks::All))
+        .collect();
+    let mut busy = 0;
+    for answer in sent {
+        match answer.await {
+            Ok(_) => {}
+            Err(PartitionError::Busy) => busy += 1,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert!(busy > 0, "the mailbox took everything");
+    let kept = (PARTITION_MAILBOX + 10 - busy) as u64;
+    assert_eq!(hosted.handle.offsets().end, Offset::new(kept));
+}
+
+#[actix_rt::test]
+async fn a_batch_above_the_limit_is_refused_and_the_next_one_is_not() {
+    let hosted = host(&[("message.max.bytes", "1024")]);
+    let mut records = vec![0x91, 0x92, 0xc0, 0xc5, 0x10, 0x00];
+    records.resize(6 + 4096, b'x');
+    let large = ProducedBatch::plain(records.into(), Timestamp::from_millis(1)).expect("a record");
+    let (reply, answer) = Reply::channel();
+    hosted.handle.append(large, Acks::All, TIMEOUT, reply);
+    let refused: Result<Appended, PartitionError> = answer.await;
+    assert!(
+        matches!(refused, Err(PartitionError::BatchTooLarge { .. })),
+        "{refused:?}"
+    );
+    let next = send(&hosted.handle, Acks::All).await;
+    assert_eq!(next.map(|appended| appended.base_offset), Ok(Offset::ZERO));
+}
+
+#[actix_rt::test]
+async fn a_panic_is_noticed_and_requests_that_waited_hear_of_it() {
+    let mut hosted = host(&[]);
+    hosted.handle.crash();
+    let lost = send(&hosted.handle, Acks::All);
+    let answer = lost.await;
+    assert!(
+        matches!(
+            answer,
+            Err(PartitionError::Lost | PartitionError::Offline { .. })
+        ),
+        "{answer:?}"
+    );
+    assert_eq!(hosted.died.recv().await, Some(()));
+}
+
+#[actix_rt::test]
+async fn closing_answers_what_is_under_way_and_refuses_what_follows() {
+    let mut hosted = host(&[]);
+    let before = send(&hosted.handle, Acks::All);
+    let closing = hosted.handle.close();
+    let (closed, before) = futures::future::join(closing, before).await;
+    assert_eq!(closed, Ok(()));
+    assert_eq!(
+        before.map(|appended| appended.base_offset),
+        Ok(Offset::ZERO)
+    );
+    let after = send(&hosted.handle, Acks::All).await;
+    assert!(
+        matches!(
+            after,
+            Err(PartitionError::Stopping | PartitionError::Offline { .. })
+        ),
+        "{after:?}"
+    );
+    assert!(hosted.died.try_recv().is_err(), "a meant end is no death");
+}

@@ -53,15 +53,17 @@ pub(super) async fn handle(
 fn describe_dirs(dirs: &LogDirs) -> Vec<LogDirDescription> {
     let all = dirs.all().iter();
     all.map(|dir| {
-        let error = dir.failure();
-        let space = dir.space().unwrap_or_default();
+        let error = dir.is_failed().map(|failed| failed.to_string());
+        let space = dir.space().ok();
         LogDirDescription {
             path: dir.path().display().to_string(),
             state: if error.is_some() { "failed" } else { "online" }.to_owned(),
             error,
-            total_bytes: space.total_bytes,
-            free_bytes: space.free_bytes,
-            used_bytes: space.used_bytes,
+            total_bytes: space.as_ref().map_or(0, |space| space.total),
+            free_bytes: space.as_ref().map_or(0, |space| space.free),
+            used_bytes: space
+                .as_ref()
+                .map_or(0, |space| space.total.saturating_sub(space.free)),
         }
     })
     .collect()
