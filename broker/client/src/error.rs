@@ -266,7 +266,10 @@ impl ClientError {
     /// Whether what the client knows about the cluster may be out of date.
     pub(crate) fn hints_at_stale_metadata(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::ConnectionLost { .. } | Self::NoLeader(_) => true,
+            Self::NoBroker(_)
+            | Self::Connect { .. }
+            | Self::ConnectionLost { .. }
+            | Self::NoLeader(_) => true,
             _ => matches!(
                 self.code(),
                 Some(

@@ -10,9 +10,6 @@ mod options;
 mod pool;
 mod retry;
 
-#[cfg(test)]
-mod tests;
-
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

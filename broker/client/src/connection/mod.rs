@@ -14,9 +14,6 @@ mod request;
 mod shared;
 mod writer;
 
-#[cfg(test)]
-mod tests;
-
 use std::fmt;
 use std::sync::Arc;
 

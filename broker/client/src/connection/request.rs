@@ -150,6 +150,7 @@ impl Connection {
             after: timeout,
             outcome: Outcome::Definite,
         })?;
+        let arrivals_before = self.inner.shared.arrivals();
         let registered = self.inner.shared.pending.register(id, Some(permits));
         let received = registered.map_err(|lost| lost.into_error(self.call(method)))?;
         self.inner.shared.something_was_asked();
@@ -161,6 +162,7 @@ impl Connection {
             method,
             timeout,
             submitted_at,
+            arrivals_before,
             received,
         })
     }
@@ -196,6 +198,7 @@ pub struct Submitted {
     method: &'static str,
     timeout: Duration,
     submitted_at: Instant,
+    arrivals_before: u64,
     received: oneshot::Receiver<Received>,
 }
 
@@ -251,7 +254,7 @@ impl Submitted {
     fn timed_out(&self) -> ClientError {
         let shared = &self.connection.inner.shared;
         let outcome = shared.pending.outcome_of(self.id);
-        if shared.silent_for(self.submitted_at.elapsed()) {
+        if shared.arrivals() == self.arrivals_before {
             // Not one byte in all that time: the peer is gone, and others should not wait as well.
             shared.pending.die(format!("silent for {:?}", self.timeout));
             shared.stop();

@@ -14,6 +14,8 @@ use super::writer::Outgoing;
 pub(super) struct Shared {
     pub(super) pending: Pending,
     start: Instant,
+    /// How often bytes arrived.
+    arrivals: AtomicU64,
     /// Milliseconds after `start` at which bytes last arrived.
     arrived_ms: AtomicU64,
     /// Milliseconds after `start` at which a request was last queued.
@@ -27,6 +29,7 @@ impl Shared {
         Self {
             pending: Pending::default(),
             start: Instant::now(),
+            arrivals: AtomicU64::new(0),
             arrived_ms: AtomicU64::new(0),
             asked_ms: AtomicU64::new(0),
             next_id: AtomicU64::new(1),
@@ -51,7 +54,13 @@ impl Shared {
     }
 
     pub(super) fn something_arrived(&self) {
+        self.arrivals.fetch_add(1, Ordering::Relaxed);
         self.arrived_ms.store(self.now_ms(), Ordering::Relaxed);
+    }
+
+    /// How often bytes arrived so far; unchanged since means that the peer was silent.
+    pub(super) fn arrivals(&self) -> u64 {
+        self.arrivals.load(Ordering::Relaxed)
     }
 
     pub(super) fn something_was_asked(&self) {
@@ -59,7 +68,7 @@ impl Shared {
     }
 
     /// Whether the peer has been silent for all of the last `time`.
-    pub(super) fn silent_for(&self, time: Duration) -> bool {
+    fn silent_for(&self, time: Duration) -> bool {
         let arrived = Duration::from_millis(self.arrived_ms.load(Ordering::Relaxed));
         self.start.elapsed().saturating_sub(arrived) >= time
     }

@@ -9,9 +9,6 @@ mod driver;
 mod record;
 mod reset;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin;

@@ -16,9 +16,6 @@ mod partition_lane;
 mod record;
 mod routed_lane;
 
-#[cfg(test)]
-mod tests;
-
 use std::fmt;
 use std::sync::Arc;
 
@@ -99,11 +96,18 @@ impl Producer {
         record: ProducerRecord,
     ) -> impl Future<Output = Result<RecordMetadata, ClientError>> + Send + use<> {
         let entered = self.enter(record);
-        let producer = self.clone();
+        // Only who waits for room keeps the producer open.
+        let producer = match &entered {
+            Ok(Entered::NoRoom(..)) => Some(self.clone()),
+            _ => None,
+        };
         async move {
-            let delivery = match entered? {
-                Entered::Waiting(delivery) => delivery,
-                Entered::NoRoom(record, cost) => producer.enter_waiting(record, cost).await?,
+            let delivery = match (entered?, producer) {
+                (Entered::Waiting(delivery), _) => delivery,
+                (Entered::NoRoom(record, cost), Some(producer)) => {
+                    producer.enter_waiting(record, cost).await?
+                }
+                (Entered::NoRoom(..), None) => return Err(ClientError::Closed("producer")),
             };
             delivery.await
         }
