@@ -104,7 +104,7 @@ pub enum MalformedReason {
     #[error("expected {expected}, found marker {marker:#04x}")]
     WrongType {
         /// What would have been right.
-        expected: &'static str,
+        expected: Expected,
         /// The MessagePack marker that is there.
         marker: u8,
     },
@@ -132,6 +132,30 @@ pub enum MalformedReason {
     /// A header name that is not text.
     #[error("the header name is not UTF-8")]
     NotUtf8,
+}
+
+/// The MessagePack types that have a place in a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// A record, a header, or the list of either.
+    Array,
+    /// A key or a value.
+    BytesOrNil,
+    /// A header's name.
+    Text,
+    /// A timestamp or an offset delta.
+    IntegerOrNil,
+}
+
+impl std::fmt::Display for Expected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Array => "an array",
+            Self::BytesOrNil => "bin, str or nil",
+            Self::Text => "str",
+            Self::IntegerOrNil => "an integer or nil",
+        })
+    }
 }
 
 /// Writes ` (record 7)`, or nothing.

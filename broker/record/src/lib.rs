@@ -31,26 +31,31 @@
 mod batch_builder;
 mod batch_header;
 mod batches;
-mod body_scan;
+mod body_facts;
 mod codec;
 pub mod compression;
 mod invalid_batch;
 mod msgpack;
 mod produced_batch;
 mod record_headers;
-mod record_scan;
 mod records;
 mod regroup;
 mod routable_records;
+mod scanned_record;
 mod stored_batch;
 mod timestamp_span;
 mod timestamp_type;
+
+#[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
+mod record_model;
 
 pub use batch_builder::{BatchBuilder, BuildError, PushError};
 pub use batch_header::{BatchHeader, BodyCrcMismatch, HeaderError, ProducerState};
 pub use batches::Batches;
 pub use codec::{Codec, UnsupportedCodec};
-pub use invalid_batch::{InvalidBatch, MalformedReason};
+pub use invalid_batch::{Expected, InvalidBatch, MalformedReason};
 pub use produced_batch::{OpaqueClaims, ProducedBatch, Validation};
 pub use record_headers::RecordHeaders;
 pub use records::{RecordView, Records, RecordsIter};

@@ -6,7 +6,7 @@ use broker_model::limits::BATCH_RECORDS_MAX;
 use broker_model::{LeaderEpoch, Offset, Timestamp};
 use bytes::Bytes;
 
-use crate::body_scan::{BodyFacts, scan_body};
+use crate::body_facts::BodyFacts;
 use crate::{BatchHeader, Codec, InvalidBatch, ProducerState, TimestampType, compression};
 
 /// A checked batch. Base offset and leader epoch are 0 until the log sets them.
@@ -52,7 +52,7 @@ impl ProducedBatch {
     /// # Errors
     /// Says what is wrong with the records, by index.
     pub fn plain(records: Bytes, default_timestamp: Timestamp) -> Result<Self, InvalidBatch> {
-        let facts = scan_body(&records)?;
+        let facts = BodyFacts::scan(&records)?;
         Self::from_facts(records, &facts, default_timestamp)
     }
 
@@ -85,6 +85,9 @@ impl ProducedBatch {
         claims: OpaqueClaims,
         validation: Validation,
     ) -> Result<Self, InvalidBatch> {
+        if body.is_empty() {
+            return Err(InvalidBatch::Empty);
+        }
         check_without_looking_inside(&claims)?;
         let actual = crc32fast::hash(&body);
         if actual != claims.body_crc {
@@ -94,7 +97,7 @@ impl ProducedBatch {
             });
         }
         if validation == Validation::Full {
-            let facts = compression::with_decompressed(claims.codec, &body, scan_body)??;
+            let facts = compression::with_decompressed(claims.codec, &body, BodyFacts::scan)??;
             check_claims(&claims, &facts)?;
         }
         Self::from_claims(body, &claims)

@@ -50,15 +50,16 @@ impl<'a> RecordHeaders<'a> {
     }
 }
 
-#[inline]
-fn scan_pair<'a>(cursor: &mut Cursor<'a>) -> Result<(&'a str, Option<&'a [u8]>), MalformedReason> {
+/// One header: its name, checked to be UTF-8, and its value.
+#[inline(always)]
+fn scan_pair<'a>(cursor: &mut Cursor<'a>) -> Result<(&'a [u8], Option<&'a [u8]>), MalformedReason> {
     let start = *cursor;
     let elements = cursor.array_len()?;
     if elements != 2 {
         *cursor = start;
         return Err(MalformedReason::HeaderElements { elements });
     }
-    Ok((cursor.text()?, cursor.bytes_or_nil()?))
+    Ok((cursor.text_bytes()?, cursor.bytes_or_nil()?))
 }
 
 impl<'a> Iterator for RecordHeaders<'a> {
@@ -66,8 +67,9 @@ impl<'a> Iterator for RecordHeaders<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        // `scan` has read these very bytes without a fault.
-        scan_pair(&mut self.cursor).ok()
+        // `scan` has read these very bytes without a fault, so that neither `ok` hides one.
+        let (name, value) = scan_pair(&mut self.cursor).ok()?;
+        Some((std::str::from_utf8(name).ok()?, value))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

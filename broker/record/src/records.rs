@@ -4,9 +4,9 @@
 use broker_model::{Offset, Timestamp};
 use bytes::Bytes;
 
-use crate::body_scan::{check_end, scan_count};
+use crate::body_facts::{check_end, scan_count};
 use crate::msgpack::{Cursor, put_array_len, put_bin_or_nil, put_int, put_str, put_uint};
-use crate::record_scan::ScannedRecord;
+use crate::scanned_record::ScannedRecord;
 use crate::{
     BatchError, BatchHeader, InvalidBatch, RecordHeaders, StoredBatch, TimestampType, compression,
 };
@@ -40,6 +40,12 @@ impl Records {
     /// Whether there are none, which no batch can be.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The body the records lie in: keys and values are slices of it, so `slice_ref` owns one
+    /// without a copy.
+    pub fn body(&self) -> &Bytes {
+        &self.body
     }
 
     /// The records in order. After an error the iteration ends.
@@ -78,6 +84,7 @@ pub struct RecordsIter<'a> {
 }
 
 impl<'a> RecordsIter<'a> {
+    #[inline(always)]
     fn read(&mut self) -> Result<RecordView<'a>, InvalidBatch> {
         let Records { header, body } = self.records;
         let record =
@@ -120,15 +127,18 @@ impl<'a> RecordsIter<'a> {
 impl<'a> Iterator for RecordsIter<'a> {
     type Item = Result<RecordView<'a>, BatchError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.left == 0 {
             return None;
         }
-        let record = self.read();
-        if record.is_err() {
-            self.left = 0;
+        match self.read() {
+            Ok(record) => Some(Ok(record)),
+            Err(error) => {
+                self.left = 0;
+                Some(Err(error.into()))
+            }
         }
-        Some(record.map_err(BatchError::from))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

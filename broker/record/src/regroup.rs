@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use broker_model::{PartitionId, Timestamp};
 use bytes::Bytes;
 
-use crate::body_scan::BodyFacts;
+use crate::body_facts::BodyFacts;
 use crate::msgpack::{ARRAY_LEN_BYTES_MAX, Cursor, put_array_len};
-use crate::record_scan::ScannedRecord;
 use crate::routable_records::RecordPlace;
+use crate::scanned_record::ScannedRecord;
 use crate::timestamp_span::TimestampSpan;
 use crate::{InvalidBatch, ProducedBatch, RoutableRecords};
 
@@ -57,14 +57,15 @@ impl RoutableRecords {
             group.bytes += (place.end - place.start) as usize;
             group.timestamps.add(place.timestamp);
         }
+        let bodies = self.copy_bodies(&groups);
         groups
             .into_iter()
-            .map(|(partition, group)| {
+            .zip(bodies)
+            .map(|((partition, group), body)| {
                 let facts = BodyFacts {
                     record_count: group.record_count(),
                     timestamps: group.timestamps,
                 };
-                let body = self.body_of(&group);
                 Ok(PartitionBatch {
                     partition,
                     batch: ProducedBatch::from_facts(body, &facts, default_timestamp)?,
@@ -74,17 +75,35 @@ impl RoutableRecords {
             .collect()
     }
 
-    fn body_of(&self, group: &Group) -> Bytes {
-        if group.indexes.len() == self.len() {
+    /// The body of every group, all of them in one allocation.
+    fn copy_bodies(&self, groups: &BTreeMap<PartitionId, Group>) -> Vec<Bytes> {
+        if groups
+            .values()
+            .any(|group| group.indexes.len() == self.len())
+        {
             // Everything goes to one partition: the request's own bytes are its body.
-            return self.body.clone();
+            return vec![self.body.clone()];
         }
-        let mut body = Vec::with_capacity(ARRAY_LEN_BYTES_MAX + group.bytes);
-        put_array_len(&mut body, group.record_count());
-        for index in &group.indexes {
-            self.copy_record(&self.places[*index as usize], &mut body);
+        let bytes = groups
+            .values()
+            .map(|group| ARRAY_LEN_BYTES_MAX + group.bytes);
+        let mut all = Vec::with_capacity(bytes.sum());
+        let mut ends = Vec::with_capacity(groups.len());
+        for group in groups.values() {
+            put_array_len(&mut all, group.record_count());
+            for index in &group.indexes {
+                self.copy_record(&self.places[*index as usize], &mut all);
+            }
+            ends.push(all.len());
         }
-        body.into()
+        let mut all = Bytes::from(all);
+        let mut taken = 0;
+        let mut take = |end| {
+            let body = all.split_to(end - taken);
+            taken = end;
+            body
+        };
+        ends.into_iter().map(&mut take).collect()
     }
 
     fn copy_record(&self, place: &RecordPlace, body: &mut Vec<u8>) {

@@ -7,9 +7,9 @@
 use broker_model::Timestamp;
 use bytes::Bytes;
 
-use crate::body_scan::scan_records;
+use crate::body_facts::scan_records;
 use crate::msgpack::Cursor;
-use crate::record_scan::ScannedRecord;
+use crate::scanned_record::ScannedRecord;
 use crate::{BatchHeader, InvalidBatch, RecordHeaders};
 
 /// Checked records and where each of them lies.

@@ -1,12 +1,12 @@
 //! Compression of batch bodies, always of a body as a whole, in formats that an ordinary library of
 //! any language writes and reads:
 //!
-//! | codec | format | by hand | Python | Node |
-//! |-------|--------|---------|--------|------|
-//! | gzip | one member, RFC 1952 | `gzip` | `gzip.compress` | `zlib.gzipSync` |
-//! | snappy | one raw block, no framing | | `snappy.compress` | `snappy.compress` |
-//! | lz4 | one LZ4 frame | `lz4` | `lz4.frame.compress` | `lz4-napi`'s `compressFrame` |
-//! | zstd | one frame, no dictionary | `zstd` | `compression.zstd.compress` | `zlib.zstdCompressSync` |
+//! | codec | format | written in Python by | in Node by |
+//! |-------|--------|----------------------|------------|
+//! | gzip | one member, RFC 1952 | `gzip.compress` | `zlib.gzipSync` |
+//! | snappy | one raw block, no framing | `snappy.compress` | `snappy.compress` |
+//! | lz4 | one LZ4 frame, no dictionary | `lz4.frame.compress` | `lz4.encode` |
+//! | zstd | one frame, no dictionary | `compression.zstd.compress` | `zlib.zstdCompressSync` |
 //!
 //! Exactly one member, block or frame, and nothing behind it: libraries disagree about what
 //! concatenated ones mean. Decompression is bounded whatever the input declares: by

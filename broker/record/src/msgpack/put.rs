@@ -12,6 +12,7 @@ pub(crate) fn put_nil(out: &mut Vec<u8>) {
 }
 
 /// The marker of an array of `len` elements, at the end of a fixed buffer; returns the used part.
+#[inline]
 pub(crate) fn array_len_bytes(len: u32, buffer: &mut [u8; ARRAY_LEN_BYTES_MAX]) -> &[u8] {
     let [a, b, c, d] = len.to_be_bytes();
     match len {
@@ -31,6 +32,7 @@ pub(crate) fn array_len_bytes(len: u32, buffer: &mut [u8; ARRAY_LEN_BYTES_MAX]) 
 }
 
 /// Appends the marker of an array of `len` elements; the elements come next.
+#[inline]
 pub(crate) fn put_array_len(out: &mut Vec<u8>, len: u32) {
     out.extend_from_slice(array_len_bytes(len, &mut [0; ARRAY_LEN_BYTES_MAX]));
 }
@@ -39,6 +41,7 @@ pub(crate) fn put_array_len(out: &mut Vec<u8>, len: u32) {
 ///
 /// # Panics
 /// Above 4 GiB, which every caller has refused before.
+#[inline]
 pub(crate) fn put_bin_or_nil(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     let Some(bytes) = bytes else {
         return put_nil(out);
@@ -57,6 +60,7 @@ pub(crate) fn put_bin_or_nil(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
 ///
 /// # Panics
 /// Above 4 GiB, which every caller has refused before.
+#[inline]
 pub(crate) fn put_str(out: &mut Vec<u8>, text: &str) {
     let len = u32::try_from(text.len()).expect("callers refuse values above 4 GiB");
     let [a, b, c, d] = len.to_be_bytes();
@@ -70,6 +74,7 @@ pub(crate) fn put_str(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Appends an unsigned integer.
+#[inline]
 pub(crate) fn put_uint(out: &mut Vec<u8>, value: u64) {
     let bytes = value.to_be_bytes();
     match value {
@@ -91,6 +96,7 @@ pub(crate) fn put_uint(out: &mut Vec<u8>, value: u64) {
 }
 
 /// Appends an integer; one that is not negative in its unsigned form.
+#[inline]
 pub(crate) fn put_int(out: &mut Vec<u8>, value: i64) {
     if let Ok(unsigned) = u64::try_from(value) {
         return put_uint(out, unsigned);

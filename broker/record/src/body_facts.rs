@@ -1,31 +1,34 @@
-//! `BodyScan`: the full walk over an uncompressed body, in one pass, without a structure or an
-//! allocation per record. What it returns are the facts that a batch header states.
+//! `BodyFacts`: what one full walk over an uncompressed body finds out, which is what a batch header
+//! states. The walk is a single pass over the markers, without a structure or an allocation for a
+//! record: it is on the path of every produce request.
 
 use broker_model::limits::BATCH_RECORDS_MAX;
 
 use crate::InvalidBatch;
 use crate::msgpack::Cursor;
-use crate::record_scan::ScannedRecord;
+use crate::scanned_record::ScannedRecord;
 use crate::timestamp_span::TimestampSpan;
 
-/// What a walk over a body found out.
+/// How many records a body has, and their timestamps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BodyFacts {
     pub(crate) record_count: u32,
     pub(crate) timestamps: TimestampSpan,
 }
 
-/// Checks a body as it was produced: shape, count, offset deltas, nothing behind it.
-pub(crate) fn scan_body(body: &[u8]) -> Result<BodyFacts, InvalidBatch> {
-    let mut timestamps = TimestampSpan::default();
-    let record_count = scan_records(body, |record| timestamps.add(record.timestamp))?;
-    Ok(BodyFacts {
-        record_count,
-        timestamps,
-    })
+impl BodyFacts {
+    /// Checks a body as it was produced: shape, count, offset deltas, nothing behind it.
+    pub(crate) fn scan(body: &[u8]) -> Result<Self, InvalidBatch> {
+        let mut timestamps = TimestampSpan::default();
+        let record_count = scan_records(body, |record| timestamps.add(record.timestamp))?;
+        Ok(Self {
+            record_count,
+            timestamps,
+        })
+    }
 }
 
-/// The same, handing every record to `visit` on the way.
+/// The walk itself: checks every record and hands it to `visit`; returns how many there were.
 #[inline(always)]
 pub(crate) fn scan_records<'a>(
     body: &'a [u8],
