@@ -37,11 +37,13 @@ mod config;
 #[doc(hidden)]
 pub mod generated;
 pub mod log;
+mod murmur2;
 mod partitioner;
 
 pub use batch::{BytesColumn, Rows};
 pub use generated::partitioner_plugin::broker::plugin::types::{Batch, Columns, Config};
 pub use generated::partitioner_plugin::exports::broker::plugin::partitioner::Layout;
+pub use murmur2::murmur2;
 pub use partitioner::Partitioner;
 
 #[doc(hidden)]

@@ -91,10 +91,10 @@ impl Catalog {
             let (module, source) = open_module(engine, shipped, entry).map_err(refuse)?;
             check_module(&module, entry).map_err(refuse)?;
             let fallback = self.fallback(manifest, entry).map_err(refuse)?;
-            let mut plugin = Plugin::new(&entry.name, module, source);
-            plugin.options.clone_from(&entry.options);
-            plugin.limits = entry.limits;
-            plugin.fallback = fallback;
+            let plugin = Plugin::new(&entry.name, module, source)
+                .with_options(&entry.options)
+                .with_limits(entry.limits)
+                .with_fallback(fallback);
             let plugin = Arc::new(plugin);
             // An option that the plugin does not know shows here and not at the first record.
             Partitioner::new(engine, &plugin, "", &[])

@@ -1,7 +1,8 @@
 //! The WebAssembly engine of a broker: one compiler configuration, one linker with the single host
 //! function that plugins have, and the ticker that interrupts them.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use broker_model::limits::PLUGIN_MODULE_BYTES_MAX;
 use wasmtime::component::{Component, InstancePre, Linker};
@@ -12,7 +13,7 @@ use crate::abi::{LOG_INTERFACE, LogLevel};
 use crate::anatomy::Anatomy;
 use crate::limits::GUEST_STACK_BYTES;
 use crate::load_error::LoadError;
-use crate::module::Module;
+use crate::module::{Module, ModuleParts, WeakModule, digest};
 use crate::partitioner_code::PartitionerCode;
 use crate::plugin_log::clean;
 use crate::sandbox::Sandbox;
@@ -23,6 +24,8 @@ pub struct PluginEngine {
     engine: Engine,
     linker: Linker<Sandbox>,
     ticker: Ticker,
+    /// The modules in use, by digest, so that no bytes are compiled twice.
+    loaded: Mutex<BTreeMap<String, WeakModule>>,
 }
 
 /// The engine could not be started.
@@ -51,6 +54,7 @@ impl PluginEngine {
                 engine,
                 linker,
                 ticker,
+                loaded: Mutex::default(),
             })
         };
         start()
@@ -69,6 +73,10 @@ impl PluginEngine {
                 bytes: module.len() as u64,
             });
         }
+        let digest = digest(module);
+        if let Some(loaded) = self.loaded().get(&digest).and_then(WeakModule::upgrade) {
+            return Ok(loaded);
+        }
         let anatomy = Anatomy::read(module)?;
         let kind = anatomy.check()?;
         let interface = |error: String| LoadError::Interface {
@@ -77,7 +85,23 @@ impl PluginEngine {
         let component = encode(module).map_err(interface)?;
         let code = PartitionerCode::new(self, &component);
         let code = code.map_err(|error| interface(format!("{error:#}")))?;
-        Ok(Module::new(module, kind, anatomy, code))
+        let size_bytes = module.len();
+        let parts = ModuleParts {
+            kind,
+            digest,
+            size_bytes,
+            anatomy,
+            code,
+        };
+        let module = Module::new(parts);
+        let mut loaded = self.loaded();
+        loaded.retain(|_, module| module.upgrade().is_some());
+        loaded.insert(module.digest().to_owned(), module.downgrade());
+        Ok(module)
+    }
+
+    fn loaded(&self) -> MutexGuard<'_, BTreeMap<String, WeakModule>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Compiles a component and resolves its imports.

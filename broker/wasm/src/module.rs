@@ -1,7 +1,7 @@
 //! A loaded module: checked, made a component, compiled, and ready to be instantiated many times.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use sha2::{Digest, Sha256};
 
@@ -12,31 +12,33 @@ use crate::partitioner_code::PartitionerCode;
 
 /// A compiled plugin module. A clone is cheap and shares the code.
 #[derive(Clone)]
-pub struct Module(Arc<Loaded>);
+pub struct Module(Arc<ModuleParts>);
 
-struct Loaded {
-    kind: PluginKind,
-    digest: String,
-    size_bytes: usize,
-    anatomy: Anatomy,
-    code: PartitionerCode,
+/// A module as long as somebody else uses it.
+pub(crate) struct WeakModule(Weak<ModuleParts>);
+
+impl WeakModule {
+    pub(crate) fn upgrade(&self) -> Option<Module> {
+        self.0.upgrade().map(Module)
+    }
+}
+
+pub(crate) struct ModuleParts {
+    pub(crate) kind: PluginKind,
+    pub(crate) digest: String,
+    pub(crate) size_bytes: usize,
+    pub(crate) anatomy: Anatomy,
+    pub(crate) code: PartitionerCode,
 }
 
 impl Module {
-    pub(crate) fn new(
-        bytes: &[u8],
-        kind: PluginKind,
-        anatomy: Anatomy,
-        code: PartitionerCode,
-    ) -> Self {
-        let digest = digest(bytes);
-        Module(Arc::new(Loaded {
-            kind,
-            digest,
-            size_bytes: bytes.len(),
-            anatomy,
-            code,
-        }))
+    pub(crate) fn new(parts: ModuleParts) -> Self {
+        Module(Arc::new(parts))
+    }
+
+    /// A reference that does not keep the code.
+    pub(crate) fn downgrade(&self) -> WeakModule {
+        WeakModule(Arc::downgrade(&self.0))
     }
 
     /// What it decides.

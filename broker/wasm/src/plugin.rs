@@ -22,12 +22,12 @@ pub enum PluginSource {
 /// A module with a name and a configuration.
 #[derive(Debug)]
 pub struct Plugin {
-    pub(crate) name: String,
-    pub(crate) module: Module,
-    pub(crate) options: Vec<(String, String)>,
-    pub(crate) limits: Limits,
-    pub(crate) fallback: Option<Arc<Plugin>>,
-    pub(crate) source: PluginSource,
+    name: String,
+    module: Module,
+    options: Vec<(String, String)>,
+    limits: Limits,
+    fallback: Option<Arc<Plugin>>,
+    source: PluginSource,
     counters: Counters,
     log_budget: LogBudget,
 }
@@ -45,6 +45,25 @@ impl Plugin {
             counters: Counters::default(),
             log_budget: LogBudget::default(),
         }
+    }
+
+    /// The same plugin with options.
+    #[must_use]
+    pub fn with_options(mut self, options: &[(String, String)]) -> Self {
+        self.options = self.options_with(options);
+        self
+    }
+
+    /// The same plugin with other limits.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Plugin { limits, ..self }
+    }
+
+    /// The same plugin with one that answers where it fails; has to be of the same kind.
+    #[must_use]
+    pub fn with_fallback(self, fallback: Option<Arc<Plugin>>) -> Self {
+        Plugin { fallback, ..self }
     }
 
     /// The name by which topics ask for it.

@@ -5,9 +5,7 @@
 //! the next batch to the next one. (Going round per record would make tiny batches.) An empty key is
 //! a key like any other.
 
-use plugin_sdk::{Batch, Config, Layout, Partitioner};
-
-mod murmur2;
+use plugin_sdk::{Batch, Config, Layout, Partitioner, murmur2};
 
 /// Holds nothing: an answer depends on the key, the partition count and the number of the batch.
 pub struct KeyHash;
@@ -22,7 +20,7 @@ impl Partitioner for KeyHash {
         let partitions = layout.partitions;
         let without_key = layout.turn(layout.batches);
         let partition = |key: Option<&[u8]>| match key {
-            Some(key) => (murmur2::hash(key) & 0x7fff_ffff) % partitions,
+            Some(key) => (murmur2(key) & 0x7fff_ffff) % partitions,
             None => without_key,
         };
         Ok(batch.keys().map(partition).collect())

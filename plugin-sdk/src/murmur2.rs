@@ -5,8 +5,9 @@ const SEED: u32 = 0x9747_b28c;
 const M: u32 = 0x5bd1_e995;
 const R: u32 = 24;
 
-/// The hash of a key. Kafka's partition is this with the sign bit cleared, modulo the partition count.
-pub(crate) fn hash(key: &[u8]) -> u32 {
+/// The hash of a key as Kafka's clients compute it. Their partition is this with the sign bit cleared,
+/// modulo the partition count.
+pub fn murmur2(key: &[u8]) -> u32 {
     // The length is part of the seed modulo 2^32, as in the Java code.
     #[allow(clippy::cast_possible_truncation)]
     let mut hash = SEED ^ key.len() as u32;
@@ -29,7 +30,7 @@ pub(crate) fn hash(key: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::hash;
+    use super::murmur2;
 
     /// From Kafka's own `UtilsTest.testMurmur2`.
     #[test]
@@ -46,7 +47,7 @@ mod tests {
             ("abc", 479_470_107),
         ];
         for (key, expected) in vectors {
-            assert_eq!(hash(key.as_bytes()).cast_signed(), expected, "{key}");
+            assert_eq!(murmur2(key.as_bytes()).cast_signed(), expected, "{key}");
         }
     }
 }

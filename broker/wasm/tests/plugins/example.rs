@@ -1,0 +1,78 @@
+//! The example that users start from: it builds on its own, its tests pass, the broker takes it, and
+//! the commented manifest is right.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use broker_wasm::{Catalog, Manifest, Partitioner, Plugin, PluginSource};
+
+use crate::harness::{LAYOUT, assign, build_guest, builtins, cargo, catalog, engine};
+
+const EXAMPLE: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../examples/custom-partitioner"
+);
+const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/plugins.toml");
+
+#[test]
+fn the_custom_partitioner_builds_alone_and_changes_the_mapping() {
+    let folder = Path::new(EXAMPLE);
+    let file = build_guest(folder, "custom_partitioner");
+    let module = engine().load(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(
+        (module.name(), module.version()),
+        (Some("custom-partitioner"), Some("1.0.0"))
+    );
+    let plugin = Arc::new(Plugin::new("eu-first", module, PluginSource::File(file)));
+    let mut custom = Partitioner::new(engine(), &plugin, "orders", &[]).unwrap();
+    let shipped = catalog().get("key-hash").unwrap();
+    let mut shipped = Partitioner::new(engine(), shipped, "orders", &[]).unwrap();
+    let keys = [Some("eu:1"), Some("eu:2"), Some("eu:3"), Some("us:1"), None];
+    let answer = assign(&mut custom, &keys, LAYOUT).unwrap();
+    assert!(
+        answer[..3].iter().all(|partition| *partition < 4),
+        "{answer:?}"
+    );
+    assert!(
+        answer[3..].iter().all(|partition| *partition >= 4),
+        "{answer:?}"
+    );
+    assert_ne!(answer, assign(&mut shipped, &keys, LAYOUT).unwrap());
+}
+
+#[test]
+fn the_custom_partitioners_own_tests_pass_without_a_broker() {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("custom_partitioner_native");
+    cargo(Path::new(EXAMPLE), &target, &["test", "--locked"]);
+}
+
+#[test]
+fn the_commented_manifest_loads_as_it_is() {
+    let manifest = Manifest::load(Path::new(MANIFEST)).unwrap();
+    assert_eq!(manifest.entries().len(), 2);
+    let with = Catalog::load(engine(), &builtins(), Some(&manifest)).unwrap();
+    let names = |catalog: &Catalog| {
+        let names = catalog.plugins().map(|plugin| plugin.name().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(names(&with), names(catalog()));
+}
+
+#[test]
+fn the_commented_out_entry_is_understood_key_by_key() {
+    let text = std::fs::read_to_string(MANIFEST).unwrap();
+    let (_, example) = text.split_once("# [[plugin]]").unwrap();
+    let uncommented: String = example
+        .lines()
+        .map(|line| format!("{}\n", line.strip_prefix("# ").unwrap_or_default()))
+        .collect();
+    let manifest =
+        Manifest::parse(&format!("[[plugin]]{uncommented}"), Path::new(MANIFEST)).unwrap();
+    let [entry] = manifest.entries() else {
+        panic!("one entry")
+    };
+    assert_eq!(
+        (entry.name.as_str(), entry.fallback.as_deref()),
+        ("eu-first", Some("key-hash"))
+    );
+}

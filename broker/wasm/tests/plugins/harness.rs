@@ -1,0 +1,124 @@
+//! What the tests share: one engine, the shipped modules, the hostile guest compiled once, and a
+//! partitioner that is given keys.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, LazyLock};
+
+use broker_wasm::{
+    BatchColumns, Builtin, BytesColumn, Catalog, Layout, Module, Partitioner, PluginEngine,
+    PluginError,
+};
+
+/// The engine of every test; they run beside each other on it, as topics do.
+pub(crate) fn engine() -> &'static Arc<PluginEngine> {
+    static ENGINE: LazyLock<Arc<PluginEngine>> = LazyLock::new(|| PluginEngine::new().unwrap());
+    &ENGINE
+}
+
+/// The module of a shipped plugin.
+pub(crate) fn shipped_module(name: &str) -> &'static [u8] {
+    let modules = broker_plugin_bundle::modules();
+    modules
+        .iter()
+        .find(|module| module.name == name)
+        .unwrap()
+        .bytes
+}
+
+/// The shipped modules as the broker hands them over.
+pub(crate) fn builtins() -> Vec<Builtin<'static>> {
+    let modules = broker_plugin_bundle::modules().iter();
+    modules
+        .map(|module| Builtin {
+            name: module.name,
+            bytes: module.bytes,
+        })
+        .collect()
+}
+
+/// The catalog of a broker without a manifest. Made once: compiling is slow in a test build.
+pub(crate) fn catalog() -> &'static Catalog {
+    static CATALOG: LazyLock<Catalog> =
+        LazyLock::new(|| Catalog::load(engine(), &builtins(), None).unwrap());
+    &CATALOG
+}
+
+/// The module file of `tests/hostile-guest`.
+pub(crate) fn hostile_module() -> &'static Path {
+    static MODULE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        build_guest(&here.join("tests/hostile-guest"), "hostile_guest")
+    });
+    &MODULE
+}
+
+/// The hostile guest, compiled once.
+pub(crate) fn hostile() -> Module {
+    static MODULE: LazyLock<Module> = LazyLock::new(|| {
+        engine()
+            .load(&std::fs::read(hostile_module()).unwrap())
+            .unwrap()
+    });
+    MODULE.clone()
+}
+
+/// Builds a plugin crate as its author would, and answers the module's file.
+pub(crate) fn build_guest(folder: &Path, library: &str) -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(library);
+    let arguments = [
+        "build",
+        "--release",
+        "--locked",
+        "--target",
+        "wasm32-unknown-unknown",
+    ];
+    cargo(folder, &target, &arguments);
+    target
+        .join("wasm32-unknown-unknown/release")
+        .join(format!("{library}.wasm"))
+}
+
+/// Runs cargo in the folder of a crate that is not part of the workspace.
+pub(crate) fn cargo(folder: &Path, target: &Path, arguments: &[&str]) {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .args(arguments)
+        .current_dir(folder)
+        .arg("--target-dir")
+        .arg(target);
+    let of_this_build = |name: &str| name.contains("RUSTFLAGS") || name.ends_with("_WRAPPER");
+    for (name, _) in std::env::vars().filter(|(name, _)| of_this_build(name)) {
+        cargo.env_remove(name);
+    }
+    let output = cargo.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// A topic of 8 partitions.
+pub(crate) const LAYOUT: Layout<'static> = Layout {
+    partitions: 8,
+    counts: &[8],
+    sequence: 0,
+    batches: 0,
+};
+
+/// One call with a batch of `keys`.
+pub(crate) fn assign(
+    partitioner: &mut Partitioner,
+    keys: &[Option<&str>],
+    layout: Layout<'_>,
+) -> Result<Vec<u32>, PluginError> {
+    let column: BytesColumn = keys.iter().map(|key| key.map(str::as_bytes)).collect();
+    let records = u32::try_from(keys.len()).unwrap();
+    let batch = BatchColumns {
+        records,
+        keys: Some(&column),
+        ..BatchColumns::default()
+    };
+    partitioner.assign(&batch, &layout)
+}
