@@ -76,6 +76,7 @@ impl<'a> Envelope<'a> {
         })
     }
 
+    /// The last element is what is left of a body that was checked, so it need not be walked again.
     fn take_apart(reader: &mut Reader<'a>) -> Result<Self, InvalidValue> {
         let len = reader.read_array_len()?;
         let kind: u64 = reader.read_number("the kind of an envelope")?;
@@ -98,16 +99,16 @@ impl<'a> Envelope<'a> {
             REQUEST => Ok(Self::Request {
                 id: reader.read_number("a request id")?,
                 method: read_method(reader)?,
-                args: reader.read_raw()?,
+                args: reader.read_rest(),
             }),
             RESPONSE => Ok(Self::Response {
                 id: read_optional_id(reader)?,
                 error: reader.read_raw()?,
-                result: reader.read_raw()?,
+                result: reader.read_rest(),
             }),
             _ => Ok(Self::Notification {
                 method: read_method(reader)?,
-                args: reader.read_raw()?,
+                args: reader.read_rest(),
             }),
         }
     }

@@ -95,110 +95,94 @@ pub fn check(body: &[u8]) -> Result<(), ShapeError> {
 /// The first thing wrong, with its position in `bytes`.
 pub fn value_end(bytes: &[u8], from: usize) -> Result<usize, ShapeError> {
     let mut at = from;
-    // Values still to come on each open level.
-    let mut open = [0_u64; NESTING_DEPTH_MAX];
-    let mut depth = 0;
+    // Values still to come: on this level, and on those around it.
+    let mut left = 1_u64;
+    let mut outer = [0_u64; NESTING_DEPTH_MAX];
+    let mut depth = 0_usize;
     loop {
-        let head = Head::read(bytes, at)?;
-        if let Some(children) = head.children {
-            let Some(level) = open.get_mut(depth) else {
-                return Err(ShapeError::TooDeep { position: at });
-            };
-            *level = children;
-            if children > 0 {
-                depth += 1;
-                at = head.end;
-                continue;
-            }
-        }
-        at = head.end;
-        // One value is complete; so may be the levels it was the last of.
-        loop {
-            let Some(level) = depth.checked_sub(1).and_then(|index| open.get_mut(index)) else {
+        while left == 0 {
+            let Some(level) = depth.checked_sub(1) else {
                 return Ok(at);
             };
-            *level -= 1;
-            if *level > 0 {
-                break;
+            depth = level;
+            left = outer.get(level).copied().unwrap_or_default();
+        }
+        left -= 1;
+        match Head::read(bytes, at)? {
+            Head::Scalar { end } => at = end,
+            Head::Container { start, values } => {
+                let Some(level) = outer.get_mut(depth) else {
+                    return Err(ShapeError::TooDeep { position: at });
+                };
+                *level = left;
+                depth += 1;
+                left = values;
+                at = start;
             }
-            depth -= 1;
         }
     }
 }
 
-/// The first bytes of a value: everything of a scalar, marker and length of an array or map.
-struct Head {
-    /// Where the scalar, or the marker and length of the container, ends.
-    end: usize,
-    /// Values inside, for containers.
-    children: Option<u64>,
+/// What stands at a position, as far as its first bytes tell.
+enum Head {
+    /// A value without others in it.
+    Scalar { end: usize },
+    /// An array or a map: where its values start, and how many there are, keys included.
+    Container { start: usize, values: u64 },
 }
 
 impl Head {
+    #[inline]
     fn read(bytes: &[u8], at: usize) -> Result<Self, ShapeError> {
-        let truncated = |needed| ShapeError::Truncated {
-            position: at,
-            needed,
-        };
-        let marker = *bytes.get(at).ok_or(truncated(1))?;
-        // Length of the length field, and what it counts.
-        let (len_bytes, body) = match marker {
-            0x00..=0x7F | 0xE0..=0xFF | 0xC0 | 0xC2 | 0xC3 => (0, Body::Bytes(0)),
-            0x80..=0x8F => (0, Body::Values(u64::from(marker & 0x0F) * 2)),
-            0x90..=0x9F => (0, Body::Values(u64::from(marker & 0x0F))),
-            0xA0..=0xBF => (0, Body::Bytes(u64::from(marker & 0x1F))),
-            0xC1 => return Err(ShapeError::Reserved { position: at }),
-            0xC4 | 0xD9 => (1, Body::CountedBytes),
-            0xC5 | 0xDA => (2, Body::CountedBytes),
-            0xC6 | 0xDB => (4, Body::CountedBytes),
-            0xC7..=0xC9 | 0xD4..=0xD8 => return Err(ShapeError::Extension { position: at }),
-            0xCC | 0xD0 => (0, Body::Bytes(1)),
-            0xCD | 0xD1 => (0, Body::Bytes(2)),
-            0xCA | 0xCE | 0xD2 => (0, Body::Bytes(4)),
-            0xCB | 0xCF | 0xD3 => (0, Body::Bytes(8)),
-            0xDC => (2, Body::CountedValues(1)),
-            0xDD => (4, Body::CountedValues(1)),
-            0xDE => (2, Body::CountedValues(2)),
-            0xDF => (4, Body::CountedValues(2)),
-        };
-        let start = at + 1 + len_bytes;
-        let length = match bytes.get(at + 1..start) {
-            Some(field) => big_endian(field),
-            None => return Err(truncated((start - bytes.len()) as u64)),
-        };
-        let left = (bytes.len() - start) as u64;
-        let (needed, children) = match body {
-            Body::Bytes(count) => (count, None),
-            Body::CountedBytes => (length, None),
-            Body::Values(count) => (count, Some(count)),
-            Body::CountedValues(each) => (length * each, Some(length * each)),
+        let (position, rest) = (at, bytes.get(at..).unwrap_or_default());
+        let scalar = |len: usize| match len <= rest.len() {
+            true => Ok(Self::Scalar { end: at + len }),
+            false => Err(truncated(position, len - rest.len())),
         };
         // Every value inside takes at least one byte, so a lying count is caught right here.
-        if needed > left {
-            return Err(truncated(needed - left));
-        }
-        let scalar = match children {
-            Some(_) => 0,
-            None => usize::try_from(needed).map_err(|_| truncated(needed))?,
+        let container = |header: usize, values: u64| match rest.len().checked_sub(header) {
+            Some(left) if values <= left as u64 => Ok(Self::Container {
+                start: at + header,
+                values,
+            }),
+            Some(left) => Err(ShapeError::Truncated {
+                position,
+                needed: values - left as u64,
+            }),
+            None => Err(truncated(position, header - rest.len())),
         };
-        Ok(Self {
-            end: start + scalar,
-            children,
-        })
+        match *rest {
+            [0x00..=0x7F | 0xE0..=0xFF | 0xC0 | 0xC2 | 0xC3, ..] => scalar(1),
+            [marker @ 0xA0..=0xBF, ..] => scalar(1 + usize::from(marker & 0x1F)),
+            [0xC4 | 0xD9, a, ..] => scalar(2 + usize::from(a)),
+            [0xC5 | 0xDA, a, b, ..] => scalar(3 + usize::from(u16::from_be_bytes([a, b]))),
+            [0xC6 | 0xDB, a, b, c, d, ..] => {
+                let len = usize::try_from(u32::from_be_bytes([a, b, c, d]));
+                scalar(len.unwrap_or(usize::MAX).saturating_add(5))
+            }
+            [0xCC | 0xD0, ..] => scalar(2),
+            [0xCD | 0xD1, ..] => scalar(3),
+            [0xCA | 0xCE | 0xD2, ..] => scalar(5),
+            [0xCB | 0xCF | 0xD3, ..] => scalar(9),
+            [marker @ 0x90..=0x9F, ..] => container(1, u64::from(marker & 0x0F)),
+            [0xDC, a, b, ..] => container(3, u64::from(u16::from_be_bytes([a, b]))),
+            [0xDD, a, b, c, d, ..] => container(5, u64::from(u32::from_be_bytes([a, b, c, d]))),
+            [marker @ 0x80..=0x8F, ..] => container(1, u64::from(marker & 0x0F) * 2),
+            [0xDE, a, b, ..] => container(3, u64::from(u16::from_be_bytes([a, b])) * 2),
+            [0xDF, a, b, c, d, ..] => container(5, u64::from(u32::from_be_bytes([a, b, c, d])) * 2),
+            [0xC1, ..] => Err(ShapeError::Reserved { position }),
+            [0xC7..=0xC9 | 0xD4..=0xD8, ..] => Err(ShapeError::Extension { position }),
+            // Only the length field can be cut off here.
+            [] | [0xC4..=0xC6 | 0xD9..=0xDF, ..] => Err(truncated(position, 1)),
+        }
     }
 }
 
-enum Body {
-    Bytes(u64),
-    CountedBytes,
-    Values(u64),
-    CountedValues(u64),
-}
-
-fn big_endian(field: &[u8]) -> u64 {
-    field
-        .iter()
-        .fold(0, |number, byte| number << 8 | u64::from(*byte))
+fn truncated(position: usize, needed: usize) -> ShapeError {
+    ShapeError::Truncated {
+        position,
+        needed: needed as u64,
+    }
 }
 
 #[cfg(test)]
