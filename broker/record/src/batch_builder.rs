@@ -7,8 +7,7 @@ use bytes::Bytes;
 
 use crate::compression::{CompressError, compress, decompressed_bytes_max};
 use crate::msgpack::{
-    ARRAY_LEN_BYTES_MAX, array_len_bytes, bin_bytes_max, put_array_len, put_bin_or_nil, put_int,
-    put_str,
+    ARRAY_LEN_BYTES_MAX, bin_bytes_max, put_array_len, put_bin_or_nil, put_int, put_str,
 };
 use crate::timestamp_span::TimestampSpan;
 use crate::{Codec, OpaqueClaims};
@@ -138,10 +137,10 @@ impl BatchBuilder {
         let Some(base_timestamp) = self.timestamps.required_base() else {
             return Err(BuildError::Empty);
         };
-        let mut marker = [0; ARRAY_LEN_BYTES_MAX];
-        let marker = array_len_bytes(self.record_count, &mut marker);
+        let mut marker = Vec::with_capacity(ARRAY_LEN_BYTES_MAX);
+        put_array_len(&mut marker, self.record_count);
         let start = ARRAY_LEN_BYTES_MAX - marker.len();
-        self.buffer[start..ARRAY_LEN_BYTES_MAX].copy_from_slice(marker);
+        self.buffer[start..ARRAY_LEN_BYTES_MAX].copy_from_slice(&marker);
         let body = match codec {
             Codec::None => Bytes::from(self.buffer).slice(start..),
             codec => compress_body(codec, &self.buffer[start..])?,

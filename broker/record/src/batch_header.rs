@@ -17,27 +17,7 @@ const LEN_AFTER_LENGTH: u32 = 56;
 /// In the three producer fields: there is no idempotent producer.
 const NO_PRODUCER: (i64, i16, i32) = (-1, -1, -1);
 
-/// Positions of the fields. Together with their sizes this is the table of the format.
-///
-/// | at | size | field |
-/// |---:|-----:|-------|
-/// | 0  | 8 | base offset, u64: the first record's |
-/// | 8  | 4 | length, u32: bytes that follow this field, 56 + body |
-/// | 12 | 4 | header crc32, u32: over bytes 0..12 and 16..68 |
-/// | 16 | 4 | leader epoch, u32 |
-/// | 20 | 1 | version, 1 |
-/// | 21 | 1 | body format, 1 = MessagePack |
-/// | 22 | 1 | codec: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd |
-/// | 23 | 1 | timestamp type: 0 CreateTime, 1 LogAppendTime |
-/// | 24 | 4 | record count, u32, at least 1 |
-/// | 28 | 4 | last offset delta, u32, at least count - 1 |
-/// | 32 | 8 | base timestamp, i64 ms |
-/// | 40 | 8 | max timestamp, i64 ms |
-/// | 48 | 8 | producer id, i64, -1 none |
-/// | 56 | 2 | producer epoch, i16, -1 none |
-/// | 58 | 2 | reserved, 0 |
-/// | 60 | 4 | base sequence, i32, -1 none |
-/// | 64 | 4 | body crc32, u32: over the stored, maybe compressed, body |
+/// Where the fields are; the table at [`BatchHeader`].
 mod at {
     pub(super) const BASE_OFFSET: usize = 0;
     pub(super) const LENGTH: usize = 8;
@@ -62,7 +42,27 @@ mod at {
 const _: () = assert!(BatchHeader::LEN == at::END && BatchHeader::LEN == 68);
 const _: () = assert!(at::HEADER_CRC + LEN_AFTER_LENGTH as usize == BatchHeader::LEN);
 
-/// What the broker knows about a batch without looking into its body.
+/// What the broker knows about a batch without looking into its body. On disk:
+///
+/// | at | size | field |
+/// |---:|-----:|-------|
+/// | 0  | 8 | base offset, u64: the first record's |
+/// | 8  | 4 | length, u32: bytes that follow this field, 56 + body |
+/// | 12 | 4 | header crc32, u32: over bytes 0..12 and 16..68 |
+/// | 16 | 4 | leader epoch, u32 |
+/// | 20 | 1 | version, 1 |
+/// | 21 | 1 | body format, 1 = MessagePack |
+/// | 22 | 1 | codec: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd |
+/// | 23 | 1 | timestamp type: 0 CreateTime, 1 LogAppendTime |
+/// | 24 | 4 | record count, u32, at least 1 |
+/// | 28 | 4 | last offset delta, u32, at least count - 1 |
+/// | 32 | 8 | base timestamp, i64 ms |
+/// | 40 | 8 | max timestamp, i64 ms |
+/// | 48 | 8 | producer id, i64, -1 none |
+/// | 56 | 2 | producer epoch, i16, -1 none |
+/// | 58 | 2 | reserved, 0 |
+/// | 60 | 4 | base sequence, i32, -1 none |
+/// | 64 | 4 | body crc32, u32: over the stored, maybe compressed, body |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchHeader {
     /// Offset of the first record; 0 until the log assigns it.

@@ -1,9 +1,17 @@
 //! `Codec`: how a batch body is compressed, with the id it has on disk and the name it has on the
-//! wire and in configuration. The ids are Kafka's. What the formats look like is in `compression`.
+//! wire and in configuration. The ids are Kafka's. The formats are carried out by `compression`.
 
 use std::fmt;
 
-/// How a batch body is compressed, always as a whole.
+/// How a batch body is compressed, always as a whole, in a format that an ordinary library of any
+/// language writes and reads:
+///
+/// | codec | format | written in Python by | in Node by |
+/// |-------|--------|----------------------|------------|
+/// | gzip | one member, RFC 1952 | `gzip.compress` | `zlib.gzipSync` |
+/// | snappy | one raw block, no framing | `snappy.compress` | `snappy.compress` |
+/// | lz4 | one LZ4 frame, no dictionary | `lz4.frame.compress` | `lz4.encode` |
+/// | zstd | one frame, no dictionary | `compression.zstd.compress` | `zlib.zstdCompressSync` |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Codec {
     /// Not compressed: the body is the MessagePack array itself.

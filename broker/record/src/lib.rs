@@ -1,8 +1,9 @@
 //! Records and batches: how they lie on disk and on the wire, and how they are checked.
 //!
-//! A *record* is a small MessagePack array, a *body* a MessagePack array of records (optionally
-//! compressed as a whole), a *batch* a 68-byte header and a body that is stored exactly as it was
-//! received. Nothing here opens a file or a socket.
+//! A *record* is the MessagePack array `[key, value, timestamp, headers, offset_delta]`, of which
+//! all after the value may be left out; a *body* is the array of records, maybe compressed as a
+//! whole; a *batch* is a 68-byte header and a body, stored exactly as it was received. Nothing here
+//! opens a file or a socket.
 //!
 //! ```
 //! use broker_model::Timestamp;

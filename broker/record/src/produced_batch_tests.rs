@@ -324,23 +324,6 @@ fn claims_that_lie_are_refused_by_name() {
         Err(too_many)
     );
 
-    let lie = Timestamp::from_millis(49);
-    let wrong = |which| InvalidBatch::TimestampMismatch {
-        which,
-        claimed: lie,
-        actual: NOW,
-    };
-    let base = OpaqueClaims {
-        base_timestamp: lie,
-        ..truth
-    };
-    assert_eq!(check(base), Err(wrong("base")));
-    let max = OpaqueClaims {
-        max_timestamp: lie,
-        ..truth
-    };
-    assert_eq!(check(max), Err(wrong("max")));
-
     let body_crc = truth.body_crc ^ 1;
     let checksum = InvalidBatch::BadChecksum {
         expected: body_crc,
@@ -360,6 +343,30 @@ fn claims_that_lie_are_refused_by_name() {
         };
         assert_eq!(check(claims), Err(InvalidBatch::Producer { producer }));
     }
+}
+
+#[test]
+fn timestamps_that_lie_are_refused_by_name() {
+    // [[nil, nil, 50]]
+    let body = Bytes::from_static(&[0x91, 0x93, 0xc0, 0xc0, 50]);
+    let truth = claims(&body);
+    let check = |claims| ProducedBatch::opaque(body.clone(), claims, Validation::Full).map(drop);
+    let lie = Timestamp::from_millis(49);
+    let wrong = |which| InvalidBatch::TimestampMismatch {
+        which,
+        claimed: lie,
+        actual: NOW,
+    };
+    let base = OpaqueClaims {
+        base_timestamp: lie,
+        ..truth
+    };
+    assert_eq!(check(base), Err(wrong("base")));
+    let max = OpaqueClaims {
+        max_timestamp: lie,
+        ..truth
+    };
+    assert_eq!(check(max), Err(wrong("max")));
 }
 
 #[test]

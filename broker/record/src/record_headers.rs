@@ -65,6 +65,7 @@ fn scan_pair<'a>(cursor: &mut Cursor<'a>) -> Result<(&'a [u8], Option<&'a [u8]>)
 impl<'a> Iterator for RecordHeaders<'a> {
     type Item = (&'a str, Option<&'a [u8]>);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
         // `scan` has read these very bytes without a fault, so that neither `ok` hides one.

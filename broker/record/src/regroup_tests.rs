@@ -1,4 +1,5 @@
-//! Every record arrives in the partition it was given, in its order and with its bytes.
+//! Every record arrives in the partition it was given, in its order and with its bytes, and each
+//! partition's batch is as valid as if it had been produced by itself.
 
 use broker_model::Offset;
 use proptest::prelude::*;

@@ -1,4 +1,5 @@
-//! `StoredBatch`: one whole batch as it lies in a segment file or in the answer to a fetch.
+//! `StoredBatch`: one whole batch as it lies in a segment file or in the answer to a fetch. Parsing
+//! checks the header alone; the body is verified when its records are asked for.
 
 use bytes::Bytes;
 

@@ -1,4 +1,5 @@
-//! `TimestampType`: whose clock a batch's timestamps come from (Kafka's `message.timestamp.type`).
+//! `TimestampType`: whose clock a batch's timestamps come from. Names and ids are those of Kafka's
+//! topic option `message.timestamp.type`; the log sets it in the header when it appends.
 
 use std::fmt;
 

@@ -1,17 +1,8 @@
-//! Compression of batch bodies, always of a body as a whole, in formats that an ordinary library of
-//! any language writes and reads:
-//!
-//! | codec | format | written in Python by | in Node by |
-//! |-------|--------|----------------------|------------|
-//! | gzip | one member, RFC 1952 | `gzip.compress` | `zlib.gzipSync` |
-//! | snappy | one raw block, no framing | `snappy.compress` | `snappy.compress` |
-//! | lz4 | one LZ4 frame, no dictionary | `lz4.frame.compress` | `lz4.encode` |
-//! | zstd | one frame, no dictionary | `compression.zstd.compress` | `zlib.zstdCompressSync` |
-//!
-//! Exactly one member, block or frame, and nothing behind it: libraries disagree about what
-//! concatenated ones mean. Decompression is bounded whatever the input declares: by
-//! [`decompressed_bytes_max`], and memory is taken as output appears, not as it is announced.
-//! Compressor and decompressor state is kept per thread, for it costs more than a small batch.
+//! Compression of batch bodies, always of a body as a whole, in the formats that [`Codec`] lists:
+//! exactly one member, block or frame, and nothing behind it, for libraries disagree about what
+//! concatenated ones mean. Decompression is bounded by [`decompressed_bytes_max`] whatever the input
+//! declares, and memory is taken as output appears, not as it is announced. Compressors and
+//! decompressors are kept per thread, for setting one up costs more than a small batch.
 
 mod gzip;
 mod lz4;

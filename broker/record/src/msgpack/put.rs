@@ -11,30 +11,15 @@ pub(crate) fn put_nil(out: &mut Vec<u8>) {
     out.push(0xc0);
 }
 
-/// The marker of an array of `len` elements, at the end of a fixed buffer; returns the used part.
-#[inline]
-pub(crate) fn array_len_bytes(len: u32, buffer: &mut [u8; ARRAY_LEN_BYTES_MAX]) -> &[u8] {
-    let [a, b, c, d] = len.to_be_bytes();
-    match len {
-        0..=0x0f => {
-            *buffer = [0, 0, 0, 0, 0x90 | d];
-            &buffer[4..]
-        }
-        0x10..=0xffff => {
-            *buffer = [0, 0, 0xdc, c, d];
-            &buffer[2..]
-        }
-        _ => {
-            *buffer = [0xdd, a, b, c, d];
-            &buffer[..]
-        }
-    }
-}
-
 /// Appends the marker of an array of `len` elements; the elements come next.
 #[inline]
 pub(crate) fn put_array_len(out: &mut Vec<u8>, len: u32) {
-    out.extend_from_slice(array_len_bytes(len, &mut [0; ARRAY_LEN_BYTES_MAX]));
+    let [a, b, c, d] = len.to_be_bytes();
+    match len {
+        0..=0x0f => out.push(0x90 | d),
+        0x10..=0xffff => out.extend_from_slice(&[0xdc, c, d]),
+        _ => out.extend_from_slice(&[0xdd, a, b, c, d]),
+    }
 }
 
 /// Appends a bin, or nil.
@@ -48,6 +33,8 @@ pub(crate) fn put_bin_or_nil(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     };
     let len = u32::try_from(bytes.len()).expect("callers refuse values above 4 GiB");
     let [a, b, c, d] = len.to_be_bytes();
+    // One reservation for marker and bytes, so that neither `extend` below has to grow.
+    out.reserve(bin_bytes_max(bytes.len()));
     match len {
         0..=0xff => out.extend_from_slice(&[0xc4, d]),
         0x100..=0xffff => out.extend_from_slice(&[0xc5, c, d]),
@@ -76,22 +63,13 @@ pub(crate) fn put_str(out: &mut Vec<u8>, text: &str) {
 /// Appends an unsigned integer.
 #[inline]
 pub(crate) fn put_uint(out: &mut Vec<u8>, value: u64) {
-    let bytes = value.to_be_bytes();
+    let [a, b, c, d, e, f, g, h] = value.to_be_bytes();
     match value {
-        0..=0x7f => out.push(bytes[7]),
-        0x80..=0xff => out.extend_from_slice(&[0xcc, bytes[7]]),
-        0x100..=0xffff => {
-            out.push(0xcd);
-            out.extend_from_slice(&bytes[6..]);
-        }
-        0x1_0000..=0xffff_ffff => {
-            out.push(0xce);
-            out.extend_from_slice(&bytes[4..]);
-        }
-        _ => {
-            out.push(0xcf);
-            out.extend_from_slice(&bytes);
-        }
+        0..=0x7f => out.push(h),
+        0x80..=0xff => out.extend_from_slice(&[0xcc, h]),
+        0x100..=0xffff => out.extend_from_slice(&[0xcd, g, h]),
+        0x1_0000..=0xffff_ffff => out.extend_from_slice(&[0xce, e, f, g, h]),
+        _ => out.extend_from_slice(&[0xcf, a, b, c, d, e, f, g, h]),
     }
 }
 
@@ -101,22 +79,13 @@ pub(crate) fn put_int(out: &mut Vec<u8>, value: i64) {
     if let Ok(unsigned) = u64::try_from(value) {
         return put_uint(out, unsigned);
     }
-    let bytes = value.to_be_bytes();
+    let [a, b, c, d, e, f, g, h] = value.to_be_bytes();
     match value {
-        -0x20.. => out.push(bytes[7]),
-        -0x80..=-0x21 => out.extend_from_slice(&[0xd0, bytes[7]]),
-        -0x8000..=-0x81 => {
-            out.push(0xd1);
-            out.extend_from_slice(&bytes[6..]);
-        }
-        -0x8000_0000..=-0x8001 => {
-            out.push(0xd2);
-            out.extend_from_slice(&bytes[4..]);
-        }
-        _ => {
-            out.push(0xd3);
-            out.extend_from_slice(&bytes);
-        }
+        -0x20.. => out.push(h),
+        -0x80..=-0x21 => out.extend_from_slice(&[0xd0, h]),
+        -0x8000..=-0x81 => out.extend_from_slice(&[0xd1, g, h]),
+        -0x8000_0000..=-0x8001 => out.extend_from_slice(&[0xd2, e, f, g, h]),
+        _ => out.extend_from_slice(&[0xd3, a, b, c, d, e, f, g, h]),
     }
 }
 
