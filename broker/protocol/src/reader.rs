@@ -66,6 +66,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes a nil, if the next value is one.
+    #[inline]
     pub(crate) fn take_nil(&mut self) -> Result<bool, InvalidValue> {
         let is_nil = self.peek()? == 0xC0;
         if is_nil {
@@ -88,8 +89,14 @@ impl<'a> Reader<'a> {
     pub(crate) fn read_integer(&mut self, wanted: &str) -> Result<i128, InvalidValue> {
         let marker = self.peek()?;
         let (width, signed) = match marker {
-            0x00..=0x7F => (0, false),
-            0xE0..=0xFF => (0, true),
+            0x00..=0x7F => {
+                self.at += 1;
+                return Ok(i128::from(marker));
+            }
+            0xE0..=0xFF => {
+                self.at += 1;
+                return Ok(i128::from(marker) - 256);
+            }
             0xCC => (1, false),
             0xCD => (2, false),
             0xCE => (4, false),
@@ -101,19 +108,14 @@ impl<'a> Reader<'a> {
             0xCA | 0xCB => return self.read_integral_float(wanted),
             _ => return Err(self.unexpected(wanted)),
         };
-        if width == 0 {
-            self.at += 1;
-            let small = i128::from(marker);
-            return Ok(if signed { small - 256 } else { small });
-        }
-        let raw = self
-            .slice(self.at + 1, width)?
-            .iter()
-            .fold(0_i128, |number, byte| number << 8 | i128::from(*byte));
+        let raw = big_endian(self.slice(self.at + 1, width)?);
         self.at += 1 + width;
-        let bits = width * 8;
-        let negative = signed && raw >> (bits - 1) == 1;
-        Ok(if negative { raw - (1 << bits) } else { raw })
+        if !signed {
+            return Ok(i128::from(raw));
+        }
+        // Moves the sign to the top and back down.
+        let unused = 64 - width * 8;
+        Ok(i128::from((raw << unused).cast_signed() >> unused))
     }
 
     /// Some languages have one kind of number and send large integers as floats.
@@ -156,6 +158,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A `bin` or a `str`, as bytes.
+    #[inline]
     pub(crate) fn read_bytes(&mut self) -> Result<&'a [u8], InvalidValue> {
         let (start, len) = match self.peek()? {
             marker @ 0xA0..=0xBF => (self.at + 1, usize::from(marker & 0x1F)),
@@ -187,11 +190,20 @@ impl<'a> Reader<'a> {
         self.read_text("a key in text")
     }
 
-    fn read_text(&mut self, wanted: &str) -> Result<&'a str, InvalidValue> {
-        if self.kind()? != Kind::Str {
-            return Err(self.unexpected(wanted));
+    /// The key of a map entry, to be compared with keys that are known.
+    #[inline]
+    pub(crate) fn read_key_bytes(&mut self) -> Result<&'a [u8], InvalidValue> {
+        match self.peek()? {
+            0xA0..=0xBF | 0xD9..=0xDB => self.read_bytes(),
+            _ => Err(self.unexpected("a key in text")),
         }
-        let bytes = self.read_bytes()?;
+    }
+
+    fn read_text(&mut self, wanted: &str) -> Result<&'a str, InvalidValue> {
+        let bytes = match self.peek()? {
+            0xA0..=0xBF | 0xD9..=0xDB => self.read_bytes()?,
+            _ => return Err(self.unexpected(wanted)),
+        };
         std::str::from_utf8(bytes).map_err(|_| InvalidValue::new("text is not UTF-8"))
     }
 
@@ -234,15 +246,18 @@ impl<'a> Reader<'a> {
     }
 
     /// The error of a value that is not what was wanted.
+    #[cold]
     pub(crate) fn unexpected(&self, wanted: &str) -> InvalidValue {
         let found = self.kind().map_or("nothing", Kind::name);
         InvalidValue::new(format!("expected {wanted}, found {found}"))
     }
 
+    #[inline]
     fn peek(&self) -> Result<u8, InvalidValue> {
         self.bytes.get(self.at).copied().ok_or_else(ended)
     }
 
+    #[inline]
     fn slice(&self, start: usize, len: usize) -> Result<&'a [u8], InvalidValue> {
         start
             .checked_add(len)
@@ -261,6 +276,15 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// At most eight bytes as a number.
+#[inline]
+fn big_endian(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+#[cold]
 fn ended() -> InvalidValue {
     InvalidValue::new("the value ends too early")
 }

@@ -1,4 +1,5 @@
-//! `alter_topic`: sets and unsets configuration overrides of a topic, all of them or none.
+//! `alter_topic`: sets and unsets configuration overrides of a topic, all of them or none. Which
+//! keys and values there are is not known here.
 
 use std::collections::BTreeMap;
 

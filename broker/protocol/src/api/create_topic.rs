@@ -1,4 +1,5 @@
-//! `create_topic`: creates a topic, or with `validate_only` says whether it could.
+//! `create_topic`: creates a topic, or with `validate_only` says whether it could. The name is plain
+//! text in here, so that a bad one gets the error that explains the rule.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! `delete_records`: an administrator's order to forget the oldest records of a partition.
+//! `delete_records`: an administrator's order to forget the oldest records of a partition. There is
+//! no default for how far: nothing is deleted by leaving something out.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! `delete_topic`: deletes a topic and all of its data.
+//! `delete_topic`: deletes a topic and all of its data. With an id it deletes that very topic and
+//! never a younger one of the same name.
 
 use broker_model::TopicId;
 use serde::{Deserialize, Serialize};

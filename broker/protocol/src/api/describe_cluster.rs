@@ -1,4 +1,5 @@
-//! `describe_cluster`: the cluster as an operator wants to see it.
+//! `describe_cluster`: the cluster as an operator wants to see it: versions, disks, counts, and what
+//! is worth a warning. Clients that only look for leaders use `metadata`.
 
 use broker_model::BrokerId;
 use serde::{Deserialize, Serialize};

@@ -50,8 +50,8 @@ pub struct ConfigEntry {
     pub value: String,
     /// What it would be if nobody set it; absent when it has no default.
     pub default: Option<String>,
-    /// Where the value comes from: `default`, `file`, `environment`, `flag`, `topic`, or for a
-    /// topic key that follows a broker key, `broker`.
+    /// Where the value comes from: for a topic `topic`, `broker` or `default`; for a broker
+    /// `default` or, in words, the place where it was set.
     pub source: String,
     /// Its unit: `bytes`, `ms`, …; empty when it has none.
     pub unit: String,

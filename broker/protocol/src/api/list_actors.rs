@@ -1,4 +1,5 @@
-//! `list_actors`: the live actors of the broker that answers, their mailboxes and restarts.
+//! `list_actors`: the live actors of the broker that answers, their mailboxes and restarts. A
+//! snapshot: the numbers of two actors need not belong to the same moment.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +25,7 @@ pub struct ActorEntry {
     pub kind: String,
     /// Which one of its kind, such as `orders-0`.
     pub name: String,
-    /// `running`, `restarting`, `offline`, …
+    /// `running` or `offline`.
     pub state: String,
     /// Messages waiting.
     pub mailbox_depth: u64,

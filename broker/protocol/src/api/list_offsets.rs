@@ -1,4 +1,5 @@
 //! `list_offsets`: the first or last offset of partitions, or the first record at or after a time.
+//! Every question has an answer of its own, in the same order.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
 //! `list_plugins`: the plugins of the broker that answers, their limits, and what they have cost.
+//! Costs count from the start of the broker; they are not kept over a restart.
 
 use std::collections::BTreeMap;
 
@@ -31,9 +32,9 @@ pub struct PluginEntry {
     pub kind: String,
     /// SHA-256 of the module, hexadecimal.
     pub digest: String,
-    /// `builtin` or `manifest`.
+    /// `builtin`, or the file that the manifest names.
     pub source: String,
-    /// `ready`, or why not.
+    /// `active`, or in a word why not.
     pub state: String,
     /// Options from the manifest.
     #[serde(with = "wire::config")]

@@ -1,4 +1,5 @@
 //! `metadata`: brokers, topics, partitions and their leaders, as any broker of the cluster sees them.
+//! A topic that does not exist is an error of its entry, not of the request.
 
 use broker_model::{BrokerId, LeaderEpoch, PartitionId, TopicId};
 use serde::{Deserialize, Serialize};

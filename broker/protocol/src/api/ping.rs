@@ -1,4 +1,5 @@
-//! `ping`: answers at once, touching nothing. Keeps a connection from being idle.
+//! `ping`: answers at once, touching nothing but the clock. Keeps a connection from being idle and
+//! tells whether the other side is still there.
 
 use broker_model::Timestamp;
 use serde::{Deserialize, Serialize};

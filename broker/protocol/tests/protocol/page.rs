@@ -1,4 +1,5 @@
-//! PROTOCOL.md as data: tables by heading, fields by method, vectors by title.
+//! PROTOCOL.md as data: tables by heading, fields by method, vectors by title. Knows how the page is
+//! laid out, not what it has to say.
 
 use std::fmt::Write;
 

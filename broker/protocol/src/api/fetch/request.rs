@@ -1,4 +1,5 @@
-//! Arguments of `fetch`.
+//! Arguments of `fetch`. Defaults suit a consumer that follows: wait half a second for the first
+//! byte, take as much as there is.
 
 use broker_model::{Offset, PartitionId, TopicId, limits};
 use bytes::Bytes;

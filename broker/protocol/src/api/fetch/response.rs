@@ -1,4 +1,5 @@
-//! Result of `fetch`, as the client reads it: records and batches are slices of the frame.
+//! Result of `fetch`, as the client reads it: records and batches are slices of the frame, decoded
+//! when they are iterated. How the broker writes it is in `answer`.
 
 use broker_model::{Offset, PartitionId};
 use bytes::Bytes;

@@ -1,4 +1,5 @@
-//! Fetch requests and answers: defaults, both forms, and frames in pieces.
+//! Fetch requests and answers: defaults, both forms, and frames in pieces. A frame in pieces has to
+//! be the very bytes of the frame in one.
 
 use broker_model::{Offset, PartitionId, Timestamp};
 use bytes::Bytes;

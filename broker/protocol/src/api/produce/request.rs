@@ -209,13 +209,13 @@ impl Request for ProduceRequest {
         let mut left = reader.read_map_len()?;
         while left > 0 {
             left -= 1;
-            let key = reader.read_key()?;
+            let key = reader.read_key_bytes()?;
             if reader.take_nil()? {
                 continue;
             }
             fields
                 .read(key, &mut reader, left == 0)
-                .map_err(|invalid| invalid.inside(key))?;
+                .map_err(|invalid| invalid.inside(&String::from_utf8_lossy(key)))?;
         }
         fields.into_request(args)
     }
@@ -243,38 +243,38 @@ struct Fields<'a> {
 impl<'a> Fields<'a> {
     fn read(
         &mut self,
-        key: &str,
+        key: &[u8],
         reader: &mut Reader<'a>,
         is_last: bool,
     ) -> Result<(), InvalidValue> {
         match key {
-            "topic" => put(&mut self.topic, reader.read_str()?),
-            "topic_id" => put(&mut self.topic_id, read_topic_id(reader)?),
-            "partition" => put(
+            b"topic" => put(&mut self.topic, reader.read_str()?),
+            b"topic_id" => put(&mut self.topic_id, read_topic_id(reader)?),
+            b"partition" => put(
                 &mut self.partition,
                 reader.read_number("a partition number")?,
             ),
-            "acks" => put(&mut self.acks, read_acks(reader)?),
-            "timeout_ms" => put(&mut self.timeout_ms, reader.read_number("milliseconds")?),
-            "timestamp_ms" => put(&mut self.timestamp_ms, reader.read_number("a timestamp")?),
-            "records" if reader.kind()? != Kind::Array => {
+            b"acks" => put(&mut self.acks, read_acks(reader)?),
+            b"timeout_ms" => put(&mut self.timeout_ms, reader.read_number("milliseconds")?),
+            b"timestamp_ms" => put(&mut self.timestamp_ms, reader.read_number("a timestamp")?),
+            b"records" if reader.kind()? != Kind::Array => {
                 Err(reader.unexpected("an array of records"))
             }
-            "records" if is_last => put(&mut self.records, reader.read_rest()),
-            "records" => put(&mut self.records, reader.read_raw()?),
-            "body" => put(&mut self.body, reader.read_bytes()?),
-            "codec" => put(&mut self.codec, reader.read_str()?),
-            "record_count" => put(&mut self.record_count, reader.read_number("a count")?),
-            "base_timestamp_ms" => put(
+            b"records" if is_last => put(&mut self.records, reader.read_rest()),
+            b"records" => put(&mut self.records, reader.read_raw()?),
+            b"body" => put(&mut self.body, reader.read_bytes()?),
+            b"codec" => put(&mut self.codec, reader.read_str()?),
+            b"record_count" => put(&mut self.record_count, reader.read_number("a count")?),
+            b"base_timestamp_ms" => put(
                 &mut self.base_timestamp_ms,
                 reader.read_number("a timestamp")?,
             ),
-            "max_timestamp_ms" => put(
+            b"max_timestamp_ms" => put(
                 &mut self.max_timestamp_ms,
                 reader.read_number("a timestamp")?,
             ),
-            "crc" => put(&mut self.crc, reader.read_number("a 32-bit checksum")?),
-            "producer" => put(&mut self.producer, read_producer(reader)?),
+            b"crc" => put(&mut self.crc, reader.read_number("a 32-bit checksum")?),
+            b"producer" => put(&mut self.producer, read_producer(reader)?),
             _ => reader.read_raw().map(drop),
         }
     }

@@ -1,4 +1,5 @@
 //! Decoding produce requests: what is borrowed, what is refused, and both shapes of the result.
+//! The bytes are written out, so that the encoder cannot hide a fault of the decoder.
 
 use broker_model::{Offset, PartitionId, Timestamp, TopicId};
 use bytes::Bytes;
