@@ -15,21 +15,22 @@ const TARGET: &str = "wasm32-unknown-unknown";
 
 fn main() {
     let root = root();
-    for watched in [
-        "plugins",
+    let plugins = plugins(&root);
+    let watched = [
         "plugin-sdk/src",
         "plugin-sdk/wit",
         "plugin-sdk/Cargo.toml",
-    ] {
-        println!("cargo::rerun-if-changed={}", root.join(watched).display());
-    }
-    for watched in ["Cargo.toml", "Cargo.lock"] {
+        "Cargo.toml",
+        "Cargo.lock",
+    ];
+    // A new plugin is a new package, which shows in Cargo.lock.
+    let folders = plugins.iter().map(|plugin| format!("plugins/{plugin}"));
+    for watched in watched.map(str::to_owned).into_iter().chain(folders) {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
     println!("cargo::rerun-if-changed=build.rs");
 
     let out = PathBuf::from(variable("OUT_DIR"));
-    let plugins = plugins(&root);
     ensure_target();
     compile(&root, &out, &plugins);
     write_table(&out, &plugins);
@@ -53,7 +54,6 @@ fn ensure_target() {
     if target_is_installed() {
         return;
     }
-    println!("cargo::warning=installing the Rust target {TARGET} for the shipped plugins");
     let add = Command::new("rustup")
         .args(["target", "add", TARGET])
         .status();
@@ -63,6 +63,7 @@ fn ensure_target() {
              or install it with the package manager that your Rust came from"
         ));
     }
+    println!("cargo::warning=installed the Rust target {TARGET} for the shipped plugins");
 }
 
 fn target_is_installed() -> bool {

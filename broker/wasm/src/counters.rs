@@ -19,17 +19,17 @@ pub struct Counters {
 /// The counters' values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Calls with a batch; one per batch.
+    /// Calls with a batch; one per batch, more only for batches that are too large for one.
     pub calls: u64,
-    /// Records in those calls.
+    /// Records in those batches.
     pub records: u64,
-    /// Calls that gave no usable answer, traps included.
+    /// Batches for which it gave no usable answer, traps included.
     pub errors: u64,
     /// Calls, constructions included, that ended in a trap: panic, time-out, memory, stack.
     pub traps: u64,
     /// Batches that the fallback answered in this plugin's place.
     pub fallbacks: u64,
-    /// Time spent in the calls with a batch, in nanoseconds.
+    /// Time spent on those batches, in nanoseconds.
     pub time_ns: u64,
     /// The largest linear memory that an instance has had, in bytes.
     pub memory_bytes: u64,
@@ -49,9 +49,12 @@ impl Counters {
         }
     }
 
-    pub(crate) fn add_call(&self, records: u32, time: Duration) {
-        let time_ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    pub(crate) fn add_call(&self) {
         self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_batch(&self, records: u32, time: Duration) {
+        let time_ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.records
             .fetch_add(u64::from(records), Ordering::Relaxed);
         self.time_ns.fetch_add(time_ns, Ordering::Relaxed);

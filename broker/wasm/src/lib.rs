@@ -40,6 +40,7 @@ mod manifest_error;
 mod module;
 mod partitioner;
 mod partitioner_code;
+mod parts;
 mod plugin;
 mod plugin_error;
 mod plugin_log;

@@ -7,10 +7,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::abi::{Columns, Config, Layout};
+use crate::abi::{Batch, Columns, Config, Layout};
 use crate::columns::BatchColumns;
 use crate::engine::PluginEngine;
 use crate::partitioner_code::{PartitionerInstance, StartError};
+use crate::parts::Parts;
 use crate::plugin::Plugin;
 use crate::plugin_error::{PluginError, PluginErrorKind};
 use crate::plugin_log::clean;
@@ -89,7 +90,7 @@ impl Partitioner {
         let began = Instant::now();
         let answer = self.call(batch, layout);
         let counters = self.plugin.counters();
-        counters.add_call(batch.records, began.elapsed());
+        counters.add_batch(batch.records, began.elapsed());
         let Err(error) = answer else {
             return answer;
         };
@@ -103,18 +104,42 @@ impl Partitioner {
         fallback.assign(batch, layout)
     }
 
+    /// Asks for the whole batch: in one call, unless it is too large for the guest.
     fn call(
         &mut self,
         batch: &BatchColumns<'_>,
         layout: &Layout<'_>,
     ) -> Result<Vec<u32>, PluginError> {
+        let selected = batch.select(self.needs);
+        let mut answer = Vec::new();
+        for part in Parts::new(selected, self.plugin.limits().memory_bytes) {
+            let done = answer.len();
+            let sequence = layout.sequence.wrapping_add(done as u64);
+            let given = self.call_part(
+                part,
+                Layout {
+                    sequence,
+                    ..*layout
+                },
+            );
+            let given = given.map_err(|error| error.behind(done))?;
+            if answer.is_empty() {
+                answer = given;
+            } else {
+                answer.extend(given);
+            }
+        }
+        Ok(answer)
+    }
+
+    fn call_part(&mut self, part: Batch<'_>, layout: Layout<'_>) -> Result<Vec<u32>, PluginError> {
         let mut instance = match self.instance.take() {
             Some(instance) => instance,
             None => self.start()?,
         };
-        let selected = batch.select(self.needs);
-        let answer = match instance.assign(&self.engine, selected, *layout) {
-            Ok(Ok(answer)) => self.check(answer, batch.records, layout.partitions)?,
+        self.plugin.counters().add_call();
+        let answer = match instance.assign(&self.engine, part, layout) {
+            Ok(Ok(answer)) => self.check(answer, part.count, layout.partitions)?,
             Ok(Err(reason)) => {
                 self.instance = Some(instance);
                 return Err(self.error(PluginErrorKind::Rejected, &reason));
@@ -165,7 +190,7 @@ impl Partitioner {
             return Ok(answer);
         };
         let partition = answer[row];
-        let text = format!("partition {partition} for record {row}, the topic has {partitions}");
+        let text = format!("partition {partition}, the topic has {partitions}");
         Err(PluginError {
             record: u32::try_from(row).ok(),
             ..nonsense(text)

@@ -49,7 +49,7 @@ impl fmt::Display for PluginErrorKind {
 
 /// A call of a plugin that gave no usable answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("plugin {plugin} {version} {kind}: {message}")]
+#[error("plugin {plugin} {version} {kind}: {message}{}", at(*record))]
 pub struct PluginError {
     /// The plugin's name.
     pub plugin: String,
@@ -63,4 +63,17 @@ pub struct PluginError {
     pub record: Option<u32>,
     /// Whether the same batch may succeed if it is sent again.
     pub retriable: bool,
+}
+
+impl PluginError {
+    /// The same error in a batch of which `done` records went before.
+    pub(crate) fn behind(self, done: usize) -> Self {
+        let done = u32::try_from(done).unwrap_or(u32::MAX);
+        let record = self.record.map(|record| record.saturating_add(done));
+        PluginError { record, ..self }
+    }
+}
+
+fn at(record: Option<u32>) -> String {
+    record.map_or_else(String::new, |record| format!(" (record {record})"))
 }

@@ -78,6 +78,27 @@ fn a_batch_is_one_call_however_many_records_it_has() {
 }
 
 #[test]
+fn a_batch_that_is_too_large_for_one_call_gives_the_same_answer_in_parts() {
+    let module = catalog().get("round-robin").unwrap().module().clone();
+    let plugin = Arc::new(Plugin::new("counted", module, PluginSource::Builtin));
+    let mut round_robin = Partitioner::new(engine(), &plugin, "orders", &[]).unwrap();
+    let answer = assign(&mut round_robin, &[None; 40_000], layout(0, 5)).unwrap();
+    assert!(
+        answer
+            .iter()
+            .enumerate()
+            .all(|(row, partition)| (row + 5) % 8 == *partition as usize)
+    );
+    assert_eq!(plugin.counters().usage().calls, 3);
+    // 12 MiB of keys in a guest that has 16 MiB.
+    let key: &str = &"k".repeat(100_000);
+    let mut key_hash = bound(catalog(), "key-hash");
+    let answer = assign(&mut key_hash, &[Some(key); 120], layout(0, 0)).unwrap();
+    let alone = assign(&mut key_hash, &[Some(key)], layout(0, 0)).unwrap();
+    assert_eq!(answer, [alone[0]; 120]);
+}
+
+#[test]
 fn a_plugin_says_who_it_is() {
     let plugin = catalog().get("key-hash").unwrap();
     assert_eq!(plugin.module().name(), Some("plugin-key-hash"));
