@@ -122,7 +122,7 @@ const RULES: [Rule; 15] = [
         &["broker-client"],
         &["actix", "actix-rt"],
     ),
-    rule("broker-tests", 6, &["broker-cli"], &[]),
+    rule("broker-tests", 6, &["broker-cli", "broker-client"], &[]),
 ];
 
 /// Only one crate may name it.

@@ -1,0 +1,19 @@
+//! What the tests are written with: a broker process that one owns, a client that speaks the protocol
+//! byte by byte, records as one sees them from outside, plugin modules built on the spot.
+
+mod broker;
+mod guests;
+mod log_check;
+mod opaque;
+mod record;
+mod value;
+mod waiting;
+mod wire;
+
+pub(crate) use broker::{Broker, Refused, Setup};
+pub(crate) use guests::{build_guest, custom_partitioner, hostile_module, sha256_of};
+pub(crate) use opaque::{crc32, opaque, opaque_body, pack};
+pub(crate) use record::{Fetched, Rec, keyed, plain, valued};
+pub(crate) use value::{Value, map};
+pub(crate) use waiting::{eventually, patience};
+pub(crate) use wire::{Wire, WireError};
