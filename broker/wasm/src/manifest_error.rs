@@ -1,4 +1,5 @@
-//! Why a plugin manifest is refused: always the file, the line and the entry, and what to do.
+//! Why a plugin manifest is refused: always the file, the line and the entry, and what to do about it.
+//! An operator reads this on a terminal, before the broker has started.
 
 use std::fmt;
 use std::path::PathBuf;
