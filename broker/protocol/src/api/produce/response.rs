@@ -5,9 +5,9 @@ use broker_model::{Offset, PartitionId, Timestamp};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::record_errors::{self, RecordError};
 use crate::call::{InvalidValue, Response, decode_map, encode_map};
 use crate::wire;
-use crate::wire_error::WireError;
 
 /// Result of `produce`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,17 +48,9 @@ pub struct Routed {
     /// One offset for each record, in order; nil with acks none and where an error is listed.
     #[serde(with = "wire")]
     pub offsets: Vec<Option<Offset>>,
-    /// Records that were not appended, or perhaps not.
+    /// Records that were not appended, or perhaps not, by index.
+    #[serde(with = "record_errors")]
     pub errors: Vec<RecordError>,
-}
-
-/// What happened to one record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecordError {
-    /// Index of the record in the request, from 0.
-    pub index: u32,
-    /// Why.
-    pub error: WireError,
 }
 
 /// Which of the two it is shows in the key.
