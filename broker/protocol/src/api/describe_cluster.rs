@@ -70,7 +70,7 @@ pub struct LogDirDescription {
     pub total_bytes: u64,
     /// Free space of its file system.
     pub free_bytes: u64,
-    /// Bytes of the segments in it.
+    /// Bytes in use in its file system, by whatever it is.
     pub used_bytes: u64,
 }
 

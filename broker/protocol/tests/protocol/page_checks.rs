@@ -374,6 +374,17 @@ fn page_to_check() -> Page {
 }
 
 #[test]
+fn the_example_is_a_client_of_25_lines() {
+    let page = Page::read();
+    let (_, rest) = page.text.split_once("```python\n").unwrap();
+    let (example, _) = rest.split_once("```\n").unwrap();
+    assert!(example.lines().count() <= 25, "{example}");
+    for step in ["\"hello\"", "\"create_topic\"", "\"produce\"", "\"fetch\""] {
+        assert!(example.contains(step), "no {step} in\n{example}");
+    }
+}
+
+#[test]
 fn the_page_says_what_the_code_does() {
     check_all(&page_to_check()).unwrap_or_else(|problem| panic!("{problem}"));
 }
