@@ -1,0 +1,87 @@
+//! `broker cluster describe`.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use broker_client::protocol::api::describe_cluster::DescribeClusterResponse;
+use clap::Args;
+
+use crate::failure::Failure;
+use crate::output::{Align, Table, bytes, duration, number};
+use crate::session::Session;
+
+/// Describe the cluster: brokers, controller, log directories, warnings
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  broker cluster describe
+  broker cluster describe --json --server 10.0.0.5:7420")]
+pub(super) struct DescribeArgs {}
+
+impl DescribeArgs {
+    pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
+        let client = session.connect().await?;
+        let cluster = client.admin().describe_cluster().await?;
+        session.output.warn_all(&cluster.warnings);
+        session.output.show(&cluster, text)
+    }
+}
+
+fn text(cluster: &DescribeClusterResponse) -> String {
+    let controller = cluster
+        .controller_id
+        .map_or_else(|| "none".to_owned(), |id| id.to_string());
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "cluster {}   controller {controller}   {} topic(s), {} partition(s)\n",
+        cluster.cluster_id,
+        number(cluster.topics),
+        number(cluster.partitions)
+    );
+    let mut brokers = Table::new(&[
+        ("BROKER", Align::Right),
+        ("ADDRESS", Align::Left),
+        ("VERSION", Align::Left),
+        ("UPTIME", Align::Right),
+        ("PARTITIONS", Align::Right),
+        ("LEADS", Align::Right),
+        ("CONNECTIONS", Align::Right),
+    ]);
+    let mut dirs = Table::new(&[
+        ("BROKER", Align::Right),
+        ("LOG DIRECTORY", Align::Left),
+        ("STATE", Align::Left),
+        ("USED", Align::Right),
+        ("FREE", Align::Right),
+        ("OF", Align::Right),
+    ]);
+    for broker in &cluster.brokers {
+        brokers.row([
+            broker.broker_id.to_string(),
+            format!("{}:{}", broker.host, broker.port),
+            broker.version.clone(),
+            duration(Duration::from_millis(broker.uptime_ms)),
+            number(broker.partitions),
+            number(broker.leaders),
+            number(broker.connections),
+        ]);
+        for dir in &broker.log_dirs {
+            let state = match &dir.error {
+                Some(error) => format!("{}: {error}", dir.state),
+                None => dir.state.clone(),
+            };
+            dirs.row([
+                broker.broker_id.to_string(),
+                dir.path.clone(),
+                state,
+                bytes(dir.used_bytes),
+                bytes(dir.free_bytes),
+                bytes(dir.total_bytes),
+            ]);
+        }
+    }
+    let _ = write!(text, "{brokers}\n{dirs}");
+    text
+}

@@ -1,0 +1,160 @@
+//! `broker topic describe`: partitions with offsets and sizes, plugins, configuration.
+
+use std::fmt::Write;
+
+use broker_client::model::BrokerId;
+use broker_client::protocol::api::describe_configs::ConfigEntry;
+use broker_client::protocol::api::describe_topic::{DescribeTopicResponse, PartitionDescription};
+use clap::Args;
+
+use crate::failure::Failure;
+use crate::output::{Align, Table, bytes, number, time};
+use crate::session::{Session, topic_failure};
+
+/// Describe topics: partitions, offsets, sizes, plugins, configuration
+///
+/// START is the first offset that can be read, END the one the next record will get, and records
+/// below HIGH WATERMARK can be read. Shows the configuration that differs from the defaults;
+/// --all shows every key.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  broker topic describe orders
+  broker topic describe orders --all
+  broker topic describe orders --json")]
+pub(super) struct DescribeArgs {
+    /// Names of the topics
+    #[arg(required = true, value_name = "TOPIC")]
+    names: Vec<String>,
+
+    /// Show every configuration key, also those at their default
+    #[arg(long)]
+    all: bool,
+}
+
+impl DescribeArgs {
+    pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
+        let client = session.connect().await?;
+        for name in &self.names {
+            let described = client.admin().describe_topic(name).await;
+            let topic = match described {
+                Ok(topic) => topic,
+                Err(error) => return Err(topic_failure(&client, name, error).await),
+            };
+            session.output.show(&topic, |topic| self.text(topic))?;
+        }
+        Ok(())
+    }
+
+    fn text(&self, topic: &DescribeTopicResponse) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "topic {}   id {}   replication factor {}{}",
+            topic.name,
+            topic.topic_id,
+            topic.replication_factor,
+            if topic.internal { "   internal" } else { "" }
+        );
+        if topic.partition_counts.len() > 1 {
+            let counts = topic.partition_counts.iter();
+            let counts: Vec<String> = counts
+                .map(|count| format!("{} since {}", count.partitions, time(count.since_ms)))
+                .collect();
+            let _ = writeln!(text, "partition counts: {}", counts.join(", "));
+        }
+        for plugin in &topic.plugins {
+            let options: Vec<String> = plugin
+                .options
+                .iter()
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect();
+            let digest: String = plugin.digest.chars().take(12).collect();
+            let _ = writeln!(
+                text,
+                "{}: {} {} (sha256 {digest}…) {}",
+                plugin.kind,
+                plugin.name,
+                plugin.version,
+                options.join(" ")
+            );
+        }
+        let _ = write!(text, "\n{}", partitions(&topic.partitions));
+        for partition in &topic.partitions {
+            if let Some(error) = &partition.error {
+                let _ = writeln!(text, "partition {}: {error}", partition.partition);
+            }
+        }
+        let shown = topic
+            .config
+            .iter()
+            .filter(|entry| self.all || entry.source != "default");
+        let config = config_table(shown);
+        if !config.is_empty() {
+            let _ = write!(text, "\n{config}");
+        }
+        text
+    }
+}
+
+fn partitions(partitions: &[PartitionDescription]) -> Table {
+    let mut table = Table::new(&[
+        ("PARTITION", Align::Right),
+        ("LEADER", Align::Right),
+        ("EPOCH", Align::Right),
+        ("REPLICAS", Align::Left),
+        ("IN SYNC", Align::Left),
+        ("START", Align::Right),
+        ("HIGH WATERMARK", Align::Right),
+        ("END", Align::Right),
+        ("SIZE", Align::Right),
+        ("SEGMENTS", Align::Right),
+    ]);
+    for partition in partitions {
+        let ids = |ids: &[BrokerId]| {
+            let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            ids.join(",")
+        };
+        let offset = |offset: Option<broker_client::model::Offset>| match offset {
+            Some(offset) => offset.to_string(),
+            None => "-".to_owned(),
+        };
+        table.row([
+            partition.partition.to_string(),
+            partition
+                .leader
+                .map_or_else(|| "none".to_owned(), |id| id.to_string()),
+            partition.leader_epoch.to_string(),
+            ids(&partition.replicas),
+            ids(&partition.isr),
+            offset(partition.log_start),
+            offset(partition.high_watermark),
+            offset(partition.log_end),
+            bytes(partition.size_bytes),
+            number(u64::from(partition.segments)),
+        ]);
+    }
+    table
+}
+
+/// Keys, values, and where the values come from.
+pub(crate) fn config_table<'a>(entries: impl Iterator<Item = &'a ConfigEntry>) -> Table {
+    let mut table = Table::new(&[
+        ("KEY", Align::Left),
+        ("VALUE", Align::Left),
+        ("UNIT", Align::Left),
+        ("SOURCE", Align::Left),
+        ("DEFAULT", Align::Left),
+    ]);
+    for entry in entries {
+        table.row([
+            entry.key.clone(),
+            entry.value.clone(),
+            entry.unit.clone(),
+            entry.source.clone(),
+            entry.default.clone().unwrap_or_default(),
+        ]);
+    }
+    table
+}
