@@ -278,16 +278,16 @@ def _address(text):
 
 def _opaque(wire, codec):
     """A batch encoded by the client, with what the broker wants to be told about it."""
-    now = int(time.time() * 1000)
-    times = [now if record[2] is None else record[2] for record in wire]
+    given = [record[2] for record in wire]
+    base = int(time.time() * 1000) if None in given else given[0]
     body = msgpack.packb(wire, use_bin_type=True)
     if codec == "gzip":
         body = gzip.compress(body)
     return {
         "codec": codec,
         "record_count": len(wire),
-        "base_timestamp_ms": now,
-        "max_timestamp_ms": max(times),
+        "base_timestamp_ms": base,
+        "max_timestamp_ms": max(base if at is None else at for at in given),
         "crc": zlib.crc32(body),
         "body": body,
     }

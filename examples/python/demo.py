@@ -1,9 +1,12 @@
 """Five minutes with the broker from Python: python3 demo.py [HOST:PORT]
 
+The broker is the argument, else BROKER_SERVER, else 127.0.0.1:7420.
+
 Creates a topic, produces with and without a key, compressed and to a chosen partition, pipelines a few
 requests, reads everything back, and runs into an error on purpose.
 """
 
+import os
 import sys
 import uuid
 
@@ -11,7 +14,7 @@ from broker_client import BrokerError, Client, Record
 
 
 def main():
-    bootstrap = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:7420"
+    bootstrap = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("BROKER_SERVER", "127.0.0.1:7420")
     topic = "python-demo-" + uuid.uuid4().hex[:8]
     with Client(bootstrap) as client:
         created = client.create_topic(topic, partitions=3)

@@ -4,8 +4,19 @@
 
 mod bad_batches;
 mod bad_input;
+mod clients;
 mod codecs;
+mod crashes;
+mod damage;
 mod fetching;
 mod harness;
+mod hostile_plugins;
+mod plugins;
+mod readme;
 mod records;
+mod refused_starts;
+mod retention;
+mod segments;
+mod shutdown;
+mod supervision;
 mod topics;

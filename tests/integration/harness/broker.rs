@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -16,6 +17,7 @@ use super::wire::Wire;
 /// How to start a broker.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Setup {
+    folder: Option<PathBuf>,
     options: Vec<String>,
     arguments: Vec<String>,
     expects_panics: bool,
@@ -36,6 +38,12 @@ impl Setup {
     /// Adds an argument of `serve`.
     pub(crate) fn argument(mut self, argument: impl Into<String>) -> Self {
         self.arguments.push(argument.into());
+        self
+    }
+
+    /// Runs it in this folder instead of an empty one.
+    pub(crate) fn in_folder(mut self, folder: &Path) -> Self {
+        self.folder = Some(folder.to_owned());
         self
     }
 
@@ -82,7 +90,7 @@ impl Setup {
     }
 
     fn command(&self, home: &Path, data_dir: &Path) -> Command {
-        let mut command = broker_command(home);
+        let mut command = broker_command(self.folder.as_deref().unwrap_or(home));
         command.arg("serve").arg("--data-dir").arg(data_dir);
         if !self.arguments.iter().any(|argument| argument == "--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
@@ -285,18 +293,34 @@ impl Broker {
         );
     }
 
-    /// Starts it again on the same directory, on another port.
-    #[track_caller]
-    pub(crate) fn start_again(&mut self) {
+    /// Starts it and kills it after so long, wherever it is then.
+    pub(crate) fn start_and_kill_after(&mut self, wait: Duration) {
         assert!(self.process.is_none(), "it runs already");
+        let mut command = self.setup.command(self.home.path(), &self.data_dir());
+        command.stdout(Stdio::null()).stderr(self.log_file());
+        self.process = Some(
+            command
+                .spawn()
+                .expect("the binary under test can be started"),
+        );
+        std::thread::sleep(wait);
+        self.kill();
+    }
+
+    fn log_file(&self) -> fs::File {
         let log = fs::File::options()
             .create(true)
             .append(true)
             .open(self.home.path().join("log"));
+        log.expect("the log can be written")
+    }
+
+    /// Starts it again on the same directory, on another port.
+    #[track_caller]
+    pub(crate) fn start_again(&mut self) {
+        assert!(self.process.is_none(), "it runs already");
         let mut command = self.setup.command(self.home.path(), &self.data_dir());
-        command
-            .stdout(Stdio::piped())
-            .stderr(log.expect("the log can be written"));
+        command.stdout(Stdio::piped()).stderr(self.log_file());
         let mut process = command
             .spawn()
             .expect("the binary under test can be started");

@@ -85,11 +85,17 @@ impl Wire {
 
     /// Sends a request and returns its id.
     pub(crate) fn send(&mut self, method: &str, args: Value) -> u64 {
+        self.try_send(method, args)
+            .expect("the broker takes requests")
+    }
+
+    /// Sends a request, whether or not the broker is still there.
+    pub(crate) fn try_send(&mut self, method: &str, args: Value) -> io::Result<u64> {
         let id = self.next_id;
         self.next_id += 1;
         let request = Value::Array(vec![0.into(), id.into(), method.into(), args]);
-        self.send_frame(&request.encode());
-        id
+        self.socket.write_all(&frame(&request.encode()))?;
+        Ok(id)
     }
 
     /// Sends a notification, which nobody answers.
@@ -261,16 +267,34 @@ impl Wire {
 
     /// Every record of a partition from an offset to the high watermark.
     #[track_caller]
-    pub(crate) fn read_from(&mut self, topic: &str, partition: u32, mut offset: u64) -> Vec<Rec> {
+    pub(crate) fn read_from(&mut self, topic: &str, partition: u32, offset: u64) -> Vec<Rec> {
+        match self.read_until_error(topic, partition, offset) {
+            (records, None) => records,
+            (records, Some(error)) => panic!(
+                "{topic}-{partition} after {} records: {error:?}",
+                records.len()
+            ),
+        }
+    }
+
+    /// Every record from an offset up to the high watermark or the first error.
+    #[track_caller]
+    pub(crate) fn read_until_error(
+        &mut self,
+        topic: &str,
+        partition: u32,
+        mut offset: u64,
+    ) -> (Vec<Rec>, Option<WireError>) {
         let mut all = Vec::new();
         loop {
-            let fetched = self.fetch(topic, partition, offset, map! { "max_wait_ms" => 0 });
-            let fetched = fetched
-                .unwrap_or_else(|error| panic!("fetch {topic}-{partition} at {offset}: {error:?}"));
+            let fetched = match self.fetch(topic, partition, offset, map! { "max_wait_ms" => 0 }) {
+                Ok(fetched) => fetched,
+                Err(error) => return (all, Some(error)),
+            };
             all.extend(fetched.records());
             let next = fetched.offset("next_offset");
             if next >= fetched.offset("high_watermark") {
-                return all;
+                return (all, None);
             }
             assert!(
                 next > offset,

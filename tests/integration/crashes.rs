@@ -1,0 +1,238 @@
+//! `kill -9` under load, again and again. Every acknowledged record is compared afterwards: at its
+//! offset, with its bytes; nothing is there that nobody sent, and nothing twice.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crate::harness::{Broker, Value, Wire, keyed, map, opaque, plain, valued};
+
+/// Requests a producer keeps under way.
+const UNDER_WAY: usize = 8;
+
+/// What producers were told, over all rounds.
+#[derive(Default)]
+struct Ledger {
+    /// Value by partition and offset.
+    acknowledged: Mutex<BTreeMap<(u32, u64), String>>,
+    attempted: Mutex<u64>,
+}
+
+impl Ledger {
+    fn acknowledge(&self, partition: u32, offset: u64, value: String) {
+        let before = self
+            .acknowledged
+            .lock()
+            .expect("no panic")
+            .insert((partition, offset), value.clone());
+        assert_eq!(
+            before, None,
+            "offset {offset} of partition {partition} was given out twice, then to {value}"
+        );
+    }
+
+    fn next_number(&self) -> u64 {
+        let mut attempted = self.attempted.lock().expect("no panic");
+        *attempted += 1;
+        *attempted
+    }
+
+    fn count(&self) -> usize {
+        self.acknowledged.lock().expect("no panic").len()
+    }
+
+    /// Compares everything that is stored with everything that was acknowledged.
+    fn verify(&self, wire: &mut Wire, topic: &str, partitions: u32) {
+        let acknowledged = self.acknowledged.lock().expect("no panic");
+        let attempted = *self.attempted.lock().expect("no panic");
+        let mut seen = BTreeMap::new();
+        for partition in 0..partitions {
+            let records = wire.read_all(topic, partition);
+            for (expected, record) in (0..).zip(&records) {
+                assert_eq!(record.offset, expected, "{topic}-{partition} has a gap");
+                let text = record.text();
+                let number: u64 = text
+                    .split(' ')
+                    .nth(1)
+                    .and_then(|n| n.parse().ok())
+                    .expect("ours");
+                assert!(number <= attempted, "nobody sent {text:?}");
+                let before = seen.insert(text.clone(), (partition, record.offset));
+                assert_eq!(before, None, "{text:?} is stored twice");
+            }
+            let end = u64::try_from(records.len()).expect("fits");
+            for ((_, offset), value) in acknowledged.range((partition, 0)..(partition + 1, 0)) {
+                assert!(
+                    *offset < end,
+                    "{value:?} was acknowledged at {topic}-{partition} {offset}, which ends at {end}"
+                );
+                let found = records[usize::try_from(*offset).expect("fits")].text();
+                assert_eq!(found, *value, "{topic}-{partition} {offset}");
+            }
+        }
+    }
+}
+
+/// Sends until the broker is gone. Each request has one or two records, plain, compressed, or routed.
+fn produce_until_killed(address: &str, topic: &str, partition: u32, ledger: &Ledger) {
+    let mut wire = Wire::connect(address);
+    let mut under_way: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    loop {
+        while under_way.len() < UNDER_WAY {
+            let number = ledger.next_number();
+            let values = vec![
+                format!("{partition} {number} a"),
+                format!("{partition} {number} b"),
+            ];
+            let records: Vec<Value> = values.iter().map(|value| valued(value)).collect();
+            let args = match number % 3 {
+                0 => opaque(topic, partition, &records.into(), "lz4"),
+                1 => map! { "topic" => topic, "partition" => partition, "records" => records },
+                _ => {
+                    map! { "topic" => topic, "records" => vec![keyed("k", &values[0]), keyed("l", &values[1])] }
+                }
+            };
+            match wire.try_send("produce", args) {
+                Ok(id) => under_way.insert(id, values),
+                Err(_) => return,
+            };
+        }
+        let Ok(Some(answer)) = wire.try_receive() else {
+            return;
+        };
+        let values = under_way
+            .remove(&answer.id.expect("an id"))
+            .expect("it was asked");
+        let result = answer.outcome.expect("a healthy broker stores it");
+        match result.get("base_offset") {
+            Value::Nil => {
+                let places = result
+                    .get("partitions")
+                    .list()
+                    .iter()
+                    .zip(result.get("offsets").list());
+                for (value, (partition, offset)) in values.into_iter().zip(places) {
+                    ledger.acknowledge(
+                        u32::try_from(partition.u64()).expect("fits"),
+                        offset.u64(),
+                        value,
+                    );
+                }
+            }
+            base => {
+                for (value, offset) in values.into_iter().zip(base.u64()..) {
+                    ledger.acknowledge(partition, offset, value);
+                }
+            }
+        }
+    }
+}
+
+fn kill_under_load(flush_mode: &str, rounds: u64) {
+    let mut broker = Broker::start();
+    let config = [
+        ("flush.mode", flush_mode),
+        ("segment.bytes", "4KiB"),
+        ("index.interval.bytes", "512"),
+    ];
+    broker.connect().create_topic("t", 3, &config);
+    let ledger = Ledger::default();
+    for round in 0..rounds {
+        let before = ledger.count();
+        std::thread::scope(|scope| {
+            let address = broker.address().to_owned();
+            for partition in 0..3 {
+                let (address, ledger) = (address.clone(), &ledger);
+                scope.spawn(move || produce_until_killed(&address, "t", partition, ledger));
+            }
+            // At least some of each round is acknowledged; the rest of the wait varies the moment.
+            while ledger.count() < before + 50 {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            std::thread::sleep(Duration::from_millis(37 * (round % 5)));
+            broker.kill();
+        });
+        broker.start_again();
+        ledger.verify(&mut broker.connect(), "t", 3);
+    }
+    assert!(
+        broker.files("t", 0, "log").len() > 1,
+        "the load never rolled a segment"
+    );
+    assert!(
+        !broker.log().contains("stored data is damaged"),
+        "a mere kill damages nothing"
+    );
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_to_kill_nine_under_sync() {
+    kill_under_load("sync", 8);
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_to_kill_nine_under_async() {
+    kill_under_load("async", 8);
+}
+
+#[test]
+fn metadata_survives_kill_nine_at_any_moment() {
+    let mut broker = Broker::start();
+    let mut created = Vec::new();
+    for round in 0..6 {
+        let mut wire = broker.connect();
+        for number in 0..5 {
+            let name = format!("r{round}-{number}");
+            wire.create_topic(&name, 2, &[("retention.ms", "5h")]);
+            created.push(name);
+        }
+        // One more is under way when the process dies: it is there or not, never half.
+        wire.send(
+            "create_topic",
+            map! { "name" => format!("maybe-{round}"), "partitions" => 3 },
+        );
+        std::thread::sleep(Duration::from_millis(round * 3));
+        broker.crash();
+        let mut wire = broker.connect();
+        for name in &created {
+            let described = wire.describe_topic(name);
+            assert_eq!(described.get("partitions").list().len(), 2, "{name}");
+        }
+        let answer = wire
+            .call(
+                "metadata",
+                map! { "topics" => vec![format!("maybe-{round}")] },
+            )
+            .unwrap();
+        let maybe = &answer.get("topics").list()[0];
+        if maybe.get("error").is_nil() {
+            assert_eq!(maybe.get("partitions").list().len(), 3);
+            wire.produce(&format!("maybe-{round}"), 2, plain("x", 0..1));
+        }
+    }
+}
+
+#[test]
+fn a_broker_that_is_killed_while_it_starts_starts_the_next_time() {
+    let mut broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("t", 4, &[("segment.bytes", "16KiB")]);
+    for partition in 0..4 {
+        for start in (0..200).step_by(20) {
+            wire.produce(
+                "t",
+                partition,
+                plain("some text to fill segments ", start..start + 20),
+            );
+        }
+    }
+    broker.kill();
+    for wait in [0, 5, 20, 50, 100, 150] {
+        broker.start_and_kill_after(Duration::from_millis(wait));
+    }
+    broker.start_again();
+    let mut wire = broker.connect();
+    for partition in 0..4 {
+        assert_eq!(wire.read_all("t", partition).len(), 200);
+    }
+}

@@ -1,0 +1,154 @@
+//! SIGTERM: what is under way is answered, everything is synced, and the next start has nothing to look
+//! through.
+
+use crate::harness::{Broker, Setup, map, plain, valued};
+
+/// What the log says was read at the last start, by partition: the number behind `scanned_bytes`.
+fn scanned(broker: &Broker) -> Vec<(String, u64)> {
+    let log = broker.log();
+    let last_start = log.rsplit("SIGTERM: stopping").next().unwrap_or_default();
+    let opened = last_start
+        .lines()
+        .filter(|line| line.contains("log opened"));
+    let number = |line: &str| {
+        let (_, rest) = line.split_once("scanned_bytes: ")?;
+        rest.split(',').next()?.parse().ok()
+    };
+    let name = |line: &str| {
+        line.split_once("partition=")?
+            .1
+            .split(' ')
+            .next()
+            .map(str::to_owned)
+    };
+    opened
+        .map(|line| {
+            (
+                name(line).expect("it names the partition"),
+                number(line).expect("it says how much"),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn what_is_under_way_is_answered_and_what_is_acknowledged_is_kept() {
+    let mut broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("t", 1, &[]);
+    let mut ids = Vec::new();
+    for number in 0..100 {
+        let args = map! { "topic" => "t", "partition" => 0, "records" => vec![valued(&number.to_string())] };
+        ids.push(wire.send("produce", args));
+    }
+    broker.signal_term();
+    let mut acknowledged = Vec::new();
+    // The broker may stop reading at any request; those it has read are answered, in full.
+    while let Ok(Some(answer)) = wire.try_receive() {
+        let number = ids
+            .iter()
+            .position(|id| Some(*id) == answer.id)
+            .expect("it was asked");
+        match answer.outcome {
+            Ok(result) => acknowledged.push((result.get("base_offset").u64(), number.to_string())),
+            Err(error) => assert!(error.definite && error.retriable, "{error:?}"),
+        }
+    }
+    assert!(broker.wait().success(), "{}", broker.log());
+    broker.start_again();
+    let records = broker.connect().read_all("t", 0);
+    for (offset, text) in &acknowledged {
+        assert_eq!(
+            records[usize::try_from(*offset).expect("fits")].text(),
+            *text
+        );
+    }
+    assert_eq!(
+        records.len(),
+        acknowledged.len(),
+        "what is stored was acknowledged, and the other way round"
+    );
+}
+
+#[test]
+fn a_long_poll_does_not_hold_up_a_stop() {
+    let mut broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("t", 1, &[]);
+    let wanted = map! { "topic" => "t", "partition" => 0, "offset" => 0 };
+    let fetch = wire.send(
+        "fetch",
+        map! { "partitions" => vec![wanted], "max_wait_ms" => 60_000 },
+    );
+    let _idle = broker.connect();
+    broker.signal_term();
+    let answer = wire.receive();
+    assert_eq!(answer.id, Some(fetch));
+    wire.expect_closed();
+    assert!(broker.wait().success());
+}
+
+#[test]
+fn a_start_after_a_clean_stop_reads_no_data() {
+    let mut broker = Broker::start();
+    let mut wire = broker.connect();
+    for (topic, mode) in [("synced", "sync"), ("lazy", "async")] {
+        wire.create_topic(
+            topic,
+            2,
+            &[
+                ("flush.mode", mode),
+                ("flush.ms", "1h"),
+                ("segment.bytes", "16KiB"),
+            ],
+        );
+        for partition in 0..2 {
+            for start in (0..400).step_by(40) {
+                wire.produce(
+                    topic,
+                    partition,
+                    plain("some text to fill segments with ", start..start + 40),
+                );
+            }
+        }
+    }
+    drop(wire);
+    broker.stop();
+    broker.start_again();
+    let found = scanned(&broker);
+    assert_eq!(found.len(), 4, "{found:?}");
+    assert!(found.iter().all(|(_, bytes)| *bytes == 0), "{found:?}");
+    let mut wire = broker.connect();
+    for topic in ["synced", "lazy"] {
+        for partition in 0..2 {
+            assert_eq!(wire.read_all(topic, partition).len(), 400);
+        }
+    }
+}
+
+#[test]
+fn a_start_after_a_kill_reads_only_what_was_not_known_to_be_durable() {
+    let mut broker = Setup::new().start();
+    let mut wire = broker.connect();
+    wire.create_topic("t", 1, &[]);
+    for start in (0..5_000).step_by(100) {
+        wire.produce(
+            "t",
+            0,
+            plain("some text that takes room ", start..start + 100),
+        );
+    }
+    let total: u64 = wire.describe_topic("t").get("partitions").list()[0]
+        .get("size_bytes")
+        .u64();
+    drop(wire);
+    broker.crash();
+    let found = scanned(&broker);
+    assert_eq!(found.len(), 2, "one start, one partition each: {found:?}");
+    let bytes = found[1].1;
+    assert!(
+        bytes < total / 4,
+        "{bytes} of {total} bytes were read again"
+    );
+    assert_eq!(broker.connect().read_all("t", 0).len(), 5_000);
+}
