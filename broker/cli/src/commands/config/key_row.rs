@@ -1,6 +1,6 @@
 //! `KeyRow`: a configuration key as JSON and tables show it.
 
-use broker_server::config::{Explanation, Level};
+use broker_server::config::{BrokerKey, Explanation, Level};
 use serde::Serialize;
 
 /// A key with everything there is to say about it.
@@ -20,6 +20,30 @@ pub(super) struct KeyRow {
     /// The broker key that a topic key overrides, or the topic key that overrides a broker key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) counterpart: Option<&'static str>,
+}
+
+impl KeyRow {
+    /// A key of the broker.
+    pub(super) fn of_broker(row: &'static BrokerKey) -> Self {
+        let level = Level::Broker(row);
+        Explanation {
+            key: row.key,
+            level,
+        }
+        .into()
+    }
+
+    /// The key under which topics override a key of the broker, if they can.
+    pub(super) fn of_topics(row: &'static BrokerKey) -> Option<Self> {
+        let key = row.key.renamed(row.topic_name?);
+        let level = Level::Broker(row);
+        Some(Self {
+            level: "topic",
+            environment: None,
+            counterpart: Some(row.key.name),
+            ..Explanation { key, level }.into()
+        })
+    }
 }
 
 impl From<Explanation> for KeyRow {

@@ -1,6 +1,6 @@
 //! `broker config list`.
 
-use broker_server::config::{BROKER_KEYS, explain};
+use broker_server::config::BROKER_KEYS;
 use clap::Args;
 
 use super::key_row::KeyRow;
@@ -23,11 +23,11 @@ pub(super) struct ListArgs {
 
 impl ListArgs {
     pub(super) fn run(self, session: &Session) -> Result<(), Failure> {
-        let names = BROKER_KEYS.iter().filter_map(|row| match self.topic {
-            true => row.topic_name,
-            false => Some(row.key.name),
+        let rows = BROKER_KEYS.iter().filter_map(|row| match self.topic {
+            true => KeyRow::of_topics(row),
+            false => Some(KeyRow::of_broker(row)),
         });
-        let rows: Vec<KeyRow> = names.filter_map(explain).map(KeyRow::from).collect();
+        let rows: Vec<KeyRow> = rows.collect();
         session.output.show(&rows, |rows| {
             let mut table = Table::new(&[
                 ("KEY", Align::Left),

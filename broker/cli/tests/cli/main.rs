@@ -1,0 +1,14 @@
+//! Runs the binary `broker` from outside: help, exit codes, offline tools, and a broker of its own
+//! for what needs one.
+
+mod configuration;
+mod consuming;
+mod exit_codes;
+mod fake_broker;
+mod harness;
+mod help;
+mod measuring;
+mod plugins;
+mod producing;
+mod serving;
+mod topics;
