@@ -33,8 +33,8 @@ const SLOT_LEN: usize = 64;
 /// Slot 0 is the file's header: magic `BDUR`, version u32, zeros, crc32.
 const MAGIC: [u8; 4] = *b"BDUR";
 const VERSION: u32 = 1;
-/// The file grows by whole kibi-slots of zeros, which are durable before a slot among them is used.
-const GROW_SLOTS: usize = 1024;
+/// The file grows by so many slots of zeros, which are durable before a slot among them is used.
+const GROW_SLOTS: usize = 256;
 
 const _: () = assert!(16 + 4 + 4 + 8 + 4 + 8 + 8 + 8 + 4 == SLOT_LEN);
 

@@ -159,6 +159,11 @@ impl Log {
             self.shared.health.observe(path, &failed.source);
             if !failed.undone {
                 self.broken = Some(failed.source.to_string());
+                self.shared.health.fail(format_args!(
+                    "{}: a failed write could not be undone: {}",
+                    path.display(),
+                    failed.source
+                ));
             }
             return Err(self.write_error(failed.source));
         }

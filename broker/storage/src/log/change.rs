@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use broker_model::{Offset, Timestamp};
+use broker_model::{LeaderEpoch, Offset, Timestamp};
 
 use super::{ChangeError, Log, ReadLimit};
 use crate::durable_positions::DurablePoint;
@@ -80,7 +80,7 @@ impl Log {
     }
 
     /// Removes the batches that hold `to` and what follows. Answers the new end, which is below `to`
-    /// when `to` lies inside a batch. Durable when this returns.
+    /// when `to` lies inside a batch, but never below the log start. Durable when this returns.
     ///
     /// # Errors
     /// When `to` is below the log start, or files cannot be changed.
@@ -107,8 +107,8 @@ impl Log {
         self.durable = durable;
         self.cut_to(&cut)
             .map_err(|source| self.failed(self.active.data.path(), source))?;
-        let now = self.shared.clock.monotonic();
         if self.epochs.truncate_to(cut.end) {
+            let now = self.shared.clock.monotonic();
             self.unsynced.epochs_changed(now);
         }
         Ok(self.end())
@@ -117,32 +117,31 @@ impl Log {
     /// Removes what lies behind the cut; the segment it lies in becomes the active one.
     fn cut_to(&mut self, cut: &DurablePoint) -> io::Result<()> {
         let io = Arc::clone(&self.shared.io);
-        let first_gone = self
-            .sealed
-            .partition_point(|segment| segment.data.base() <= cut.segment);
-        let mut behind: Vec<Arc<DataFile>> = self
-            .sealed
-            .drain(first_gone..)
-            .map(|segment| segment.data)
-            .collect();
-        let mut age = self.active.age;
-        if self.active.data.base() > cut.segment {
-            behind.push(Arc::clone(&self.active.data));
-            age = None;
-        } else {
-            // What is not in the index files by now is found again by its headers.
-            let _ = self.active.index.flush(&*io);
+        // What is not in the index files by now is found again by its headers.
+        let _ = self.active.index.flush(&*io);
+        let segments = self.sealed.iter().map(|segment| &segment.data);
+        let segments = segments.chain([&self.active.data]).map(Arc::clone);
+        let mut kept: Vec<Arc<DataFile>> = segments.collect();
+        while let Some(behind) = kept.pop_if(|data| data.base() > cut.segment) {
+            remove_segment(&*io, &behind)?;
         }
-        for data in behind.iter().rev() {
-            remove_segment(&*io, data)?;
-        }
-        // Dropping the sealed segment lets go of its maps, before its indexes are written again.
-        let data = match self
-            .sealed
-            .pop_if(|segment| segment.data.base() == cut.segment)
-        {
-            Some(segment) => segment.data,
-            None => Arc::clone(&self.active.data),
+        let data = match kept.pop_if(|data| data.base() == cut.segment) {
+            Some(data) => data,
+            None => {
+                // The cut is below the log start: nothing of the log is left.
+                while let Some(below) = kept.pop() {
+                    remove_segment(&*io, &below)?;
+                }
+                let data = DataFile::new(Arc::clone(&io), &self.dir, cut.segment);
+                data.create()?;
+                data
+            }
+        };
+        // Dropping the sealed segments lets go of their maps, before an index is written again.
+        self.sealed.truncate(kept.len());
+        let age = match self.active.data.base() == cut.segment && cut.position > 0 {
+            true => self.active.age,
+            false => None,
         };
         let file = data.file()?;
         file.set_len(u64::from(cut.position))?;
@@ -152,11 +151,7 @@ impl Log {
         let times = Times::of(&*self.shared.clock);
         let restored = restore_active(&data, cut.position, cut.end, &self.config, times)?;
         self.active = restored.segment;
-        if cut.position == 0 {
-            self.active.age = None;
-        } else if age.is_some() {
-            self.active.age = age;
-        }
+        self.active.age = age.or(self.active.age);
         self.unsynced.truncated(file, times.monotonic);
         Ok(())
     }
@@ -164,17 +159,19 @@ impl Log {
     fn cut_point(&self, to: Offset) -> Result<DurablePoint, ChangeError> {
         let segment = self.segment_with(to)?;
         let extent = locate(segment, to, self.end(), ReadLimit::Strict(0))?;
-        let epoch = self
-            .epochs
-            .entries()
-            .iter()
-            .rfind(|(_, start)| *start < extent.offsets.start)
-            .map_or(self.durable.epoch, |(epoch, _)| *epoch);
+        let end = extent.offsets.start;
+        let epochs = self.epochs.entries();
+        let epoch = epochs.iter().rfind(|(_, first)| *first < end);
+        let (segment, position) = if end < self.start {
+            (self.start, 0)
+        } else {
+            (segment.data().base(), extent.positions.start)
+        };
         Ok(DurablePoint {
-            segment: segment.data().base(),
-            position: u32::try_from(extent.positions.start).unwrap_or(u32::MAX),
-            end: extent.offsets.start,
-            epoch,
+            segment,
+            position: u32::try_from(position).unwrap_or(u32::MAX),
+            end: end.max(self.start),
+            epoch: epoch.map_or(LeaderEpoch::new(0), |(epoch, _)| *epoch),
         })
     }
 

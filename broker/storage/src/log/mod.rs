@@ -219,7 +219,7 @@ impl Log {
     /// When that fails; the log is opened again with a recovery then.
     pub fn close(mut self) -> Result<(), DirFailed> {
         self.shared.health.check()?;
-        if self.unsynced.change == 0 {
+        if self.unsynced.change == self.unsynced.synced && self.active.index_is_finished() {
             return Ok(());
         }
         if let Err(error) = self.active.finish_index() {

@@ -173,7 +173,7 @@ fn take(io: &dyn Io, dir: &Path) -> Result<Box<dyn IoLock>, LogDirError> {
         dir: dir.to_owned(),
         source,
     };
-    io.create_dir_all(dir).map_err(not_writable)?;
+    create_durably(io, dir).map_err(not_writable)?;
     match io.lock(&dir.join(LOCK_FILE)) {
         Ok(lock) => Ok(lock),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(LogDirError::Locked {
@@ -181,6 +181,27 @@ fn take(io: &dyn Io, dir: &Path) -> Result<Box<dyn IoLock>, LogDirError> {
         }),
         Err(source) => Err(not_writable(source)),
     }
+}
+
+/// Makes a directory and its missing parents, entries included.
+fn create_durably(io: &dyn Io, dir: &Path) -> io::Result<()> {
+    let is_missing = |path: &Path| {
+        io.list(path)
+            .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    };
+    let missing: Vec<&Path> = dir
+        .ancestors()
+        .take_while(|path| !path.as_os_str().is_empty() && is_missing(path))
+        .collect();
+    io.create_dir_all(dir)?;
+    for created in missing {
+        let parent = match created.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        io.sync_dir(parent)?;
+    }
+    Ok(())
 }
 
 fn identify(io: &dyn Io, options: &LogDirOptions) -> Result<DirIdentity, LogDirError> {
@@ -198,17 +219,6 @@ fn identify(io: &dyn Io, options: &LogDirOptions) -> Result<DirIdentity, LogDirE
                     dir: options.path.clone(),
                     source,
                 })?;
-            // The directory itself may be new, too.
-            if let Some(parent) = options
-                .path
-                .parent()
-                .filter(|path| !path.as_os_str().is_empty())
-            {
-                io.sync_dir(parent).map_err(|source| LogDirError::Io {
-                    dir: options.path.clone(),
-                    source,
-                })?;
-            }
             (created, true)
         }
     };

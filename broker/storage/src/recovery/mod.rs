@@ -51,7 +51,7 @@ pub(crate) fn recover(request: OpenRequest) -> Result<(LogParts, RecoveryReport)
         end: active.next,
         epoch: epochs.latest().unwrap_or_default(),
     };
-    let ticket = recovery.settle(durable)?;
+    let ticket = recovery.settle(&active, durable)?;
     let shared = &request.shared;
     let Recovery {
         mut report,
@@ -138,11 +138,15 @@ impl<'a> Recovery<'a> {
             end: first.unwrap_or(start),
             ..RecoveryPoint::default()
         };
+        // The segment it lies in may have been deleted since, with everything below the log start.
+        let point = known.filter(|point| {
+            point.end > start || files.iter().any(|(base, _)| *base == point.segment)
+        });
         Ok(Self {
             request,
             times: Times::of(&*shared.clock),
             known,
-            point: known.unwrap_or(origin),
+            point: point.unwrap_or(origin),
             files,
             start: start.max(first.unwrap_or(start)),
             sealed: Vec::new(),
@@ -153,7 +157,11 @@ impl<'a> Recovery<'a> {
     }
 
     /// The recovery point, now that everything below it is durable.
-    fn settle(&self, durable: DurablePoint) -> Result<SlotTicket, OpenLogError> {
+    fn settle(
+        &self,
+        active: &ActiveSegment,
+        durable: DurablePoint,
+    ) -> Result<SlotTicket, OpenLogError> {
         let positions = &self.request.shared.positions;
         let key = (self.request.topic_id, self.request.partition.partition);
         let as_known = self.known.is_some_and(|known| {
@@ -165,6 +173,13 @@ impl<'a> Recovery<'a> {
                     durable.epoch,
                 )
         });
+        // After a kill a cut or a removal may be in the page cache alone; otherwise segments found
+        // above the old point become durable with their names.
+        if !as_known
+            || (self.report.last_stop == LastStop::SameBoot && !self.request.shared.was_clean)
+        {
+            self.sync_everything(active)?;
+        }
         let resumed = match as_known {
             true => positions.resume(&key),
             false => Ok(None),
@@ -175,6 +190,16 @@ impl<'a> Recovery<'a> {
             Err(error) => Err(error),
         };
         ticket.map_err(|source| failed(positions.path(), source))
+    }
+
+    fn sync_everything(&self, active: &ActiveSegment) -> Result<(), OpenLogError> {
+        let dir = &self.request.dir;
+        let done = active.data.file().and_then(|file| file.sync_data());
+        done.and_then(|()| self.request.shared.io.sync_dir(dir))
+            .map_err(|source| {
+                let health = &self.request.shared.health;
+                OpenLogError::DirFailed(health.fail(format_args!("{}: {source}", dir.display())))
+            })
     }
 
     /// The leader epochs of the log: as stored, with what was met above the recovery point; made

@@ -30,29 +30,30 @@ impl Recovery<'_> {
     /// The segment with the recovery point, and those above it.
     pub(super) fn open_above(&mut self) -> Result<(), OpenLogError> {
         self.check_nothing_missing()?;
+        // The offset that the next segment has to begin with.
+        let mut expected = self.point.end;
         while !self.files.is_empty() {
             let (base, len) = self.files.remove(0);
-            let end = self.sealed.last().map(|segment| segment.next);
-            let gap = end.is_some_and(|end| end != base);
-            if gap && base > self.point.segment && self.report.last_stop == LastStop::OtherBoot {
+            let is_above = base > self.point.segment;
+            if is_above && base != expected && self.report.last_stop == LastStop::OtherBoot {
                 // Whatever was in between is lost, and what follows was never acknowledged.
                 self.files.insert(0, (base, len));
-                return self.cut_rest(None);
+                return self.cut_at_gap(expected);
             }
             self.note_hole_before(base);
-            let (from, expected) = if base == self.point.segment {
-                (self.point.position, self.point.end)
-            } else {
-                (0, base)
-            };
             let range = TailRange {
-                from: u64::from(from),
-                expected,
+                from: if is_above {
+                    0
+                } else {
+                    u64::from(self.point.position)
+                },
+                expected: if is_above { base } else { self.point.end },
                 len: u64::from(len),
                 is_last: self.files.is_empty(),
             };
-            if self.open_tail(base, &range)? {
-                return Ok(());
+            match self.open_tail(base, &range)? {
+                Some(next) => expected = next,
+                None => return Ok(()),
             }
         }
         Ok(())
@@ -66,7 +67,7 @@ impl Recovery<'_> {
             // A power loss under `flush.mode = async` may take records that were deleted anyway.
             Some(active) if end < self.start => {
                 self.remove(&active.data)?;
-                for segment in std::mem::take(&mut self.sealed) {
+                while let Some(segment) = self.sealed.pop() {
                     self.remove(&segment.data)?;
                 }
                 self.new_active(self.start)
@@ -114,13 +115,18 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Reads a segment above the recovery point. Says whether the log ends in it.
-    fn open_tail(&mut self, base: Offset, range: &TailRange) -> Result<bool, OpenLogError> {
+    /// Reads a segment above the recovery point. Answers the offset after it, or nothing when the
+    /// log ends in it.
+    fn open_tail(
+        &mut self,
+        base: Offset,
+        range: &TailRange,
+    ) -> Result<Option<Offset>, OpenLogError> {
         let data = self.data(base);
         let len = u32::try_from(range.len).unwrap_or(u32::MAX);
         if range.from == range.len && !range.is_last {
             self.open_sealed(base, len)?;
-            return Ok(false);
+            return Ok(Some(range.expected));
         }
         let mut tail = read_tail(&data, range, self.report.last_stop)
             .map_err(|source| self.io_failed(data.path(), source))?;
@@ -133,66 +139,91 @@ impl Recovery<'_> {
                 .map_err(|source| self.sync_failed(&data, source))?;
         }
         match tail.end {
-            TailEnd::Cut => self.cut_rest(Some((data, &tail, len))).map(|()| true),
+            TailEnd::Cut => {
+                self.cut_tail(&data, &tail, len)?;
+                Ok(None)
+            }
             TailEnd::Whole if range.is_last => {
                 self.activate(&data, &tail)?;
-                Ok(true)
+                Ok(None)
             }
             TailEnd::Whole => {
                 self.open_sealed(base, len)?;
-                Ok(false)
+                Ok(Some(tail.next))
             }
             TailEnd::Damaged { offsets_below } => {
                 self.open_sealed(base, len)?;
-                if !range.is_last {
-                    return Ok(false);
+                if range.is_last {
+                    let behind = offsets_below.max(self.point.end);
+                    self.active = Some(self.new_active(behind)?);
+                    return Ok(None);
                 }
-                self.active = Some(self.new_active(offsets_below.max(self.point.end))?);
-                Ok(true)
+                Ok(Some(tail.next))
             }
         }
     }
 
-    /// Ends the log behind the good part of `tail` (or behind the last sealed segment): removes the
-    /// segments that follow, newest first, then cuts the file.
-    fn cut_rest(&mut self, tail: Option<(Arc<DataFile>, &Tail, u32)>) -> Result<(), OpenLogError> {
-        let io = Arc::clone(&self.request.shared.io);
-        let mut bytes = 0;
-        let rest: Vec<_> = self.files.drain(..).collect();
-        for (base, len) in rest.into_iter().rev() {
-            let data = self.data(base);
-            self.remove(&data)?;
-            bytes += u64::from(len);
-        }
-        let Some((data, tail, len)) = tail else {
-            let behind = self.sealed.last().map_or(self.start, |last| last.next);
-            let active = self.new_active(behind)?;
-            self.report.torn = Some(TornTail {
-                file: active.data.path().to_owned(),
-                position: 0,
-                bytes,
-                offset: behind,
-            });
-            self.active = Some(active);
-            return Ok(());
-        };
+    /// Ends the log behind the good part of a segment: removes the segments that follow, newest
+    /// first, then cuts the file.
+    fn cut_tail(
+        &mut self,
+        data: &Arc<DataFile>,
+        tail: &Tail,
+        len: u32,
+    ) -> Result<(), OpenLogError> {
+        let bytes = self.remove_rest()?;
+        self.activate(data, tail)?;
         if self.request.shared.planted.keep_torn_tail {
-            return self.activate_with_torn_tail(&data, tail, len);
+            if let Some(active) = &mut self.active {
+                active.skip_to(len, tail.next);
+            }
+            return Ok(());
         }
         let cut = || {
             let file = data.file()?;
             file.set_len(tail.position)?;
-            file.sync_data()?;
-            io.sync_dir(&self.request.dir)
+            file.sync_data()
         };
-        cut().map_err(|source| self.sync_failed(&data, source))?;
+        cut().map_err(|source| self.sync_failed(data, source))?;
         self.report.torn = Some(TornTail {
             file: data.path().to_owned(),
             position: tail.position,
             bytes: bytes + u64::from(len) - tail.position,
             offset: tail.next,
         });
-        self.activate(&data, tail)
+        Ok(())
+    }
+
+    /// Ends the log where a segment is missing, at `end`.
+    fn cut_at_gap(&mut self, end: Offset) -> Result<(), OpenLogError> {
+        let bytes = self.remove_rest()?;
+        let complete = self.sealed.pop_if(|last| last.next == end);
+        match complete {
+            Some(last) => {
+                let tail = Tail::whole(u64::from(last.len), last.next);
+                self.activate(&last.data, &tail)?;
+            }
+            None => self.active = Some(self.new_active(end)?),
+        }
+        if let Some(active) = self.active.as_ref().filter(|_| bytes > 0) {
+            self.report.torn = Some(TornTail {
+                file: active.data.path().to_owned(),
+                position: u64::from(active.len),
+                bytes,
+                offset: end,
+            });
+        }
+        Ok(())
+    }
+
+    /// Removes the segments that were not opened; answers how many bytes they had.
+    fn remove_rest(&mut self) -> Result<u64, OpenLogError> {
+        let mut bytes = 0;
+        while let Some((base, len)) = self.files.pop() {
+            self.remove(&self.data(base))?;
+            bytes += u64::from(len);
+        }
+        Ok(bytes)
     }
 
     fn activate(&mut self, data: &Arc<DataFile>, tail: &Tail) -> Result<(), OpenLogError> {
@@ -212,20 +243,12 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    fn activate_with_torn_tail(
-        &mut self,
-        data: &Arc<DataFile>,
-        tail: &Tail,
-        len: u32,
-    ) -> Result<(), OpenLogError> {
-        self.activate(data, tail)?;
-        if let Some(active) = &mut self.active {
-            active.skip_to(len, tail.next);
-        }
-        Ok(())
-    }
-
     fn new_active(&self, base: Offset) -> Result<ActiveSegment, OpenLogError> {
+        let behind_all = self
+            .sealed
+            .last()
+            .is_none_or(|last| last.data.base() < base);
+        assert!(behind_all, "a new segment begins behind the others");
         let data = self.data(base);
         data.create()
             .and_then(|()| self.request.shared.io.sync_dir(&self.request.dir))

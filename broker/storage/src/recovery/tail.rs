@@ -45,6 +45,19 @@ pub(super) struct Tail {
     pub(super) epochs: Vec<(LeaderEpoch, Offset)>,
 }
 
+impl Tail {
+    /// Nothing but good batches, up to here.
+    pub(super) fn whole(position: u64, next: Offset) -> Self {
+        Self {
+            position,
+            next,
+            end: TailEnd::Whole,
+            damage: Vec::new(),
+            epochs: Vec::new(),
+        }
+    }
+}
+
 /// Where a tail lies.
 pub(super) struct TailRange {
     /// Where it begins, and with which offset.
@@ -63,13 +76,7 @@ pub(super) fn read_tail(
     last_stop: LastStop,
 ) -> io::Result<Tail> {
     let file = data.file()?;
-    let mut tail = Tail {
-        position: range.from,
-        next: range.expected,
-        end: TailEnd::Whole,
-        damage: Vec::new(),
-        epochs: Vec::new(),
-    };
+    let mut tail = Tail::whole(range.from, range.expected);
     let mut verified_from = range.from;
     let mut scanner = BatchScanner::new(
         &*file,

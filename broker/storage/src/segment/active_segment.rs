@@ -93,13 +93,16 @@ impl ActiveSegment {
             undone: true,
         };
         let file = self.data.file().map_err(unwritten)?;
-        let end = match write_batches(&*file, batches, self.len) {
-            Ok(end) => end,
-            Err(source) => {
-                let undone = file.set_len(u64::from(self.len)).is_ok();
-                return Err(WriteFailed { source, undone });
-            }
-        };
+        let mut end = self.len;
+        if let Err(source) = write_batches(&*file, batches, &mut end) {
+            // Synced, or else a power loss could bring back part of a write that was refused.
+            let undo = || {
+                file.set_len(u64::from(self.len))
+                    .and_then(|()| file.sync_data())
+            };
+            let undone = end == self.len || undo().is_ok();
+            return Err(WriteFailed { source, undone });
+        }
         let written = u64::from(self.len)..u64::from(end);
         for batch in batches {
             self.note_batch(&batch.header, index_interval);
@@ -160,6 +163,12 @@ impl ActiveSegment {
         self.index.flush(self.data.io())
     }
 
+    /// Whether both index files end where the data ends.
+    pub(crate) fn index_is_finished(&self) -> bool {
+        let ends_here = self.index.last() == Some(&self.boundary());
+        self.index.unwritten() == 0 && (self.len == 0 || ends_here)
+    }
+
     pub(crate) fn info(&self) -> SegmentInfo {
         SegmentInfo {
             base: self.data.base(),
@@ -171,7 +180,8 @@ impl ActiveSegment {
     }
 }
 
-fn write_batches(file: &dyn IoFile, batches: &[ProducedBatch], mut at: u32) -> io::Result<u32> {
+/// Writes at `at`, which moves on with every byte written.
+fn write_batches(file: &dyn IoFile, batches: &[ProducedBatch], at: &mut u32) -> io::Result<()> {
     let headers: Vec<[u8; BatchHeader::LEN]> =
         batches.iter().map(|batch| batch.header.encode()).collect();
     let mut slices = Vec::with_capacity(2 * batches.len());
@@ -183,14 +193,14 @@ fn write_batches(file: &dyn IoFile, batches: &[ProducedBatch], mut at: u32) -> i
     while !rest.is_empty() {
         let some = rest.len().min(SLICES_PER_WRITE_MAX);
         let written =
-            file.write_vectored_at(rest.get(..some).unwrap_or_default(), u64::from(at))?;
+            file.write_vectored_at(rest.get(..some).unwrap_or_default(), u64::from(*at))?;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
-        at += u32::try_from(written).expect("a segment's size was checked before");
+        *at += u32::try_from(written).expect("a segment's size was checked before");
         IoSlice::advance_slices(&mut rest, written);
     }
-    Ok(at)
+    Ok(())
 }
 
 impl Searchable for ActiveSegment {

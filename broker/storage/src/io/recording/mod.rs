@@ -112,6 +112,11 @@ impl RecordingIo {
         self.shared.lock().faults = None;
     }
 
+    /// Whether a fault has killed the process: nothing works any more.
+    pub fn is_killed(&self) -> bool {
+        self.shared.lock().dead
+    }
+
     /// Bounds what all files together can hold.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.shared.lock().capacity = bytes;
@@ -340,10 +345,12 @@ impl Io for RecordingIo {
             path: path.to_owned(),
         };
         let done = state.change_whole(operation);
+        let killed = state.dead;
         let dir = state.disk.dir_mut(id)?;
         match done {
             Ok(()) => dir.sync(),
-            Err(_) => dir.pending.clear(),
+            Err(_) if !killed => dir.pending.clear(),
+            Err(_) => {}
         }
         done
     }

@@ -1,0 +1,225 @@
+//! A log against a model, by random scripts of appends, syncs, rolls, reads, truncations, deletions,
+//! retention, checkpoints, faults, kills and power losses. Proves that it catches planted bugs.
+//!
+//! The seed is printed; `BROKER_TEST_SEED=… cargo test -p broker-storage --test log_model` repeats it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]
+
+mod model;
+mod support;
+
+use broker_storage::PlantedBugs;
+use model::{Runner, Step};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
+
+fn step() -> impl Strategy<Value = Step> {
+    let batch = (1_u8..6, 0_u16..300, -50_i8..50);
+    prop_oneof![
+        10 => (vec(batch, 1..6), prop::bool::weighted(0.1)).prop_map(|(batches, new_epoch)| Step::Append { batches, new_epoch }),
+        6 => Just(Step::Sync),
+        1 => Just(Step::TakeRequest),
+        1 => Just(Step::RunRequest),
+        3 => (0_u8..=100, 0_u8..=100, 0_u16..3000).prop_map(|(from, below, limit)| Step::Read { from, below, limit }),
+        2 => (0_u8..=110, 0_u8..=100).prop_map(|(time, below)| Step::ReadTime { time, below }),
+        1 => (0_u8..=100).prop_map(|to| Step::Truncate { to }),
+        1 => (0_u8..=100).prop_map(|to| Step::DeleteRecords { to }),
+        1 => (0_u16..8000).prop_map(|keep| Step::Retention { keep }),
+        1 => Just(Step::Checkpoint),
+        1 => Just(Step::ReleaseIdle),
+        1 => (1_u64..10_000).prop_map(|millis| Step::Wait { millis }),
+        1 => Just(Step::CloseAndReopen),
+        1 => Just(Step::Kill),
+        1 => any::<u64>().prop_map(|seed| Step::PowerLoss { seed }),
+        2 => (0_u8..12, 0_u16..900, prop::option::of(any::<u64>())).prop_map(|(after, torn, power)| Step::KillAt { after, torn, power }),
+        1 => (0_u8..4, 0_u16..900).prop_map(|(after, short)| Step::DiskFullAt { after, short }),
+    ]
+}
+
+fn seed() -> u64 {
+    let seed = match std::env::var("BROKER_TEST_SEED") {
+        Ok(text) => text.parse().unwrap(),
+        Err(_) => std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_nanos() as u64,
+    };
+    eprintln!("BROKER_TEST_SEED={seed}");
+    seed
+}
+
+/// How many scripts are tried, unless `BROKER_TEST_CASES` says otherwise.
+const CASES: u32 = 300;
+
+fn explore(bugs: PlantedBugs) -> Result<(), TestError<Vec<Step>>> {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed().to_le_bytes());
+    let cases = std::env::var("BROKER_TEST_CASES").map(|text| text.parse().unwrap());
+    let config = Config {
+        cases: cases.unwrap_or(CASES),
+        failure_persistence: None,
+        max_shrink_iters: 3_000,
+        ..Config::default()
+    };
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    TestRunner::new_with_rng(config, rng).run(&vec(step(), 1..60), |steps| {
+        Runner::new(bugs).run(&steps).map_err(TestCaseError::fail)
+    })
+}
+
+#[test]
+fn the_log_agrees_with_its_model_through_crashes() {
+    if let Err(error) = explore(PlantedBugs::default()) {
+        match error {
+            TestError::Fail(reason, steps) => panic!("{reason}\n{steps:?}"),
+            TestError::Abort(reason) => panic!("{reason}"),
+        }
+    }
+}
+
+#[test]
+fn the_model_notices_offsets_that_are_given_out_again() {
+    let bugs = PlantedBugs {
+        reuse_offsets_after_reopen: true,
+        ..PlantedBugs::default()
+    };
+    assert!(matches!(explore(bugs), Err(TestError::Fail(..))));
+}
+
+#[test]
+fn the_model_notices_a_torn_tail_that_is_kept() {
+    let bugs = PlantedBugs {
+        keep_torn_tail: true,
+        ..PlantedBugs::default()
+    };
+    assert!(matches!(explore(bugs), Err(TestError::Fail(..))));
+}
+
+#[test]
+fn the_model_notices_an_acknowledgement_before_the_sync() {
+    let bugs = PlantedBugs {
+        ack_before_sync: true,
+        ..PlantedBugs::default()
+    };
+    assert!(matches!(explore(bugs), Err(TestError::Fail(..))));
+}
+
+fn follow(steps: &[Step]) {
+    if let Err(error) = Runner::new(PlantedBugs::default()).run(steps) {
+        panic!("{error}");
+    }
+}
+
+fn append(batches: &[(u8, u16)]) -> Step {
+    Step::Append {
+        batches: batches
+            .iter()
+            .map(|(records, len)| (*records, *len, 0))
+            .collect(),
+        new_epoch: false,
+    }
+}
+
+#[test]
+fn a_refused_write_does_not_come_back_with_a_power_loss() {
+    follow(&[
+        append(&[(5, 177)]),
+        Step::DiskFullAt {
+            after: 0,
+            short: 152,
+        },
+        append(&[(1, 0), (1, 0)]),
+        append(&[(5, 167)]),
+        append(&[(1, 0), (2, 214), (4, 71)]),
+        Step::PowerLoss {
+            seed: 2_900_178_783_428_307_950,
+        },
+    ]);
+}
+
+#[test]
+fn what_recovery_found_after_a_kill_survives_a_power_loss_with_its_names() {
+    follow(&[
+        append(&[(3, 144)]),
+        Step::Sync,
+        append(&[(3, 163), (4, 182), (5, 127), (5, 46)]),
+        Step::Kill,
+        Step::PowerLoss {
+            seed: 348_150_366_469_802_743,
+        },
+    ]);
+}
+
+#[test]
+fn the_segment_with_the_recovery_point_may_be_deleted() {
+    follow(&[
+        append(&[(3, 247)]),
+        Step::CloseAndReopen,
+        append(&[(4, 255)]),
+        Step::DeleteRecords { to: 43 },
+        Step::Kill,
+        append(&[(1, 0)]),
+    ]);
+}
+
+#[test]
+fn a_truncation_below_the_log_start_ends_the_log_there() {
+    follow(&[
+        append(&[(2, 0)]),
+        Step::DeleteRecords { to: 50 },
+        Step::Truncate { to: 0 },
+        Step::Read {
+            from: 0,
+            below: 0,
+            limit: 0,
+        },
+        append(&[(2, 0)]),
+        Step::Kill,
+    ]);
+}
+
+#[test]
+fn a_truncation_that_a_kill_interrupted_is_not_undone_by_a_power_loss() {
+    follow(&[
+        append(&[(3, 0), (5, 7), (3, 217)]),
+        Step::Sync,
+        append(&[(4, 204)]),
+        append(&[(1, 0)]),
+        Step::Truncate { to: 69 },
+        Step::PowerLoss {
+            seed: 356_556_373_040_628_970,
+        },
+        Step::KillAt {
+            after: 6,
+            torn: 0,
+            power: None,
+        },
+        Step::Truncate { to: 28 },
+        Step::PowerLoss {
+            seed: 14_426_792_287_299_998_867,
+        },
+        append(&[(1, 0)]),
+    ]);
+}
+
+#[test]
+fn the_segment_before_a_gap_is_written_on() {
+    follow(&[
+        append(&[(3, 207), (4, 285), (1, 0), (4, 130)]),
+        append(&[(2, 139), (3, 288)]),
+        Step::PowerLoss {
+            seed: 14_224_795_530_431_858_666,
+        },
+        Step::KillAt {
+            after: 1,
+            torn: 0,
+            power: None,
+        },
+        append(&[(1, 0)]),
+        Step::Checkpoint,
+    ]);
+}
