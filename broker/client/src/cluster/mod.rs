@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use self::metadata_cache::MetadataCache;
 use self::pool::Pool;
 use crate::connection::Connection;
-use crate::error::ClientError;
+use crate::error::{Call, ClientError};
 
 pub(crate) use self::backoff::Backoff;
 pub use self::backoff::BackoffBounds;
@@ -101,10 +101,17 @@ impl Client {
         &self,
         topics: Option<Vec<String>>,
     ) -> Result<MetadataResponse, ClientError> {
-        let request = MetadataRequest { topics };
-        let response = self.ask_any(&request).await?;
+        Ok(self.fresh_metadata(topics).await?.1)
+    }
+
+    /// Asks for metadata and takes it in; answers it with who said so.
+    async fn fresh_metadata(
+        &self,
+        topics: Option<Vec<String>>,
+    ) -> Result<(Call, MetadataResponse), ClientError> {
+        let (call, response) = self.ask_any(&MetadataRequest { topics }).await?;
         self.cache().absorb(&response, self.now());
-        Ok(response)
+        Ok((call, response))
     }
 
     /// What is known of a topic; asks when nothing is, or when it is too old.
@@ -132,16 +139,11 @@ impl Client {
                 return Ok(view);
             }
         }
-        let response = self.metadata(Some(vec![name.to_owned()])).await?;
+        let (call, response) = self.fresh_metadata(Some(vec![name.to_owned()])).await?;
         let found = response.topics.into_iter().find(|topic| topic.name == name);
         if let Some(error) = found.and_then(|topic| topic.error) {
-            return Err(ClientError::Refused {
-                call: crate::error::Call {
-                    address: self.inner.options.bootstrap.to_string().into(),
-                    method: MetadataRequest::METHOD.name(),
-                },
-                error: Arc::new(error),
-            });
+            let error = Arc::new(error);
+            return Err(ClientError::Refused { call, error });
         }
         let view = self.cache().topic(name, self.now());
         view.ok_or_else(|| ClientError::UnknownPartition(format!("topic {name}").into()))
@@ -159,7 +161,7 @@ impl Client {
         let mut attempts = self.attempts();
         loop {
             match self.ask_any(request).await {
-                Ok(response) => return Ok(response),
+                Ok((_, response)) => return Ok(response),
                 Err(error) if retries.allow(&error) => attempts.pause_after(error).await?,
                 Err(error) => return Err(error),
             }
@@ -168,12 +170,13 @@ impl Client {
 
     /// One round: every broker that might answer is tried until one can be talked to. A failure
     /// after the request was sent goes to the caller, who knows whether to send it again.
-    async fn ask_any<R: Request>(&self, request: &R) -> Result<R::Response, ClientError> {
+    async fn ask_any<R: Request>(&self, request: &R) -> Result<(Call, R::Response), ClientError> {
         let mut unreachable = Vec::new();
         for connection in self.inner.pool.alive() {
+            let call = connection.call(R::METHOD.name());
             match connection.request(request).await {
                 Err(error) if goes_elsewhere(&error) => unreachable.push(error.to_string()),
-                answered => return answered,
+                answered => return Ok((call, answered?)),
             }
         }
         for address in self.known_addresses() {
@@ -181,9 +184,10 @@ impl Client {
                 Ok(connection) => connection.request(request).await,
                 Err(error) => Err(error),
             };
+            let method = R::METHOD.name();
             match asked {
                 Err(error) if goes_elsewhere(&error) => unreachable.push(error.to_string()),
-                answered => return answered,
+                answered => return Ok((Call { address, method }, answered?)),
             }
         }
         Err(ClientError::NoBroker(unreachable.join("; ").into()))

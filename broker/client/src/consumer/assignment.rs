@@ -56,8 +56,9 @@ struct Reading {
     unknown_topic: u32,
     /// Nothing more will come, unless somebody seeks.
     done: bool,
-    /// When it was last asked for, in rounds; the longest waiting comes first.
-    round: u64,
+    /// When it last brought something; who has waited longest comes first, so that a partition with
+    /// a lot to read does not use up every answer.
+    served: u64,
 }
 
 #[derive(Debug)]
@@ -68,7 +69,7 @@ pub(super) struct Assignment {
     buffered: usize,
     /// Items handed out and not taken in by the consumer yet.
     queued: usize,
-    rounds: u64,
+    answers: u64,
     resets: Vec<OffsetReset>,
 }
 
@@ -80,7 +81,7 @@ impl Assignment {
             partitions: BTreeMap::new(),
             buffered: 0,
             queued: 0,
-            rounds: 0,
+            answers: 0,
             resets: Vec::new(),
         }
     }
@@ -106,7 +107,7 @@ impl Assignment {
             backoff: None,
             unknown_topic: 0,
             done,
-            round: 0,
+            served: 0,
         });
     }
 
@@ -159,10 +160,10 @@ impl Assignment {
                     generation: reading.generation,
                     offset: reading.fetch_at?,
                 };
-                Some((reading.round, asked, reading.topic_id))
+                Some((reading.served, asked, reading.topic_id))
             })
             .collect();
-        ready.sort_by_key(|(round, _, _)| *round);
+        ready.sort_by_key(|(served, _, _)| *served);
         let ready = ready.into_iter();
         ready
             .map(|(_, asked, topic_id)| (asked, topic_id))
@@ -171,12 +172,9 @@ impl Assignment {
 
     /// These are being fetched.
     pub(super) fn sent(&mut self, asked: &[Asked]) {
-        self.rounds += 1;
-        let round = self.rounds;
         for asked in asked {
             if let Some(reading) = self.current(asked) {
                 reading.under_way = true;
-                reading.round = round;
             }
         }
     }
@@ -224,12 +222,17 @@ impl Assignment {
     ) -> Vec<Item> {
         let bounds = self.bounds.backoff;
         let policy = self.policy;
+        self.answers += 1;
+        let answers = self.answers;
         let Some(reading) = self.current(asked) else {
             return Vec::new();
         };
         reading.under_way = false;
         let Some(error) = decoded.error else {
             reading.recovered();
+            if !decoded.pieces.is_empty() {
+                reading.served = answers;
+            }
             reading.high_watermark = Some(decoded.high_watermark);
             let items = reading.take(asked, decoded);
             return self.hand_out(items);

@@ -56,14 +56,31 @@ fn empty(next: u64) -> Decoded {
 }
 
 #[test]
-fn what_is_under_way_is_not_asked_for_again_and_the_longest_waiting_comes_first() {
+fn what_is_under_way_is_not_asked_for_again() {
     let mut assignment = assignment(3);
     let first = [asked(&assignment, 0), asked(&assignment, 1)];
     assignment.sent(&first);
     assert_eq!(ready(&assignment), [2]);
-    let now = Instant::now();
-    for asked in &first {
-        assert!(assignment.fetched(asked, empty(0), &call(), now).is_empty());
+    assignment.freed(&first);
+    assert_eq!(ready(&assignment), [0, 1, 2]);
+}
+
+#[test]
+fn a_partition_with_a_lot_to_read_does_not_starve_the_others() {
+    let mut assignment = assignment(3);
+    let all = [0, 1, 2].map(|number| asked(&assignment, number));
+    assignment.sent(&all);
+    for (asked, served) in all.iter().zip([true, true, false]) {
+        let mut answer = empty(0);
+        if served {
+            answer.pieces.push(Piece::Damaged {
+                offset: Offset::ZERO,
+                next: Some(Offset::new(1)),
+                position: 0,
+                reason: String::new(),
+            });
+        }
+        assignment.fetched(asked, answer, &call(), Instant::now());
     }
     assert_eq!(ready(&assignment), [2, 0, 1]);
 }

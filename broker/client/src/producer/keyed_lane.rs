@@ -9,8 +9,8 @@ use broker_model::PartitionId;
 use broker_protocol::api::partition_for::PartitionForRequest;
 use tokio::time::Instant;
 
+use super::attempts::Attempts;
 use super::batch::{Batch, Gathered, KeptRecord};
-use super::context::Attempts;
 use super::delivery::{Delivery, Outcome};
 use super::lane::Lane;
 use super::lanes::Lanes;

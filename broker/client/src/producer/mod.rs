@@ -5,6 +5,7 @@
 //! partition the topic's partitioner chooses. Order is kept within a lane. Records of one topic that
 //! are sent partly with a partition and partly without are in different lanes.
 
+mod attempts;
 mod batch;
 mod builder;
 mod context;

@@ -16,8 +16,8 @@ use broker_record::OpaqueClaims;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::attempts::Attempts;
 use super::batch::{Batch, Gathered, finish};
-use super::context::Attempts;
 use super::delivery::{Outcome, OutcomeSender};
 use super::lane::{Lane, Next};
 use crate::cluster::Backoff;

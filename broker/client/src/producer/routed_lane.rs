@@ -11,8 +11,8 @@ use broker_record::{Codec, RoutableRecords};
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::attempts::Attempts;
 use super::batch::{Batch, Gathered, finish};
-use super::context::Attempts;
 use super::delivery::Outcome;
 use super::lane::Lane;
 use crate::error::{Call, ClientError};
@@ -120,9 +120,12 @@ impl Round {
         };
         let mut errors: Vec<Option<ClientError>> = vec![None; self.left.len()];
         for failed in routed.errors {
-            let index = usize::try_from(failed.index).unwrap_or(usize::MAX);
-            if let Some(error) = errors.get_mut(index) {
-                *error = Some(refused(failed.error));
+            let shared = refused(failed.error);
+            for index in failed.indexes {
+                let index = usize::try_from(index).unwrap_or(usize::MAX);
+                if let Some(error) = errors.get_mut(index) {
+                    *error = Some(shared.clone());
+                }
             }
         }
         let mut again = Vec::new();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use broker_client::model::{BrokerId, Offset, PartitionId};
-use broker_client::protocol::api::produce::{ProduceRequest, RecordError, Routed};
+use broker_client::protocol::api::produce::{ProduceRequest, RecordErrors, Routed};
 use broker_client::protocol::{ErrorCode, Method, Request, Response, WireError};
 use broker_client::{ClientError, Codec, Producer, ProducerBuilder, ProducerRecord, Retries};
 use futures::future::join_all;
@@ -260,12 +260,12 @@ async fn of_routed_records_only_the_failed_ones_go_again() {
             partitions: vec![PartitionId::new(1); 4],
             offsets: vec![Some(Offset::new(70)), None, None, Some(Offset::new(71))],
             errors: vec![
-                RecordError {
-                    index: 1,
+                RecordErrors {
+                    indexes: vec![1],
                     error: WireError::new(ErrorCode::Busy, "full"),
                 },
-                RecordError {
-                    index: 2,
+                RecordErrors {
+                    indexes: vec![2],
                     error: WireError::new(ErrorCode::InvalidRecord, "bad"),
                 },
             ],
