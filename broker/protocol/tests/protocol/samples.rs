@@ -17,7 +17,7 @@ use broker_protocol::api::partition_for::{PartitionForRequest, PartitionForRespo
 use broker_protocol::api::ping::{PingRequest, PingResponse};
 use broker_protocol::api::produce::{
     Acks, Appended, OpaqueBody, Payload, ProduceRequest, ProduceResponse, ProducerFields,
-    RecordError, Routed,
+    RecordErrors, Routed,
 };
 use broker_protocol::{ErrorCode, ErrorData, LeaderHint, WireError, feature};
 use broker_record::{Codec, ProducedBatch};
@@ -112,8 +112,8 @@ fn produce() -> Vec<Vector> {
     let spread = ProduceResponse::Routed(Routed {
         partitions: vec![PartitionId::new(2), PartitionId::new(0)],
         offsets: vec![Some(Offset::new(1002)), None],
-        errors: vec![RecordError {
-            index: 1,
+        errors: vec![RecordErrors {
+            indexes: vec![1],
             error: offline,
         }],
     });

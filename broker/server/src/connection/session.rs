@@ -130,10 +130,9 @@ impl Session {
             }
             Err(BadEnvelope { id, error }) => return self.refuse(id, &error, in_flight),
         };
-        let Some(known) = Method::from_name(method) else {
-            let message = format!("there is no method {method:?}");
-            let error = WireError::new(ErrorCode::UnknownMethod, message);
-            return self.refuse_unless_notification(id, &error, in_flight);
+        let known = match Method::parse(method) {
+            Ok(known) => known,
+            Err(error) => return self.refuse_unless_notification(id, &error, in_flight),
         };
         if known != Method::Hello && !self.is_greeted() {
             let message = format!("send hello before {known}");

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix::dev::channel;
 use actix::prelude::*;
 use actix_rt::ArbiterHandle;
 use broker_cluster::{
@@ -110,11 +111,12 @@ impl PartitionActor {
         };
         let (sender, receiver) = watch::channel(first);
         let stats = setup.stats.clone();
-        let addr = Self::start_in_arbiter(arbiter, move |ctx| {
-            ctx.set_mailbox_capacity(PARTITION_MAILBOX);
-            Self::new(setup, replica, sender)
+        // The mailbox has its bound from the first message on, also before the arbiter gets to run.
+        let (mailbox, messages) = channel::channel(PARTITION_MAILBOX);
+        arbiter.spawn_fn(move || {
+            Context::with_receiver(messages).run(Self::new(setup, replica, sender));
         });
-        PartitionHandle::new(addr, receiver, stats)
+        PartitionHandle::new(Addr::new(mailbox), receiver, stats)
     }
 
     fn new(
@@ -189,7 +191,10 @@ impl PartitionActor {
         if u32::try_from(size).is_ok_and(|size| size <= max) {
             Ok(())
         } else {
-            Err(PartitionError::BatchTooLarge { size, max })
+            Err(PartitionError::BatchTooLarge {
+                size,
+                max: self.config.message_bytes_max,
+            })
         }
     }
 

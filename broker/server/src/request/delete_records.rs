@@ -16,7 +16,7 @@ pub(super) async fn handle(
     request: DeleteRecordsRequest,
 ) -> Result<DeleteRecordsResponse, WireError> {
     let topic = lookup::topic(&context, &request.topic, request.topic_id)?;
-    lookup::refuse_reserved(&topic)?;
+    lookup::refuse_reserved(topic.name.as_str())?;
     let handle = lookup::partition(&topic, request.partition)?;
     let before = match request.before_offset {
         DeleteBefore::Offset(offset) => Some(offset),

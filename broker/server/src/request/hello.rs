@@ -4,7 +4,9 @@
 use std::rc::Rc;
 
 use broker_protocol::api::hello::{AnnouncedLimits, HelloRequest, HelloResponse};
-use broker_protocol::{ErrorCode, ErrorData, PROTOCOL_MAX, PROTOCOL_MIN, Request, WireError};
+use broker_protocol::{
+    ErrorCode, ErrorData, PROTOCOL_MAX, PROTOCOL_MIN, Request, WireError, feature,
+};
 use broker_record::Codec;
 use bytes::Bytes;
 use tracing::debug;
@@ -13,7 +15,11 @@ use crate::connection::{Asker, Session};
 use crate::context::Context;
 
 /// What this broker can do beyond the first version of the protocol.
-const FEATURES: [&str; 3] = ["routed_produce", "partition_for", "fetch_batch"];
+const FEATURES: [&str; 3] = [
+    feature::ROUTED_PRODUCE,
+    feature::PARTITION_FOR,
+    feature::FETCH_BATCH,
+];
 
 /// Answers `hello` and lets the connection go on.
 pub(super) fn answer(session: &Rc<Session>, args: &Bytes, asker: Asker) {
@@ -36,7 +42,7 @@ fn response(context: &Context, protocol: u32) -> HelloResponse {
         broker_version: env!("CARGO_PKG_VERSION").to_owned(),
         cluster_id: context.cluster_id.to_string(),
         broker_id: context.broker_id,
-        features: FEATURES.map(str::to_owned).to_vec(),
+        features: features(context),
         codecs: Codec::ALL
             .iter()
             .map(|codec| codec.name().to_owned())
@@ -52,6 +58,18 @@ fn response(context: &Context, protocol: u32) -> HelloResponse {
             ..AnnouncedLimits::default()
         },
     }
+}
+
+fn features(context: &Context) -> Vec<String> {
+    let faults = context
+        .config
+        .fault_injection
+        .then_some(feature::FAULT_INJECTION);
+    FEATURES
+        .into_iter()
+        .chain(faults)
+        .map(str::to_owned)
+        .collect()
 }
 
 fn no_common_version(request: &HelloRequest) -> WireError {

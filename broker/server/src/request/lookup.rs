@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use broker_model::{PartitionId, TopicId};
+use broker_model::{PartitionId, TopicId, TopicName};
 use broker_protocol::{ErrorCode, ErrorData, WireError};
 
 use super::wire::partition_error;
@@ -17,6 +17,7 @@ pub(super) fn topic(
     id: Option<TopicId>,
 ) -> Result<Arc<HostedTopic>, WireError> {
     let Some(topic) = context.topics.get(name) else {
+        refuse_reserved(name)?;
         return Err(unknown_topic(name));
     };
     match id {
@@ -79,10 +80,10 @@ pub(super) fn unknown_topic(name: &str) -> WireError {
     })
 }
 
-/// Refuses what clients may not write.
-pub(super) fn refuse_reserved(topic: &HostedTopic) -> Result<(), WireError> {
-    if topic.name.is_reserved() {
-        let message = format!("topic {} is written by the broker alone", topic.name);
+/// Refuses what clients may not touch, whether or not it exists yet.
+pub(super) fn refuse_reserved(name: &str) -> Result<(), WireError> {
+    if TopicName::new(name).is_ok_and(|name| name.is_reserved()) {
+        let message = format!("topic {name} is the broker's own");
         return Err(WireError::new(ErrorCode::TopicReserved, message));
     }
     Ok(())

@@ -44,7 +44,7 @@ fn try_start(
 ) -> Result<(), WireError> {
     let request = ProduceRequest::decode(args)?;
     let topic = lookup::topic(context, &request.topic, request.topic_id)?;
-    lookup::refuse_reserved(&topic)?;
+    lookup::refuse_reserved(topic.name.as_str())?;
     let terms = Terms {
         acks: match request.acks {
             WireAcks::None => Acks::None,

