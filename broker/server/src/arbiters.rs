@@ -24,10 +24,10 @@ impl Arbiters {
     /// Outside an actix system, which only start-up code could get wrong.
     pub(crate) fn start(shards: usize) -> Self {
         assert!(shards > 0, "a broker needs at least one arbiter");
-        let shards = (0..shards).map(|_| Arbiter::new().handle()).collect();
+        let shards = (0..shards).map(|_| start_arbiter()).collect();
         Self {
             shards,
-            control: Arbiter::new().handle(),
+            control: start_arbiter(),
             next_connection: Arc::default(),
         }
     }
@@ -59,4 +59,18 @@ impl Arbiters {
         }
         self.control.stop();
     }
+}
+
+/// Threads an arbiter may use for work that blocks: opening logs, checking cold data, decoding large answers.
+const BLOCKING_THREADS: usize = 8;
+
+fn start_arbiter() -> ArbiterHandle {
+    let arbiter = Arbiter::with_tokio_rt(|| {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(BLOCKING_THREADS)
+            .build()
+            .expect("the system has room for an event loop")
+    });
+    arbiter.handle()
 }

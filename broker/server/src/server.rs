@@ -112,7 +112,7 @@ impl Server {
         let plugins = load_plugins(config.plugin_manifest.clone()).await?;
         plugins
             .check("(default)", &topic_defaults)
-            .map_err(|error| StartError::DefaultPartitioner(format!("{error:?}")))?;
+            .map_err(|error| StartError::DefaultPartitioner(error.to_string()))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let dirs = Arc::new(open_dirs(&config, clock.clone()).await?);
         let arbiters = Arbiters::start(config.arbiters.unwrap_or_else(cores));
@@ -137,15 +137,15 @@ impl Server {
             stopping: stopping.clone(),
         });
         let replayed = hosting.controller.start(hosting.handle.clone()).await?;
+        hosting
+            .finish_deletions(&replayed.deleted, &replayed.metadata)
+            .await;
         BrokerActor::start_on(hosting.clone());
         let hosted = hosting
             .handle
             .host_all(Arc::new(replayed.metadata.clone()))
             .await;
         hosted.map_err(|_| StartError::Register("the broker actor crashed".to_owned()))?;
-        hosting
-            .finish_deletions(&replayed.deleted, &replayed.metadata)
-            .await;
         register(&context, advertised(&config, &addresses)).await?;
         warn_of_missing_plugins(&context);
         for listener in listeners {
@@ -317,7 +317,7 @@ async fn register(context: &Context, address: String) -> Result<(), StartError> 
 fn warn_of_missing_plugins(context: &Context) {
     for topic in context.topics.all().values() {
         if let Err(error) = context.plugins.partitioner(&topic.config.partitioner) {
-            warn!(topic = %topic.name, ?error, "records without a partition will be refused");
+            warn!(topic = %topic.name, %error, "records without a partition will be refused");
         }
     }
 }

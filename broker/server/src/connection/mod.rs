@@ -82,6 +82,8 @@ async fn read_requests(session: &Rc<Session>, reader: &mut FrameReader) -> Resul
             biased;
             next = reader.next(session.budget(), patience) => next?,
             _ = stopping.wait_for(|stop| *stop) => return Ok(()),
+            // Nobody reads the answers: the writer has given up.
+            () = session.sink().closed() => return Ok(()),
         };
         let Some((body, in_flight)) = next else {
             return Ok(());

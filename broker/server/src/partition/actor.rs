@@ -13,24 +13,21 @@ use actix_rt::ArbiterHandle;
 use broker_cluster::{
     Acks, Effects, FlushMode, NotAdmitted, PartitionReplica, ReplicaStart, TopicConfig,
 };
-use broker_model::limits::{BATCHES_PER_WRITE_MAX, PARTITION_MAILBOX};
+use broker_model::limits::PARTITION_MAILBOX;
 use broker_model::{Clock, LeaderEpoch, Offset, TopicPartition};
 use broker_record::{ProducedBatch, TimestampType};
-use broker_storage::{Log, LogDir, ReadLimit};
+use broker_storage::{Log, LogDir};
 use tokio::sync::watch;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use super::error::PartitionError;
 use super::handle::PartitionHandle;
-use super::messages::{
-    Append, AppendReply, Appended, CheckRetention, Close, Configure, Crash, DeleteRecords,
-    FindTimestamp, PartitionSummary, Read, Summarize, Synced,
-};
+use super::messages::{Append, AppendReply, Appended, Synced};
 use super::offsets::PartitionOffsets;
 use crate::actor_stats::ActorStats;
 use crate::death_notice::DeathNotice;
 use crate::reply::Reply;
-use crate::topic_settings::{batch_bytes_max, log_config, retention_policy};
+use crate::topic_settings::batch_bytes_max;
 
 /// How often acknowledgements that wait are compared with their deadlines.
 const DEADLINE_CHECK: Duration = Duration::from_millis(250);
@@ -48,15 +45,15 @@ pub(crate) struct PartitionSetup {
 }
 
 /// A batch that waits for the end of the mailbox drain.
-struct Waiting {
-    acks: Acks,
-    deadline: Duration,
-    timeout: Duration,
-    reply: AppendReply,
+pub(super) struct Waiting {
+    pub(super) acks: Acks,
+    pub(super) deadline: Duration,
+    pub(super) timeout: Duration,
+    pub(super) reply: AppendReply,
 }
 
 /// A written batch whose acknowledgement waits for the high watermark.
-struct Parked {
+pub(super) struct Parked {
     answer: Appended,
     deadline: Duration,
     timeout: Duration,
@@ -65,29 +62,29 @@ struct Parked {
 
 /// The live part of one partition replica.
 pub(crate) struct PartitionActor {
-    partition: TopicPartition,
+    pub(super) partition: TopicPartition,
     /// Open until the actor ends.
-    log: Option<Log>,
-    dir: LogDir,
-    leader_epoch: LeaderEpoch,
-    config: Arc<TopicConfig>,
-    clock: Arc<dyn Clock>,
-    stats: Arc<ActorStats>,
-    replica: PartitionReplica<u64>,
+    pub(super) log: Option<Log>,
+    pub(super) dir: LogDir,
+    pub(super) leader_epoch: LeaderEpoch,
+    pub(super) config: Arc<TopicConfig>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) stats: Arc<ActorStats>,
+    pub(super) replica: PartitionReplica<u64>,
     /// Same length: batch i is answered through waiting i.
-    batches: Vec<ProducedBatch>,
-    waiting: Vec<Waiting>,
-    parked: BTreeMap<u64, Parked>,
-    next_token: u64,
-    syncing: bool,
-    sync_timer: bool,
-    roll_timer: bool,
-    deadline_timer: bool,
-    closing: Option<Reply<(), PartitionError>>,
-    failed: Option<String>,
-    offsets: watch::Sender<PartitionOffsets>,
+    pub(super) batches: Vec<ProducedBatch>,
+    pub(super) waiting: Vec<Waiting>,
+    pub(super) parked: BTreeMap<u64, Parked>,
+    pub(super) next_token: u64,
+    pub(super) syncing: bool,
+    pub(super) sync_timer: bool,
+    pub(super) roll_timer: bool,
+    pub(super) deadline_timer: bool,
+    pub(super) closing: Option<Reply<(), PartitionError>>,
+    pub(super) failed: Option<String>,
+    pub(super) offsets: watch::Sender<PartitionOffsets>,
     /// Last, so that the log is closed before anybody hears of the death.
-    death: DeathNotice,
+    pub(super) death: DeathNotice,
 }
 
 impl PartitionActor {
@@ -148,20 +145,20 @@ impl PartitionActor {
         }
     }
 
-    fn log(&self) -> &Log {
+    pub(super) fn log(&self) -> &Log {
         self.log
             .as_ref()
             .expect("the log is open until the actor ends")
     }
 
-    fn log_mut(&mut self) -> &mut Log {
+    pub(super) fn log_mut(&mut self) -> &mut Log {
         self.log
             .as_mut()
             .expect("the log is open until the actor ends")
     }
 
     /// Whether a change may be made at all.
-    fn check_in_service(&self) -> Result<(), PartitionError> {
+    pub(super) fn check_in_service(&self) -> Result<(), PartitionError> {
         if self.closing.is_some() {
             return Err(PartitionError::Stopping);
         }
@@ -175,7 +172,7 @@ impl PartitionActor {
         }
     }
 
-    fn check_append(&self, message: &Append) -> Result<(), PartitionError> {
+    pub(super) fn check_append(&self, message: &Append) -> Result<(), PartitionError> {
         self.check_in_service()?;
         self.replica
             .admit(message.acks, self.config.min_insync_replicas)
@@ -199,7 +196,7 @@ impl PartitionActor {
     }
 
     /// Writes what the mailbox drain brought, all of it in one vectored write.
-    fn write_waiting(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn write_waiting(&mut self, ctx: &mut Context<Self>) {
         if self.batches.is_empty() {
             return;
         }
@@ -282,23 +279,32 @@ impl PartitionActor {
             self.deadline_timer = true;
             ctx.run_later(DEADLINE_CHECK, Self::expire_parked);
         }
-        if !self.roll_timer {
+        self.arm_roll_timer(ctx);
+    }
+
+    /// Rolls when the active segment is old enough, and looks again later when it is not yet.
+    pub(super) fn roll(&mut self, ctx: &mut Context<Self>) {
+        match self.log_mut().roll_if_due() {
+            Ok(true) => self.start_sync(ctx),
+            Ok(false) => self.arm_roll_timer(ctx),
+            Err(error) => {
+                warn!(partition = %self.partition, %error, "rolling the active segment failed");
+            }
+        }
+    }
+
+    fn arm_roll_timer(&mut self, ctx: &mut Context<Self>) {
+        if !self.roll_timer && self.log().size_bytes() > 0 {
             self.roll_timer = true;
-            ctx.run_later(self.config.roll_after, |act, _| {
+            ctx.run_later(self.config.roll_after, |act, ctx| {
                 act.roll_timer = false;
-                act.roll();
+                act.roll(ctx);
             });
         }
     }
 
-    fn roll(&mut self) {
-        if let Err(error) = self.log_mut().roll_if_due() {
-            warn!(partition = %self.partition, %error, "rolling the active segment failed");
-        }
-    }
-
     /// Hands what is not durable yet to the sync thread, unless a sync is under way already.
-    fn start_sync(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn start_sync(&mut self, ctx: &mut Context<Self>) {
         if self.syncing {
             return;
         }
@@ -313,7 +319,7 @@ impl PartitionActor {
         );
     }
 
-    fn on_sync_failed(&mut self, reason: String) {
+    pub(super) fn on_sync_failed(&mut self, reason: String) {
         error!(partition = %self.partition, reason, "sync failed, the partition goes offline");
         self.failed = Some(reason);
         let effects = self.replica.on_failed();
@@ -321,7 +327,7 @@ impl PartitionActor {
     }
 
     /// Answers whom the replica state machine says; a token that has timed out is nobody's any more.
-    fn carry_out(&mut self, effects: Effects<u64>) {
+    pub(super) fn carry_out(&mut self, effects: Effects<u64>) {
         for token in effects.failed {
             if let Some(parked) = self.parked.remove(&token) {
                 let reason = self.failed.clone().unwrap_or_default();
@@ -337,7 +343,13 @@ impl PartitionActor {
         }
     }
 
-    fn publish(&mut self) {
+    pub(super) fn log_start_moved(&mut self) {
+        let start = self.log().start();
+        self.replica.on_log_start(start);
+        self.publish();
+    }
+
+    pub(super) fn publish(&mut self) {
         let now = PartitionOffsets {
             start: self.log().start(),
             high_watermark: self.replica.high_watermark(),
@@ -372,7 +384,7 @@ impl PartitionActor {
     }
 
     /// Ends the actor once nothing is under way any more.
-    fn close_if_done(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn close_if_done(&mut self, ctx: &mut Context<Self>) {
         if self.closing.is_none() || self.syncing {
             return;
         }
@@ -401,194 +413,5 @@ impl Actor for PartitionActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         // What an earlier process left unsynced is synced before it counts as durable.
         self.start_sync(ctx);
-    }
-}
-
-impl Handler<Append> for PartitionActor {
-    type Result = ();
-
-    fn handle(&mut self, message: Append, ctx: &mut Self::Context) {
-        self.stats.handled();
-        if let Err(error) = self.check_append(&message) {
-            message.reply.send(Err(error));
-            return;
-        }
-        let deadline = self.clock.monotonic() + message.timeout;
-        let Append {
-            batch,
-            acks,
-            timeout,
-            reply,
-        } = message;
-        self.batches.push(batch);
-        self.waiting.push(Waiting {
-            acks,
-            deadline,
-            timeout,
-            reply,
-        });
-        if self.batches.len() >= BATCHES_PER_WRITE_MAX {
-            self.write_waiting(ctx);
-        } else if self.batches.len() == 1 {
-            // Spawned work runs when the mailbox has been drained.
-            ctx.spawn(
-                async {}
-                    .into_actor(self)
-                    .map(|(), act, ctx| act.write_waiting(ctx)),
-            );
-        }
-    }
-}
-
-impl Handler<Synced> for PartitionActor {
-    type Result = ();
-
-    fn handle(&mut self, Synced(outcome): Synced, ctx: &mut Self::Context) {
-        self.syncing = false;
-        match self.log_mut().on_synced(&outcome) {
-            Err(failed) => self.on_sync_failed(failed.to_string()),
-            Ok(durable_end) => {
-                let effects = self.replica.on_durable(durable_end);
-                self.publish();
-                self.carry_out(effects);
-                if self.config.flush_mode == FlushMode::Sync {
-                    self.start_sync(ctx);
-                }
-            }
-        }
-        self.close_if_done(ctx);
-    }
-}
-
-impl Handler<Read> for PartitionActor {
-    type Result = ();
-
-    fn handle(&mut self, message: Read, _: &mut Self::Context) {
-        self.stats.handled();
-        let below = self.replica.high_watermark();
-        let slice = self.log().read(
-            message.from,
-            below,
-            ReadLimit::OneBatchOr(message.max_bytes),
-        );
-        message.reply.send(slice.map_err(PartitionError::from));
-    }
-}
-
-impl Handler<FindTimestamp> for PartitionActor {
-    type Result = ();
-
-    fn handle(&mut self, message: FindTimestamp, _: &mut Self::Context) {
-        self.stats.handled();
-        let below = self.replica.high_watermark();
-        let found = self.log().offset_for_timestamp(message.at, below);
-        message.reply.send(found.map_err(PartitionError::from));
-    }
-}
-
-impl Handler<DeleteRecords> for PartitionActor {
-    type Result = ();
-
-    fn handle(&mut self, message: DeleteRecords, _: &mut Self::Context) {
-        self.stats.handled();
-        if let Err(error) = self.check_in_service() {
-            message.reply.send(Err(error));
-            return;
-        }
-        let high_watermark = self.replica.high_watermark();
-        let to = message.before.unwrap_or(high_watermark);
-        if to > high_watermark {
-            message.reply.send(Err(PartitionError::OffsetOutOfRange {
-                asked: to,
-                earliest: self.log().start(),
-                latest: high_watermark,
-            }));
-            return;
-        }
-        let moved = self
-            .log_mut()
-            .advance_start(to)
-            .map_err(PartitionError::from);
-        if let Ok(start) = moved {
-            info!(partition = %self.partition, %start, "records deleted on request");
-        }
-        self.publish();
-        message.reply.send(moved);
-    }
-}
-
-impl Handler<Summarize> for PartitionActor {
-    type Result = ();
-
-    fn handle(&mut self, message: Summarize, _: &mut Self::Context) {
-        self.stats.handled();
-        message.reply.send(Ok(PartitionSummary {
-            segments: self.log().segments(),
-            size_bytes: self.log().size_bytes(),
-        }));
-    }
-}
-
-impl Handler<Configure> for PartitionActor {
-    type Result = ();
-
-    fn handle(&mut self, Configure(config): Configure, ctx: &mut Self::Context) {
-        self.stats.handled();
-        self.write_waiting(ctx);
-        self.log_mut().set_config(log_config(&config));
-        let effects = self.replica.on_flush_mode(config.flush_mode);
-        self.config = config;
-        self.publish();
-        self.carry_out(effects);
-        self.start_sync(ctx);
-    }
-}
-
-impl Handler<CheckRetention> for PartitionActor {
-    type Result = ();
-
-    fn handle(&mut self, _: CheckRetention, _: &mut Self::Context) {
-        self.stats.handled();
-        self.dir
-            .record_high_watermark(&self.partition, self.replica.high_watermark());
-        self.roll();
-        let mut policy = retention_policy(&self.config);
-        let high_watermark = self.replica.high_watermark();
-        let now = self.clock.now();
-        match self
-            .log_mut()
-            .apply_retention(&mut policy, high_watermark, now)
-        {
-            Ok(outcome) if outcome.segments > 0 => {
-                let (segments, bytes) = (outcome.segments, outcome.bytes);
-                info!(partition = %self.partition, segments, bytes, start = %outcome.start, "retention removed segments");
-                self.publish();
-            }
-            Ok(_) => {}
-            Err(error) => warn!(partition = %self.partition, %error, "retention failed"),
-        }
-    }
-}
-
-impl Handler<Close> for PartitionActor {
-    type Result = ();
-
-    fn handle(&mut self, message: Close, ctx: &mut Self::Context) {
-        self.stats.handled();
-        self.write_waiting(ctx);
-        self.closing = Some(message.reply);
-        self.close_if_done(ctx);
-    }
-}
-
-impl Handler<Crash> for PartitionActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Crash, _: &mut Self::Context) {
-        self.stats.handled();
-        panic!(
-            "fault injection asked partition {} to crash",
-            self.partition
-        );
     }
 }

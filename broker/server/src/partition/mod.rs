@@ -6,6 +6,7 @@
 mod actor;
 mod error;
 mod handle;
+mod handlers;
 mod messages;
 mod offsets;
 #[cfg(test)]

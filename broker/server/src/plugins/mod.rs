@@ -23,20 +23,17 @@ pub(crate) struct Plugins {
 }
 
 /// Why records could not be routed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum RoutingError {
     /// The topic's configuration names a plugin that is not installed.
+    #[error("there is no plugin {plugin:?}: see `broker plugin list`")]
     NotInstalled { plugin: String },
     /// It names a plugin of another kind.
+    #[error("plugin {plugin:?} is a {kind}, not a partitioner")]
     WrongKind { plugin: String, kind: PluginKind },
     /// The plugin failed.
-    Plugin(PluginError),
-}
-
-impl From<PluginError> for RoutingError {
-    fn from(error: PluginError) -> Self {
-        Self::Plugin(error)
-    }
+    #[error(transparent)]
+    Plugin(#[from] PluginError),
 }
 
 impl Plugins {

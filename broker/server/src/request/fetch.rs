@@ -22,6 +22,9 @@ use crate::context::Context;
 use crate::net::Answer;
 use crate::partition::PartitionOffsets;
 
+/// How soon a partition is looked up again whose actor has ended.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
 /// Starts a fetch in a task of its own.
 pub(super) fn start(session: &Rc<Session>, args: &Bytes, asker: Asker) {
     match FetchRequest::decode(args)
@@ -109,14 +112,21 @@ async fn wait_for_change(
     deadline: Instant,
     asker: &Asker,
 ) -> Woken {
-    let mut changes: FuturesUnordered<_> =
-        watches.iter_mut().map(watch::Receiver::changed).collect();
+    let mut changes: FuturesUnordered<_> = watches.iter_mut().map(changed).collect();
     let mut stopping = context.stopping.clone();
     tokio::select! {
         Some(_) = changes.next() => Woken::ByChange,
         () = tokio::time::sleep_until(deadline) => Woken::ByTime,
         _ = stopping.wait_for(|stop| *stop) => Woken::ByTime,
         () = asker.gone() => Woken::NobodyAsks,
+    }
+}
+
+/// Waits for a change of one partition. A watch whose actor has ended says so at once and for ever; the
+/// partition is looked up again after a moment, when it may have been started again.
+async fn changed(offsets: &mut watch::Receiver<PartitionOffsets>) {
+    if offsets.changed().await.is_err() {
+        tokio::time::sleep(LOOK_AGAIN_AFTER).await;
     }
 }
 

@@ -167,26 +167,19 @@ pub(super) fn invalid_batch(error: &InvalidBatch) -> WireError {
 
 /// Records that could not be routed. Names the plugin, so that its owner is found.
 pub(super) fn routing_error(error: &RoutingError) -> WireError {
-    match error {
-        RoutingError::NotInstalled { plugin } => {
-            let message = format!("there is no plugin {plugin:?}: see list_plugins");
-            let data = ErrorData {
-                plugin: Some(plugin.clone()),
-                ..ErrorData::default()
-            };
-            WireError::new(ErrorCode::UnknownPlugin, message).with_data(data)
-        }
-        RoutingError::WrongKind { plugin, kind } => {
-            let message = format!("plugin {plugin:?} is a {kind}, not a partitioner");
-            let data = ErrorData {
-                plugin: Some(plugin.clone()),
-                plugin_kind: Some(kind.to_string()),
-                ..ErrorData::default()
-            };
-            WireError::new(ErrorCode::UnknownPlugin, message).with_data(data)
-        }
-        RoutingError::Plugin(error) => partitioner_error(error),
-    }
+    let data = match error {
+        RoutingError::Plugin(error) => return partitioner_error(error),
+        RoutingError::NotInstalled { plugin } => ErrorData {
+            plugin: Some(plugin.clone()),
+            ..ErrorData::default()
+        },
+        RoutingError::WrongKind { plugin, kind } => ErrorData {
+            plugin: Some(plugin.clone()),
+            plugin_kind: Some(kind.to_string()),
+            ..ErrorData::default()
+        },
+    };
+    WireError::new(ErrorCode::UnknownPlugin, error.to_string()).with_data(data)
 }
 
 fn partitioner_error(error: &PluginError) -> WireError {

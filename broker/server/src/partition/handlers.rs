@@ -1,0 +1,205 @@
+//! What the partition actor does with each message: a few lines each, around the log and the replica state
+//! machine.
+
+use actix::prelude::*;
+use broker_cluster::FlushMode;
+use broker_model::limits::BATCHES_PER_WRITE_MAX;
+use broker_storage::ReadLimit;
+use tracing::{info, warn};
+
+use super::actor::{PartitionActor, Waiting};
+use super::error::PartitionError;
+use super::messages::{
+    Append, CheckRetention, Close, Configure, Crash, DeleteRecords, FindTimestamp,
+    PartitionSummary, Read, Summarize, Synced,
+};
+use crate::topic_settings::{log_config, retention_policy};
+
+impl Handler<Append> for PartitionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Append, ctx: &mut Self::Context) {
+        self.stats.handled();
+        if let Err(error) = self.check_append(&message) {
+            message.reply.send(Err(error));
+            return;
+        }
+        let deadline = self.clock.monotonic() + message.timeout;
+        let Append {
+            batch,
+            acks,
+            timeout,
+            reply,
+        } = message;
+        self.batches.push(batch);
+        self.waiting.push(Waiting {
+            acks,
+            deadline,
+            timeout,
+            reply,
+        });
+        if self.batches.len() >= BATCHES_PER_WRITE_MAX {
+            self.write_waiting(ctx);
+        } else if self.batches.len() == 1 {
+            // Spawned work runs when the mailbox has been drained.
+            ctx.spawn(
+                async {}
+                    .into_actor(self)
+                    .map(|(), act, ctx| act.write_waiting(ctx)),
+            );
+        }
+    }
+}
+
+impl Handler<Synced> for PartitionActor {
+    type Result = ();
+
+    fn handle(&mut self, Synced(outcome): Synced, ctx: &mut Self::Context) {
+        self.syncing = false;
+        match self.log_mut().on_synced(&outcome) {
+            Err(failed) => self.on_sync_failed(failed.to_string()),
+            Ok(durable_end) => {
+                let effects = self.replica.on_durable(durable_end);
+                self.publish();
+                self.carry_out(effects);
+                if self.config.flush_mode == FlushMode::Sync {
+                    self.start_sync(ctx);
+                }
+            }
+        }
+        self.close_if_done(ctx);
+    }
+}
+
+impl Handler<Read> for PartitionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Read, _: &mut Self::Context) {
+        self.stats.handled();
+        let below = self.replica.high_watermark();
+        let slice = self.log().read(
+            message.from,
+            below,
+            ReadLimit::OneBatchOr(message.max_bytes),
+        );
+        message.reply.send(slice.map_err(PartitionError::from));
+    }
+}
+
+impl Handler<FindTimestamp> for PartitionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: FindTimestamp, _: &mut Self::Context) {
+        self.stats.handled();
+        let below = self.replica.high_watermark();
+        let found = self.log().offset_for_timestamp(message.at, below);
+        message.reply.send(found.map_err(PartitionError::from));
+    }
+}
+
+impl Handler<DeleteRecords> for PartitionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: DeleteRecords, _: &mut Self::Context) {
+        self.stats.handled();
+        if let Err(error) = self.check_in_service() {
+            message.reply.send(Err(error));
+            return;
+        }
+        let high_watermark = self.replica.high_watermark();
+        let to = message.before.unwrap_or(high_watermark);
+        if to > high_watermark {
+            message.reply.send(Err(PartitionError::OffsetOutOfRange {
+                asked: to,
+                earliest: self.log().start(),
+                latest: high_watermark,
+            }));
+            return;
+        }
+        let moved = self
+            .log_mut()
+            .advance_start(to)
+            .map_err(PartitionError::from);
+        if let Ok(start) = moved {
+            info!(partition = %self.partition, %start, "records deleted on request");
+        }
+        self.log_start_moved();
+        message.reply.send(moved);
+    }
+}
+
+impl Handler<Summarize> for PartitionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Summarize, _: &mut Self::Context) {
+        self.stats.handled();
+        message.reply.send(Ok(PartitionSummary {
+            segments: self.log().segments(),
+            size_bytes: self.log().size_bytes(),
+        }));
+    }
+}
+
+impl Handler<Configure> for PartitionActor {
+    type Result = ();
+
+    fn handle(&mut self, Configure(config): Configure, ctx: &mut Self::Context) {
+        self.stats.handled();
+        self.write_waiting(ctx);
+        self.log_mut().set_config(log_config(&config));
+        let effects = self.replica.on_flush_mode(config.flush_mode);
+        self.config = config;
+        self.publish();
+        self.carry_out(effects);
+        self.start_sync(ctx);
+    }
+}
+
+impl Handler<CheckRetention> for PartitionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: CheckRetention, ctx: &mut Self::Context) {
+        self.stats.handled();
+        self.dir
+            .record_high_watermark(&self.partition, self.replica.high_watermark());
+        self.roll(ctx);
+        let mut policy = retention_policy(&self.config);
+        let high_watermark = self.replica.high_watermark();
+        let now = self.clock.now();
+        match self
+            .log_mut()
+            .apply_retention(&mut policy, high_watermark, now)
+        {
+            Ok(outcome) if outcome.segments > 0 => {
+                let (segments, bytes) = (outcome.segments, outcome.bytes);
+                info!(partition = %self.partition, segments, bytes, start = %outcome.start, "retention removed segments");
+                self.log_start_moved();
+            }
+            Ok(_) => {}
+            Err(error) => warn!(partition = %self.partition, %error, "retention failed"),
+        }
+    }
+}
+
+impl Handler<Close> for PartitionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Close, ctx: &mut Self::Context) {
+        self.stats.handled();
+        self.write_waiting(ctx);
+        self.closing = Some(message.reply);
+        self.close_if_done(ctx);
+    }
+}
+
+impl Handler<Crash> for PartitionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Crash, _: &mut Self::Context) {
+        self.stats.handled();
+        panic!(
+            "fault injection asked partition {} to crash",
+            self.partition
+        );
+    }
+}
