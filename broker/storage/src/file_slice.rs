@@ -125,7 +125,7 @@ impl FileSlice {
             return Ok(None);
         }
         let mut scanner = BatchScanner::new(
-            &**file,
+            Arc::clone(file),
             ScanDepth::Bodies,
             self.range.start,
             self.range.end,

@@ -36,6 +36,7 @@ mod durable_positions;
 mod file_slice;
 mod health;
 mod index;
+pub mod inspect;
 pub mod io;
 mod log;
 mod log_dir;

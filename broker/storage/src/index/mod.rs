@@ -12,6 +12,6 @@ mod sealed_index;
 mod source;
 
 pub(crate) use active_index::ActiveIndex;
-pub(crate) use entry::{IndexEntry, IndexPoint, OffsetEntry, TimeEntry};
+pub(crate) use entry::{IndexEntry, IndexHeader, IndexPoint, OffsetEntry, TimeEntry};
 pub(crate) use sealed_index::{SealedIndex, SealedSummary};
 pub(crate) use source::IndexDamaged;

@@ -5,7 +5,7 @@ use broker_model::{Offset, Timestamp};
 use super::{Log, ReadError};
 use crate::corruption::{Corruption, Damage};
 use crate::file_slice::FileSlice;
-use crate::segment::{Searchable, locate, locate_time};
+use crate::segment::{Searchable, SegmentInfo, locate, locate_end_damage, locate_time};
 
 /// How much a read may answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ impl Log {
         Ok(None)
     }
 
-    fn searchable(&self) -> impl Iterator<Item = (&dyn Searchable, crate::segment::SegmentInfo)> {
+    fn searchable(&self) -> impl Iterator<Item = (&dyn Searchable, SegmentInfo)> {
         let sealed = self
             .sealed
             .iter()
@@ -116,19 +116,18 @@ impl Log {
             .get(after)
             .map_or(self.active.data.base(), |segment| segment.data.base());
         let found = after.checked_sub(1).and_then(|at| self.sealed.get(at));
-        match found {
-            Some(segment) if offset < segment.next => Ok(segment),
-            _ => Err(ReadError::Corrupt(Corruption {
-                file: found
-                    .map_or(&self.active.data, |segment| &segment.data)
-                    .path()
-                    .to_owned(),
-                position: found.map_or(0, |segment| u64::from(segment.len)),
+        let damage = match found {
+            Some(segment) if offset < segment.next => return Ok(segment),
+            Some(segment) => locate_end_damage(segment, next_base)?,
+            None => Corruption {
+                file: self.active.data.path().to_owned(),
+                position: 0,
                 offset,
                 next_good: Some(next_base),
                 damage: Damage::Hole,
-            })),
-        }
+            },
+        };
+        Err(ReadError::Corrupt(damage))
     }
 
     pub(super) fn observe(&self, error: &ReadError) {

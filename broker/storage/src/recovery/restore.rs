@@ -71,7 +71,7 @@ fn walk(
     if segment.len < len {
         let file = data.file()?;
         let mut scanner = BatchScanner::new(
-            &*file,
+            file,
             ScanDepth::Headers,
             u64::from(segment.len),
             u64::from(len),

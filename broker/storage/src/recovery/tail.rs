@@ -79,7 +79,7 @@ pub(super) fn read_tail(
     let mut tail = Tail::whole(range.from, range.expected);
     let mut verified_from = range.from;
     let mut scanner = BatchScanner::new(
-        &*file,
+        Arc::clone(&file),
         ScanDepth::Bodies,
         range.from,
         range.len,

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use broker_model::Offset;
 use broker_record::BatchHeader;
@@ -44,8 +45,8 @@ const HEADERS_CHUNK: usize = 4 * 1024;
 const BODIES_CHUNK: usize = 256 * 1024;
 
 /// Walks a range of a data file.
-pub(crate) struct BatchScanner<'a> {
-    file: &'a dyn IoFile,
+pub(crate) struct BatchScanner {
+    file: Arc<dyn IoFile>,
     depth: ScanDepth,
     position: u64,
     end: u64,
@@ -56,10 +57,10 @@ pub(crate) struct BatchScanner<'a> {
     buffer_at: u64,
 }
 
-impl<'a> BatchScanner<'a> {
+impl BatchScanner {
     /// Scans from `position`, where the batch with base offset `expected` begins, to `end`.
     pub(crate) fn new(
-        file: &'a dyn IoFile,
+        file: Arc<dyn IoFile>,
         depth: ScanDepth,
         position: u64,
         end: u64,

@@ -102,6 +102,37 @@ enum Wanted {
     Position(u32),
 }
 
+/// Why a segment has no batch with the offset at its end although the log goes on at `next_good`:
+/// damage behind its last good batch, or nothing at all.
+pub(crate) fn locate_end_damage(
+    segment: &dyn Searchable,
+    next_good: Offset,
+) -> Result<Corruption, ReadError> {
+    let end = segment.end();
+    let search = Search::open(segment)?;
+    if let Some(before_end) = end.position.checked_sub(1) {
+        let near = search.checked(Wanted::Position(before_end))?;
+        let mut scanner = search.headers_from(near);
+        while let Some(scanned) = scanner.next().map_err(|source| search.failed(source))? {
+            let goes_on = match &scanned {
+                Scanned::Batch { .. } => true,
+                Scanned::Bad { resume, .. } => resume.is_some(),
+                Scanned::Incomplete { .. } => false,
+            };
+            if !goes_on {
+                return Ok(scanned.into_corruption(segment.data().path(), Some(next_good)));
+            }
+        }
+    }
+    Ok(Corruption {
+        file: segment.data().path().to_owned(),
+        position: u64::from(end.position),
+        offset: end.offset,
+        next_good: Some(next_good),
+        damage: Damage::Hole,
+    })
+}
+
 struct Search<'a> {
     segment: &'a dyn Searchable,
     file: Arc<dyn IoFile>,
@@ -276,9 +307,9 @@ impl<'a> Search<'a> {
         Ok(None)
     }
 
-    fn headers_from(&self, at: OffsetEntry) -> BatchScanner<'_> {
+    fn headers_from(&self, at: OffsetEntry) -> BatchScanner {
         BatchScanner::new(
-            &*self.file,
+            Arc::clone(&self.file),
             ScanDepth::Headers,
             u64::from(at.position),
             u64::from(self.segment.end().position),

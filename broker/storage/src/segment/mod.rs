@@ -10,7 +10,7 @@ mod verified;
 pub(crate) use active_segment::{ActiveSegment, SegmentAge};
 pub(crate) use batch_scanner::{BatchScanner, ScanDepth, Scanned};
 pub(crate) use data_file::{DataFile, base_of, file_name};
-pub(crate) use locate::{Searchable, locate, locate_time};
+pub(crate) use locate::{Searchable, locate, locate_end_damage, locate_time};
 pub(crate) use sealed_segment::SealedSegment;
 
 use broker_model::{Offset, Timestamp};

@@ -152,7 +152,7 @@ fn rebuild_index(
     let index = ActiveIndex::new(data.path(), data.base());
     let mut segment = ActiveSegment::new(Arc::clone(data), index);
     let mut damage = Vec::new();
-    let mut scanner = BatchScanner::new(&*file, ScanDepth::Headers, 0, u64::from(len), data.base());
+    let mut scanner = BatchScanner::new(file, ScanDepth::Headers, 0, u64::from(len), data.base());
     while let Some(scanned) = scanner.next()? {
         if let Scanned::Batch { position, header } = scanned {
             let at = u32::try_from(position).map_err(|_| io::ErrorKind::FileTooLarge)?;

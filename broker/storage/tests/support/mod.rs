@@ -9,10 +9,10 @@ use broker_model::{
     TopicPartition,
 };
 use broker_record::{Batches, ProducedBatch};
-use broker_storage::io::recording::RecordingIo;
+use broker_storage::io::recording::{RecordingIo, Survival};
 use broker_storage::{
-    AppendedRun, Log, LogConfig, LogDir, LogDirError, LogDirOptions, PlantedBugs, ReadError,
-    ReadLimit, RecoveryReport,
+    AppendedRun, Corruption, Log, LogConfig, LogDir, LogDirError, LogDirOptions, PlantedBugs,
+    ReadError, ReadLimit, RecoveryReport,
 };
 use bytes::Bytes;
 
@@ -192,4 +192,62 @@ pub(crate) fn file_bytes(io: &Arc<RecordingIo>, path: &Path) -> Vec<u8> {
 pub(crate) fn set_file_bytes(io: &Arc<RecordingIo>, path: &Path, bytes: &[u8]) {
     let io: Arc<dyn broker_storage::io::Io> = Arc::clone(io) as _;
     io.replace_small(path, bytes).unwrap();
+}
+
+/// Header and record framing of a batch of one record with 100 bytes: where the next one begins.
+pub(crate) const BATCH: u64 = 68 + 3 + 5 + 100 + 9;
+
+pub(crate) fn numbers(count: usize) -> Vec<String> {
+    (0..count).map(|number| number.to_string()).collect()
+}
+
+pub(crate) fn append_numbers(log: &mut Log, range: std::ops::Range<usize>) {
+    for number in range {
+        append(log, batch_of(&number.to_string(), 100));
+    }
+}
+
+/// A disk with `synced` durable batches and `written` in all, after a kill.
+pub(crate) fn killed(synced: usize, written: usize, config: LogConfig) -> Arc<RecordingIo> {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, config);
+    append_numbers(&mut log, 0..synced);
+    sync(&dir, &mut log);
+    append_numbers(&mut log, synced..written);
+    io.after_kill()
+}
+
+/// The same, and the machine was restarted; the page cache had been written back.
+pub(crate) fn rebooted(synced: usize, written: usize, config: LogConfig) -> Arc<RecordingIo> {
+    killed(synced, written, config).after_power_loss(Survival::Everything)
+}
+
+pub(crate) fn edit(io: &Arc<RecordingIo>, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = file_bytes(io, path);
+    change(&mut bytes);
+    set_file_bytes(io, path, &bytes);
+}
+
+pub(crate) fn flip(io: &Arc<RecordingIo>, path: &Path, position: u64) {
+    edit(io, path, |bytes| bytes[position as usize] ^= 0x10);
+}
+
+pub(crate) fn log_bytes_read(io: &RecordingIo) -> u64 {
+    io.bytes_read(|path| path.extension().is_some_and(|extension| extension == "log"))
+}
+
+pub(crate) fn read_at(log: &Log, from: u64) -> Result<Offset, ReadError> {
+    let slice = log.read(offset(from), log.end(), ReadLimit::OneBatchOr(1))?;
+    Ok(slice.verified()?.next_offset())
+}
+
+pub(crate) fn corruption_at(log: &Log, from: u64) -> Corruption {
+    match read_at(log, from) {
+        Err(ReadError::Corrupt(corruption)) => corruption,
+        other => panic!("offset {from} can be read: {other:?}"),
+    }
+}
+
+pub(crate) fn big() -> LogConfig {
+    LogConfig::default()
 }

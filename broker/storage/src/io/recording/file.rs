@@ -34,6 +34,9 @@ impl IoFile for RecordingFile {
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
         let mut state = self.shared.lock();
         state.alive()?;
+        if let Some(number) = state.failing_reads {
+            return Err(io::Error::from_raw_os_error(number));
+        }
         let data = &state.disk.file(self.id)?.data;
         let start = usize::try_from(position)
             .unwrap_or(usize::MAX)

@@ -41,6 +41,7 @@ struct State {
     bytes_read: BytesRead,
     faults: Option<FaultRule>,
     dead: bool,
+    failing_reads: Option<i32>,
     syncs_held: bool,
     syncs_waiting: usize,
     capacity: Option<u64>,
@@ -61,6 +62,7 @@ impl RecordingIo {
             bytes_read: BytesRead::new(),
             faults: None,
             dead: false,
+            failing_reads: None,
             syncs_held: false,
             syncs_waiting: 0,
             capacity: None,
@@ -110,6 +112,11 @@ impl RecordingIo {
     /// Lets everything succeed again.
     pub fn clear_faults(&self) {
         self.shared.lock().faults = None;
+    }
+
+    /// Makes every read fail with this error number, or none.
+    pub fn fail_reads(&self, error: Option<i32>) {
+        self.shared.lock().failing_reads = error;
     }
 
     /// Whether a fault has killed the process: nothing works any more.

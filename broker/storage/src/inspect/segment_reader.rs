@@ -1,0 +1,75 @@
+//! `SegmentReader`: the batches of one data file in order, with both checksums verified, and what is
+//! damaged between them.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use broker_record::{BatchError, BatchHeader, StoredBatch};
+
+use super::SegmentFile;
+use crate::corruption::Corruption;
+use crate::io::{Io, IoFile, OpenMode};
+use crate::segment::{BatchScanner, ScanDepth, Scanned};
+
+/// What stands at a place of a data file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A batch with good checksums.
+    Batch {
+        /// Where it begins.
+        position: u64,
+        /// Its header.
+        header: BatchHeader,
+    },
+    /// Bytes that are no such batch. An incomplete batch at the end of the last segment may still
+    /// be a torn write.
+    Damage(Corruption),
+}
+
+/// Reads one data file.
+pub struct SegmentReader {
+    path: PathBuf,
+    file: Arc<dyn IoFile>,
+    scanner: BatchScanner,
+}
+
+impl SegmentReader {
+    /// Opens a segment.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn open(io: &dyn Io, segment: &SegmentFile) -> io::Result<Self> {
+        let file = io.open(&segment.path, OpenMode::Read)?;
+        let len = file.len()?;
+        let scanner = BatchScanner::new(Arc::clone(&file), ScanDepth::Bodies, 0, len, segment.base);
+        Ok(Self {
+            path: segment.path.clone(),
+            file,
+            scanner,
+        })
+    }
+
+    /// What comes next; nothing at the end.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn next_found(&mut self) -> io::Result<Option<Found>> {
+        Ok(self.scanner.next()?.map(|scanned| match scanned {
+            Scanned::Batch { position, header } => Found::Batch { position, header },
+            bad => Found::Damage(bad.into_corruption(&self.path, None)),
+        }))
+    }
+
+    /// The whole batch at a position that [`SegmentReader::next_found`] has answered.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn batch(&self, position: u64, header: &BatchHeader) -> io::Result<StoredBatch> {
+        let mut bytes = vec![0; header.batch_len()];
+        self.file.read_exact_at(&mut bytes, position)?;
+        StoredBatch::parse(&bytes.into())
+            .map(|(batch, _)| batch)
+            .map_err(|error: BatchError| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+}

@@ -1,0 +1,251 @@
+//! Damaged data: reported with file, position and offset, never cut where it may have been
+//! acknowledged, and never in the way of anything else.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+
+mod support;
+
+use broker_model::Offset;
+use broker_storage::io::recording::Survival;
+use broker_storage::{Damage, LastStop, Log, ReadError, ReadLimit};
+use support::{
+    BATCH, append, append_numbers, batch_of, big, corruption_at, edit, file_bytes, flip, killed,
+    numbers, offset, open, read_at, rebooted, segment_file, small, sync, values,
+};
+
+#[test]
+fn after_a_power_loss_the_log_is_cut_at_the_first_bad_batch_above_the_recovery_point() {
+    for position in [0, 7, 12, 40, 66, 70, BATCH - 1] {
+        let io = rebooted(2, 30, small());
+        // The third batch of the first segment, above the two that were synced.
+        flip(&io, &segment_file(0, "log"), 2 * BATCH + position);
+        let (_dir, log, report) = open(&io, small());
+        assert_eq!(report.last_stop, LastStop::OtherBoot);
+        assert_eq!(report.corruption, []);
+        let torn = report.torn.unwrap();
+        assert_eq!((torn.position, torn.bytes), (2 * BATCH, 28 * BATCH));
+        assert_eq!(values(&log), numbers(2));
+        assert_eq!(log.segments().len(), 1, "later segments go too");
+    }
+}
+
+#[test]
+fn after_a_kill_a_whole_but_bad_batch_is_damage_and_stays() {
+    for position in 0..BATCH {
+        let io = killed(2, 5, big());
+        let before = file_bytes(&io, &segment_file(0, "log")).len();
+        flip(&io, &segment_file(0, "log"), 3 * BATCH + position);
+        let (_dir, mut log, report) = open(&io, big());
+        assert_eq!(report.torn, None, "position {position}");
+        let expected = (3 * BATCH, offset(3), Some(offset(4)));
+        let found = report
+            .corruption
+            .iter()
+            .map(|c| (c.position, c.offset, c.next_good));
+        assert_eq!(found.collect::<Vec<_>>(), [expected], "position {position}");
+        assert_eq!(log.end(), offset(5));
+        for good in [0, 1, 2, 4] {
+            assert_eq!(
+                read_at(&log, good).unwrap(),
+                offset(good + 1),
+                "position {position}"
+            );
+        }
+        let corruption = corruption_at(&log, 3);
+        assert_eq!(
+            (corruption.position, corruption.offset),
+            (3 * BATCH, offset(3))
+        );
+        assert_eq!(corruption.next_good, Some(offset(4)), "position {position}");
+        assert_eq!(corruption.file, segment_file(0, "log"));
+        assert_eq!(file_bytes(&io, &segment_file(0, "log")).len(), before);
+        assert_eq!(append(&mut log, batch_of("5", 100)).first, offset(5));
+    }
+}
+
+#[test]
+fn offsets_of_a_bad_last_batch_are_not_given_out_again() {
+    for position in 0..BATCH {
+        let io = killed(2, 5, big());
+        flip(&io, &segment_file(0, "log"), 4 * BATCH + position);
+        let (dir, mut log, report) = open(&io, big());
+        assert_eq!(report.torn, None, "a complete batch is not torn");
+        let appended = append(&mut log, batch_of("after", 100));
+        assert!(
+            appended.first >= offset(5),
+            "position {position}: {appended:?}"
+        );
+        let corruption = corruption_at(&log, 4);
+        assert_eq!(
+            (corruption.position, corruption.offset),
+            (4 * BATCH, offset(4))
+        );
+        assert_eq!(
+            corruption.next_good,
+            Some(appended.first),
+            "position {position}"
+        );
+        sync(&dir, &mut log);
+        let end = log.end();
+        drop((log, dir));
+        for io in [io.after_kill(), io.after_power_loss(Survival::Synced)] {
+            let (_dir, log, _) = open(&io, big());
+            assert_eq!(log.end(), end);
+            assert_eq!(read_at(&log, appended.first.get()).unwrap(), end);
+            assert_eq!(read_at(&log, 3).unwrap(), offset(4));
+        }
+    }
+}
+
+#[test]
+fn damage_below_the_recovery_point_is_met_by_its_readers_alone() {
+    for (position, reboot) in (0..BATCH).flat_map(|position| [(position, false), (position, true)])
+    {
+        let io = match reboot {
+            false => killed(30, 30, small()),
+            true => rebooted(30, 30, small()),
+        };
+        // The first segment holds ten batches.
+        flip(&io, &segment_file(0, "log"), 4 * BATCH + position);
+        let (_dir, log, report) = open(&io, small());
+        assert_eq!((report.torn, report.scanned_bytes), (None, 0));
+        assert_eq!(log.end(), offset(30));
+        for good in (0..30).filter(|good| *good != 4) {
+            assert_eq!(
+                read_at(&log, good).unwrap(),
+                offset(good + 1),
+                "{position}, {good}"
+            );
+        }
+        let corruption = corruption_at(&log, 4);
+        assert_eq!(corruption.file, segment_file(0, "log"));
+        assert_eq!(
+            (corruption.position, corruption.offset),
+            (4 * BATCH, offset(4))
+        );
+        assert_eq!(corruption.next_good, Some(offset(5)), "position {position}");
+    }
+}
+
+#[test]
+fn a_long_read_ends_before_the_damage() {
+    let io = killed(30, 30, big());
+    flip(&io, &segment_file(0, "log"), 14 * BATCH + 80);
+    let (_dir, log, _) = open(&io, big());
+    let slice = log
+        .read(Offset::ZERO, log.end(), ReadLimit::OneBatchOr(1 << 20))
+        .unwrap();
+    assert!(slice.needs_verification());
+    assert!(slice.verify().is_err());
+    let good = slice.verified().unwrap();
+    assert_eq!((good.len(), good.next_offset()), (14 * BATCH, offset(14)));
+    assert!(
+        !good.needs_verification(),
+        "what was verified once is not verified again"
+    );
+    let slice = log
+        .read(offset(15), log.end(), ReadLimit::OneBatchOr(1 << 20))
+        .unwrap();
+    assert_eq!(slice.verified().unwrap().next_offset(), offset(30));
+}
+
+#[test]
+fn what_this_process_has_written_needs_no_verification() {
+    let io = killed(3, 3, big());
+    let (_dir, mut log, _) = open(&io, big());
+    append_numbers(&mut log, 3..6);
+    let slice = |log: &Log, from| log.read(offset(from), log.end(), ReadLimit::OneBatchOr(1 << 20));
+    assert!(slice(&log, 0).unwrap().needs_verification());
+    assert!(!slice(&log, 3).unwrap().needs_verification());
+    slice(&log, 0).unwrap().verify().unwrap();
+    assert!(!slice(&log, 0).unwrap().needs_verification());
+}
+
+#[test]
+fn durable_bytes_that_are_gone_are_reported_and_their_offsets_not_given_out_again() {
+    for kept in [0, 1, BATCH, 3 * BATCH - 1, 3 * BATCH, 3 * BATCH + 20] {
+        for reboot in [false, true] {
+            let io = if reboot {
+                rebooted(5, 5, big())
+            } else {
+                killed(5, 5, big())
+            };
+            edit(&io, &segment_file(0, "log"), |bytes| {
+                bytes.truncate(kept as usize)
+            });
+            let (dir, mut log, report) = open(&io, big());
+            let good = kept / BATCH;
+            assert_eq!(report.torn, None);
+            let [missing] = report.corruption.as_slice() else {
+                panic!("{:?}", report.corruption)
+            };
+            assert_eq!(
+                missing.damage,
+                Damage::Missing {
+                    bytes: 5 * BATCH - kept
+                }
+            );
+            assert_eq!(
+                (missing.offset, missing.next_good),
+                (offset(good), Some(offset(5)))
+            );
+            assert_eq!(append(&mut log, batch_of("5", 100)).first, offset(5));
+            sync(&dir, &mut log);
+            for at in 0..good {
+                assert_eq!(read_at(&log, at).unwrap(), offset(at + 1));
+            }
+            let corruption = corruption_at(&log, good);
+            assert_eq!(corruption.next_good, Some(offset(5)));
+            drop((log, dir));
+            let (_dir, log, _) = open(&io.after_kill(), big());
+            assert_eq!(log.end(), offset(6));
+            assert_eq!(read_at(&log, 5).unwrap(), offset(6));
+            assert!(matches!(read_at(&log, good), Err(ReadError::Corrupt(_))));
+        }
+    }
+}
+
+#[test]
+fn a_missing_segment_is_a_hole_and_not_an_end() {
+    let io = killed(30, 30, small());
+    let (_dir, log, _) = open(&io, small());
+    let second = log.segments()[1];
+    drop((_dir, log));
+    let gone = segment_file(second.base.get(), "log");
+    broker_storage::io::Io::remove_file(&*io, &gone).unwrap();
+    let (_dir, mut log, report) = open(&io, small());
+    assert_eq!(log.end(), offset(30));
+    let [hole] = report.corruption.as_slice() else {
+        panic!("{:?}", report.corruption)
+    };
+    assert_eq!(hole.damage, Damage::Hole);
+    assert_eq!(
+        (hole.offset, hole.next_good),
+        (second.base, Some(second.next))
+    );
+    assert_eq!(
+        corruption_at(&log, second.base.get()).next_good,
+        Some(second.next)
+    );
+    assert_eq!(
+        read_at(&log, second.next.get()).unwrap(),
+        second.next.next()
+    );
+    assert_eq!(append(&mut log, batch_of("30", 100)).first, offset(30));
+}
+
+#[test]
+fn damage_in_one_partition_does_not_touch_another() {
+    let io = killed(5, 5, big());
+    flip(&io, &segment_file(0, "log"), 80);
+    let (dir, log, _) = open(&io, big());
+    assert!(matches!(read_at(&log, 0), Err(ReadError::Corrupt(_))));
+    let topic = broker_model::TopicName::new("other").unwrap();
+    let other = broker_model::TopicPartition::new(topic, broker_model::PartitionId::new(0));
+    let (mut other, _) = dir
+        .open_or_create_log(&other, support::TOPIC_ID, big())
+        .unwrap();
+    append(&mut other, batch_of("fine", 10));
+    sync(&dir, &mut other);
+    assert_eq!(values(&other), ["fine"]);
+    assert_eq!(dir.is_failed(), None);
+}

@@ -1,0 +1,264 @@
+//! What is found after kills and power losses: only what lies above the recovery point is read, torn
+//! tails are cut, damage is reported and never cut, and everything else stays readable.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use broker_model::LeaderEpoch;
+use broker_storage::io::recording::{Fault, RecordingIo, Survival};
+use broker_storage::{LastStop, RecoveryReport};
+use support::{
+    BATCH, append, append_numbers, at, batch_of, big, edit, flip, killed, log_bytes_read, numbers,
+    offset, open, read_at, rebooted, segment_file, small, sync, values,
+};
+
+#[test]
+fn only_what_lies_above_the_recovery_point_is_read() {
+    for (synced, written) in [(40, 40), (40, 43), (0, 7), (39, 40)] {
+        let io = killed(synced, written, big());
+        let (_dir, log, report) = open(&io, big());
+        assert_eq!(report.last_stop, LastStop::SameBoot);
+        let above = BATCH * (written - synced) as u64;
+        assert_eq!(report.scanned_bytes, above);
+        // The index brings the end within its interval; headers behind it are read again.
+        let headers = 4096 + 2 * BATCH;
+        assert!(
+            log_bytes_read(&io) <= above + headers,
+            "{synced}, {written}"
+        );
+        assert_eq!(values(&log), numbers(written));
+    }
+}
+
+#[test]
+fn recovery_does_not_read_more_when_the_log_is_longer() {
+    let read = |synced| {
+        let io = killed(synced, synced + 5, small());
+        let (_dir, log, _) = open(&io, small());
+        assert_eq!(log.end(), offset(synced as u64 + 5));
+        log_bytes_read(&io)
+    };
+    assert!(read(400) <= read(40) + 600);
+}
+
+#[test]
+fn a_clean_stop_is_followed_by_no_read_of_data_at_all() {
+    let io = RecordingIo::new();
+    let (dir, mut log, report) = open(&io, small());
+    assert_eq!(report.last_stop, LastStop::New);
+    append_numbers(&mut log, 0..50);
+    log.close().unwrap();
+    dir.close_clean().unwrap();
+    drop(dir);
+    for io in [io.after_kill(), io.after_power_loss(Survival::Synced)] {
+        let (dir, log, report) = open(&io, small());
+        assert!(dir.was_clean());
+        assert_eq!((report.scanned_bytes, report.torn), (0, None));
+        assert_eq!(log_bytes_read(&io), 0);
+        assert_eq!(values(&log), numbers(50));
+    }
+}
+
+#[test]
+fn a_stop_without_notice_is_not_taken_for_a_clean_one() {
+    let io = killed(3, 3, big());
+    let (dir, log, _) = open(&io, big());
+    assert!(!dir.was_clean());
+    log.close().unwrap();
+    dir.close_clean().unwrap();
+    drop(dir);
+    let (dir, _log, _) = open(&io, big());
+    assert!(dir.was_clean());
+    assert!(!support::open_dir(&io.after_kill()).was_clean());
+}
+
+#[test]
+fn a_torn_tail_of_any_length_is_cut() {
+    for kept in 0..BATCH {
+        for io in [killed(2, 4, big()), rebooted(2, 4, big())] {
+            let file = segment_file(0, "log");
+            edit(&io, &file, |bytes| {
+                bytes.truncate((3 * BATCH + kept) as usize)
+            });
+            let (dir, mut log, report) = open(&io, big());
+            assert_eq!(log.end(), offset(3), "{kept} bytes of the last batch");
+            assert_eq!(report.corruption, []);
+            assert_eq!(
+                report.torn.map(|torn| torn.bytes),
+                (kept > 0).then_some(kept)
+            );
+            assert_eq!(values(&log), numbers(3));
+            append(&mut log, batch_of("3", 100));
+            sync(&dir, &mut log);
+            drop((log, dir));
+            let (_dir, log, report) = open(&io.after_kill(), big());
+            assert_eq!((report.torn, report.corruption), (None, vec![]));
+            assert_eq!(values(&log), numbers(4));
+        }
+    }
+}
+
+/// Loses the slot file: the checkpoint's older points are used.
+#[test]
+fn a_lagging_checkpoint_only_costs_a_longer_scan() {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, big());
+    append_numbers(&mut log, 0..10);
+    sync(&dir, &mut log);
+    dir.write_checkpoints().unwrap();
+    append_numbers(&mut log, 10..15);
+    sync(&dir, &mut log);
+    drop((log, dir));
+    for (io, last_stop) in [
+        (io.after_kill(), LastStop::SameBoot),
+        (io.after_power_loss(Survival::Synced), LastStop::OtherBoot),
+    ] {
+        edit(
+            &io,
+            &Path::new(support::DIR).join("durable-positions"),
+            |bytes| {
+                bytes[64 + 5] ^= 1;
+            },
+        );
+        let (_dir, log, report) = open(&io, big());
+        assert_eq!(report.last_stop, last_stop);
+        assert_eq!(report.scanned_bytes, 5 * BATCH);
+        assert_eq!(values(&log), numbers(15));
+    }
+}
+
+#[test]
+fn without_any_recovery_point_nothing_is_cut_but_an_incomplete_end_and_zeros() {
+    let lose_points = |io: &Arc<RecordingIo>| {
+        for name in ["durable-positions", "recovery-point-checkpoint"] {
+            edit(io, &Path::new(support::DIR).join(name), |bytes| {
+                bytes.clear()
+            });
+        }
+    };
+    let io = rebooted(5, 5, big());
+    lose_points(&io);
+    flip(&io, &segment_file(0, "log"), 2 * BATCH + 80);
+    let (_dir, log, report) = open(&io, big());
+    assert_eq!(
+        (report.last_stop, log.end()),
+        (LastStop::Unknown, offset(5))
+    );
+    assert_eq!(report.corruption.len(), 1);
+    assert_eq!(read_at(&log, 3).unwrap(), offset(4));
+
+    let io = rebooted(5, 5, big());
+    lose_points(&io);
+    edit(&io, &segment_file(0, "log"), |bytes| {
+        bytes.resize(bytes.len() + 5_000, 0)
+    });
+    let (_dir, log, report) = open(&io, big());
+    assert_eq!((report.corruption, log.end()), (vec![], offset(5)));
+    assert_eq!(report.torn.map(|torn| torn.bytes), Some(5_000));
+}
+
+#[test]
+fn a_recovery_that_is_killed_anywhere_is_repeated_with_the_same_result() {
+    let torn = || {
+        let io = rebooted(12, 30, small());
+        flip(&io, &segment_file(10, "log"), 5 * BATCH);
+        io
+    };
+    let killed = || {
+        let io = killed(12, 30, small());
+        let last = segment_file(20, "log");
+        edit(&io, &last, |bytes| bytes.truncate(9 * BATCH as usize + 30));
+        io
+    };
+    type Disk<'a> = &'a dyn Fn() -> Arc<RecordingIo>;
+    for (disk, end, power_may_go) in [(&torn as Disk, 15, true), (&killed, 29, false)] {
+        let mut number = 0;
+        loop {
+            let io = disk();
+            let first = io.operation_count() + number;
+            io.fail_at(first, Fault::Killed(20));
+            let opened = support::try_open_dir(&io, Default::default()).map(|dir| {
+                dir.open_or_create_log(&support::partition(), support::TOPIC_ID, small())
+                    .map(|(log, _)| drop(log))
+            });
+            let survived = !io.is_killed();
+            drop(opened);
+            let mut found = vec![io.after_kill()];
+            if power_may_go {
+                found.push(io.after_power_loss(Survival::Synced));
+                found.push(io.after_power_loss(Survival::Everything));
+                found.push(io.after_power_loss(Survival::Random(number)));
+            }
+            for io in found {
+                let (_dir, log, report) = open(&io, small());
+                assert_eq!(report.corruption, [], "killed at change {number}");
+                assert_eq!(log.end(), offset(end), "killed at change {number}");
+                assert_eq!(values(&log), numbers(end as usize));
+            }
+            if survived {
+                break;
+            }
+            number += 1;
+        }
+        assert!(number > 10, "recovery changes the disk: {number}");
+    }
+}
+
+#[test]
+fn the_high_watermark_of_the_checkpoint_comes_back_within_the_log() {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, big());
+    append_numbers(&mut log, 0..10);
+    sync(&dir, &mut log);
+    dir.record_high_watermark(&support::partition(), offset(7));
+    dir.write_checkpoints().unwrap();
+    dir.record_high_watermark(&support::partition(), offset(9));
+    drop((log, dir));
+    let report: RecoveryReport = open(&io.after_kill(), big()).2;
+    assert_eq!(report.high_watermark, Some(offset(7)));
+
+    let (dir, _log, _) = open(&io, big());
+    dir.record_high_watermark(&support::partition(), offset(99));
+    dir.write_checkpoints().unwrap();
+    let report = open(&io.after_kill(), big()).2;
+    assert_eq!(report.high_watermark, Some(offset(10)));
+}
+
+#[test]
+fn leader_epochs_are_made_again_from_the_batches() {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, small());
+    for number in 0..30_u32 {
+        let mut batches = [batch_of(&number.to_string(), 100)];
+        log.append(&mut batches, LeaderEpoch::new(number / 7), at(5))
+            .unwrap();
+    }
+    sync(&dir, &mut log);
+    let epochs = log.leader_epochs().clone();
+    assert_eq!(epochs.entries().len(), 5);
+    drop((log, dir));
+    let file = support::partition_dir().join("leader-epoch-checkpoint");
+    for damage in [0, 1] {
+        let io = io.after_kill();
+        match damage {
+            0 => broker_storage::io::Io::remove_file(&*io, &file).unwrap(),
+            _ => flip(&io, &file, 12),
+        }
+        let (_dir, log, _) = open(&io, small());
+        assert_eq!(log.leader_epochs(), &epochs);
+    }
+}
+
+#[test]
+fn an_append_under_an_old_epoch_is_refused() {
+    let io = RecordingIo::new();
+    let (_dir, mut log, _) = open(&io, small());
+    log.append(&mut [batch_of("x", 10)], LeaderEpoch::new(3), at(5))
+        .unwrap();
+    let refused = log.append(&mut [batch_of("y", 10)], LeaderEpoch::new(2), at(5));
+    assert!(refused.is_err_and(|error| error.is_definite()));
+    assert_eq!(log.end(), offset(1));
+}
