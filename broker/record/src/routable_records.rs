@@ -88,30 +88,25 @@ impl RoutableRecords {
 fn find_places(body: &[u8]) -> Result<Vec<RecordPlace>, InvalidBatch> {
     let narrow = |at: usize| u32::try_from(at).expect("walk has refused larger bodies");
     let mut places = Vec::new();
-    let mut start = None;
-    let records = scan_records(body, |record| {
-        // The first record starts where the array marker ends; the others where one ends.
-        let begin = start.unwrap_or_else(|| position_of(record.raw, body));
-        let end = begin + record.raw.len();
-        start = Some(end);
+    scan_records(body, |record| {
+        let start = position_of(record.raw, body);
         let (key_start, key_len) = match record.key {
             Some(key) => (narrow(position_of(key, body)), narrow(key.len())),
             None => (0, NO_KEY),
         };
         places.push(RecordPlace {
-            start: narrow(begin),
-            end: narrow(end),
+            start: narrow(start),
+            end: narrow(start + record.raw.len()),
             key_start,
             key_len,
             timestamp: record.timestamp,
             has_offset_delta: record.offset_delta.is_some(),
         });
     })?;
-    debug_assert_eq!(records as usize, places.len());
     Ok(places)
 }
 
-/// Where `part`, a slice of `whole`, starts in it.
+/// Where `part`, a slice of `whole`, starts in it; found as `Bytes::slice_ref` does.
 fn position_of(part: &[u8], whole: &[u8]) -> usize {
     part.as_ptr().addr() - whole.as_ptr().addr()
 }

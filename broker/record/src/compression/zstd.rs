@@ -7,7 +7,7 @@ use zstd::zstd_safe::{
     CCtx, DCtx, compress_bound, find_frame_compressed_size, get_error_name, get_frame_content_size,
 };
 
-use super::{Fault, first_guess};
+use super::{FIRST_GUESS_BYTES, Fault, first_guess};
 
 /// How a frame starts. Checked first, because the library also reads formats from before 1.0.
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -53,7 +53,13 @@ pub(super) fn decompress(packed: &[u8], limit: usize, out: &mut Vec<u8>) -> Resu
         match done {
             Ok(_) if out.len() > limit => return Err(Fault::TooLarge),
             Ok(_) => return Ok(()),
-            Err(OUTPUT_TOO_SMALL) if room < limit => room = limit.min(room * GROWTH),
+            Err(OUTPUT_TOO_SMALL) if room < limit => {
+                // A frame that declares 0 bytes and has some must not leave the room at 0.
+                room = room
+                    .saturating_mul(GROWTH)
+                    .max(FIRST_GUESS_BYTES)
+                    .min(limit);
+            }
             Err(OUTPUT_TOO_SMALL) => return Err(Fault::TooLarge),
             Err(code) => return Err(named(code)),
         }
