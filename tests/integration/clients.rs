@@ -2,11 +2,13 @@
 //! about where keys go, and each reads what the others wrote.
 
 use std::fs;
-use std::process::Command;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 use broker_tests::repository;
 
-use crate::harness::{Broker, Value, keyed, map, output_of, python};
+use crate::harness::{Broker, Rec, Setup, Value, eventually, keyed, map, output_of, python};
 
 #[test]
 fn the_rust_examples_write_and_read() {
@@ -177,4 +179,90 @@ print('fine')
         output_of(python().args(["-c", code, broker.address()])).trim(),
         "fine"
     );
+}
+
+/// A free port: one that was free a moment ago.
+fn free_address() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener
+        .local_addr()
+        .expect("it has an address")
+        .to_string()
+}
+
+#[test]
+fn a_producer_and_a_follower_outlive_crashes_of_the_broker() {
+    let mut broker = Setup::new()
+        .argument("--listen")
+        .argument(free_address())
+        .start();
+    broker.run(&["topic", "create", "t"]);
+    let mut follower = broker.command(&["consume", "t", "--follow", "--format", "value"]);
+    let mut follower = follower.stdout(Stdio::piped()).spawn().expect("it runs");
+    let followed = collect_lines(follower.stdout.take().expect("it was asked for"));
+    let mut producer = broker.command(&["produce", "t", "--batch-size", "1KiB"]);
+    let mut producer = producer
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut input = producer.stdin.take().expect("it was asked for");
+    let mut feed = |numbers: std::ops::Range<u32>| {
+        numbers.for_each(|number| writeln!(input, "line {number}").expect("it reads"));
+        input.flush().expect("it reads");
+    };
+    feed(0..100);
+    eventually("both are connected", || {
+        (!followed.lock().expect("no panic").is_empty()).then_some(())
+    });
+    for part in 1..5 {
+        feed(part * 100..part * 100 + 100);
+        if part % 2 == 0 {
+            broker.crash();
+        }
+    }
+    drop(input);
+    let output = producer.wait_with_output().expect("it ends");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let stored: Vec<String> = broker
+        .connect()
+        .read_all("t", 0)
+        .iter()
+        .map(Rec::text)
+        .collect();
+    // At least once, and in order but for what was sent again.
+    let mut first_seen: Vec<&String> = Vec::new();
+    for text in &stored {
+        if !first_seen.contains(&text) {
+            first_seen.push(text);
+        }
+    }
+    let sent: Vec<String> = (0..500).map(|number| format!("line {number}")).collect();
+    assert_eq!(first_seen, sent.iter().collect::<Vec<_>>());
+    eventually("the follower is at the end", || {
+        (followed.lock().expect("no panic").len() >= stored.len()).then_some(())
+    });
+    follower.kill().expect("an own process can be killed");
+    follower.wait().expect("an own process can be waited for");
+    assert_eq!(
+        *followed.lock().expect("no panic"),
+        stored,
+        "it missed something, or saw it twice"
+    );
+}
+
+/// The lines that a process prints, as they come.
+fn collect_lines(stdout: ChildStdout) -> Arc<Mutex<Vec<String>>> {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let out = lines.clone();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            out.lock().expect("no panic").push(line);
+        }
+    });
+    lines
 }

@@ -6,6 +6,7 @@ mod bad_batches;
 mod bad_input;
 mod clients;
 mod codecs;
+mod command_line;
 mod crashes;
 mod damage;
 mod fetching;

@@ -1,7 +1,7 @@
 //! Supervision: each kind of actor is made to panic while the broker is used. Whoever was waiting is told
 //! that the outcome is unknown, the actor comes back on what is stored, the others never stop.
 
-use crate::harness::{Broker, Setup, Value, Wire, eventually, map, plain, valued};
+use crate::harness::{Broker, Setup, Value, Wire, eventually, keyed, map, plain, valued};
 
 fn broken_on_demand() -> Broker {
     Setup::new()
@@ -25,6 +25,21 @@ fn crash(wire: &mut Wire, kind: &str, name: &str) {
     eventually(&format!("{kind} {name} is started again"), || {
         restarts(wire, kind, name).filter(|restarts| *restarts > before)
     });
+    // It is counted when it begins; until it is done whoever asks is told to come back.
+    if let Some((topic, number)) = name.rsplit_once('-') {
+        let partition = number
+            .parse()
+            .expect("a partition's name ends in its number");
+        eventually("the partition answers again", || {
+            match wire.fetch(topic, partition, 0, map! { "max_wait_ms" => 0 }) {
+                Ok(fetched) => Some(fetched),
+                Err(error) => {
+                    assert!(error.retriable && error.definite, "{error:?}");
+                    None
+                }
+            }
+        });
+    }
 }
 
 #[test]
@@ -252,6 +267,40 @@ fn a_partition_that_keeps_panicking_goes_offline_and_says_so() {
         "PARTITION_OFFLINE"
     );
     wire.produce("t", 1, plain("x", 0..1));
+
+    // Of routed records those for the other partition are stored, and each of the rest is accounted for.
+    let records: Vec<Value> = (0..20).map(|n| keyed(&format!("k{n}"), "v")).collect();
+    let args = map! { "topic" => "t", "records" => records };
+    let answer = wire.call("produce", args).unwrap();
+    let partitions: Vec<u64> = answer
+        .get("partitions")
+        .list()
+        .iter()
+        .map(Value::u64)
+        .collect();
+    let errors = answer.get("errors").list();
+    assert_eq!(errors.len(), 1, "one entry for one reason: {errors:?}");
+    assert_eq!(
+        errors[0].get("error").get("name").text(),
+        "PARTITION_OFFLINE"
+    );
+    let failed: Vec<u64> = errors[0]
+        .get("indexes")
+        .list()
+        .iter()
+        .map(Value::u64)
+        .collect();
+    let meant: Vec<u64> = (0..)
+        .zip(&partitions)
+        .filter(|(_, p)| **p == 0)
+        .map(|(index, _)| index)
+        .collect();
+    assert_eq!(failed, meant);
+    assert!(!failed.is_empty() && failed.len() < 20, "{partitions:?}");
+    for (offset, partition) in answer.get("offsets").list().iter().zip(&partitions) {
+        assert_eq!(offset.is_nil(), *partition == 0, "{answer:?}");
+    }
+    assert_eq!(wire.read_all("t", 1).len(), 21 - failed.len());
 }
 
 #[test]
