@@ -35,6 +35,11 @@ impl Runner {
     pub(crate) fn run(mut self, steps: &[Step]) -> Checked {
         self.open(None)?;
         for (number, step) in steps.iter().enumerate() {
+            // The last step may have come to its end although the process died on the way.
+            if self.io.is_killed() {
+                let bounds = self.exact();
+                self.crash(self.power, bounds)?;
+            }
             self.step(step)
                 .map_err(|error| format!("step {number} {step:?}: {error}"))?;
         }
