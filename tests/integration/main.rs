@@ -2,6 +2,11 @@
 //! directory and its log, and by killing it. One file per theme; `harness` has what they are written
 //! with. Each test starts brokers of its own, so all run beside each other.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "what a test shares with others may fail as a test may"
+)]
+
 mod bad_batches;
 mod bad_input;
 mod clients;

@@ -54,9 +54,10 @@ fn a_record_comes_back_with_all_its_five_parts() {
             (String::new(), Some(b"x".to_vec())),
         ],
     };
-    assert_eq!(wire.read_all("t", 0), [expected.clone()]);
+    let expected = [expected];
+    assert_eq!(wire.read_all("t", 0), expected);
     broker.crash();
-    assert_eq!(broker.connect().read_all("t", 0), [expected]);
+    assert_eq!(broker.connect().read_all("t", 0), expected);
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub(crate) fn custom_partitioner() -> &'static Path {
 }
 
 /// Builds a plugin crate and answers the module's file.
-pub(crate) fn build_guest(folder: &str, library: &str) -> PathBuf {
+fn build_guest(folder: &str, library: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(library);
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args([

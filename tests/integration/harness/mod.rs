@@ -11,11 +11,11 @@ mod value;
 mod waiting;
 mod wire;
 
-pub(crate) use broker::{Broker, Refused, Setup};
-pub(crate) use guests::{build_guest, custom_partitioner, hostile_module, sha256_of};
+pub(crate) use broker::{Broker, Setup};
+pub(crate) use guests::{custom_partitioner, hostile_module, sha256_of};
 pub(crate) use opaque::{crc32, opaque, opaque_body, pack};
 pub(crate) use python::{output_of, python};
-pub(crate) use record::{Fetched, Rec, keyed, plain, valued};
+pub(crate) use record::{Rec, keyed, plain, valued};
 pub(crate) use value::{Value, map};
 pub(crate) use waiting::{eventually, patience};
 pub(crate) use wire::{Wire, WireError};

@@ -175,7 +175,7 @@ fn write_int(number: i128, out: &mut Vec<u8>) {
     let bytes = number.to_be_bytes();
     let tail = |len: usize| bytes[16 - len..].iter().copied();
     let (marker, len) = match number {
-        0..=0x7f | -32..=-1 => return out.extend(tail(1)),
+        -32..=0x7f => return out.extend(tail(1)),
         0x80..=0xff => (0xcc, 1),
         0x100..=0xffff => (0xcd, 2),
         0x1_0000..=0xffff_ffff => (0xce, 4),
