@@ -9,27 +9,35 @@ use broker_storage::{AppendError, ChangeError, Corruption, ReadError};
 use crate::reply::Lost;
 
 /// Why a partition did not do what it was asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PartitionError {
     /// The mailbox is full; nothing was done.
+    #[error("too many requests are waiting")]
     Busy,
     /// The actor went away with the request; it may have been carried out.
+    #[error("it crashed while it handled the request and is started again")]
     Lost,
     /// The partition is out of service; nothing was done.
+    #[error("it is offline: {reason}")]
     Offline { reason: String },
     /// The broker is stopping, or the topic is being deleted; nothing was done.
+    #[error("it is being closed")]
     Stopping,
     /// The batch is larger than the topic allows.
+    #[error("a batch of {size} bytes is larger than message.max.bytes = {max}")]
     BatchTooLarge { size: usize, max: u32 },
     /// Too few replicas are in sync; nothing was written.
+    #[error("{in_sync} replicas are in sync, acks = all needs {required}")]
     NotEnoughReplicas { in_sync: u32, required: u32 },
     /// No such offset.
+    #[error("offset {asked} is out of range, it holds {earliest} to {latest}")]
     OffsetOutOfRange {
         asked: Offset,
         earliest: Offset,
         latest: Offset,
     },
     /// Stored data is damaged.
+    #[error("stored data is damaged: {} at byte {position}, offset {offset}: {reason}", .file.display())]
     Corrupt {
         file: PathBuf,
         position: u64,
@@ -38,14 +46,19 @@ pub(crate) enum PartitionError {
         reason: String,
     },
     /// The write failed and certainly left nothing behind.
+    #[error("writing failed, nothing of it is stored: {reason}")]
     WriteFailed { reason: String },
     /// The write may or may not survive.
+    #[error("writing failed, it may or may not survive: {reason}")]
     WriteUncertain { reason: String },
     /// The disk is full; nothing was written.
+    #[error("there is no space left: {reason}")]
     DiskFull { reason: String },
     /// A read failed.
+    #[error("reading failed: {reason}")]
     ReadFailed { reason: String },
     /// The acknowledgement did not come in time; the write may still become durable.
+    #[error("no acknowledgement within {} ms", .after.as_millis())]
     TimedOut { after: Duration },
 }
 

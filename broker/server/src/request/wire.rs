@@ -17,43 +17,46 @@ pub(super) fn partition_error(
     partition: PartitionId,
     error: PartitionError,
 ) -> WireError {
-    let at = format!("{topic}-{partition}");
-    let mut data = ErrorData {
+    let (code, definite) = partition_code(&error);
+    let message = format!("partition {topic}-{partition}: {error}");
+    let mut wire = WireError::new(code, message);
+    wire.definite = definite;
+    wire.with_data(ErrorData {
         topic: Some(topic.to_owned()),
         partition: Some(partition),
-        ..ErrorData::default()
-    };
-    let (code, message) = match error {
-        PartitionError::Busy => (
-            ErrorCode::Busy,
-            format!("partition {at} has too many requests waiting"),
-        ),
-        PartitionError::Lost => (
-            ErrorCode::ActorFailed,
-            format!("partition {at} crashed while it handled the request and is started again"),
-        ),
-        PartitionError::Offline { reason } => (
-            ErrorCode::PartitionOffline,
-            format!("partition {at} is offline: {reason}"),
-        ),
-        PartitionError::Stopping => (
-            ErrorCode::ShuttingDown,
-            format!("partition {at} is being closed"),
-        ),
+        ..partition_facts(error)
+    })
+}
+
+/// The code, and whether the request certainly had no effect.
+fn partition_code(error: &PartitionError) -> (ErrorCode, bool) {
+    match error {
+        PartitionError::Busy => (ErrorCode::Busy, true),
+        PartitionError::Lost => (ErrorCode::ActorFailed, false),
+        PartitionError::Offline { .. } => (ErrorCode::PartitionOffline, true),
+        PartitionError::Stopping => (ErrorCode::ShuttingDown, true),
+        PartitionError::BatchTooLarge { .. } => (ErrorCode::MessageTooLarge, true),
+        PartitionError::NotEnoughReplicas { .. } => (ErrorCode::NotEnoughReplicas, true),
+        PartitionError::OffsetOutOfRange { .. } => (ErrorCode::OffsetOutOfRange, true),
+        PartitionError::Corrupt { .. } => (ErrorCode::CorruptLog, true),
+        PartitionError::WriteFailed { .. } => (ErrorCode::StorageFailed, true),
+        PartitionError::WriteUncertain { .. } => (ErrorCode::StorageFailed, false),
+        PartitionError::DiskFull { .. } => (ErrorCode::DiskFull, true),
+        PartitionError::ReadFailed { .. } => (ErrorCode::StorageFailed, true),
+        PartitionError::TimedOut { .. } => (ErrorCode::TimedOut, false),
+    }
+}
+
+fn partition_facts(error: PartitionError) -> ErrorData {
+    let mut data = ErrorData::default();
+    match error {
         PartitionError::BatchTooLarge { size, max } => {
             data.actual = Some(size as u64);
             data.limit = Some(u64::from(max));
-            let message = format!(
-                "a batch of {size} bytes is larger than message.max.bytes = {max} of topic {topic}"
-            );
-            (ErrorCode::MessageTooLarge, message)
         }
         PartitionError::NotEnoughReplicas { in_sync, required } => {
             data.actual = Some(u64::from(in_sync));
             data.expected = Some(u64::from(required));
-            let message =
-                format!("{in_sync} replicas of {at} are in sync, acks = all needs {required}");
-            (ErrorCode::NotEnoughReplicas, message)
         }
         PartitionError::OffsetOutOfRange {
             asked,
@@ -63,55 +66,22 @@ pub(super) fn partition_error(
             data.offset = Some(asked);
             data.earliest = Some(earliest);
             data.latest = Some(latest);
-            let message =
-                format!("offset {asked} of {at} is out of range: it holds {earliest} to {latest}");
-            (ErrorCode::OffsetOutOfRange, message)
         }
         PartitionError::Corrupt {
             file,
             position,
             offset,
             next_good,
-            reason,
+            ..
         } => {
-            let file = file.display().to_string();
-            let message = format!(
-                "stored data of {at} is damaged: {file} at byte {position}, offset {offset}: {reason}"
-            );
-            data.file = Some(file);
+            data.file = Some(file.display().to_string());
             data.position = Some(position);
             data.offset = Some(offset);
             data.next_offset = next_good;
-            (ErrorCode::CorruptLog, message)
         }
-        PartitionError::WriteFailed { reason } => {
-            let error = WireError::new(
-                ErrorCode::StorageFailed,
-                format!("writing to {at} failed, nothing of it is stored: {reason}"),
-            );
-            return certainly(error).with_data(data);
-        }
-        PartitionError::WriteUncertain { reason } => (
-            ErrorCode::StorageFailed,
-            format!("writing to {at} failed, it may or may not survive: {reason}"),
-        ),
-        PartitionError::DiskFull { reason } => (
-            ErrorCode::DiskFull,
-            format!("there is no space left for {at}: {reason}"),
-        ),
-        PartitionError::ReadFailed { reason } => {
-            let error = WireError::new(
-                ErrorCode::StorageFailed,
-                format!("reading {at} failed: {reason}"),
-            );
-            return certainly(error).with_data(data);
-        }
-        PartitionError::TimedOut { after } => (
-            ErrorCode::TimedOut,
-            format!("{at} did not acknowledge within {} ms", after.as_millis()),
-        ),
-    };
-    WireError::new(code, message).with_data(data)
+        _ => {}
+    }
+    data
 }
 
 /// The same error, saying that nothing was done.
