@@ -1,4 +1,6 @@
-//! The broker actor's glue: each message is one call of `Hosting`, one at a time.
+//! The broker actor's glue: each message is one call of `Hosting`, run to its end before the next message is
+//! taken, so that changes of metadata are carried out in the order they were committed. Checkpoints run
+//! beside them. When the actor panics it is started again by its own death notice.
 
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@ use broker_cluster::{TopicConfig, TopicDefaults};
 use broker_model::{Clock, LeaderEpoch, PartitionId, TopicId, TopicName, TopicPartition};
 use broker_storage::{LogDir, RecoveryReport};
 use futures::StreamExt;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::BrokerHandle;
 use crate::actor_stats::ActorStats;
@@ -395,6 +395,15 @@ impl Hosting {
     }
 }
 
+/// Says what opening a log has found, as loudly as it deserves.
 fn log_recovery(partition: &TopicPartition, dir: &LogDir, report: &RecoveryReport) {
-    info!(%partition, dir = %dir.path().display(), ?report, "log opened");
+    for damage in &report.corruption {
+        error!(%partition, %damage, "stored data is damaged");
+    }
+    if let Some(torn) = &report.torn {
+        let (file, bytes, end) = (torn.file.display(), torn.bytes, torn.offset);
+        warn!(%partition, %file, bytes, %end, "an unfinished write at the end of the log was cut off");
+    }
+    let (dir, scanned_bytes) = (dir.path().display(), report.scanned_bytes);
+    debug!(%partition, %dir, scanned_bytes, last_stop = ?report.last_stop, "log opened");
 }
