@@ -1,11 +1,9 @@
-//! `PartitionReplica`: what a partition's leader knows about progress, and which acknowledgements
-//! may leave. Pure: the actor tells it what was written and what became durable, and gets back the
-//! tokens to answer, in the order of their records.
-//!
-//! Under `flush.mode = sync` an acknowledgement means fsynced: `acks = leader` waits for the
-//! leader's durable end, `acks = all` for the high watermark, which follows durable ends. Under
-//! `async` both follow the written end. `acks = none` waits for nothing.
-//! The high watermark never goes back, and no token is released twice or forgotten.
+//! `PartitionReplica`: what a partition's leader knows about progress, and which acknowledgements may leave.
+//! Pure: the actor tells it what was written and what became durable, and gets back the tokens to answer, in
+//! the order of their records. Under `flush.mode = sync` an acknowledgement means fsynced: `acks = leader`
+//! waits for the leader's durable end, `acks = all` for the high watermark, which follows durable ends. Under
+//! `async` both follow the written end; `acks = none` waits for nothing. The high watermark never goes back,
+//! and no token is released twice or forgotten.
 
 use std::collections::VecDeque;
 
