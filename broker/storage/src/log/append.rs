@@ -46,7 +46,7 @@ impl Log {
         }
         let mut rest: &[ProducedBatch] = batches;
         while !rest.is_empty() {
-            let result = self.append_some(rest, now);
+            let result = self.append_some(rest);
             match result {
                 Ok(count) => rest = rest.get(count..).unwrap_or_default(),
                 Err(error) => return Err(self.undo(first, error)),
@@ -129,11 +129,7 @@ impl Log {
     }
 
     /// Writes as many of the batches as the active segment takes, after rolling if it takes none.
-    fn append_some(
-        &mut self,
-        batches: &[ProducedBatch],
-        now: Timestamp,
-    ) -> Result<usize, AppendError> {
+    fn append_some(&mut self, batches: &[ProducedBatch]) -> Result<usize, AppendError> {
         if let Some(batch) = batches.first()
             && self.active.len > 0
             && self.must_roll_before(batch.size() as u64, batch.header.next_offset())
@@ -168,7 +164,7 @@ impl Log {
             return Err(self.write_error(failed.source));
         }
         if was_empty {
-            self.active.began(now, monotonic);
+            self.active.began(self.shared.clock.now(), monotonic);
         }
         if let Ok(file) = self.active.data.file() {
             self.unsynced.data_written(file, size, monotonic);

@@ -251,3 +251,17 @@ pub(crate) fn corruption_at(log: &Log, from: u64) -> Corruption {
 pub(crate) fn big() -> LogConfig {
     LogConfig::default()
 }
+
+/// A log whose time the test moves.
+pub(crate) fn clocked(config: LogConfig) -> (Arc<RecordingIo>, Arc<ManualClock>, LogDir, Log) {
+    let io = RecordingIo::new();
+    let clock = Arc::new(ManualClock::at(at(1_000_000)));
+    let dir = open_dir_at(
+        &io,
+        Default::default(),
+        Arc::clone(&clock) as Arc<dyn Clock>,
+    )
+    .unwrap();
+    let (log, _) = open_log(&dir, config);
+    (io, clock, dir, log)
+}

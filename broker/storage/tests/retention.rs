@@ -1,0 +1,138 @@
+//! What a log forgets: deleted records, retention, and what is still in use meanwhile.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+
+mod support;
+
+use std::time::Duration;
+
+use broker_model::{BrokerId, Clock, Offset, Timestamp};
+use broker_storage::io::Io;
+use broker_storage::io::recording::{RecordingIo, Survival};
+use broker_storage::{
+    ChangeError, LogDir, LogDirOptions, ReadLimit, RetentionPolicy, RetentionView, TimeAndSize,
+};
+use support::{
+    BATCH, Record, append, append_numbers, at, batch, batch_of, clocked, numbers, offset, open,
+    small, sync, values,
+};
+
+#[test]
+fn deleted_records_are_gone_for_good_before_the_answer() {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, small());
+    append_numbers(&mut log, 0..35);
+    sync(&dir, &mut log);
+    let segments = log.segments().len();
+    assert_eq!(log.advance_start(offset(17)).unwrap(), offset(17));
+    assert_eq!(log.segments().len(), segments - 1, "only whole segments go");
+    assert_eq!(
+        log.advance_start(offset(5)).unwrap(),
+        offset(17),
+        "it never goes back"
+    );
+    let beyond = log.advance_start(offset(36));
+    assert!(matches!(beyond, Err(ChangeError::OffsetOutOfRange { .. })));
+    drop((log, dir));
+    for survival in [Survival::Synced, Survival::Everything, Survival::Random(5)] {
+        let io = io.after_power_loss(survival);
+        let (_dir, log, report) = open(&io, small());
+        assert_eq!(report.corruption, []);
+        assert_eq!((log.start(), log.end()), (offset(17), offset(35)));
+        assert_eq!(values(&log), numbers(35)[17..]);
+    }
+}
+
+#[test]
+fn everything_can_be_deleted_and_the_offsets_go_on() {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, small());
+    append_numbers(&mut log, 0..35);
+    log.advance_start(offset(35)).unwrap();
+    assert_eq!(values(&log), Vec::<String>::new());
+    drop((log, dir));
+    let (_dir, mut log, _) = open(&io.after_kill(), small());
+    assert_eq!(append(&mut log, batch_of("next", 10)).first, offset(35));
+}
+
+struct All;
+
+impl RetentionPolicy for All {
+    fn expired(&mut self, view: &RetentionView<'_>) -> usize {
+        assert!(view.segments.iter().all(|segment| segment.sealed));
+        usize::MAX
+    }
+}
+
+#[test]
+fn retention_takes_neither_the_active_segment_nor_what_is_not_committed() {
+    let io = RecordingIo::new();
+    let (_dir, mut log, _) = open(&io, small());
+    append_numbers(&mut log, 0..45);
+    let segments = log.segments();
+    assert_eq!(segments.len(), 5);
+    let outcome = log
+        .apply_retention(&mut All, segments[1].next, at(5))
+        .unwrap();
+    assert_eq!((outcome.segments, outcome.start), (2, segments[2].base));
+    let just_below = Offset::new(segments[2].next.get() - 1);
+    let outcome = log.apply_retention(&mut All, just_below, at(5)).unwrap();
+    assert_eq!((outcome.segments, outcome.bytes), (0, 0));
+    let outcome = log.apply_retention(&mut All, log.end(), at(5)).unwrap();
+    assert_eq!((outcome.segments, outcome.start), (2, segments[4].base));
+    assert_eq!(log.segments().len(), 1);
+    let outcome = log.apply_retention(&mut All, log.end(), at(5)).unwrap();
+    assert_eq!(outcome.segments, 0);
+    let left = io.list(&support::partition_dir()).unwrap();
+    assert!(left.iter().all(|entry| !entry.name.ends_with(".deleted")));
+    assert_eq!(
+        left.iter()
+            .filter(|entry| entry.name.ends_with(".log"))
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn a_jump_of_the_wall_clock_deletes_nothing() {
+    let (_io, clock, _dir, mut log) = clocked(small());
+    for number in 0..40 {
+        let record = Record::new(&format!("{number:.<100}"), clock.now().as_millis());
+        append(&mut log, batch(&[record]));
+    }
+    let mut policy = TimeAndSize {
+        retention: Some(Duration::from_secs(60)),
+        bytes: None,
+    };
+    clock.set_wall(at(1_000_000 + 10 * 3_600_000));
+    let end = log.end();
+    let outcome = log.apply_retention(&mut policy, end, clock.now()).unwrap();
+    assert_eq!(outcome.segments, 0);
+    clock.advance(Duration::from_secs(61));
+    let outcome = log.apply_retention(&mut policy, end, clock.now()).unwrap();
+    assert_eq!(outcome.segments, 3);
+    let outcome = log
+        .apply_retention(&mut policy, end, Timestamp::MIN)
+        .unwrap();
+    assert_eq!(outcome.segments, 0);
+}
+
+#[test]
+fn slices_outlive_their_segment() {
+    let temp = tempfile::tempdir().unwrap();
+    let real = LogDirOptions::new(temp.path(), BrokerId::new(1));
+    let mut recorded = LogDirOptions::new(support::DIR, BrokerId::new(1));
+    recorded.io = RecordingIo::new();
+    for options in [real, recorded] {
+        let dir = LogDir::open(options).unwrap();
+        let (mut log, _) = support::open_log(&dir, small());
+        append_numbers(&mut log, 0..35);
+        let slice = log
+            .read(Offset::ZERO, log.end(), ReadLimit::OneBatchOr(5 * BATCH))
+            .unwrap();
+        let before = slice.read().unwrap();
+        log.advance_start(log.end()).unwrap();
+        assert_eq!(log.segments().len(), 1);
+        assert_eq!(slice.read().unwrap(), before);
+        assert!(before.len() as u64 >= 3 * BATCH);
+    }
+}
