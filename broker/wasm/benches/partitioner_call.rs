@@ -1,5 +1,6 @@
 //! What one call of the key-hash plugin costs, by the number of keys in the batch. The whole of it is
-//! measured as the produce path has it: gathering the keys, the call, the checked answer.
+//! measured as the produce path has it: gathering the keys, the call, the checked answer. Beside it
+//! stands the same hash without a plugin: figures of one run can be compared, those of two cannot.
 
 #![allow(missing_docs)]
 
@@ -35,7 +36,7 @@ fn partitioner_call(criterion: &mut Criterion) {
             .collect();
         let mut column = BytesColumn::default();
         group.throughput(Throughput::Elements(u64::from(records)));
-        group.bench_function(BenchmarkId::from_parameter(records), |bencher| {
+        group.bench_function(BenchmarkId::new("plugin", records), |bencher| {
             bencher.iter(|| {
                 column.clear();
                 keys.iter()
@@ -46,6 +47,14 @@ fn partitioner_call(criterion: &mut Criterion) {
                     ..BatchColumns::default()
                 };
                 black_box(partitioner.assign(&batch, &layout).expect("it answers"))
+            });
+        });
+        group.bench_function(BenchmarkId::new("native", records), |bencher| {
+            let partitions = black_box(layout.partitions);
+            bencher.iter(|| {
+                let partition =
+                    |key: &String| (plugin_sdk::murmur2(key.as_bytes()) & 0x7fff_ffff) % partitions;
+                black_box(keys.iter().map(partition).collect::<Vec<u32>>())
             });
         });
     }
