@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::commands::{
-    bench, cluster, completions, config, consume, ping, plugin, produce, serve, topic,
+    bench, cluster, completions, config, consume, log, ping, plugin, produce, serve, topic,
 };
 use crate::exit_status::ExitStatus;
 use crate::failure::Failure;
@@ -51,7 +51,8 @@ fn after_long_help() -> String {
          Durations take ms, s, min, h, d; bare numbers are milliseconds. Times are UTC.\n\n\
          Exit codes:\n{}\n\
          With --json a result is one JSON document on one line of standard output (streams: one\n\
-         document per record), and an error is {{\"error\": …}} on one line of standard error.\n\
+         document per record); an error is {{\"error\": …}} and a warning {{\"warning\": …}} on one line\n\
+         of standard error.\n\
          BROKER_LOG sets the log filter, such as BROKER_LOG=broker_client=debug.",
         ExitStatus::table()
     )
@@ -101,6 +102,7 @@ enum Command {
     Plugin(plugin::PluginArgs),
     Cluster(cluster::ClusterArgs),
     Config(config::ConfigArgs),
+    Log(log::LogArgs),
     Bench(bench::BenchArgs),
     Ping(ping::PingArgs),
     Completions(completions::CompletionsArgs),
@@ -116,6 +118,7 @@ impl Command {
             Self::Plugin(args) => args.run(session),
             Self::Cluster(args) => args.run(session),
             Self::Config(args) => args.run(session),
+            Self::Log(args) => args.run(session),
             Self::Bench(args) => args.run(session),
             Self::Ping(args) => args.run(session),
             Self::Completions(args) => args.run(session),

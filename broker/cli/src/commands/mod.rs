@@ -6,6 +6,7 @@ pub(crate) mod cluster;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod consume;
+pub(crate) mod log;
 pub(crate) mod ping;
 pub(crate) mod plugin;
 pub(crate) mod produce;

@@ -1,6 +1,6 @@
 //! Reading ahead: a thread that reads the inputs one after the other, turns lines into records and
-//! hands them over in chunks. A chunk ends when the reader's buffer is empty, so that what is typed
-//! or piped in slowly is sent at once.
+//! hands them over in chunks. A chunk ends when no further whole line is in the reader's buffer, so
+//! that what is typed or piped in slowly is sent at once.
 
 use std::fmt;
 use std::fs::File;
@@ -154,8 +154,8 @@ impl Reading {
                     }
                 }
             }
-            let nothing_buffered = reader.input().buffer().is_empty();
-            if nothing_buffered && !self.records(name, &mut chunk) {
+            let no_whole_line_buffered = !reader.input().buffer().contains(&b'\n');
+            if no_whole_line_buffered && !self.records(name, &mut chunk) {
                 return Ok(None);
             }
         }

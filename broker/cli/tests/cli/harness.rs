@@ -217,6 +217,16 @@ fn data_dir(home: &Path) -> PathBuf {
     home.join("data")
 }
 
+/// Waits until something is so, but not for ever.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Sends a signal to a process.
 pub(crate) fn signal(process: &Child, name: &str) {
     let sent = Command::new("kill")

@@ -7,6 +7,7 @@ mod exit_codes;
 mod fake_broker;
 mod harness;
 mod help;
+mod logs;
 mod measuring;
 mod plugins;
 mod producing;

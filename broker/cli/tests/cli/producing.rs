@@ -1,8 +1,11 @@
 //! `broker produce`: formats, errors, sums.
 
+use std::io::Write;
+use std::process::Stdio;
+
 use serde_json::Value;
 
-use crate::harness::{Broker, Ran};
+use crate::harness::{Broker, Ran, eventually, signal};
 
 /// The records of a topic as `consume --json` shows them.
 fn records(broker: &Broker, topic: &str) -> Vec<Value> {
@@ -312,4 +315,51 @@ fn a_file_that_is_missing_is_named() {
         .run(&["produce", "t", "/nowhere/at/all"])
         .ended(1)
         .says(&["/nowhere/at/all", "No such file"]);
+}
+
+#[test]
+fn an_interrupted_run_says_what_was_stored() {
+    let broker = Broker::start();
+    broker.topic("t", 1);
+    let mut child = broker
+        .command(&["produce", "t"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"one\ntwo\nunfinished").unwrap();
+    // What is typed is stored at once, while the input stays open.
+    let stored = || broker.run(&["consume", "t"]).ok().text() == "one\ntwo\n";
+    eventually("two lines are stored", stored);
+    signal(&child, "INT");
+    let ran = Ran::from(child.wait_with_output().unwrap());
+    ran.ended(130)
+        .says(&["interrupted", "2 record(s) were stored"]);
+}
+
+#[test]
+fn a_broker_that_goes_away_for_good_is_reported_with_what_was_stored() {
+    let broker = Broker::start();
+    broker.topic("t", 1);
+    let mut child = broker
+        .command(&["produce", "t", "--delivery-timeout", "300ms"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"one\n").unwrap();
+    let stored = || broker.run(&["consume", "t"]).ok().text() == "one\n";
+    eventually("a line is stored", stored);
+    drop(broker);
+    stdin.write_all(b"two\n").unwrap();
+    drop(stdin);
+    let ran = Ran::from(child.wait_with_output().unwrap());
+    ran.ended(4).says(&[
+        "standard input:2",
+        "1 record(s) were stored, 1 were not or perhaps not",
+    ]);
 }

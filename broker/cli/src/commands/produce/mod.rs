@@ -129,8 +129,12 @@ struct SendingArgs {
     batch_size: usize,
 
     /// Let a batch wait so long for more records
-    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = linger)]
+    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = duration)]
     linger: Duration,
+
+    /// Try for so long to store a record, also while the broker is away
+    #[arg(long, value_name = "DURATION", default_value = "2min", value_parser = duration)]
+    delivery_timeout: Duration,
 
     /// What to do about a bad line or a record that the broker refuses
     #[arg(long, value_enum, default_value_t = OnError::Stop)]
@@ -179,7 +183,7 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
     usize::try_from(bytes).map_err(|_| "it is too large".to_owned())
 }
 
-fn linger(text: &str) -> Result<Duration, String> {
+fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|error| error.to_string())
 }
 
@@ -208,6 +212,7 @@ impl ProduceArgs {
                 .compression(self.sending.compression)
                 .batch_bytes(self.sending.batch_size)
                 .linger(self.sending.linger)
+                .delivery_timeout(self.sending.delivery_timeout)
                 .build()
                 .map_err(Failure::from)?;
             let total = self.total_bytes();

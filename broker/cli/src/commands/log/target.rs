@@ -1,0 +1,89 @@
+//! `Target`: what a path given to `broker log` means: a data directory, a partition, or a segment.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use broker_client::model::TopicPartition;
+use broker_storage::inspect::{PartitionDir, SegmentFile, partitions, segments};
+use broker_storage::io::{Io, RealIo};
+
+use crate::failure::Failure;
+
+/// Partitions to look at.
+pub(super) struct Target {
+    pub(super) io: Arc<RealIo>,
+    pub(super) partitions: Vec<PartitionFiles>,
+}
+
+/// A partition directory with its segments.
+pub(super) struct PartitionFiles {
+    /// Topic and partition by the name of the directory, or the directory's own name.
+    pub(super) name: String,
+    pub(super) path: PathBuf,
+    pub(super) segments: Vec<SegmentFile>,
+}
+
+impl PartitionFiles {
+    /// Bytes of its data files.
+    pub(super) fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+}
+
+impl Target {
+    /// Finds out what a path is.
+    pub(super) fn find(path: &Path) -> Result<Self, Failure> {
+        let io = RealIo::new();
+        let partitions = find(&*io, path)?;
+        if partitions.is_empty() {
+            return Err(Failure::failed(format!("there is no partition in {}", path.display()))
+                .with_hint("name the data directory (log.dir) or a partition in it, such as broker-data/orders-0"));
+        }
+        Ok(Self { io, partitions })
+    }
+
+    /// Bytes of all data files.
+    pub(super) fn bytes(&self) -> u64 {
+        self.partitions.iter().map(PartitionFiles::bytes).sum()
+    }
+}
+
+fn find(io: &dyn Io, path: &Path) -> Result<Vec<PartitionFiles>, Failure> {
+    let failed = |error: std::io::Error| Failure::from(error).after(path.display());
+    // `orders-0` as it is named in a directory has no parent, `.` has no name.
+    let path = &path.canonicalize().map_err(failed)?;
+    if path.is_file() {
+        let dir = path.parent().unwrap_or(path);
+        let mut partition = files(io, dir)?;
+        partition.segments.retain(|segment| segment.path == *path);
+        let found = !partition.segments.is_empty();
+        return Ok(if found { vec![partition] } else { Vec::new() });
+    }
+    let own = files(io, path)?;
+    if !own.segments.is_empty() || is_partition_name(path) {
+        return Ok(vec![own]);
+    }
+    let found = partitions(io, path).map_err(failed)?;
+    found
+        .iter()
+        .map(|PartitionDir { path, .. }| files(io, path))
+        .collect()
+}
+
+fn is_partition_name(path: &Path) -> bool {
+    name_of(path).is_some_and(|name| TopicPartition::from_dir_name(&name).is_some())
+}
+
+fn name_of(path: &Path) -> Option<String> {
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+}
+
+fn files(io: &dyn Io, path: &Path) -> Result<PartitionFiles, Failure> {
+    let failed = |error: std::io::Error| Failure::from(error).after(path.display());
+    Ok(PartitionFiles {
+        name: name_of(path).unwrap_or_default(),
+        segments: segments(io, path).map_err(failed)?,
+        path: path.to_owned(),
+    })
+}
