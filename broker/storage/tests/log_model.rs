@@ -223,3 +223,17 @@ fn the_segment_before_a_gap_is_written_on() {
         Step::Checkpoint,
     ]);
 }
+
+#[test]
+fn a_segment_that_comes_back_behind_a_truncation_does_not_move_the_log_start() {
+    follow(&[
+        append(&[(1, 191), (3, 118), (4, 75), (5, 138)]),
+        Step::DeleteRecords { to: 39 },
+        Step::KillAt {
+            after: 4,
+            torn: 0,
+            power: Some(6_150_851_420_589_792_947),
+        },
+        Step::Truncate { to: 0 },
+    ]);
+}

@@ -9,7 +9,6 @@ use std::os::unix::net::UnixStream;
 
 use broker_model::{BrokerId, LeaderEpoch, Offset};
 use broker_record::{Batches, TimestampType};
-use broker_storage::io::Io;
 use broker_storage::io::recording::RecordingIo;
 use broker_storage::{Log, LogConfig, LogDir, LogDirOptions, ReadError, ReadLimit};
 use support::{BATCH, Record, append, append_numbers, at, batch, big, offset, open, small};

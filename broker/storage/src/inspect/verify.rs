@@ -106,12 +106,14 @@ fn verify_segment(
         base: segment.base,
         points: vec![first_boundary(segment.base)],
         sealed,
+        all_known: true,
     };
     let mut reader = SegmentReader::open(io, segment)?;
     while let Some(found) = reader.next_found()? {
         let (position, header) = match found {
             Found::Batch { position, header } => (position, header),
             Found::Damage(corruption) => {
+                boundaries.all_known = false;
                 report(corruption.into());
                 continue;
             }

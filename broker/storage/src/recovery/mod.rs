@@ -132,23 +132,29 @@ impl<'a> Recovery<'a> {
             files.remove(0);
         }
         let first = files.first().map(|(base, _)| *base);
-        let start = stored_start.or(first).unwrap_or(Offset::ZERO);
-        let origin = RecoveryPoint {
-            segment: first.unwrap_or(start),
-            end: first.unwrap_or(start),
+        // A first segment that is gone is a hole, not a later log start.
+        let known_first = known.map(|point| point.segment);
+        let lowest = first.into_iter().chain(known_first).min();
+        let start = stored_start.or(lowest).unwrap_or(Offset::ZERO);
+        let begin_at = |offset| RecoveryPoint {
+            segment: offset,
+            end: offset,
             ..RecoveryPoint::default()
         };
         // The segment it lies in may have been deleted since, with everything below the log start.
-        let point = known.filter(|point| {
-            point.end > start || files.iter().any(|(base, _)| *base == point.segment)
-        });
+        let point = match known {
+            Some(point) if point.end > start => point,
+            Some(point) if files.iter().any(|(base, _)| *base == point.segment) => point,
+            Some(_) if first.is_none_or(|first| first > start) => begin_at(start),
+            _ => begin_at(first.unwrap_or(start)),
+        };
         Ok(Self {
             request,
             times: Times::of(&*shared.clock),
             known,
-            point: point.unwrap_or(origin),
+            point,
             files,
-            start: start.max(first.unwrap_or(start)),
+            start,
             sealed: Vec::new(),
             active: None,
             epochs: Vec::new(),

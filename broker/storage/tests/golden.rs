@@ -1,0 +1,193 @@
+//! The formats on disk, byte for byte. The fixture is a whole log directory as version 1 writes it;
+//! it changes only with a version. A directory of every released version has to open.
+//!
+//! `BROKER_WRITE_FIXTURES=1 cargo test -p broker-storage --test golden` writes it again.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use broker_model::LeaderEpoch;
+use broker_storage::io::Io;
+use broker_storage::io::recording::RecordingIo;
+use broker_storage::{LogDir, LogDirOptions};
+use support::{DIR, Record, at, batch, offset, open_log, partition, set_file_bytes, small};
+
+const FIXTURE: &str = "tests/fixtures/log_dir_v1.txt";
+/// The directory id is random; in the fixture it is this one.
+const DIRECTORY_ID: &str = "00000000-0000-4000-8000-0000000000d1";
+
+type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+fn options(io: &Arc<RecordingIo>) -> LogDirOptions {
+    let mut options = LogDirOptions::new(DIR, broker_model::BrokerId::new(1));
+    options.cluster_id = Some(uuid::Uuid::from_u128(0xc1));
+    options.io = Arc::clone(io) as Arc<dyn Io>;
+    options.clock = Arc::new(broker_model::ManualClock::at(at(1_000_000)));
+    options
+}
+
+fn record(number: u64) -> Record {
+    Record::new(&format!("{number:x<60}"), 1_000 + number as i64)
+}
+
+/// A directory that has one of everything.
+fn written() -> Files {
+    let io = RecordingIo::new();
+    let dir = LogDir::open(options(&io)).unwrap();
+    let (mut log, _) = open_log(&dir, small());
+    for number in 0..24 {
+        let mut batches = [batch(&[record(2 * number), record(2 * number + 1)])];
+        let epoch = LeaderEpoch::new(number as u32 / 10);
+        log.append(&mut batches, epoch, at(5)).unwrap();
+    }
+    log.advance_start(offset(5)).unwrap();
+    log.close().unwrap();
+    dir.record_high_watermark(&partition(), offset(47));
+    dir.close_clean().unwrap();
+    let own_id = dir.identity().directory_id.to_string();
+    let mut files = Files::new();
+    collect(&io, Path::new(DIR), &mut files);
+    let meta = files
+        .get_mut(&Path::new(DIR).join("meta.properties"))
+        .unwrap();
+    *meta = with_checksum(
+        &String::from_utf8(meta.clone())
+            .unwrap()
+            .replace(&own_id, DIRECTORY_ID),
+    );
+    files
+}
+
+fn with_checksum(text: &str) -> Vec<u8> {
+    let covered = &text[..text.find("crc32=").unwrap()];
+    format!(
+        "{covered}crc32={:08x}\n",
+        crc32fast::hash(covered.as_bytes())
+    )
+    .into_bytes()
+}
+
+fn collect(io: &Arc<RecordingIo>, dir: &Path, files: &mut Files) {
+    for entry in io.list(dir).unwrap() {
+        let path = dir.join(&entry.name);
+        match entry.is_dir {
+            true => collect(io, &path, files),
+            false => {
+                files.insert(path.clone(), support::file_bytes(io, &path));
+            }
+        }
+    }
+}
+
+/// One line `== path length`, then 32 bytes a line in hexadecimal; trailing zeros are left out.
+fn to_text(files: &Files) -> String {
+    let mut text = String::new();
+    for (path, bytes) in files {
+        text.push_str(&format!("== {} {}\n", path.display(), bytes.len()));
+        let used = bytes
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |last| last + 1);
+        for line in bytes[..used].chunks(32) {
+            text.extend(line.iter().map(|byte| format!("{byte:02x}")));
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn from_text(text: &str) -> Files {
+    let mut files = Files::new();
+    for part in text.split("== ").skip(1) {
+        let (head, lines) = part.split_once('\n').unwrap();
+        let (path, len) = head.rsplit_once(' ').unwrap();
+        let digits: String = lines.split_whitespace().collect();
+        let mut bytes: Vec<u8> = (0..digits.len() / 2)
+            .map(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).unwrap())
+            .collect();
+        bytes.resize(len.parse().unwrap(), 0);
+        files.insert(PathBuf::from(path), bytes);
+    }
+    files
+}
+
+fn fixture() -> Files {
+    from_text(&std::fs::read_to_string(FIXTURE).unwrap())
+}
+
+#[test]
+fn what_is_written_is_version_1_byte_for_byte() {
+    let files = written();
+    if std::env::var_os("BROKER_WRITE_FIXTURES").is_some() {
+        std::fs::write(FIXTURE, to_text(&files)).unwrap();
+    }
+    let golden = fixture();
+    let names = |files: &Files| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&files), names(&golden));
+    for (path, bytes) in &files {
+        assert_eq!(Some(bytes), golden.get(path), "{}", path.display());
+    }
+}
+
+#[test]
+fn a_directory_of_version_1_opens() {
+    let io = RecordingIo::new();
+    for (path, bytes) in fixture() {
+        io.create_dir_all(path.parent().unwrap()).unwrap();
+        set_file_bytes(&io, &path, &bytes);
+    }
+    let dir = LogDir::open(options(&io)).unwrap();
+    assert!(dir.was_clean());
+    assert_eq!(dir.identity().directory_id.to_string(), DIRECTORY_ID);
+    let (log, report) = open_log(&dir, small());
+    assert_eq!((report.scanned_bytes, report.corruption), (0, vec![]));
+    assert_eq!(report.high_watermark, Some(offset(47)));
+    assert_eq!((log.start(), log.end()), (offset(5), offset(48)));
+    let wanted: Vec<(u64, Record)> = (5..48).map(|number| (number, record(number))).collect();
+    assert_eq!(support::try_read_from(&log, log.start()).unwrap(), wanted);
+    let epochs: Vec<(u32, u64)> = log
+        .leader_epochs()
+        .entries()
+        .iter()
+        .map(|(epoch, start)| (epoch.get(), start.get()))
+        .collect();
+    assert_eq!(epochs, [(0, 5), (1, 20), (2, 40)]);
+    let mut findings = Vec::new();
+    let dir = support::partition_dir();
+    broker_storage::inspect::verify_partition(&*io, &dir, &mut |finding| findings.push(finding))
+        .unwrap();
+    assert_eq!(findings, []);
+}
+
+#[test]
+fn the_text_files_read_as_documented() {
+    let files = fixture();
+    let text = |name: &str| String::from_utf8(files[&Path::new(DIR).join(name)].clone()).unwrap();
+    assert!(text("meta.properties").starts_with(
+        "version=1\ncluster.id=00000000-0000-0000-0000-0000000000c1\nnode.id=1\ndirectory.id="
+    ));
+    let topic = support::TOPIC_ID;
+    assert!(text("replication-offset-checkpoint").starts_with("version=1\norders 0 47\ncrc32="));
+    let recovery = text("recovery-point-checkpoint");
+    assert!(
+        recovery.starts_with("version=1\nclean=true\nboot_id="),
+        "{recovery}"
+    );
+    assert!(recovery.contains(&format!("\n{topic} 0 ")), "{recovery}");
+    let metadata = text("orders-0/partition.metadata");
+    assert!(metadata.starts_with(&format!("version=1\ntopic_id={topic}\ncrc32=")));
+    let epochs = text("orders-0/leader-epoch-checkpoint");
+    assert!(
+        epochs.starts_with("version=1\n0 5\n1 20\n2 40\ncrc32="),
+        "{epochs}"
+    );
+    let start = text("orders-0/log-start-offset-checkpoint");
+    assert!(
+        start.starts_with("version=1\nlog_start_offset=5\ncrc32="),
+        "{start}"
+    );
+}

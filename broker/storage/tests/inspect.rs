@@ -1,0 +1,158 @@
+//! Looking at a directory without a broker: everything is listed, whatever is wrong is named, nothing
+//! is changed.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use broker_storage::inspect::{
+    Finding, Found, SegmentReader, Summary, partitions, segments, verify_partition,
+};
+use broker_storage::io::Io;
+use broker_storage::io::recording::RecordingIo;
+use support::{
+    BATCH, append_numbers, edit, file_bytes, offset, open, partition, partition_dir, segment_file,
+    small,
+};
+
+fn filled() -> Arc<RecordingIo> {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, small());
+    append_numbers(&mut log, 0..25);
+    log.close().unwrap();
+    dir.close_clean().unwrap();
+    io.after_kill()
+}
+
+fn verify(io: &Arc<RecordingIo>) -> (Summary, Vec<Finding>) {
+    let mut findings = Vec::new();
+    let changes = io.operation_count();
+    let summary = verify_partition(&**io, &partition_dir(), &mut |finding| {
+        findings.push(finding)
+    });
+    assert_eq!(io.operation_count(), changes, "nothing is changed");
+    (summary.unwrap(), findings)
+}
+
+#[test]
+fn partitions_segments_and_batches_are_listed() {
+    let io = filled();
+    let found = partitions(&*io, Path::new(support::DIR)).unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (&found[0].partition, &found[0].path),
+        (&partition(), &partition_dir())
+    );
+    let segments = segments(&*io, &partition_dir()).unwrap();
+    assert_eq!(
+        segments.iter().map(|s| s.base.get()).collect::<Vec<_>>(),
+        [0, 10, 20]
+    );
+    let mut reader = SegmentReader::open(&*io, &segments[1]).unwrap();
+    let mut offsets = Vec::new();
+    while let Some(found) = reader.next_found().unwrap() {
+        let Found::Batch { position, header } = found else {
+            panic!("{found:?}")
+        };
+        let batch = reader.batch(position, &header).unwrap();
+        let records = batch.records().unwrap();
+        let record = records.iter().next().unwrap().unwrap();
+        assert!(
+            record
+                .value
+                .unwrap()
+                .starts_with(header.base_offset.to_string().as_bytes())
+        );
+        offsets.push(header.base_offset.get());
+    }
+    assert_eq!(offsets, (10..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_sound_partition_has_nothing_to_report() {
+    let (summary, findings) = verify(&filled());
+    assert_eq!(findings, []);
+    let wanted = Summary {
+        segments: 3,
+        batches: 25,
+        records: 25,
+        bytes: 25 * BATCH,
+        first: offset(0),
+        next: offset(25),
+    };
+    assert_eq!(summary, wanted);
+}
+
+#[test]
+fn every_flipped_bit_of_every_file_is_found() {
+    let io = filled();
+    for name in [
+        "00000000000000000010.log",
+        "00000000000000000010.index",
+        "00000000000000000010.timeindex",
+        "00000000000000000020.index",
+        "leader-epoch-checkpoint",
+        "partition.metadata",
+    ] {
+        let file = partition_dir().join(name);
+        for position in 0..file_bytes(&io, &file).len() {
+            let io = io.after_kill();
+            edit(&io, &file, |bytes| bytes[position] ^= 1 << (position % 8));
+            let (_, findings) = verify(&io);
+            assert!(!findings.is_empty(), "{name} at {position}");
+            let named = findings.iter().any(|finding| finding.file == file);
+            assert!(named, "{name} at {position}: {findings:?}");
+        }
+    }
+}
+
+#[test]
+fn damage_is_named_by_file_position_and_offset_and_the_rest_is_read() {
+    let io = filled();
+    let file = segment_file(10, "log");
+    edit(&io, &file, |bytes| bytes[3 * BATCH as usize + 80] ^= 1);
+    let (summary, findings) = verify(&io);
+    assert_eq!(findings.len(), 1);
+    assert_eq!(findings[0].file, file);
+    assert_eq!(findings[0].position, Some(3 * BATCH));
+    assert_eq!(findings[0].offset, Some(offset(13)));
+    let text = findings[0].to_string();
+    assert!(
+        text.contains("00000000000000000010.log at byte 555 (offset 13)"),
+        "{text}"
+    );
+    assert_eq!((summary.batches, summary.next), (24, offset(25)));
+}
+
+#[test]
+fn what_is_missing_is_found() {
+    let io = filled();
+    io.remove_file(&segment_file(10, "log")).unwrap();
+    let (_, findings) = verify(&io);
+    assert!(
+        findings
+            .iter()
+            .any(|finding| finding.what.contains("offsets 10 to 20"))
+    );
+    let io = filled();
+    io.remove_file(&segment_file(10, "index")).unwrap();
+    let (_, findings) = verify(&io);
+    assert!(
+        findings
+            .iter()
+            .any(|finding| finding.what.contains("missing"))
+    );
+    let io = filled();
+    edit(&io, &segment_file(20, "log"), |bytes| {
+        bytes.truncate(bytes.len() - 1)
+    });
+    let (summary, findings) = verify(&io);
+    assert!(
+        findings
+            .iter()
+            .any(|finding| finding.what.contains("ends inside a batch"))
+    );
+    assert_eq!(summary.next, offset(24));
+}
