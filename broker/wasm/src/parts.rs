@@ -5,6 +5,9 @@ use crate::abi::{Batch, BytesColumn};
 
 /// Most records of one part. At ten nanoseconds a record that is a small part of the deadline.
 pub(crate) const PART_RECORDS_MAX: usize = 16 * 1024;
+/// Most bytes of one part, unless a single record has more. To hash them takes a guest about a fifth
+/// of the default deadline on a slow machine.
+const PART_BYTES_MAX: usize = 512 * 1024;
 
 /// The parts of a batch, in order; each has at least one record.
 pub(crate) struct Parts<'a> {
@@ -13,12 +16,11 @@ pub(crate) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// Parts for a guest with so much memory: it gets an eighth of that at a time, and more only if
-    /// a single record is larger.
+    /// Parts for a guest with so much memory: it gets at most an eighth of that at a time.
     pub(crate) fn new(batch: Batch<'a>, memory_bytes: usize) -> Self {
         Parts {
             rest: batch,
-            bytes_max: memory_bytes / 8,
+            bytes_max: PART_BYTES_MAX.min(memory_bytes / 8),
         }
     }
 
