@@ -338,23 +338,10 @@ fn random_bytes_and_damaged_requests_harm_nobody() {
     assert_eq!(bytes_on_disk(&guarded.broker), guarded.before);
 }
 
-fn resident_mib(broker: &Broker) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", broker.pid())).expect("it runs");
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .expect("Linux says it");
-    line.trim()
-        .trim_end_matches(" kB")
-        .parse::<u64>()
-        .expect("a number")
-        / 1024
-}
-
 #[test]
 fn announced_lengths_cost_no_memory() {
     let guarded = Guarded::start();
-    let before = resident_mib(&guarded.broker);
+    let before = guarded.broker.resident_mib();
     let half_sent: Vec<Wire> = (0..200)
         .map(|_| {
             let mut wire = guarded.broker.connect();
@@ -363,7 +350,7 @@ fn announced_lengths_cost_no_memory() {
         })
         .collect();
     guarded.is_unharmed();
-    let grown = resident_mib(&guarded.broker).saturating_sub(before);
+    let grown = guarded.broker.resident_mib().saturating_sub(before);
     assert!(
         grown < 200,
         "200 frames announced with 16 MiB each cost {grown} MiB"

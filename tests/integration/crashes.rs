@@ -236,3 +236,26 @@ fn a_broker_that_is_killed_while_it_starts_starts_the_next_time() {
         assert_eq!(wire.read_all("t", partition).len(), 200);
     }
 }
+
+#[test]
+fn the_comparison_notices_a_loss_a_change_a_duplicate_and_a_stranger() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("t", 1, &[]);
+    wire.produce("t", 0, vec![valued("0 1 a"), valued("0 2 a")]);
+    let mut verdict = |acknowledged: &[(u64, &str)], attempted: u64| {
+        let ledger = Ledger::default();
+        *ledger.attempted.lock().expect("no panic") = attempted;
+        for (offset, value) in acknowledged {
+            ledger.acknowledge(0, *offset, (*value).to_owned());
+        }
+        let compare = std::panic::AssertUnwindSafe(|| ledger.verify(&mut wire, "t", 1));
+        std::panic::catch_unwind(compare).is_ok()
+    };
+    assert!(verdict(&[(0, "0 1 a"), (1, "0 2 a")], 2));
+    assert!(!verdict(&[(2, "0 2 b")], 2), "a loss");
+    assert!(!verdict(&[(0, "0 2 a")], 2), "a change");
+    assert!(!verdict(&[], 1), "a stranger");
+    broker.connect().produce("t", 0, vec![valued("0 1 a")]);
+    assert!(!verdict(&[], 2), "a duplicate");
+}

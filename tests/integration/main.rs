@@ -17,6 +17,7 @@ mod damage;
 mod fetching;
 mod harness;
 mod hostile_plugins;
+mod offline;
 mod plugins;
 mod readme;
 mod records;

@@ -298,3 +298,34 @@ fn the_whole_log_is_where_log_dirs_says() {
     outside.sort();
     assert_eq!(outside, ["data", "log"], "nothing else was written");
 }
+
+#[test]
+fn reading_costs_no_memory_that_grows_with_the_log() {
+    let mut broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic(
+        "t",
+        1,
+        &[("flush.mode", "async"), ("segment.bytes", "16MiB")],
+    );
+    let record = Value::Array(vec![Value::Nil, Value::Bin(vec![b'x'; 1_000_000])]);
+    for _ in 0..128 {
+        wire.produce("t", 0, vec![record.clone()]);
+    }
+    broker.stop();
+    broker.start_again();
+    let mut wire = broker.connect();
+    wire.fetch("t", 0, 0, map! {}).unwrap();
+    let before = broker.resident_mib();
+    for form in ["batch", "records"] {
+        let mut offset = 0;
+        while offset < 128 {
+            offset = wire
+                .fetch("t", 0, offset, map! { "form" => form })
+                .unwrap()
+                .offset("next_offset");
+        }
+    }
+    let grown = broker.resident_mib().saturating_sub(before);
+    assert!(grown < 64, "reading 128 MB twice cost {grown} MiB");
+}

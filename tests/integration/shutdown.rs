@@ -1,33 +1,27 @@
 //! SIGTERM: what is under way is answered, everything is synced, and the next start has nothing to look
 //! through.
 
-use crate::harness::{Broker, Setup, map, plain, valued};
+use crate::harness::{Broker, Setup, Wire, map, plain, valued};
 
-/// What the log says was read at the last start, by partition: the number behind `scanned_bytes`.
-fn scanned(broker: &Broker) -> Vec<(String, u64)> {
+/// A broker whose log says how much of each partition it reads when it starts.
+fn talkative() -> Broker {
+    Setup::new().log_filter("broker_server=debug").start()
+}
+
+/// What was read at the start that is logged from this byte on, by partition.
+fn scanned(broker: &Broker, from: usize) -> Vec<(String, u64)> {
     let log = broker.log();
-    let last_start = log.rsplit("SIGTERM: stopping").next().unwrap_or_default();
+    let last_start = &log[from..];
     let opened = last_start
         .lines()
         .filter(|line| line.contains("log opened"));
-    let number = |line: &str| {
-        let (_, rest) = line.split_once("scanned_bytes: ")?;
-        rest.split(',').next()?.parse().ok()
+    let field = |line: &str, name: &str| {
+        let (_, rest) = line.split_once(name).expect("the field is there");
+        rest.split(' ').next().expect("a word").to_owned()
     };
-    let name = |line: &str| {
-        line.split_once("partition=")?
-            .1
-            .split(' ')
-            .next()
-            .map(str::to_owned)
-    };
+    let number = |line: &str| field(line, "scanned_bytes=").parse().expect("a number");
     opened
-        .map(|line| {
-            (
-                name(line).expect("it names the partition"),
-                number(line).expect("it says how much"),
-            )
-        })
+        .map(|line| (field(line, "partition="), number(line)))
         .collect()
 }
 
@@ -90,18 +84,15 @@ fn a_long_poll_does_not_hold_up_a_stop() {
 
 #[test]
 fn a_start_after_a_clean_stop_reads_no_data() {
-    let mut broker = Broker::start();
+    let mut broker = talkative();
     let mut wire = broker.connect();
     for (topic, mode) in [("synced", "sync"), ("lazy", "async")] {
-        wire.create_topic(
-            topic,
-            2,
-            &[
-                ("flush.mode", mode),
-                ("flush.ms", "1h"),
-                ("segment.bytes", "16KiB"),
-            ],
-        );
+        let config = [
+            ("flush.mode", mode),
+            ("flush.ms", "1h"),
+            ("segment.bytes", "16KiB"),
+        ];
+        wire.create_topic(topic, 2, &config);
         for partition in 0..2 {
             for start in (0..400).step_by(40) {
                 wire.produce(
@@ -114,8 +105,9 @@ fn a_start_after_a_clean_stop_reads_no_data() {
     }
     drop(wire);
     broker.stop();
+    let logged = broker.log().len();
     broker.start_again();
-    let found = scanned(&broker);
+    let found = scanned(&broker, logged);
     assert_eq!(found.len(), 4, "{found:?}");
     assert!(found.iter().all(|(_, bytes)| *bytes == 0), "{found:?}");
     let mut wire = broker.connect();
@@ -128,27 +120,47 @@ fn a_start_after_a_clean_stop_reads_no_data() {
 
 #[test]
 fn a_start_after_a_kill_reads_only_what_was_not_known_to_be_durable() {
-    let mut broker = Setup::new().start();
+    let mut broker = talkative();
     let mut wire = broker.connect();
-    wire.create_topic("t", 1, &[]);
+    wire.create_topic("synced", 1, &[]);
+    wire.create_topic("lazy", 1, &[("flush.mode", "async"), ("flush.ms", "1h")]);
     for start in (0..5_000).step_by(100) {
-        wire.produce(
-            "t",
-            0,
-            plain("some text that takes room ", start..start + 100),
-        );
+        for topic in ["synced", "lazy"] {
+            wire.produce(
+                topic,
+                0,
+                plain("some text that takes room ", start..start + 100),
+            );
+        }
     }
-    let total: u64 = wire.describe_topic("t").get("partitions").list()[0]
-        .get("size_bytes")
-        .u64();
+    let size = |wire: &mut Wire, topic: &str| {
+        wire.describe_topic(topic).get("partitions").list()[0]
+            .get("size_bytes")
+            .u64()
+    };
+    let (synced, lazy) = (size(&mut wire, "synced"), size(&mut wire, "lazy"));
     drop(wire);
-    broker.crash();
-    let found = scanned(&broker);
-    assert_eq!(found.len(), 2, "one start, one partition each: {found:?}");
-    let bytes = found[1].1;
-    assert!(
-        bytes < total / 4,
-        "{bytes} of {total} bytes were read again"
+    broker.kill();
+    let logged = broker.log().len();
+    broker.start_again();
+    let found = scanned(&broker, logged);
+    let bytes = |name: &str| {
+        found
+            .iter()
+            .find(|(partition, _)| partition == name)
+            .map(|(_, bytes)| *bytes)
+    };
+    assert_eq!(
+        bytes("lazy-0"),
+        Some(lazy),
+        "what nobody has synced is read: {found:?}"
     );
-    assert_eq!(broker.connect().read_all("t", 0).len(), 5_000);
+    let again = bytes("synced-0").expect("it was opened");
+    assert!(
+        again < synced / 4,
+        "{again} of {synced} bytes were read again"
+    );
+    for topic in ["synced", "lazy"] {
+        assert_eq!(broker.connect().read_all(topic, 0).len(), 5_000);
+    }
 }

@@ -18,6 +18,7 @@ use super::wire::Wire;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Setup {
     folder: Option<PathBuf>,
+    log_filter: Option<String>,
     options: Vec<String>,
     arguments: Vec<String>,
     expects_panics: bool,
@@ -51,6 +52,12 @@ impl Setup {
     pub(crate) fn plugins(self, manifest: &Path) -> Self {
         self.argument("--plugins")
             .argument(manifest.display().to_string())
+    }
+
+    /// Says which log lines are written, as BROKER_LOG does.
+    pub(crate) fn log_filter(mut self, filter: &str) -> Self {
+        self.log_filter = Some(filter.to_owned());
+        self
     }
 
     /// Panics in the log are what the test is about.
@@ -94,6 +101,9 @@ impl Setup {
         command.arg("serve").arg("--data-dir").arg(data_dir);
         if !self.arguments.iter().any(|argument| argument == "--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
+        }
+        if let Some(filter) = &self.log_filter {
+            command.env("BROKER_LOG", filter);
         }
         for option in &self.options {
             command.args(["-o", option]);
@@ -247,6 +257,20 @@ impl Broker {
     /// The process id.
     pub(crate) fn pid(&self) -> u32 {
         self.process.as_ref().expect("the broker runs").id()
+    }
+
+    /// The memory that it holds.
+    pub(crate) fn resident_mib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .expect("Linux says it");
+        line.trim()
+            .trim_end_matches(" kB")
+            .parse::<u64>()
+            .expect("a number")
+            / 1024
     }
 
     /// Ends it as `kill -9` does.
