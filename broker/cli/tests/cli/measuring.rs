@@ -3,79 +3,46 @@
 
 use crate::harness::Broker;
 
-const SHORT: [&str; 5] = ["--records", "200", "--warm-up", "0", "--json"];
+/// Settings after `broker bench`, split at blanks.
+const RUNS: [&str; 6] = [
+    "produce --batch 10",
+    "produce --batch 10 --producers 3 --in-flight 2 --partitions 2 --form plain",
+    "produce --batch 10 --routed --keys 7 --flush-mode async --rate 100000",
+    "consume --batch 10 --size 256KiB --consumers 2 --partitions 2 --verify",
+    "e2e --batch 2 --flush-mode async",
+    "e2e --partitions 2 --rate 2000",
+];
 
 #[test]
 fn each_benchmark_reports_its_setting_and_deletes_its_topic() {
     let broker = Broker::start();
-    let runs: [&[&str]; 6] = [
-        &["bench", "produce", "--batch", "10"],
-        &[
-            "bench",
-            "produce",
-            "--batch",
-            "10",
-            "--producers",
-            "3",
-            "--in-flight",
-            "2",
-            "--partitions",
-            "2",
-            "--form",
-            "plain",
-        ],
-        &[
-            "bench",
-            "produce",
-            "--batch",
-            "10",
-            "--routed",
-            "--keys",
-            "7",
-            "--flush-mode",
-            "async",
-            "--rate",
-            "100000",
-        ],
-        &[
-            "bench",
-            "consume",
-            "--batch",
-            "10",
-            "--size",
-            "256KiB",
-            "--consumers",
-            "2",
-            "--partitions",
-            "2",
-            "--verify",
-        ],
-        &["bench", "e2e", "--batch", "2", "--flush-mode", "async"],
-        &["bench", "e2e", "--partitions", "2", "--rate", "2000"],
-    ];
-    for run in runs {
-        let args: Vec<&str> = run.iter().chain(&SHORT).copied().collect();
+    for run in RUNS {
+        let line = format!("bench {run} --records 200 --warm-up 0 --json");
+        let args: Vec<&str> = line.split(' ').collect();
         let report = broker.run(&args).ok().json();
-        assert_eq!(report["bench"], run[1], "{args:?}");
+        assert_eq!(report["bench"], args[1], "{line}");
         assert!(
             report["records"].as_u64().unwrap() >= 200,
-            "{args:?}: {report}"
+            "{line}: {report}"
         );
         assert!(
             report["latency_us"]["p99_9"].as_f64().unwrap() > 0.0,
-            "{args:?}: {report}"
+            "{line}: {report}"
         );
-        assert!(report["flush_mode"].is_string());
+        let mode = if line.contains("async") {
+            "async"
+        } else {
+            "sync"
+        };
+        assert_eq!(report["flush_mode"], mode, "{line}");
         assert!(
             report["reference"]["loopback_us"]["samples"]
                 .as_u64()
                 .unwrap()
                 > 0
         );
-        assert_eq!(
-            report["target_records_per_second"].is_null(),
-            !args.contains(&"--rate")
-        );
+        let target = &report["target_records_per_second"];
+        assert_eq!(target.is_null(), !line.contains("--rate"), "{line}");
     }
     assert_eq!(
         broker.run(&["topic", "list", "--json"]).ok().json(),

@@ -3,9 +3,45 @@
 use crate::harness::Broker;
 
 #[test]
-fn a_topic_is_created_described_altered_grown_and_deleted() {
+fn a_topic_is_created_and_described() {
     let broker = Broker::start();
-    let created = broker
+    let args = [
+        "topic",
+        "create",
+        "orders",
+        "-p",
+        "2",
+        "-c",
+        "retention.ms=1d",
+        "--json",
+    ];
+    let created = broker.run(&args).ok().json();
+    assert_eq!(
+        (&created["created"], &created["partitions"]),
+        (&true.into(), &2.into())
+    );
+    let described = broker
+        .run(&["topic", "describe", "orders", "--json"])
+        .ok()
+        .json();
+    assert_eq!(described["partitions"].as_array().unwrap().len(), 2);
+    let text = broker.run(&["topic", "describe", "orders"]).ok().text();
+    for part in ["HIGH WATERMARK", "retention.ms", "86400000", "key-hash"] {
+        assert!(text.contains(part), "{part:?} is missing in {text}");
+    }
+    assert!(
+        broker
+            .run(&["topic", "list"])
+            .ok()
+            .text()
+            .contains("orders")
+    );
+}
+
+#[test]
+fn a_topic_is_altered_grown_and_deleted() {
+    let broker = Broker::start();
+    broker
         .run(&[
             "topic",
             "create",
@@ -14,43 +50,19 @@ fn a_topic_is_created_described_altered_grown_and_deleted() {
             "2",
             "-c",
             "retention.ms=1d",
-            "--json",
         ])
         .ok();
-    assert_eq!(
-        (&created.json()["created"], &created.json()["partitions"]),
-        (&true.into(), &2.into())
-    );
-
-    let described = broker
-        .run(&["topic", "describe", "orders", "--json"])
-        .ok()
-        .json();
-    assert_eq!(described["partitions"].as_array().unwrap().len(), 2);
-    let text = broker.run(&["topic", "describe", "orders"]).ok().text();
-    assert!(
-        text.contains("HIGH WATERMARK")
-            && text.contains("retention.ms")
-            && text.contains("86400000"),
-        "{text}"
-    );
-
-    let altered = broker
-        .run(&[
-            "topic",
-            "alter",
-            "orders",
-            "-c",
-            "flush.mode=async",
-            "--unset",
-            "retention.ms",
-        ])
-        .ok();
-    assert!(
-        altered.text().contains("flush.mode = async"),
-        "{}",
-        altered.text()
-    );
+    let args = [
+        "topic",
+        "alter",
+        "orders",
+        "-c",
+        "flush.mode=async",
+        "--unset",
+        "retention.ms",
+    ];
+    let altered = broker.run(&args).ok().text();
+    assert!(altered.contains("flush.mode = async"), "{altered}");
     let shown = broker
         .run(&["config", "show", "--topic", "orders", "--set", "--json"])
         .ok()
@@ -61,29 +73,16 @@ fn a_topic_is_created_described_altered_grown_and_deleted() {
         .iter()
         .map(|entry| entry["key"].clone())
         .collect();
-    assert!(
-        keys.contains(&"flush.mode".into()) && !keys.contains(&"retention.ms".into()),
-        "{keys:?}"
-    );
+    assert!(keys.contains(&"flush.mode".into()), "{keys:?}");
+    assert!(!keys.contains(&"retention.ms".into()), "{keys:?}");
 
-    assert!(
-        broker
-            .run(&["topic", "add-partitions", "orders", "--by", "3"])
-            .ok()
-            .text()
-            .contains("5 partitions")
-    );
-    broker
-        .run(&["topic", "add-partitions", "orders", "--to", "4"])
-        .ended(1)
-        .says(&["INVALID_PARTITIONS"]);
-    assert!(
-        broker
-            .run(&["topic", "list"])
-            .ok()
-            .text()
-            .contains("orders")
-    );
+    let grown = broker
+        .run(&["topic", "add-partitions", "orders", "--by", "3"])
+        .ok()
+        .text();
+    assert!(grown.contains("5 partitions"), "{grown}");
+    let shrink = ["topic", "add-partitions", "orders", "--to", "4"];
+    broker.run(&shrink).ended(1).says(&["INVALID_PARTITIONS"]);
 
     broker.run(&["topic", "delete", "orders"]).ok();
     broker

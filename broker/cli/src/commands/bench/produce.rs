@@ -1,4 +1,5 @@
-//! `broker bench produce`: batches to the broker as fast as it answers, or at a given rate.
+//! `broker bench produce`: batches to the broker as fast as it answers, or at a given rate. Each slot
+//! sends one frame again and again; connections are spread over threads.
 
 use std::cell::RefCell;
 use std::rc::Rc;

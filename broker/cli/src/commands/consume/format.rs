@@ -1,4 +1,5 @@
-//! `RecordPrinter`: what a record looks like on standard output.
+//! `RecordPrinter`: what a record looks like on standard output. Null, empty, text and bytes that are
+//! not text stay apart; the buffer of a line is used again for the next.
 
 use broker_client::ConsumerRecord;
 use clap::ValueEnum;

@@ -1,4 +1,5 @@
-//! `broker log dump`: segments, batches and records as they lie in the files.
+//! `broker log dump`: segments, batches and records as they lie in the files, in their order. Damage
+//! is shown where it is met, and reading goes on behind it.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
-//! `broker log verify`.
+//! `broker log verify`: reads everything and reports what is wrong. The rules are those of
+//! `broker_storage::inspect`; here they become a table, JSON and an exit code.
 
 use std::path::PathBuf;
 

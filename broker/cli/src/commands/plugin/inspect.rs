@@ -1,4 +1,5 @@
-//! `broker plugin inspect`: looks at a module file as a broker would, without one.
+//! `broker plugin inspect`: looks at a module file as a broker would, without one, and writes its
+//! entry for the manifest.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
 //! `Tally`: what a run of `broker produce` has stored so far, by partition, and what it has not.
+//! `Summary` is the same at the end, as a line of text or a JSON object.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! `broker topic create`.
+//! `broker topic create`: with counts, a placement and overrides, or only checked; a topic that is
+//! there already can be accepted.
 
 use broker_client::model::BrokerId;
 use broker_client::protocol::ErrorCode;

@@ -1,4 +1,5 @@
-//! `broker topic describe`: partitions with offsets and sizes, plugins, configuration.
+//! `broker topic describe`: partitions with offsets and sizes, plugins, configuration. Its table of
+//! configuration serves `broker config show` too.
 
 use std::fmt::Write;
 

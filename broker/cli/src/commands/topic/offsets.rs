@@ -1,4 +1,5 @@
-//! `broker topic offsets`.
+//! `broker topic offsets`: first and last offset of each partition, or the one at a time. Which
+//! partitions a command is about is found here for others too.
 
 use broker_client::Client;
 use broker_client::model::{Offset, PartitionId, TopicName, TopicPartition};
