@@ -24,7 +24,6 @@ use crate::session::Session;
 #[command(
     name = "broker",
     version,
-    propagate_version = true,
     disable_help_subcommand = true,
     after_help = EXAMPLES,
     after_long_help = after_long_help()

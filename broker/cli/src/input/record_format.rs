@@ -245,9 +245,10 @@ pub(crate) fn unescape(text: &str) -> Result<Vec<u8>, String> {
         let byte = match c {
             '\\' => match chars.next() {
                 Some('t') => b'\t',
+                Some('n') => b'\n',
                 Some('0') => 0,
                 Some('\\') => b'\\',
-                _ => return Err(r"after a backslash come t, 0 or another backslash".to_owned()),
+                _ => return Err(r"after a backslash come t, n, 0 or another backslash".to_owned()),
             },
             c => {
                 bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());

@@ -191,7 +191,7 @@ fn bad_json_is_refused_also_when_no_field_is_wanted() {
 
 #[test]
 fn separators_may_be_written_with_backslashes() {
-    assert_eq!(unescape(r"\t"), Ok(vec![9]));
+    assert_eq!(unescape(r"\t\n"), Ok(vec![9, 10]));
     assert_eq!(
         unescape(r"a\\\0é"),
         Ok([&b"a\\\0"[..], "é".as_bytes()].concat())

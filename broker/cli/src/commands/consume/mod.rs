@@ -85,7 +85,7 @@ pub(crate) struct ConsumeArgs {
     #[arg(long, value_name = "TEXT", default_value = "<null>")]
     null_value: String,
 
-    /// What stands behind each record; \t and \0 are understood
+    /// What stands behind each record instead of a line feed; \t, \n and \0 are understood
     #[arg(long, value_name = "TEXT", default_value = "\n", value_parser = delimiter, hide_default_value = true)]
     delimiter: Delimiter,
 }
