@@ -122,3 +122,70 @@ fn decode_run(from: Offset, run: Bytes, decoded: &mut Decoded) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use broker_model::{PartitionId, Timestamp, TopicName};
+    use broker_record::{BatchBuilder, Codec, ProducedBatch, Validation};
+
+    use super::*;
+
+    /// Two stored batches of three records each.
+    fn run() -> Vec<u8> {
+        let mut run = Vec::new();
+        for first in [0, 3] {
+            let mut builder = BatchBuilder::new();
+            for _ in 0..3 {
+                let time = Timestamp::from_millis(1);
+                builder.push(None, Some(b"value"), time, []).unwrap();
+            }
+            let (body, claims) = builder.build(Codec::None).unwrap();
+            let mut batch = ProducedBatch::opaque(body, claims, Validation::Full).unwrap();
+            batch.header.base_offset = Offset::new(first);
+            run.extend_from_slice(&batch.header.encode());
+            run.extend_from_slice(&batch.body);
+        }
+        run
+    }
+
+    fn decoded(offset: u64, run: Vec<u8>) -> Decoded {
+        let asked = Asked {
+            partition: TopicPartition::new(TopicName::new("t").unwrap(), PartitionId::new(0)),
+            generation: 0,
+            offset: Offset::new(offset),
+        };
+        let fetched = FetchedPartition {
+            next_offset: Offset::new(6),
+            data: FetchedData::Batch(run.into()),
+            ..FetchedPartition::default()
+        };
+        decode(&asked, fetched)
+    }
+
+    #[test]
+    fn a_batch_that_was_cut_off_is_asked_for_again() {
+        let mut cut = run();
+        cut.truncate(cut.len() - 1);
+        let decoded = decoded(0, cut);
+        assert_eq!(decoded.pieces.len(), 1);
+        assert_eq!(decoded.next, Offset::new(3));
+    }
+
+    #[test]
+    fn bytes_without_one_whole_batch_are_not_asked_for_for_ever() {
+        let mut cut = run();
+        cut.truncate(80);
+        let decoded = decoded(0, cut);
+        assert!(matches!(
+            decoded.pieces[..],
+            [Piece::Damaged { next: Some(next), .. }] if next == Offset::new(6)
+        ));
+    }
+
+    #[test]
+    fn batches_before_the_offset_asked_for_are_passed_over() {
+        let decoded = decoded(3, run());
+        assert_eq!(decoded.pieces.len(), 1);
+        assert_eq!(decoded.next, Offset::new(6));
+    }
+}

@@ -149,7 +149,17 @@ impl Lane {
             .queue
             .back_mut()
             .expect("one was pushed if there was none");
-        let delivery = last.push(record, cost)?;
+        let delivery = match last.push(record, cost) {
+            Ok(delivery) => delivery,
+            Err(error) => {
+                // An empty batch would wait for ever: nobody sends it.
+                if !fits {
+                    state.queue.pop_back();
+                    state.opened -= 1;
+                }
+                return Err(error);
+            }
+        };
         if last.is_full(bounds) {
             last.sealed = true;
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use broker_client::model::{ManualClock, Offset, Timestamp};
 use broker_client::protocol::{ErrorCode, Method};
 use broker_client::{Acks, ClientError, Codec, Producer, ProducerRecord};
+use futures::FutureExt;
 use futures::future::join_all;
 
 use crate::fake::{Act, FakeCluster, all_stored};
@@ -296,4 +297,39 @@ fn it_runs_on_many_threads() {
             assert_eq!(cluster.values("orders", partition), numbers(2_000));
         }
     });
+}
+
+#[tokio::test]
+async fn a_flush_follows_records_from_lane_to_lane() {
+    let cluster = FakeCluster::start(1).await;
+    cluster.topic("orders", 2);
+    cluster.hook(|seen| match seen.method {
+        Method::Produce => Act::Slow(Duration::from_millis(100)),
+        _ => Act::Normal,
+    });
+    let client = cluster.client().await;
+    let builder = Producer::builder(&client).compression(Codec::Gzip);
+    let producer = builder.linger(Duration::from_secs(60)).build().unwrap();
+    let delivery = producer.enqueue(record(0)).await.unwrap();
+    producer.flush().await.unwrap();
+    let stored = delivery
+        .now_or_never()
+        .expect("the flush did not wait for the answer");
+    assert_eq!(stored.unwrap().offset, Some(Offset::ZERO));
+}
+
+#[tokio::test]
+async fn a_record_that_no_batch_can_carry_leaves_nothing_behind() {
+    let cluster = FakeCluster::start(1).await;
+    cluster.topic("orders", 1);
+    let producer = Producer::builder(&cluster.client().await).build().unwrap();
+    let mut overloaded = record(0).partition(0);
+    for _ in 0..10_001 {
+        overloaded = overloaded.header("h", "");
+    }
+    let error = producer.enqueue(overloaded).await.unwrap_err();
+    assert!(error.to_string().contains("10001"), "{error}");
+    producer.flush().await.expect("nothing was handed over");
+    producer.send(record(0).partition(0)).await.unwrap();
+    assert_eq!(cluster.count(Method::Produce), 1);
 }
