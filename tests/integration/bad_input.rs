@@ -403,3 +403,39 @@ fn an_idle_connection_is_told_and_closed() {
     assert_eq!(answer.outcome.unwrap_err().name, "TIMED_OUT");
     wire.expect_closed();
 }
+
+#[test]
+fn clients_that_do_not_read_hold_up_nobody() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("big", 1, &[("flush.mode", "async")]);
+    let record = Value::Array(vec![Value::Nil, Value::Bin(vec![b'x'; 1_000_000])]);
+    for _ in 0..10 {
+        wire.produce("big", 0, vec![record.clone()]);
+    }
+    wire.produce("big", 0, plain("small ", 0..1));
+    let wanted = map! { "topic" => "big", "partition" => 0, "offset" => 0 };
+    let lazy: Vec<Wire> = (0..40)
+        .map(|_| {
+            let mut lazy = broker.connect();
+            lazy.send("fetch", map! { "partitions" => vec![wanted.clone()] });
+            lazy
+        })
+        .collect();
+    // Others get their records, or are told to come back, while the lazy ones are still there.
+    for _ in 0..5 {
+        match wire.fetch("big", 0, 10, map! {}) {
+            Ok(fetched) => assert_eq!(fetched.records()[0].text(), "small 0"),
+            Err(error) => assert_eq!(error.name, "BUSY", "{error:?}"),
+        }
+    }
+    let described = wire.call("describe_cluster", map! {}).unwrap();
+    let connections = described.get("brokers").list()[0].get("connections").u64();
+    assert!(
+        connections > 40,
+        "it was answered only after {} of 41 were cut off",
+        41 - connections.min(41)
+    );
+    assert!(broker.resident_mib() < 600, "{} MiB", broker.resident_mib());
+    drop(lazy);
+}

@@ -8,14 +8,13 @@ use std::sync::LazyLock;
 
 use broker_tests::repository;
 
-/// A folder to look for modules in, if the machine's Python has no msgpack of its own.
-static FETCHED: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
-    assert!(
-        runs(Command::new("python3").arg("--version")),
-        "python3 is missing: install it, as with `apt-get install python3`"
-    );
+/// A folder to look for modules in, if the machine's Python has no msgpack of its own; or what to do.
+static FETCHED: LazyLock<Result<Option<PathBuf>, &str>> = LazyLock::new(|| {
+    if !runs(Command::new("python3").arg("--version")) {
+        return Err("python3 is missing: install it, as with `apt-get install python3`");
+    }
     if imports_msgpack(None) {
-        return None;
+        return Ok(None);
     }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
     if !imports_msgpack(Some(&folder)) {
@@ -34,11 +33,10 @@ static FETCHED: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
                 .arg("msgpack"),
         );
     }
-    assert!(
-        imports_msgpack(Some(&folder)),
-        "python3 has no msgpack: run `python3 -m pip install msgpack`"
-    );
-    Some(folder)
+    match imports_msgpack(Some(&folder)) {
+        true => Ok(Some(folder)),
+        false => Err("python3 has no msgpack: run `python3 -m pip install msgpack`"),
+    }
 });
 
 fn runs(command: &mut Command) -> bool {
@@ -56,9 +54,13 @@ fn imports_msgpack(folder: Option<&Path>) -> bool {
 /// Python with msgpack and the client module of `examples/python`.
 pub(crate) fn python() -> Command {
     let mut path = repository().join("examples/python").into_os_string();
-    if let Some(folder) = &*FETCHED {
-        path.push(":");
-        path.push(folder);
+    match &*FETCHED {
+        Ok(None) => {}
+        Ok(Some(folder)) => {
+            path.push(":");
+            path.push(folder);
+        }
+        Err(what_to_do) => panic!("{what_to_do}"),
     }
     let mut python = Command::new("python3");
     python
