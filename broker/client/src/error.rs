@@ -276,6 +276,7 @@ impl ClientError {
                     ErrorCode::NotLeader
                         | ErrorCode::LeaderNotAvailable
                         | ErrorCode::UnknownTopicOrPartition
+                        | ErrorCode::TopicIdMismatch
                         | ErrorCode::PartitionOffline
                         | ErrorCode::ShuttingDown
                 )
