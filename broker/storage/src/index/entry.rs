@@ -1,4 +1,5 @@
 //! What index files consist of: their header and the two kinds of entries, with their bytes.
+//! Every entry checks itself; what a whole file has to say together, its readers know.
 
 use broker_model::{Offset, Timestamp};
 

@@ -1,4 +1,5 @@
-//! Verifying a partition: checksums, records, order, indexes and small files.
+//! Verifying a partition: checksums, records, order, indexes and small files. Reads every byte and
+//! goes on behind damage, so that one run names everything that is wrong.
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,5 @@
-//! Appending: assigns offsets, rolls when it is time, writes many batches with one call.
+//! Appending: assigns offsets, rolls when it is time, writes many batches with one call. A run of
+//! batches is in the log as a whole or not at all, and an error says which; bodies are not copied.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Moving the log's ends: deleting records at its start, retention, truncation.
+//! Moving the log's ends: deleting records at its start, retention, truncation. Each of them can be
+//! interrupted anywhere: what recovery goes by is made durable before anything is removed.
 
 use std::io;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! `DirShared`: what the directory, its logs and its sync thread have in common.
+//! `DirShared`: what the directory, its logs and its sync thread have in common. Opening takes the
+//! lock first, then reads what the last broker left, and marks the directory as in use.
 
 use std::collections::BTreeSet;
 use std::io;

@@ -1,4 +1,5 @@
-//! `ActiveSegment`: the one segment of a log that is written.
+//! `ActiveSegment`: the one segment of a log that is written. It knows its end, the newest batches and
+//! its age without asking the disk; who may append, and when another segment begins, the log decides.
 
 use std::collections::VecDeque;
 use std::io;
