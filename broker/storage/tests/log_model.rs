@@ -237,3 +237,20 @@ fn a_segment_that_comes_back_behind_a_truncation_does_not_move_the_log_start() {
         Step::Truncate { to: 0 },
     ]);
 }
+
+#[test]
+fn a_torn_record_of_the_durable_point_does_not_bring_back_one_from_before_a_truncation() {
+    follow(&[
+        append(&[(1, 0), (1, 0)]),
+        Step::CloseAndReopen,
+        Step::Truncate { to: 50 },
+        Step::Sync,
+        Step::KillAt {
+            after: 2,
+            torn: 36,
+            power: None,
+        },
+        append(&[(1, 3)]),
+        Step::Sync,
+    ]);
+}

@@ -120,7 +120,8 @@ fn a_lagging_checkpoint_only_costs_a_longer_scan() {
             &io,
             &Path::new(support::DIR).join("durable-positions"),
             |bytes| {
-                bytes[64 + 5] ^= 1;
+                bytes[128 + 5] ^= 1;
+                bytes[192 + 5] ^= 1;
             },
         );
         let (_dir, log, report) = open(&io, big());
