@@ -25,19 +25,20 @@ fn crash(wire: &mut Wire, kind: &str, name: &str) {
     eventually(&format!("{kind} {name} is started again"), || {
         restarts(wire, kind, name).filter(|restarts| *restarts > before)
     });
-    // It is counted when it begins; until it is done whoever asks is told to come back.
+    // It is counted when it begins; until it is done whoever asks is told to come back. A question by
+    // time is one that only the actor itself can answer.
     if let Some((topic, number)) = name.rsplit_once('-') {
-        let partition = number
+        let partition: u32 = number
             .parse()
             .expect("a partition's name ends in its number");
+        let query = map! { "topic" => topic, "partition" => partition, "at" => 0 };
         eventually("the partition answers again", || {
-            match wire.fetch(topic, partition, 0, map! { "max_wait_ms" => 0 }) {
-                Ok(fetched) => Some(fetched),
-                Err(error) => {
-                    assert!(error.retriable && error.definite, "{error:?}");
-                    None
-                }
-            }
+            let answer = wire
+                .call("list_offsets", map! { "partitions" => vec![query.clone()] })
+                .unwrap();
+            let error = answer.get("partitions").list()[0].get("error").clone();
+            assert!(error.is_nil() || error.get("retriable").bool(), "{error:?}");
+            error.is_nil().then_some(())
         });
     }
 }
