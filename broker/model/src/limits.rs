@@ -74,5 +74,7 @@ pub const PLUGIN_MODULE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const PLUGIN_LOG_LINES_PER_SECOND: u32 = 10;
 /// Partitioner instances one arbiter keeps; the one used longest ago makes room.
 pub const PARTITIONERS_PER_ARBITER_MAX: usize = 256;
+/// Bytes of decoded records in answers of one connection that wait for its socket.
+pub const ANSWER_BYTES_PER_CONNECTION: usize = 16 * 1024 * 1024;
 /// Bytes of decoded records in answers that wait for their sockets, on the whole broker.
 pub const ANSWER_BYTES_TOTAL: usize = 128 * 1024 * 1024;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use broker_cluster::ClusterMetadata;
 use broker_model::{BrokerId, Clock};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::broker::BrokerHandle;
@@ -35,8 +35,6 @@ pub(crate) struct Context {
     pub(crate) dirs: Arc<LogDirs>,
     pub(crate) plugins: Arc<Plugins>,
     pub(crate) requests: RequestBudget,
-    /// Bytes of decoded records that may wait for slow readers, on the whole broker.
-    pub(crate) answers: Arc<Semaphore>,
     pub(crate) connections: ConnectionCount,
     pub(crate) stopping: watch::Receiver<bool>,
 }

@@ -59,7 +59,13 @@ impl LogDirs {
         })
     }
 
-    /// The directory of the broker's own metadata: the first.
+    /// The directory of a log of the broker's own: where it is, or else the first.
+    pub(crate) fn home_of(&self, partition: &TopicPartition) -> &LogDir {
+        let place = self.places().get(partition).copied();
+        &self.dirs[place.map_or(0, |place| place.dir)]
+    }
+
+    /// The first directory; all are of the same cluster.
     pub(crate) fn first(&self) -> &LogDir {
         &self.dirs[0]
     }

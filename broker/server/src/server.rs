@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use broker_cluster::{ClusterMetadata, InvalidConfig, TopicConfig};
-use broker_model::limits::ANSWER_BYTES_TOTAL;
 use broker_model::{Clock, SystemClock};
 use broker_storage::LogDirError;
 use broker_storage::io::RealIo;
 use broker_wasm::{Builtin, Catalog, EngineError, Manifest, ManifestError, PluginEngine};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -102,6 +102,7 @@ impl Server {
     /// # Errors
     /// When an address, a directory, the metadata or a plugin is not usable.
     pub async fn start(config: BrokerConfig) -> Result<Self, StartError> {
+        raise_open_files_limit();
         let config = Arc::new(config);
         let listeners = listen(&config.listeners).await?;
         let addresses: Vec<SocketAddr> = listeners
@@ -132,7 +133,6 @@ impl Server {
             dirs,
             plugins: Arc::new(plugins),
             requests: RequestBudget::new(),
-            answers: Arc::new(Semaphore::new(ANSWER_BYTES_TOTAL)),
             connections: ConnectionCount::new(config.connections_max),
             stopping: stopping.clone(),
         });
@@ -201,6 +201,18 @@ impl Server {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Partitions and connections hold a file each: the soft limit of the system's default is too low for them.
+fn raise_open_files_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        warn!(%error, "the limit of open files cannot be raised");
+    }
 }
 
 async fn listen(addresses: &[String]) -> Result<Vec<TcpListener>, StartError> {

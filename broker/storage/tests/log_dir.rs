@@ -343,3 +343,20 @@ fn a_segment_of_four_gibibytes_is_refused_by_name() {
     let opened = open().open_or_create_log(&partition(), TOPIC_ID, small());
     assert!(matches!(opened, Err(OpenLogError::SegmentTooLarge { .. })));
 }
+
+#[test]
+fn a_directory_of_somebody_else_is_left_alone_even_if_its_name_fits() {
+    let temp = tempfile::tempdir().unwrap();
+    let photos = temp.path().join("photos-2024");
+    std::fs::create_dir_all(photos.join("sub")).unwrap();
+    std::fs::write(photos.join("notes.txt"), "precious").unwrap();
+    let half = temp.path().join("half-0");
+    std::fs::create_dir_all(&half).unwrap();
+    let dir = LogDir::open(LogDirOptions::new(temp.path(), BrokerId::new(1))).unwrap();
+    assert!(dir.partitions().unwrap().is_empty());
+    assert_eq!(
+        std::fs::read(photos.join("notes.txt")).unwrap(),
+        b"precious"
+    );
+    assert!(!half.exists(), "half a creation is swept away");
+}

@@ -116,7 +116,8 @@ table_of_limits! {
 }
 
 /// Limits inside the broker that a client only ever sees as `BUSY`, or not at all.
-const NOT_ON_THE_PAGE: [&str; 9] = [
+const NOT_ON_THE_PAGE: [&str; 10] = [
+    "ANSWER_BYTES_PER_CONNECTION",
     "ANSWER_BYTES_TOTAL",
     "PARTITIONERS_PER_ARBITER_MAX",
     "READ_BUFFER_TRUSTED_BYTES",

@@ -109,7 +109,7 @@ impl Session {
         &self.sink
     }
 
-    pub(super) fn budget(&self) -> &ConnectionBudget {
+    pub(crate) fn budget(&self) -> &ConnectionBudget {
         &self.budget
     }
 

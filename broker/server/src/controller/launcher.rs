@@ -29,7 +29,7 @@ pub(crate) struct ControllerLauncher {
 impl ControllerLauncher {
     /// Starts the controller and publishes the metadata it starts from.
     pub(crate) async fn start(&self, broker: BrokerHandle) -> Result<Replayed, MetadataLogError> {
-        let dir = self.dirs.first().clone();
+        let dir = self.dirs.home_of(&MetadataLog::partition()).clone();
         let opened = actix_rt::task::spawn_blocking(move || MetadataLog::open(dir)).await;
         let (log, replayed) = opened.unwrap_or_else(|panic| {
             Err(MetadataLogError::Log {

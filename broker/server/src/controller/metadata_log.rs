@@ -53,8 +53,7 @@ pub(crate) struct MetadataLog {
 impl MetadataLog {
     /// Opens the log, creating it in a new directory, and replays it.
     pub(crate) fn open(dir: LogDir) -> Result<(Self, Replayed), MetadataLogError> {
-        let name = TopicName::new(TOPIC).expect("the name is valid");
-        let partition = TopicPartition::new(name, PartitionId::new(0));
+        let partition = Self::partition();
         let config = LogConfig {
             segment_bytes: 64 * 1024 * 1024,
             roll_after: std::time::Duration::from_secs(10 * 365 * 24 * 3600),
@@ -69,6 +68,12 @@ impl MetadataLog {
         let mut opened = Self { log, dir };
         let replayed = opened.replay()?;
         Ok((opened, replayed))
+    }
+
+    /// The partition it is kept in.
+    pub(crate) fn partition() -> TopicPartition {
+        let name = TopicName::new(TOPIC).expect("the name is valid");
+        TopicPartition::new(name, PartitionId::new(0))
     }
 
     fn replay(&mut self) -> Result<Replayed, MetadataLogError> {

@@ -4,9 +4,9 @@
 use broker_protocol::api::fetch::Piece;
 use broker_storage::FileSlice;
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
-use super::budget::InFlight;
+use super::budget::{AnswerMemory, InFlight};
 
 /// A part of an answer: bytes in memory, or a region of a segment file that goes out by `sendfile`.
 pub(crate) type AnswerPiece = Piece<FileSlice>;
@@ -17,7 +17,7 @@ pub(crate) struct Answer {
     /// Given back when the answer has been written.
     pub(crate) _in_flight: Option<InFlight>,
     /// Memory the answer occupies beyond its request, where it can be large.
-    pub(crate) _memory: Vec<OwnedSemaphorePermit>,
+    pub(crate) _memory: Option<AnswerMemory>,
 }
 
 impl Answer {
@@ -26,7 +26,7 @@ impl Answer {
         Self {
             pieces: vec![AnswerPiece::Bytes(frame)],
             _in_flight: in_flight,
-            _memory: Vec::new(),
+            _memory: None,
         }
     }
 }

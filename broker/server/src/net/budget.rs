@@ -1,12 +1,13 @@
-//! Back-pressure in bytes: what requests may occupy, per connection and on the whole broker. Permits are
-//! taken before a frame is read and given back when its answer has been written. Large frames draw on
-//! a budget of their own, so that senders of half a large frame cannot hold up small requests.
+//! Back-pressure in bytes: what requests and decoded answers may occupy, per connection and on the whole
+//! broker. A request's permits are given back when its answer has been written. Large frames draw on a budget
+//! of their own, and small answers on none, so that neither senders of half a frame nor clients that do not
+//! read hold up small requests.
 
 use std::sync::Arc;
 
 use broker_model::limits::{
-    IN_FLIGHT_BYTES_PER_CONNECTION, IN_FLIGHT_BYTES_TOTAL, IN_FLIGHT_REQUESTS_PER_CONNECTION,
-    READ_BUFFER_TRUSTED_BYTES,
+    ANSWER_BYTES_PER_CONNECTION, ANSWER_BYTES_TOTAL, IN_FLIGHT_BYTES_PER_CONNECTION,
+    IN_FLIGHT_BYTES_TOTAL, IN_FLIGHT_REQUESTS_PER_CONNECTION, READ_BUFFER_TRUSTED_BYTES,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -15,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(crate) struct RequestBudget {
     small: Arc<Semaphore>,
     large: Arc<Semaphore>,
+    answers: Arc<Semaphore>,
 }
 
 impl RequestBudget {
@@ -24,6 +26,7 @@ impl RequestBudget {
         Self {
             small: Arc::new(Semaphore::new(half)),
             large: Arc::new(Semaphore::new(half)),
+            answers: Arc::new(Semaphore::new(ANSWER_BYTES_TOTAL)),
         }
     }
 
@@ -33,6 +36,10 @@ impl RequestBudget {
             total: self.clone(),
             bytes: Arc::new(Semaphore::new(IN_FLIGHT_BYTES_PER_CONNECTION)),
             requests: Arc::new(Semaphore::new(IN_FLIGHT_REQUESTS_PER_CONNECTION)),
+            answers: AnswerBudget {
+                own: Arc::new(Semaphore::new(ANSWER_BYTES_PER_CONNECTION)),
+                total: self.answers.clone(),
+            },
         }
     }
 }
@@ -42,6 +49,40 @@ pub(crate) struct ConnectionBudget {
     total: RequestBudget,
     bytes: Arc<Semaphore>,
     requests: Arc<Semaphore>,
+    answers: AnswerBudget,
+}
+
+/// What decoded answers of one connection may occupy; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct AnswerBudget {
+    own: Arc<Semaphore>,
+    total: Arc<Semaphore>,
+}
+
+/// The place a decoded answer holds; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct AnswerMemory {
+    _total: OwnedSemaphorePermit,
+    _own: OwnedSemaphorePermit,
+}
+
+/// Answers up to this size are bounded by the number of requests under way.
+const SMALL_ANSWER_BYTES: u64 = 64 * 1024;
+
+impl AnswerBudget {
+    /// Waits until an answer made of `bytes` may be built; a small one need not.
+    pub(crate) async fn acquire(&self, bytes: u64) -> Option<AnswerMemory> {
+        if bytes <= SMALL_ANSWER_BYTES {
+            return None;
+        }
+        let most = u32::try_from(ANSWER_BYTES_PER_CONNECTION).unwrap_or(u32::MAX);
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX).min(most);
+        let own = acquire(&self.own, permits).await;
+        Some(AnswerMemory {
+            _total: acquire(&self.total, permits).await,
+            _own: own,
+        })
+    }
 }
 
 /// The place one request holds; given back when dropped.
@@ -69,6 +110,11 @@ impl ConnectionBudget {
             _bytes: acquire(&self.bytes, bytes).await,
             _total: acquire(total, bytes).await,
         }
+    }
+
+    /// What its answers may occupy.
+    pub(crate) fn answers(&self) -> &AnswerBudget {
+        &self.answers
     }
 
     /// Whether a request of this connection is under way.
@@ -116,6 +162,23 @@ mod tests {
         assert_eq!(
             connection.bytes.available_permits(),
             IN_FLIGHT_BYTES_PER_CONNECTION
+        );
+    }
+
+    #[actix_rt::test]
+    async fn a_client_that_does_not_read_does_not_take_the_place_of_others() {
+        let budget = RequestBudget::new();
+        let (greedy, other) = (budget.for_connection(), budget.for_connection());
+        let held = greedy
+            .answers()
+            .acquire(ANSWER_BYTES_PER_CONNECTION as u64)
+            .await;
+        assert!(held.is_some());
+        assert_eq!(greedy.answers().own.available_permits(), 0);
+        assert!(other.answers().acquire(1_000_000).await.is_some());
+        assert!(
+            greedy.answers().acquire(1_000).await.is_none(),
+            "small answers take no place"
         );
     }
 }

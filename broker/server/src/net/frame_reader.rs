@@ -1,6 +1,7 @@
-//! Reads frames from a socket. A request's bytes are budgeted before its body is read; the buffer is sized
-//! from the announced length up to 256 KiB and beyond that grows with what has arrived; an idle
-//! connection holds none. A frame that was begun has to be complete in `FRAME_TIME_MAX`.
+//! Reads frames from a socket. The buffer is sized from the announced length up to 256 KiB and beyond that
+//! grows with what has arrived; an idle connection holds none. A frame takes its place in the budget when it
+//! is complete, a large one as soon as 256 KiB of it have arrived: who announces and does not send holds
+//! nothing up. A frame that was begun has to be complete in `FRAME_TIME_MAX`, waiting included.
 
 use std::io;
 use std::time::Duration;
@@ -89,15 +90,16 @@ impl FrameReader {
                 }
                 Decoded::NeedMore { missing } => missing,
             };
-            if permit.is_none() && self.buffer.len() >= FRAME_HEADER_LEN {
-                let present = self.buffer.len() - FRAME_HEADER_LEN;
-                permit = Some(budget.acquire(present + missing).await);
-            }
             let read = if self.buffer.is_empty() {
                 self.read_first(budget, patience).await?
             } else {
                 let deadline =
                     *frame_deadline.get_or_insert_with(|| Instant::now() + FRAME_TIME_MAX);
+                if permit.is_none() && self.buffer.len() > READ_BUFFER_TRUSTED_BYTES {
+                    let frame_bytes = self.buffer.len() - FRAME_HEADER_LEN + missing;
+                    let place = tokio::time::timeout_at(deadline, budget.acquire(frame_bytes));
+                    permit = Some(place.await.map_err(|_| ReadError::FrameTime { missing })?);
+                }
                 self.read_more(missing, deadline).await?
             };
             match (read, self.buffer.is_empty()) {

@@ -12,7 +12,7 @@ use broker_cluster::Acks;
 use broker_cluster::TopicConfig;
 use broker_model::{Offset, Timestamp};
 use broker_record::ProducedBatch;
-use broker_storage::FileSlice;
+use broker_storage::{FileSlice, ReadLimit};
 use tokio::sync::watch;
 
 use super::PartitionActor;
@@ -66,14 +66,9 @@ impl PartitionHandle {
     pub(crate) async fn read(
         &self,
         from: Offset,
-        max_bytes: u64,
+        limit: ReadLimit,
     ) -> Result<FileSlice, PartitionError> {
-        self.ask(|reply| Read {
-            from,
-            max_bytes,
-            reply,
-        })
-        .await
+        self.ask(|reply| Read { from, limit, reply }).await
     }
 
     /// The first record at or after a time, with its own time.

@@ -4,7 +4,6 @@
 use actix::prelude::*;
 use broker_cluster::FlushMode;
 use broker_model::limits::BATCHES_PER_WRITE_MAX;
-use broker_storage::ReadLimit;
 use tracing::{info, warn};
 
 use super::actor::{PartitionActor, Waiting};
@@ -77,11 +76,7 @@ impl Handler<Read> for PartitionActor {
     fn handle(&mut self, message: Read, _: &mut Self::Context) {
         self.stats.handled();
         let below = self.replica.high_watermark();
-        let slice = self.log().read(
-            message.from,
-            below,
-            ReadLimit::OneBatchOr(message.max_bytes),
-        );
+        let slice = self.log().read(message.from, below, message.limit);
         message.reply.send(slice.map_err(PartitionError::from));
     }
 }

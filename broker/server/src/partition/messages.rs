@@ -7,7 +7,7 @@ use actix::Message;
 use broker_cluster::Acks;
 use broker_model::{Offset, Timestamp};
 use broker_record::ProducedBatch;
-use broker_storage::{FileSlice, SegmentInfo, SyncOutcome};
+use broker_storage::{FileSlice, ReadLimit, SegmentInfo, SyncOutcome};
 
 use super::error::PartitionError;
 use crate::reply::Reply;
@@ -45,7 +45,7 @@ pub(super) struct Append {
 #[rtype(result = "()")]
 pub(super) struct Read {
     pub(super) from: Offset,
-    pub(super) max_bytes: u64,
+    pub(super) limit: ReadLimit,
     pub(super) reply: Reply<FileSlice, PartitionError>,
 }
 

@@ -10,7 +10,7 @@ use broker_model::{
     TopicPartition,
 };
 use broker_record::ProducedBatch;
-use broker_storage::{LogDir, LogDirOptions};
+use broker_storage::{LogDir, LogDirOptions, ReadLimit};
 use bytes::Bytes;
 
 use super::{Appended, PartitionActor, PartitionError, PartitionHandle, PartitionSetup};
@@ -91,7 +91,7 @@ async fn appends_are_answered_in_order_and_are_durable() {
     );
     let slice = hosted
         .handle
-        .read(Offset::new(7), 1 << 20)
+        .read(Offset::new(7), ReadLimit::OneBatchOr(1 << 20))
         .await
         .expect("batches");
     assert_eq!(

@@ -10,6 +10,7 @@ use super::plugin_check;
 use super::wire::controller_error;
 use crate::context::Context;
 use crate::controller::{Intent, Plan};
+use crate::topics::HostedPartition;
 
 /// Creates a topic, or only says whether it could.
 pub(super) async fn handle(
@@ -52,6 +53,28 @@ pub(super) async fn handle(
         topic_id: (intent == Intent::CarryOut).then_some(id),
         partitions: count(assignment.len()),
         replication_factor: count(assignment.first().map_or(0, Vec::len)),
-        warnings: outcome.warnings,
+        warnings: [
+            outcome.warnings,
+            offline_partitions(&context, name.as_str()),
+        ]
+        .concat(),
     })
+}
+
+/// Partitions that could not be opened: the topic exists all the same, and its maker should know.
+fn offline_partitions(context: &Context, topic: &str) -> Vec<String> {
+    let Some(hosted) = context.topics.get(topic) else {
+        return Vec::new();
+    };
+    let offline = hosted
+        .partitions
+        .iter()
+        .enumerate()
+        .filter_map(|(number, partition)| match partition {
+            HostedPartition::Online(_) => None,
+            HostedPartition::Offline { reason } => {
+                Some(format!("partition {number} is offline: {reason}"))
+            }
+        });
+    offline.collect()
 }

@@ -3,23 +3,21 @@
 //! broker's budget for answers.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use broker_model::limits::{FETCH_BYTES_MAX, FETCH_PARTITIONS_MAX, FETCH_WAIT_MAX};
-use broker_protocol::api::fetch::{FetchAnswer, FetchRequest};
+use broker_protocol::api::fetch::{FetchAnswer, FetchForm, FetchRequest};
 use broker_protocol::{ErrorCode, Request, WireError, error_frame};
-use broker_storage::FileSlice;
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::fetch_partition::{Fetched, Room, read_partition};
+use super::fetch_partition::{Located, RECORDS_BYTES_MAX, Room, locate, read};
 use super::lookup;
 use crate::connection::{Asker, Session};
 use crate::context::Context;
-use crate::net::Answer;
+use crate::net::{Answer, AnswerBudget};
 use crate::partition::PartitionOffsets;
 
 /// How soon a partition is looked up again whose actor has ended.
@@ -34,7 +32,8 @@ pub(super) fn start(session: &Rc<Session>, args: &Bytes, asker: Asker) {
         Err(error) => asker.refuse(error),
         Ok(request) => {
             let context = session.context().clone();
-            actix_rt::spawn(async move { fetch(&context, &request, asker).await });
+            let budget = session.budget().answers().clone();
+            actix_rt::spawn(async move { fetch(&context, &budget, &request, asker).await });
         }
     }
 }
@@ -48,22 +47,19 @@ fn check(request: FetchRequest) -> Result<FetchRequest, WireError> {
     Err(WireError::new(ErrorCode::InvalidRequest, message))
 }
 
-async fn fetch(context: &Arc<Context>, request: &FetchRequest, asker: Asker) {
+async fn fetch(context: &Context, budget: &AnswerBudget, request: &FetchRequest, asker: Asker) {
     let wait = Duration::from_millis(u64::from(request.max_wait_ms)).min(FETCH_WAIT_MAX);
     let deadline = Instant::now() + wait;
     let mut time_is_up = false;
     loop {
         let mut watches = watch_all(context, request);
-        let fetched = read_all(context, request).await;
-        let bytes: u64 = fetched.iter().map(|partition| partition.bytes).sum();
-        let failed = fetched
-            .iter()
-            .any(|partition| partition.answer.error.is_some());
-        let enough = bytes >= u64::from(request.min_bytes) || failed;
-        if enough || time_is_up {
-            return send(fetched, asker);
+        let located = locate_all(context, request).await;
+        let bytes: u64 = located.iter().map(Located::bytes).sum();
+        let failed = located.iter().any(Located::is_failed);
+        if bytes >= u64::from(request.min_bytes) || failed || time_is_up {
+            return answer(budget, request, located, asker).await;
         }
-        drop(fetched);
+        drop(located);
         match wait_for_change(context, &mut watches, deadline, &asker).await {
             Woken::ByChange => {}
             Woken::ByTime => time_is_up = true,
@@ -94,15 +90,13 @@ fn watch_all(context: &Context, request: &FetchRequest) -> Vec<watch::Receiver<P
         .collect()
 }
 
-async fn read_all(context: &Arc<Context>, request: &FetchRequest) -> Vec<Fetched> {
+async fn locate_all(context: &Context, request: &FetchRequest) -> Vec<Located> {
     let mut room = Room::new(request.max_bytes.min(FETCH_BYTES_MAX));
-    let mut fetched = Vec::with_capacity(request.partitions.len());
+    let mut located = Vec::with_capacity(request.partitions.len());
     for wanted in &request.partitions {
-        let partition = read_partition(context, wanted, request.form, room).await;
-        room.take(&partition);
-        fetched.push(partition);
+        located.push(locate(context, wanted, request.form, &mut room).await);
     }
-    fetched
+    located
 }
 
 /// Waits until a partition has moved, time is up, the broker stops or the client has gone.
@@ -130,12 +124,23 @@ async fn changed(offsets: &mut watch::Receiver<PartitionOffsets>) {
     }
 }
 
-fn send(fetched: Vec<Fetched>, asker: Asker) {
-    let mut memory = Vec::new();
-    let mut answers: Vec<FetchAnswer<FileSlice>> = Vec::with_capacity(fetched.len());
-    for partition in fetched {
-        memory.extend(partition.memory);
-        answers.push(partition.answer);
+/// Reads what was located and answers. Decoded records take their place in the broker's budget for answers
+/// first, all of it at once, and keep it until they are written.
+async fn answer(
+    budget: &AnswerBudget,
+    request: &FetchRequest,
+    located: Vec<Located>,
+    asker: Asker,
+) {
+    let mut memory = None;
+    if request.form == FetchForm::Records {
+        let bytes: u64 = located.iter().map(Located::bytes).sum();
+        memory = budget.acquire(bytes).await;
+    }
+    let mut room = RECORDS_BYTES_MAX;
+    let mut answers = Vec::with_capacity(located.len());
+    for partition in located {
+        answers.push(read(partition, request.form, &mut room).await);
     }
     asker.answer_with(
         |id, in_flight| match FetchAnswer::response_frame(id, answers) {

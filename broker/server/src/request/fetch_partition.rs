@@ -1,8 +1,6 @@
 //! One partition of a fetch: from an offset to what is answered about it. A damaged batch is reported with
 //! the place of the damage and where reading can go on; it never hides what lies before it.
 
-use std::sync::Arc;
-
 use broker_model::limits::FRAME_BYTES_MAX;
 use broker_model::{Offset, PartitionId};
 use broker_protocol::api::fetch::{
@@ -10,34 +8,39 @@ use broker_protocol::api::fetch::{
 };
 use broker_protocol::{ErrorCode, ErrorData, WireError};
 use broker_record::Batches;
-use broker_storage::FileSlice;
+use broker_storage::{FileSlice, ReadLimit};
 use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::{lookup, wire};
 use crate::context::Context;
-use crate::partition::{PartitionError, PartitionHandle, PartitionOffsets};
+use crate::partition::{PartitionError, PartitionOffsets};
 
 /// Above this many bytes a read or a check goes to a blocking thread.
 const INLINE_BYTES_MAX: u64 = 64 * 1024;
 /// Bytes of decoded records in one answer; the rest of the frame is for what is said around them.
-const RECORDS_BYTES_MAX: usize = FRAME_BYTES_MAX - 2 * 1024 * 1024;
+pub(super) const RECORDS_BYTES_MAX: usize = FRAME_BYTES_MAX - 2 * 1024 * 1024;
 
-/// What was found, and what it costs to hold.
-pub(super) struct Fetched {
-    pub(super) answer: FetchAnswer<FileSlice>,
-    /// Bytes of stored batches.
-    pub(super) bytes: u64,
-    /// Bytes of decoded records.
-    decoded: usize,
-    pub(super) memory: Option<OwnedSemaphorePermit>,
+/// What there is to read of one partition: found, not yet read.
+pub(super) struct Located {
+    answer: FetchAnswer<FileSlice>,
+    slice: Option<FileSlice>,
+}
+
+impl Located {
+    /// Bytes of stored batches that were found.
+    pub(super) fn bytes(&self) -> u64 {
+        self.slice.as_ref().map_or(0, FileSlice::len)
+    }
+
+    /// Whether there is an error to be told.
+    pub(super) fn is_failed(&self) -> bool {
+        self.answer.error.is_some()
+    }
 }
 
 /// What an answer still has room for.
-#[derive(Clone, Copy)]
 pub(super) struct Room {
     stored: u64,
-    decoded: usize,
     /// Nothing is in the answer yet: one whole batch may exceed what is left.
     empty: bool,
 }
@@ -47,27 +50,19 @@ impl Room {
     pub(super) fn new(max_bytes: u32) -> Self {
         Self {
             stored: u64::from(max_bytes),
-            decoded: RECORDS_BYTES_MAX,
             empty: true,
         }
     }
-
-    /// What a partition has used is gone.
-    pub(super) fn take(&mut self, fetched: &Fetched) {
-        self.stored = self.stored.saturating_sub(fetched.bytes);
-        self.decoded = self.decoded.saturating_sub(fetched.decoded);
-        self.empty &= fetched.bytes == 0;
-    }
 }
 
-/// Reads one partition as far as there is room.
-pub(super) async fn read_partition(
-    context: &Arc<Context>,
+/// Finds what there is to read of one partition, as far as there is room. Touches no data.
+pub(super) async fn locate(
+    context: &Context,
     wanted: &FetchPartition,
     form: FetchForm,
-    room: Room,
-) -> Fetched {
-    let mut fetched = Fetched {
+    room: &mut Room,
+) -> Located {
+    let mut located = Located {
         answer: FetchAnswer {
             topic: wanted.topic.clone(),
             partition: wanted.partition,
@@ -76,74 +71,92 @@ pub(super) async fn read_partition(
             high_watermark: Offset::ZERO,
             log_end: Offset::ZERO,
             next_offset: wanted.offset,
-            data: empty(form),
+            data: match form {
+                FetchForm::Records => FetchData::Records(RecordsWriter::new().finish()),
+                FetchForm::Batch => FetchData::Batch(Vec::new()),
+            },
         },
-        bytes: 0,
-        decoded: 0,
-        memory: None,
+        slice: None,
     };
-    if let Err(error) = fill(context, wanted, form, room, &mut fetched).await {
-        fetched.answer.error = Some(error);
+    match find_slice(context, wanted, room, &mut located.answer).await {
+        Ok(slice) => {
+            room.stored = room.stored.saturating_sub(slice.len());
+            room.empty &= slice.is_empty();
+            located.slice = Some(slice).filter(|slice| !slice.is_empty());
+        }
+        Err(error) => located.answer.error = Some(error),
     }
-    fetched
+    located
 }
 
-fn empty(form: FetchForm) -> FetchData<FileSlice> {
-    match form {
-        FetchForm::Records => FetchData::Records(RecordsWriter::new().finish()),
-        FetchForm::Batch => FetchData::Batch(Vec::new()),
-    }
-}
-
-async fn fill(
-    context: &Arc<Context>,
+async fn find_slice(
+    context: &Context,
     wanted: &FetchPartition,
-    form: FetchForm,
-    room: Room,
-    fetched: &mut Fetched,
-) -> Result<(), WireError> {
+    room: &Room,
+    answer: &mut FetchAnswer<FileSlice>,
+) -> Result<FileSlice, WireError> {
     let topic = lookup::topic(context, &wanted.topic, wanted.topic_id)?;
     let handle = lookup::partition(&topic, wanted.partition)?;
     let offsets = handle.offsets();
-    fetched.answer.log_start = offsets.start;
-    fetched.answer.high_watermark = offsets.high_watermark;
-    fetched.answer.log_end = offsets.end;
+    answer.log_start = offsets.start;
+    answer.high_watermark = offsets.high_watermark;
+    answer.log_end = offsets.end;
     check_range(wanted, offsets)?;
     let max_bytes = room
         .stored
         .min(wanted.max_bytes.map_or(u64::MAX, u64::from));
     if wanted.offset == offsets.high_watermark || (max_bytes == 0 && !room.empty) {
+        return Ok(FileSlice::empty(wanted.offset));
+    }
+    let limit = if room.empty {
+        ReadLimit::OneBatchOr(max_bytes)
+    } else {
+        ReadLimit::Strict(max_bytes)
+    };
+    let slice = handle.read(wanted.offset, limit).await;
+    slice.map_err(|error| wire::partition_error(&wanted.topic, wanted.partition, error))
+}
+
+/// Reads what was located into an answer. `room` is how many bytes of decoded records the whole answer can
+/// still take.
+pub(super) async fn read(
+    located: Located,
+    form: FetchForm,
+    room: &mut usize,
+) -> FetchAnswer<FileSlice> {
+    let Located { mut answer, slice } = located;
+    let Some(slice) = slice else { return answer };
+    let at = (answer.topic.clone(), answer.partition);
+    let filled = match verified(slice).await {
+        Ok(slice) => fill(&mut answer, slice, form, room).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = filled {
+        answer.error = Some(wire::partition_error(&at.0, at.1, error));
+    }
+    answer
+}
+
+async fn fill(
+    answer: &mut FetchAnswer<FileSlice>,
+    slice: FileSlice,
+    form: FetchForm,
+    room: &mut usize,
+) -> Result<(), PartitionError> {
+    if form == FetchForm::Batch {
+        answer.next_offset = slice.next_offset();
+        answer.data = FetchData::Batch(vec![(slice.len(), slice)]);
         return Ok(());
     }
-    let at = (wanted.topic.as_str(), wanted.partition);
-    let slice = read_verified(handle, wanted.offset, max_bytes, at).await?;
-    if slice.is_empty() || (!room.empty && slice.len() > max_bytes) {
+    let from = answer.next_offset;
+    let (records, next) = decode(&slice, from, *room).await?;
+    if next == from && *room == RECORDS_BYTES_MAX {
+        answer.error = Some(record_too_large(&answer.topic, answer.partition, next));
         return Ok(());
     }
-    let bytes = slice.len();
-    match form {
-        FetchForm::Batch => {
-            fetched.answer.next_offset = slice.next_offset();
-            fetched.answer.data = FetchData::Batch(vec![(bytes, slice)]);
-        }
-        FetchForm::Records => {
-            let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-            let memory = context.answers.clone().acquire_many_owned(permits).await;
-            fetched.memory = memory.ok();
-            let (records, next) = decode(&slice, wanted.offset, room.decoded, at).await?;
-            if next == wanted.offset {
-                return if room.decoded == RECORDS_BYTES_MAX {
-                    Err(record_too_large(at, next))
-                } else {
-                    Ok(())
-                };
-            }
-            fetched.decoded = records.len();
-            fetched.answer.data = FetchData::Records(records);
-            fetched.answer.next_offset = next;
-        }
-    }
-    fetched.bytes = bytes;
+    *room = room.saturating_sub(records.len());
+    answer.data = FetchData::Records(records);
+    answer.next_offset = next;
     Ok(())
 }
 
@@ -163,53 +176,38 @@ fn check_range(wanted: &FetchPartition, offsets: PartitionOffsets) -> Result<(),
     ))
 }
 
-/// Finds the batches and, where this process has not seen them yet, checks their checksums.
-async fn read_verified(
-    handle: &PartitionHandle,
-    from: Offset,
-    max_bytes: u64,
-    (topic, partition): (&str, PartitionId),
-) -> Result<FileSlice, WireError> {
-    let tell = |error: PartitionError| wire::partition_error(topic, partition, error);
-    let slice = handle.read(from, max_bytes).await.map_err(tell)?;
-    if slice.is_empty() || !slice.needs_verification() {
+/// Checks the checksums of what this process has not seen yet. What lies before a damaged batch is good and
+/// is served.
+async fn verified(slice: FileSlice) -> Result<FileSlice, PartitionError> {
+    if !slice.needs_verification() {
         return Ok(slice);
     }
-    // What lies before a damaged batch is good and is served.
     let checked = actix_rt::task::spawn_blocking(move || slice.verified()).await;
-    checked
-        .map_err(|panicked| PartitionError::ReadFailed {
-            reason: panicked.to_string(),
-        })
-        .and_then(|verified| verified.map_err(PartitionError::from))
-        .map_err(tell)
+    let checked = checked.map_err(|panicked| unreadable(&panicked))?;
+    Ok(checked?)
 }
 
 async fn decode(
     slice: &FileSlice,
     from: Offset,
     room: usize,
-    (topic, partition): (&str, PartitionId),
-) -> Result<(Bytes, Offset), WireError> {
+) -> Result<(Bytes, Offset), PartitionError> {
     let reading = slice.clone();
-    let work = move || -> Result<(Bytes, Offset), PartitionError> {
-        let bytes = reading.read().map_err(|error| PartitionError::ReadFailed {
-            reason: error.to_string(),
-        })?;
+    let work = move || {
+        let bytes = reading.read().map_err(|error| unreadable(&error))?;
         write_records(bytes, from, room)
     };
-    let decoded = if slice.len() <= INLINE_BYTES_MAX {
-        work()
-    } else {
-        actix_rt::task::spawn_blocking(work)
-            .await
-            .unwrap_or_else(|error| {
-                Err(PartitionError::ReadFailed {
-                    reason: error.to_string(),
-                })
-            })
-    };
-    decoded.map_err(|error| wire::partition_error(topic, partition, error))
+    if slice.len() <= INLINE_BYTES_MAX {
+        return work();
+    }
+    let decoded = actix_rt::task::spawn_blocking(work).await;
+    decoded.unwrap_or_else(|panicked| Err(unreadable(&panicked)))
+}
+
+fn unreadable(problem: &dyn std::fmt::Display) -> PartitionError {
+    PartitionError::ReadFailed {
+        reason: problem.to_string(),
+    }
 }
 
 /// Decodes batches into the records of an answer, from `from` on and as far as there is room. Answers
@@ -219,16 +217,13 @@ fn write_records(
     from: Offset,
     room: usize,
 ) -> Result<(Bytes, Offset), PartitionError> {
-    let unreadable = |problem: String| PartitionError::ReadFailed { reason: problem };
     let mut writer = RecordsWriter::new();
     let mut next = from;
     for batch in Batches::new(bytes) {
-        let batch = batch.map_err(|error| unreadable(error.to_string()))?;
-        let records = batch
-            .records()
-            .map_err(|error| unreadable(error.to_string()))?;
+        let batch = batch.map_err(|error| unreadable(&error))?;
+        let records = batch.records().map_err(|error| unreadable(&error))?;
         for record in records.iter() {
-            let record = record.map_err(|error| unreadable(error.to_string()))?;
+            let record = record.map_err(|error| unreadable(&error))?;
             if record.offset < from {
                 continue;
             }
@@ -251,7 +246,7 @@ fn write_records(
 }
 
 /// A record that only decompression makes too large for a frame can be read in batch form.
-fn record_too_large((topic, partition): (&str, PartitionId), offset: Offset) -> WireError {
+fn record_too_large(topic: &str, partition: PartitionId, offset: Offset) -> WireError {
     let message = format!(
         "the record at offset {offset} of {topic}-{partition} does not fit an answer once it is \
          decompressed: fetch it with form = batch"

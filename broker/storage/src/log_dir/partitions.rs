@@ -52,7 +52,11 @@ pub(super) fn found(shared: &DirShared) -> Result<Vec<FoundPartition>, LogDirErr
         let topic_id = match PartitionMetadata::load(io, &dir.join(PartitionMetadata::FILE)) {
             Ok(Some(metadata)) => Some(metadata.topic_id),
             Ok(None) if !has_data(io, &dir).map_err(failed)? => {
-                remove_tree(io, &dir).map_err(failed)?;
+                if is_half_created(io, &dir).map_err(failed)? {
+                    remove_tree(io, &dir).map_err(failed)?;
+                } else {
+                    tracing::warn!(dir = %dir.display(), "not a partition of this broker: left alone");
+                }
                 continue;
             }
             Ok(None) => None,
@@ -204,6 +208,16 @@ fn has_data(io: &dyn Io, dir: &Path) -> io::Result<bool> {
     Ok(entries
         .iter()
         .any(|entry| base_of(&entry.name).is_some() && entry.len > 0))
+}
+
+/// Whether all that is in a directory without data is what the creation of a partition leaves behind.
+fn is_half_created(io: &dyn Io, dir: &Path) -> io::Result<bool> {
+    let entries = io.list(dir)?;
+    Ok(entries.iter().all(|entry| {
+        let ours =
+            entry.name.starts_with(PartitionMetadata::FILE) || base_of(&entry.name).is_some();
+        ours && !entry.is_dir
+    }))
 }
 
 /// Removes a directory of files; fine when it is not there.

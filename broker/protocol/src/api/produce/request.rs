@@ -281,6 +281,11 @@ impl<'a> Fields<'a> {
 
     fn into_request(self, args: &Bytes) -> Result<ProduceRequest, InvalidValue> {
         let payload = match (self.records, self.body) {
+            (Some(_), None) if self.producer.is_some() => {
+                return Err(InvalidValue::new(
+                    "`producer` goes with `body`, not with `records`",
+                ));
+            }
             (Some(records), None) => Payload::Plain(args.slice_ref(records)),
             (None, Some(body)) => Payload::Opaque(OpaqueBody {
                 body: args.slice_ref(body),
