@@ -127,7 +127,9 @@ fn start_log(config: &BrokerConfig, verbosity: i16) {
         1 => "debug",
         _ => "trace",
     };
-    let filter = EnvFilter::try_from_env("BROKER_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    // The libraries below, the plugin compiler above all, say a lot at debug: only their warnings count.
+    let ours = format!("warn,broker={level}");
+    let filter = EnvFilter::try_from_env("BROKER_LOG").unwrap_or_else(|_| EnvFilter::new(ours));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

@@ -11,6 +11,8 @@ pub(crate) enum ControllerError {
     Busy,
     /// The actor went away with the request; it may have been carried out.
     Lost,
+    /// The controller is being started again; nothing was done.
+    Restarting,
     /// The broker is stopping; nothing was done.
     Stopping,
     /// The metadata log is out of service; nothing was done.

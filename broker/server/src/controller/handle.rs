@@ -42,10 +42,7 @@ impl ControllerHandle {
             Some(addr) => match addr.try_send(message) {
                 Ok(()) => None,
                 Err(SendError::Full(message)) => Some((message, ControllerError::Busy)),
-                Err(SendError::Closed(message)) => {
-                    let reason = "the controller has ended and is being started again".to_owned();
-                    Some((message, ControllerError::Offline { reason }))
-                }
+                Err(SendError::Closed(message)) => Some((message, ControllerError::Restarting)),
             },
         };
         if let Some((message, error)) = refused {

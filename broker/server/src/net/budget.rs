@@ -4,6 +4,7 @@
 //! read hold up small requests.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use broker_model::limits::{
     ANSWER_BYTES_PER_CONNECTION, ANSWER_BYTES_TOTAL, IN_FLIGHT_BYTES_PER_CONNECTION,
@@ -66,22 +67,33 @@ pub(crate) struct AnswerMemory {
     _own: OwnedSemaphorePermit,
 }
 
+/// The budget for answers was used up for too long: others do not read theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AnswersFull;
+
+/// How long a request waits for a place in the budget for answers.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Answers up to this size are bounded by the number of requests under way.
 const SMALL_ANSWER_BYTES: u64 = 64 * 1024;
 
 impl AnswerBudget {
     /// Waits until an answer made of `bytes` may be built; a small one need not.
-    pub(crate) async fn acquire(&self, bytes: u64) -> Option<AnswerMemory> {
+    ///
+    /// # Errors
+    /// When the broker's budget stays used up for `ANSWER_WAIT_MAX`.
+    pub(crate) async fn acquire(&self, bytes: u64) -> Result<Option<AnswerMemory>, AnswersFull> {
         if bytes <= SMALL_ANSWER_BYTES {
-            return None;
+            return Ok(None);
         }
         let most = u32::try_from(ANSWER_BYTES_PER_CONNECTION).unwrap_or(u32::MAX);
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX).min(most);
         let own = acquire(&self.own, permits).await;
-        Some(AnswerMemory {
-            _total: acquire(&self.total, permits).await,
+        let total = tokio::time::timeout(ANSWER_WAIT_MAX, acquire(&self.total, permits)).await;
+        let total = total.map_err(|_| AnswersFull)?;
+        Ok(Some(AnswerMemory {
+            _total: total,
             _own: own,
-        })
+        }))
     }
 }
 
@@ -173,12 +185,13 @@ mod tests {
             .answers()
             .acquire(ANSWER_BYTES_PER_CONNECTION as u64)
             .await;
-        assert!(held.is_some());
+        assert!(matches!(held, Ok(Some(_))));
         assert_eq!(greedy.answers().own.available_permits(), 0);
-        assert!(other.answers().acquire(1_000_000).await.is_some());
-        assert!(
-            greedy.answers().acquire(1_000).await.is_none(),
-            "small answers take no place"
-        );
+        assert!(matches!(
+            other.answers().acquire(1_000_000).await,
+            Ok(Some(_))
+        ));
+        let small = greedy.answers().acquire(1_000).await;
+        assert!(matches!(small, Ok(None)), "small answers take no place");
     }
 }

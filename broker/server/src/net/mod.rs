@@ -8,5 +8,7 @@ pub(crate) mod frame_reader;
 pub(crate) mod listener;
 
 pub(crate) use answer::{Answer, AnswerSink};
-pub(crate) use budget::{AnswerBudget, ConnectionBudget, InFlight, RequestBudget};
+pub(crate) use budget::{
+    AnswerBudget, AnswerMemory, AnswersFull, ConnectionBudget, InFlight, RequestBudget,
+};
 pub(crate) use frame_reader::{FrameReader, ReadError};

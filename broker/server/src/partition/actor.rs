@@ -78,7 +78,7 @@ pub(crate) struct PartitionActor {
     pub(super) next_token: u64,
     pub(super) syncing: bool,
     pub(super) sync_timer: bool,
-    pub(super) roll_timer: bool,
+    pub(super) roll_timer: Option<SpawnHandle>,
     pub(super) deadline_timer: bool,
     pub(super) closing: Option<Reply<(), PartitionError>>,
     pub(super) failed: Option<String>,
@@ -136,7 +136,7 @@ impl PartitionActor {
             next_token: 0,
             syncing: false,
             sync_timer: false,
-            roll_timer: false,
+            roll_timer: None,
             deadline_timer: false,
             closing: None,
             failed: None,
@@ -293,14 +293,22 @@ impl PartitionActor {
         }
     }
 
+    /// Looks at the age of the active segment when it may have been reached.
     fn arm_roll_timer(&mut self, ctx: &mut Context<Self>) {
-        if !self.roll_timer && self.log().size_bytes() > 0 {
-            self.roll_timer = true;
-            ctx.run_later(self.config.roll_after, |act, ctx| {
-                act.roll_timer = false;
+        if self.roll_timer.is_none() && self.log().size_bytes() > 0 {
+            self.roll_timer = Some(ctx.run_later(self.config.roll_after, |act, ctx| {
+                act.roll_timer = None;
                 act.roll(ctx);
-            });
+            }));
         }
+    }
+
+    /// The age at which segments are rolled may have changed.
+    pub(super) fn reset_roll_timer(&mut self, ctx: &mut Context<Self>) {
+        if let Some(timer) = self.roll_timer.take() {
+            ctx.cancel_future(timer);
+        }
+        self.arm_roll_timer(ctx);
     }
 
     /// Hands what is not durable yet to the sync thread, unless a sync is under way already.
@@ -413,5 +421,6 @@ impl Actor for PartitionActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         // What an earlier process left unsynced is synced before it counts as durable.
         self.start_sync(ctx);
+        self.arm_roll_timer(ctx);
     }
 }

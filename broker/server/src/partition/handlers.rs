@@ -144,6 +144,7 @@ impl Handler<Configure> for PartitionActor {
         self.log_mut().set_config(log_config(&config));
         let effects = self.replica.on_flush_mode(config.flush_mode);
         self.config = config;
+        self.reset_roll_timer(ctx);
         self.publish();
         self.carry_out(effects);
         self.start_sync(ctx);

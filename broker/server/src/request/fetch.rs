@@ -17,7 +17,7 @@ use super::fetch_partition::{Located, RECORDS_BYTES_MAX, Room, locate, read};
 use super::lookup;
 use crate::connection::{Asker, Session};
 use crate::context::Context;
-use crate::net::{Answer, AnswerBudget};
+use crate::net::{Answer, AnswerBudget, AnswerMemory, AnswersFull};
 use crate::partition::PartitionOffsets;
 
 /// How soon a partition is looked up again whose actor has ended.
@@ -132,10 +132,17 @@ async fn answer(
     located: Vec<Located>,
     asker: Asker,
 ) {
-    let mut memory = None;
+    let mut memory: Option<AnswerMemory> = None;
     if request.form == FetchForm::Records {
         let bytes: u64 = located.iter().map(Located::bytes).sum();
-        memory = budget.acquire(bytes).await;
+        memory = match budget.acquire(bytes).await {
+            Ok(memory) => memory,
+            Err(AnswersFull) => {
+                let message =
+                    "answers that other clients do not read use up the memory for answers";
+                return asker.refuse(WireError::new(ErrorCode::Busy, message));
+            }
+        };
     }
     let mut room = RECORDS_BYTES_MAX;
     let mut answers = Vec::with_capacity(located.len());

@@ -182,6 +182,10 @@ pub(super) fn controller_error(error: ControllerError) -> WireError {
             ErrorCode::ActorFailed,
             "the controller crashed while it handled the request and is started again",
         ),
+        ControllerError::Restarting => certainly(WireError::new(
+            ErrorCode::ActorFailed,
+            "the controller is being started again",
+        )),
         ControllerError::Stopping => {
             WireError::new(ErrorCode::ShuttingDown, "the broker is stopping")
         }
