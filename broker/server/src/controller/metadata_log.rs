@@ -22,7 +22,9 @@ const REPLAY_BYTES: u64 = 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MetadataLogError {
     /// The log itself.
-    #[error("the metadata log {TOPIC}-0 in {dir} {problem}")]
+    #[error(
+        "the metadata log {TOPIC}-0 in {dir} cannot be used: {problem}. Without it topics are not known for certain, so nothing is served; no partition was touched. Restore its files from a copy"
+    )]
     Log { dir: String, problem: String },
     /// A command in it.
     #[error(
