@@ -283,6 +283,7 @@ fn hosting(
         retention_check_interval: config.retention_check_interval,
         checkpoint_interval: CHECKPOINT_INTERVAL,
         stopping: false.into(),
+        checkpointing: tokio::sync::Mutex::new(()),
     })
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct Hosting {
     pub(crate) retention_check_interval: Duration,
     pub(crate) checkpoint_interval: Duration,
     pub(crate) stopping: AtomicBool,
+    /// Held while checkpoints are written: after a pause of the machine, ticks that were missed come together.
+    pub(crate) checkpointing: tokio::sync::Mutex<()>,
 }
 
 /// One partition to be started.
@@ -334,6 +336,9 @@ impl Hosting {
 
     /// Saves high watermarks and recovery points.
     pub(super) async fn write_checkpoints(&self) {
+        let Ok(_writing) = self.checkpointing.try_lock() else {
+            return;
+        };
         for topic in self.topics.all().values() {
             for (number, partition) in (0_u32..).zip(topic.partitions.iter()) {
                 if let HostedPartition::Online(handle) = partition {
@@ -363,6 +368,7 @@ impl Hosting {
             clean &= result.is_ok();
         }
         if clean {
+            let _writing = self.checkpointing.lock().await;
             self.on_each_dir(LogDir::close_clean).await;
         }
     }

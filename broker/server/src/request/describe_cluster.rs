@@ -10,6 +10,7 @@ use broker_protocol::api::describe_cluster::{
 use super::metadata::endpoints;
 use crate::context::Context;
 use crate::log_dirs::LogDirs;
+use crate::topics::HostedPartition;
 
 /// Describes the cluster as this broker knows it.
 pub(super) async fn handle(
@@ -46,8 +47,31 @@ pub(super) async fn handle(
         brokers: brokers.collect(),
         topics: metadata.topics().count() as u64,
         partitions: partitions as u64,
-        warnings: Vec::new(),
+        warnings: warnings(&context, &log_dirs),
     })
+}
+
+/// What an operator has to know: directories and partitions that are out of service.
+fn warnings(context: &Context, log_dirs: &[LogDirDescription]) -> Vec<String> {
+    let failed = log_dirs.iter().filter_map(|dir| {
+        let error = dir.error.as_ref()?;
+        Some(format!(
+            "log directory {} is out of service: {error}",
+            dir.path
+        ))
+    });
+    let mut warnings: Vec<String> = failed.collect();
+    for topic in context.topics.all().values() {
+        for (number, partition) in topic.partitions.iter().enumerate() {
+            if let HostedPartition::Offline { reason } = partition {
+                warnings.push(format!(
+                    "partition {}-{number} is offline: {reason}",
+                    topic.name
+                ));
+            }
+        }
+    }
+    warnings
 }
 
 fn describe_dirs(dirs: &LogDirs) -> Vec<LogDirDescription> {

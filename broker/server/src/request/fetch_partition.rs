@@ -1,13 +1,15 @@
 //! One partition of a fetch: from an offset to what is answered about it. A damaged batch is reported with
 //! the place of the damage and where reading can go on; it never hides what lies before it.
 
+use std::path::Path;
+
 use broker_model::limits::FRAME_BYTES_MAX;
 use broker_model::{Offset, PartitionId};
 use broker_protocol::api::fetch::{
     FetchAnswer, FetchData, FetchForm, FetchPartition, RecordsWriter,
 };
 use broker_protocol::{ErrorCode, ErrorData, WireError};
-use broker_record::Batches;
+use broker_record::{BatchError, Batches, StoredBatch};
 use broker_storage::{FileSlice, ReadLimit};
 use bytes::Bytes;
 
@@ -193,10 +195,7 @@ async fn decode(
     room: usize,
 ) -> Result<(Bytes, Offset), PartitionError> {
     let reading = slice.clone();
-    let work = move || {
-        let bytes = reading.read().map_err(|error| unreadable(&error))?;
-        write_records(bytes, from, room)
-    };
+    let work = move || write_records(&reading, from, room);
     if slice.len() <= INLINE_BYTES_MAX {
         return work();
     }
@@ -211,26 +210,70 @@ fn unreadable(problem: &dyn std::fmt::Display) -> PartitionError {
 }
 
 /// Decodes batches into the records of an answer, from `from` on and as far as there is room. Answers
-/// where to read on, which is `from` when not one record fits.
+/// where to read on, which is `from` when not one record fits. A batch that cannot be decoded (checksums fit,
+/// but it was taken unchecked) ends the answer, or is the error when nothing lies before it.
 fn write_records(
-    bytes: Bytes,
+    slice: &FileSlice,
     from: Offset,
     room: usize,
 ) -> Result<(Bytes, Offset), PartitionError> {
-    let mut writer = RecordsWriter::new();
-    let mut next = from;
-    for batch in Batches::new(bytes) {
+    let bytes = slice.read().map_err(|error| unreadable(&error))?;
+    let mut batches = Batches::new(bytes);
+    let mut decoded = Decoded {
+        writer: RecordsWriter::new(),
+        next: from,
+        room,
+    };
+    loop {
+        let position = slice.position() + batches.position() as u64;
+        let Some(batch) = batches.next() else { break };
         let batch = batch.map_err(|error| unreadable(&error))?;
-        let records = batch.records().map_err(|error| unreadable(&error))?;
+        match decoded.take(&batch) {
+            Ok(Fits::Whole) => {}
+            Ok(Fits::InPart) => break,
+            Err(_) if decoded.writer.count() > 0 => break,
+            Err(error) => {
+                return Err(PartitionError::Corrupt {
+                    file: slice.path().map(Path::to_owned).unwrap_or_default(),
+                    position,
+                    offset: batch.header.base_offset.max(from),
+                    next_good: Some(batch.header.next_offset()),
+                    reason: error.to_string(),
+                });
+            }
+        }
+    }
+    Ok((decoded.writer.finish(), decoded.next))
+}
+
+/// Records of an answer while they are gathered.
+struct Decoded {
+    writer: RecordsWriter,
+    /// The first offset that is not in it; earlier records are not wanted.
+    next: Offset,
+    room: usize,
+}
+
+/// Whether there was room for all of a batch.
+enum Fits {
+    Whole,
+    InPart,
+}
+
+impl Decoded {
+    /// Adds a batch's records as far as they can be decoded and have room.
+    fn take(&mut self, batch: &StoredBatch) -> Result<Fits, BatchError> {
+        let records = batch.records()?;
         for record in records.iter() {
-            let record = record.map_err(|error| unreadable(&error))?;
-            if record.offset < from {
+            let record = record?;
+            if record.offset < self.next {
                 continue;
             }
-            if writer.bytes_len() + record.raw().len() > room {
-                return Ok((writer.finish(), next));
+            if self.writer.bytes_len() + record.raw().len() > self.room {
+                return Ok(Fits::InPart);
             }
             let (key, value) = (record.key, record.value);
+            let writer = &mut self.writer;
             writer.push(
                 record.offset,
                 record.timestamp,
@@ -238,11 +281,11 @@ fn write_records(
                 value,
                 record.headers(),
             );
-            next = record.offset.next();
+            self.next = record.offset.next();
         }
-        next = next.max(batch.header.next_offset());
+        self.next = self.next.max(batch.header.next_offset());
+        Ok(Fits::Whole)
     }
-    Ok((writer.finish(), next))
 }
 
 /// A record that only decompression makes too large for a frame can be read in batch form.
