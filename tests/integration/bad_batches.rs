@@ -240,3 +240,25 @@ fn a_trusted_producer_is_still_held_to_its_checksum() {
     target.wire.call("produce", good).unwrap();
     assert_eq!(target.wire.read_all("trusting", 0).len(), 3);
 }
+
+#[test]
+fn a_trusted_batch_that_cannot_be_decoded_says_where_reading_goes_on() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("t", 1, &[("batch.validation", "trust")]);
+    wire.produce("t", 0, plain("good ", 0..3));
+    let garbage = opaque_body("t", 0, b"no records at all".to_vec(), "none").set("record_count", 2);
+    wire.call("produce", garbage).unwrap();
+    wire.produce("t", 0, plain("after ", 0..1));
+    let (before, error) = wire.read_until_error("t", 0, 0);
+    assert_eq!(before.len(), 3, "what lies before it is served");
+    let error = error.expect("it is not skipped in silence");
+    assert_eq!(error.name, "CORRUPT_LOG", "{error:?}");
+    assert_eq!(error.data.get("offset").u64(), 3);
+    assert_eq!(error.data.get("next_offset").u64(), 5);
+    let (after, error) = wire.read_until_error("t", 0, 5);
+    assert_eq!(
+        (after[0].text().as_str(), error.is_none()),
+        ("after 0", true)
+    );
+}

@@ -183,10 +183,10 @@ codes! {
         "The checksum sent with the batch does not match its body.",
         "Send it again; if it repeats, the client computes it wrongly (CRC-32/ISO-HDLC).";
     91 InvalidBatch "INVALID_BATCH", permanent, definite,
-        "The batch contradicts itself: count, timestamps, offset deltas, or encoding.",
+        "The batch contradicts itself: count, timestamps, or encoding.",
         "Fix the producer; the message says what was claimed and what was found.";
     92 InvalidRecord "INVALID_RECORD", permanent, definite,
-        "A record has the wrong shape.",
+        "A record has the wrong shape, or an offset delta that is not its index.",
         "Fix the record at index `data.record`.";
     93 UnsupportedCodec "UNSUPPORTED_CODEC", permanent, definite,
         "The broker does not know the codec.",

@@ -34,6 +34,8 @@ pub(super) async fn handle(
             of_topic(&context, topic)
         }
     };
+    let mut entries: Vec<ConfigEntry> = entries;
+    entries.sort_by(|a, b| a.key.cmp(&b.key));
     Ok(DescribeConfigsResponse { entries })
 }
 
