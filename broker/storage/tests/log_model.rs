@@ -254,3 +254,17 @@ fn a_torn_record_of_the_durable_point_does_not_bring_back_one_from_before_a_trun
         Step::Sync,
     ]);
 }
+
+#[test]
+fn epochs_found_at_a_log_start_after_a_power_loss_are_stored() {
+    follow(&[
+        append(&[(1, 0), (4, 203)]),
+        Step::DeleteRecords { to: 20 },
+        append(&[(4, 100), (3, 112)]),
+        Step::PowerLoss {
+            seed: 15_590_042_870_672_233_651,
+        },
+        append(&[(1, 0)]),
+        Step::CloseAndReopen,
+    ]);
+}

@@ -16,12 +16,18 @@ use crate::io::{Io, IoFile, OpenMode};
 /// Boundaries kept in memory at least, once there are that many; twice as many at most.
 const RECENT_POINTS: usize = 512;
 
+/// The two files: offsets, times.
+type Files = (Arc<dyn IoFile>, Arc<dyn IoFile>);
+
 /// The index of a segment that is being written.
 pub(crate) struct ActiveIndex {
+    io: Arc<dyn Io>,
     header: IndexHeader,
     offsets_path: PathBuf,
     times_path: PathBuf,
-    files: Option<(Arc<dyn IoFile>, Arc<dyn IoFile>)>,
+    /// Whether the two files are there, open or not.
+    exists: bool,
+    files: Option<Files>,
     /// Entries in the files.
     written: u32,
     /// Entries in all; the last `recent.len()` of them are in memory.
@@ -31,14 +37,16 @@ pub(crate) struct ActiveIndex {
 
 impl ActiveIndex {
     /// The index of a new segment. Files are created with the first entry.
-    pub(crate) fn new(data_path: &Path, base: Offset) -> Self {
+    pub(crate) fn new(io: &Arc<dyn Io>, data_path: &Path, base: Offset) -> Self {
         Self {
+            io: Arc::clone(io),
             header: IndexHeader {
                 base,
                 first_append: Timestamp::default(),
             },
             offsets_path: data_path.with_extension(OffsetEntry::EXTENSION),
             times_path: data_path.with_extension(TimeEntry::EXTENSION),
+            exists: false,
             files: None,
             written: 0,
             count: 0,
@@ -49,10 +57,9 @@ impl ActiveIndex {
     /// The index of a segment that goes on being written: the entries of its files that are sound
     /// (those that a kill or a power loss tore are at the end; a search checks what it touches)
     /// and do not point beyond `end`. `None` when there is nothing usable.
-    pub(crate) fn load(io: &dyn Io, data_path: &Path, base: Offset, end: u32) -> Option<Self> {
-        let mut index = Self::new(data_path, base);
-        let offsets = io.open(&index.offsets_path, OpenMode::Write).ok()?;
-        let times = io.open(&index.times_path, OpenMode::Write).ok()?;
+    pub(crate) fn load(io: &Arc<dyn Io>, data_path: &Path, base: Offset, end: u32) -> Option<Self> {
+        let mut index = Self::new(io, data_path, base);
+        let (offsets, times) = index.open_files().ok()?;
         let count =
             OffsetEntry::count(offsets.len().ok()?).min(TimeEntry::count(times.len().ok()?));
         let offset_source = IndexSource::File(Arc::clone(&offsets));
@@ -85,6 +92,7 @@ impl ActiveIndex {
         index.header = header;
         index.count = count;
         index.written = count;
+        index.exists = true;
         index.files = Some((offsets, times));
         Some(index)
     }
@@ -114,6 +122,11 @@ impl ActiveIndex {
 
     pub(crate) fn first_append(&self) -> Timestamp {
         self.header.first_append
+    }
+
+    /// Whether its files are there.
+    pub(crate) fn exists(&self) -> bool {
+        self.exists
     }
 
     /// Entries in all.
@@ -149,35 +162,50 @@ impl ActiveIndex {
         self.count - self.written
     }
 
-    /// Writes what is in memory alone. Says whether files were created by it.
-    pub(crate) fn flush(&mut self, io: &dyn Io) -> io::Result<bool> {
+    /// Writes what is in memory alone.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         let pending = self.unwritten() as usize;
         if pending == 0 {
-            return Ok(false);
+            return Ok(());
         }
-        let created = self.files.is_none();
-        if created {
-            // Whatever has these names may be mapped: it is unlinked, not emptied.
-            remove_if_there(io, &self.offsets_path)?;
-            remove_if_there(io, &self.times_path)?;
-            let offsets = io.open(&self.offsets_path, OpenMode::Truncate)?;
-            offsets.write_all_at(&self.header.encode(OffsetEntry::MAGIC), 0)?;
-            let times = io.open(&self.times_path, OpenMode::Truncate)?;
-            times.write_all_at(&self.header.encode(TimeEntry::MAGIC), 0)?;
-            self.files = Some((offsets, times));
-        }
-        if let Some((offsets, times)) = &self.files {
-            let new = self.recent.iter().skip(self.recent.len() - pending);
-            let bytes = self.encoded::<OffsetEntry>(new.clone());
-            offsets.write_all_at(&bytes, OffsetEntry::position(self.written))?;
-            let bytes = self.encoded::<TimeEntry>(new);
-            times.write_all_at(&bytes, TimeEntry::position(self.written))?;
-        }
+        let (offsets, times) = match self.files.take() {
+            Some(files) => files,
+            None if self.exists => self.open_files()?,
+            None => self.create_files()?,
+        };
+        self.exists = true;
+        let new = self.recent.iter().skip(self.recent.len() - pending);
+        let bytes = self.encoded::<OffsetEntry>(new.clone());
+        offsets.write_all_at(&bytes, OffsetEntry::position(self.written))?;
+        let bytes = self.encoded::<TimeEntry>(new);
+        times.write_all_at(&bytes, TimeEntry::position(self.written))?;
+        self.files = Some((offsets, times));
         self.written = self.count;
         if self.recent.len() > 2 * RECENT_POINTS {
             self.recent.drain(..self.recent.len() - RECENT_POINTS);
         }
-        Ok(created)
+        Ok(())
+    }
+
+    fn open_files(&self) -> io::Result<Files> {
+        let offsets = self.io.open(&self.offsets_path, OpenMode::Write)?;
+        Ok((offsets, self.io.open(&self.times_path, OpenMode::Write)?))
+    }
+
+    fn create_files(&self) -> io::Result<Files> {
+        // Whatever has these names may be mapped: it is unlinked, not emptied.
+        remove_if_there(&*self.io, &self.offsets_path)?;
+        remove_if_there(&*self.io, &self.times_path)?;
+        let offsets = self.io.open(&self.offsets_path, OpenMode::Truncate)?;
+        offsets.write_all_at(&self.header.encode(OffsetEntry::MAGIC), 0)?;
+        let times = self.io.open(&self.times_path, OpenMode::Truncate)?;
+        times.write_all_at(&self.header.encode(TimeEntry::MAGIC), 0)?;
+        Ok((offsets, times))
+    }
+
+    /// Closes the files; they are opened again when they are needed.
+    pub(crate) fn release(&mut self) {
+        self.files = None;
     }
 
     fn encoded<'a, E: IndexEntry>(&self, points: impl Iterator<Item = &'a IndexPoint>) -> Vec<u8> {
@@ -188,11 +216,15 @@ impl ActiveIndex {
         bytes
     }
 
-    /// The open files, for a sync.
-    pub(crate) fn files(&self) -> impl Iterator<Item = Arc<dyn IoFile>> + '_ {
-        self.files
-            .iter()
-            .flat_map(|(offsets, times)| [Arc::clone(offsets), Arc::clone(times)])
+    /// The files, for a sync. A file that cannot be opened is not synced: an index that is lost is
+    /// made anew.
+    pub(crate) fn files(&self) -> Vec<Arc<dyn IoFile>> {
+        let files = match &self.files {
+            Some(files) => Some(files.clone()),
+            None if self.exists => self.open_files().ok(),
+            None => None,
+        };
+        files.map_or_else(Vec::new, |(offsets, times)| vec![offsets, times])
     }
 
     /// The last boundary at or below an offset.
@@ -220,15 +252,20 @@ impl ActiveIndex {
             return Ok(Some(E::of(point)));
         }
         let older = self.count - u32::try_from(self.recent.len()).unwrap_or(self.count);
-        let Some((offsets, times)) = self.files.as_ref().filter(|_| older > 0) else {
+        if older == 0 || !self.exists {
             return Ok(None);
+        }
+        let damaged = IndexDamaged { number: 0 };
+        let (offsets, times) = match &self.files {
+            Some(files) => files.clone(),
+            None => self.open_files().map_err(|_| damaged)?,
         };
         let file = if E::MAGIC == OffsetEntry::MAGIC {
             offsets
         } else {
             times
         };
-        IndexSource::File(Arc::clone(file)).last_where(self.header.base, older, holds)
+        IndexSource::File(file).last_where(self.header.base, older, holds)
     }
 }
 

@@ -151,6 +151,9 @@ pub trait Io: Send + Sync + fmt::Debug + 'static {
     /// Makes a directory's entries (files created, renamed, removed in it) durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
 
+    /// Makes everything on the file system that `path` lies on durable, as `syncfs(2)` does.
+    fn sync_all(&self, path: &Path) -> io::Result<()>;
+
     /// Takes an exclusive lock on a file, created when missing; `WouldBlock` when another has it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn IoLock>>;
 

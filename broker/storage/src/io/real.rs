@@ -93,6 +93,10 @@ impl Io for RealIo {
         File::open(path)?.sync_all()
     }
 
+    fn sync_all(&self, path: &Path) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(File::open(path)?)?)
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn IoLock>> {
         let file = OpenOptions::new()
             .write(true)

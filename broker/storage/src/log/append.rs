@@ -194,7 +194,7 @@ impl Log {
             .map_err(|source| self.write_error(source))?;
         let data = DataFile::new(Arc::clone(&self.shared.io), &self.dir, self.active.next);
         data.create().map_err(|source| self.write_error(source))?;
-        let index = ActiveIndex::new(data.path(), data.base());
+        let index = ActiveIndex::new(data.shared_io(), data.path(), data.base());
         let old = std::mem::replace(&mut self.active, ActiveSegment::new(data, index));
         let monotonic = self.shared.clock.monotonic();
         self.unsynced.sealed(old.index.files(), monotonic);

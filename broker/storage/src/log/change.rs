@@ -119,7 +119,7 @@ impl Log {
     fn cut_to(&mut self, cut: &DurablePoint) -> io::Result<()> {
         let io = Arc::clone(&self.shared.io);
         // What is not in the index files by now is found again by its headers.
-        let _ = self.active.index.flush(&*io);
+        let _ = self.active.index.flush();
         let segments = self.sealed.iter().map(|segment| &segment.data);
         let segments = segments.chain([&self.active.data]).map(Arc::clone);
         let mut kept: Vec<Arc<DataFile>> = segments.collect();

@@ -158,10 +158,10 @@ impl Log {
         }
         // Entries below the durable point should be in the files by the time it is recorded. If
         // they do not fit on a full disk they wait in memory, and are made anew after a restart.
-        if let Err(error) = self.active.index.flush(&*self.shared.io) {
+        if let Err(error) = self.active.index.flush() {
             tracing::debug!(partition = %self.partition, %error, "index entries wait in memory");
         }
-        let (change, files) = self.unsynced.take_request(self.active.index.files());
+        let (change, files) = self.unsynced.take_request(|| self.active.index.files());
         let replacements = if self.unsynced.epochs_are_dirty() {
             vec![(self.dir.join(LeaderEpochs::FILE), self.epochs.encode())]
         } else {
@@ -203,13 +203,13 @@ impl Log {
         }
     }
 
-    /// Lets go of files and maps of sealed segments that were not used since the last call.
-    pub fn release_idle_files(&self) {
+    /// Lets go of files and maps that were not used since the last call.
+    pub fn release_idle_files(&mut self) {
         for segment in &self.sealed {
             segment.release_if_idle();
         }
-        if self.unsynced.change == self.unsynced.synced {
-            self.active.data.release_if_idle();
+        if self.unsynced.change == self.unsynced.synced && self.active.data.release_if_idle() {
+            self.active.release();
         }
     }
 
@@ -222,11 +222,14 @@ impl Log {
         if self.unsynced.change == self.unsynced.synced && self.active.index_is_finished() {
             return Ok(());
         }
+        let now = self.shared.clock.monotonic();
+        match self.active.index.exists() {
+            true => self.unsynced.changed(now),
+            false => self.unsynced.directory_changed(now),
+        }
         if let Err(error) = self.active.finish_index() {
             tracing::debug!(partition = %self.partition, %error, "index is finished after the restart");
         }
-        self.unsynced
-            .directory_changed(self.shared.clock.monotonic());
         if let Some(mut request) = self.sync_request() {
             request.files.extend(self.active.index.files());
             let outcome = self.shared.sync_now(request);

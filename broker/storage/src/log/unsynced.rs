@@ -63,6 +63,11 @@ impl Unsynced {
         self.directory = change;
     }
 
+    /// Something else changed that a sync has to come to.
+    pub(super) fn changed(&mut self, now: Duration) {
+        self.next(now);
+    }
+
     /// Files were created in the partition's directory.
     pub(super) fn directory_changed(&mut self, now: Duration) {
         self.directory = self.next(now);
@@ -92,11 +97,11 @@ impl Unsynced {
         self.epochs > self.synced
     }
 
-    /// The files to sync, everything that is not durable among them; `index` are the active
-    /// segment's index files, which need it only now and then.
+    /// The files to sync, everything that is not durable among them; `index` gives the
+    /// active segment's index files, which need it only now and then.
     pub(super) fn take_request(
         &mut self,
-        index: impl Iterator<Item = Arc<dyn IoFile>>,
+        index: impl FnOnce() -> Vec<Arc<dyn IoFile>>,
     ) -> (u64, Vec<Arc<dyn IoFile>>) {
         self.requested = self.change;
         self.since = None;
@@ -108,7 +113,7 @@ impl Unsynced {
             .collect();
         if self.bytes_since_index_sync >= INDEX_SYNC_BYTES {
             self.bytes_since_index_sync = 0;
-            files.extend(index);
+            files.extend(index());
         }
         (self.change, files)
     }

@@ -56,6 +56,13 @@ impl DirShared {
         let points = load_or_default::<RecoveryPoints>(&*io, &path.join(RecoveryPoints::FILE))?;
         let high_watermarks =
             load_or_default::<HighWatermarks>(&*io, &path.join(HighWatermarks::FILE))?;
+        let is_fresh = identity.is_new && points == RecoveryPoints::default();
+        let was_clean = points.clean || is_fresh;
+        if !was_clean {
+            // What a killed broker has written and not synced is in the page cache alone. Recovery
+            // goes by it, so it becomes durable first, all of it at once.
+            io.sync_all(&path).map_err(failed)?;
+        }
         let boot = boot_number(&boot_id);
         let positions =
             DurablePositions::open(&*io, &path, boot, &points.points).map_err(failed)?;
@@ -65,7 +72,7 @@ impl DirShared {
             health: DirHealth::new(&path),
             positions,
             boot,
-            was_clean: points.clean || identity.is_new,
+            was_clean,
             planted: options.planted,
             boot_id,
             high_watermarks: Mutex::new(high_watermarks),

@@ -43,7 +43,7 @@ pub(crate) fn recover(request: OpenRequest) -> Result<(LogParts, RecoveryReport)
     let mut recovery = Recovery::begin(&request)?;
     recovery.open_below()?;
     recovery.open_above()?;
-    let active = recovery.take_active()?;
+    let mut active = recovery.take_active()?;
     let epochs = recovery.leader_epochs(&active)?;
     let durable = DurablePoint {
         segment: active.data.base(),
@@ -52,6 +52,9 @@ pub(crate) fn recover(request: OpenRequest) -> Result<(LogParts, RecoveryReport)
         epoch: epochs.latest().unwrap_or_default(),
     };
     let ticket = recovery.settle(&active, durable)?;
+    // Files are open only while they are used: there may be many thousand logs.
+    active.release();
+    recovery.sealed.iter().for_each(SealedSegment::release);
     let shared = &request.shared;
     let Recovery {
         mut report,
@@ -95,6 +98,8 @@ struct Recovery<'a> {
     active: Option<ActiveSegment>,
     /// Leader epochs met above the recovery point.
     epochs: Vec<(LeaderEpoch, Offset)>,
+    /// Whether files of segments were made, cut or removed.
+    changed: bool,
     report: RecoveryReport,
 }
 
@@ -158,6 +163,7 @@ impl<'a> Recovery<'a> {
             sealed: Vec::new(),
             active: None,
             epochs: Vec::new(),
+            changed: false,
             report: RecoveryReport::new(last_stop),
         })
     }
@@ -179,11 +185,8 @@ impl<'a> Recovery<'a> {
                     durable.epoch,
                 )
         });
-        // After a kill a cut or a removal may be in the page cache alone; otherwise segments found
-        // above the old point become durable with their names.
-        if !as_known
-            || (self.report.last_stop == LastStop::SameBoot && !self.request.shared.was_clean)
-        {
+        // What was found is durable since the directory was opened; what was changed now is not.
+        if self.changed {
             self.sync_everything(active)?;
         }
         let resumed = match as_known {
@@ -200,7 +203,10 @@ impl<'a> Recovery<'a> {
 
     fn sync_everything(&self, active: &ActiveSegment) -> Result<(), OpenLogError> {
         let dir = &self.request.dir;
-        let done = active.data.file().and_then(|file| file.sync_data());
+        let done = match self.report.last_stop {
+            LastStop::New => Ok(()),
+            _ => active.data.file().and_then(|file| file.sync_data()),
+        };
         done.and_then(|()| self.request.shared.io.sync_dir(dir))
             .map_err(|source| {
                 let health = &self.request.shared.health;
@@ -238,7 +244,7 @@ impl<'a> Recovery<'a> {
             epochs.note(*epoch, *offset);
         }
         epochs.advance_start(self.start);
-        if stored.as_ref() != Some(&epochs) && active.next > self.start {
+        if stored.unwrap_or_default() != epochs {
             epochs.store(io, &file)?;
         }
         Ok(epochs)

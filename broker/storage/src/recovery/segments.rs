@@ -133,11 +133,6 @@ impl Recovery<'_> {
         self.report.scanned_bytes += range.len - range.from;
         self.report.corruption.append(&mut tail.damage);
         self.epochs.append(&mut tail.epochs);
-        if range.from < range.len && tail.end != TailEnd::Cut {
-            data.file()
-                .and_then(|file| file.sync_data())
-                .map_err(|source| self.sync_failed(&data, source))?;
-        }
         match tail.end {
             TailEnd::Cut => {
                 self.cut_tail(&data, &tail, len)?;
@@ -179,12 +174,10 @@ impl Recovery<'_> {
             }
             return Ok(());
         }
-        let cut = || {
-            let file = data.file()?;
-            file.set_len(tail.position)?;
-            file.sync_data()
-        };
-        cut().map_err(|source| self.sync_failed(data, source))?;
+        data.file()
+            .and_then(|file| file.set_len(tail.position))
+            .map_err(|source| self.io_failed(data.path(), source))?;
+        self.changed = true;
         self.report.torn = Some(TornTail {
             file: data.path().to_owned(),
             position: tail.position,
@@ -220,7 +213,8 @@ impl Recovery<'_> {
     fn remove_rest(&mut self) -> Result<u64, OpenLogError> {
         let mut bytes = 0;
         while let Some((base, len)) = self.files.pop() {
-            self.remove(&self.data(base))?;
+            let data = self.data(base);
+            self.remove(&data)?;
             bytes += u64::from(len);
         }
         Ok(bytes)
@@ -243,17 +237,18 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    fn new_active(&self, base: Offset) -> Result<ActiveSegment, OpenLogError> {
+    fn new_active(&mut self, base: Offset) -> Result<ActiveSegment, OpenLogError> {
         let behind_all = self
             .sealed
             .last()
             .is_none_or(|last| last.data.base() < base);
         assert!(behind_all, "a new segment begins behind the others");
         let data = self.data(base);
+        // Its name becomes durable with everything else, before the recovery point moves.
         data.create()
-            .and_then(|()| self.request.shared.io.sync_dir(&self.request.dir))
-            .map_err(|source| self.sync_failed(&data, source))?;
-        let index = ActiveIndex::new(data.path(), base);
+            .map_err(|source| self.io_failed(data.path(), source))?;
+        self.changed = true;
+        let index = ActiveIndex::new(data.shared_io(), data.path(), base);
         Ok(ActiveSegment::new(data, index))
     }
 
@@ -298,22 +293,13 @@ impl Recovery<'_> {
         }
     }
 
-    fn remove(&self, data: &Arc<DataFile>) -> Result<(), OpenLogError> {
+    fn remove(&mut self, data: &Arc<DataFile>) -> Result<(), OpenLogError> {
+        self.changed = true;
         remove_segment(&*self.request.shared.io, data)
             .map_err(|source| self.io_failed(data.path(), source))
     }
 
     fn data(&self, base: Offset) -> Arc<DataFile> {
         DataFile::new(Arc::clone(&self.request.shared.io), &self.request.dir, base)
-    }
-
-    fn sync_failed(&self, data: &DataFile, source: std::io::Error) -> OpenLogError {
-        let file = data.path();
-        let failed = self
-            .request
-            .shared
-            .health
-            .fail(format_args!("{}: {source}", file.display()));
-        OpenLogError::DirFailed(failed)
     }
 }

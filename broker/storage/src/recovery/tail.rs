@@ -75,8 +75,11 @@ pub(super) fn read_tail(
     range: &TailRange,
     last_stop: LastStop,
 ) -> io::Result<Tail> {
-    let file = data.file()?;
     let mut tail = Tail::whole(range.from, range.expected);
+    if range.from == range.len {
+        return Ok(tail);
+    }
+    let file = data.file()?;
     let mut verified_from = range.from;
     let mut scanner = BatchScanner::new(
         Arc::clone(&file),

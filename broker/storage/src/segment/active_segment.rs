@@ -157,11 +157,17 @@ impl ActiveSegment {
     }
 
     /// Ends both index files, so that they are complete.
-    pub(crate) fn finish_index(&mut self) -> io::Result<bool> {
+    pub(crate) fn finish_index(&mut self) -> io::Result<()> {
         if self.len > 0 {
             self.index.push_end(self.boundary());
         }
-        self.index.flush(self.data.io())
+        self.index.flush()
+    }
+
+    /// Closes its files; they are opened again when they are needed.
+    pub(crate) fn release(&mut self) {
+        self.data.release();
+        self.index.release();
     }
 
     /// Whether both index files end where the data ends.

@@ -39,6 +39,10 @@ impl DataFile {
         &*self.io
     }
 
+    pub(crate) fn shared_io(&self) -> &Arc<dyn Io> {
+        &self.io
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -70,9 +74,14 @@ impl DataFile {
     pub(crate) fn release_if_idle(&self) -> bool {
         let idle = !self.used.swap(false, Ordering::Relaxed);
         if idle {
-            *lock(&self.file) = None;
+            self.release();
         }
         idle
+    }
+
+    /// Closes the file; it is opened again when it is needed.
+    pub(crate) fn release(&self) {
+        *lock(&self.file) = None;
     }
 
     pub(crate) fn is_verified(&self, range: &Range<u64>) -> bool {

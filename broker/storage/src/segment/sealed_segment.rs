@@ -65,6 +65,12 @@ impl SealedSegment {
         }
     }
 
+    /// Lets files and maps go.
+    pub(crate) fn release(&self) {
+        self.data.release();
+        self.index().release();
+    }
+
     /// Lets files and maps go if nothing has used them since the last call.
     pub(crate) fn release_if_idle(&self) {
         if self.data.release_if_idle() {
@@ -149,7 +155,7 @@ fn rebuild_index(
     index_interval: u32,
 ) -> io::Result<(SealedSummary, Vec<Corruption>)> {
     let file = data.file()?;
-    let index = ActiveIndex::new(data.path(), data.base());
+    let index = ActiveIndex::new(data.shared_io(), data.path(), data.base());
     let mut segment = ActiveSegment::new(Arc::clone(data), index);
     let mut damage = Vec::new();
     let mut scanner = BatchScanner::new(file, ScanDepth::Headers, 0, u64::from(len), data.base());

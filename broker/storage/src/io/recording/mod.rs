@@ -362,6 +362,21 @@ impl Io for RecordingIo {
         done
     }
 
+    fn sync_all(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        state.disk.find(path)?;
+        state.change_whole(Operation::SyncAll {
+            path: path.to_owned(),
+        })?;
+        for node in state.disk.nodes.values_mut() {
+            match node {
+                Node::File(file) => file.sync(),
+                Node::Dir(dir) => dir.sync(),
+            }
+        }
+        Ok(())
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn IoLock>> {
         drop(self.open(path, OpenMode::Create)?);
         let mut state = self.shared.lock();

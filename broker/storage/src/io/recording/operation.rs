@@ -41,6 +41,11 @@ pub enum Operation {
         /// Its path.
         path: PathBuf,
     },
+    /// Everything was made durable.
+    SyncAll {
+        /// A path on the file system.
+        path: PathBuf,
+    },
     /// A file or directory got another name.
     Rename {
         /// The old path.
@@ -63,7 +68,10 @@ pub enum Operation {
 impl Operation {
     /// Whether it makes something durable.
     pub fn is_sync(&self) -> bool {
-        matches!(self, Self::SyncData { .. } | Self::SyncDir { .. })
+        matches!(
+            self,
+            Self::SyncData { .. } | Self::SyncDir { .. } | Self::SyncAll { .. }
+        )
     }
 
     /// The path it is about; the old one of a rename.
@@ -75,6 +83,7 @@ impl Operation {
             | Self::SyncData { path }
             | Self::CreateDir { path }
             | Self::SyncDir { path }
+            | Self::SyncAll { path }
             | Self::Rename { from: path, .. }
             | Self::RemoveFile { path }
             | Self::RemoveDir { path } => path,
