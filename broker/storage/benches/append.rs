@@ -61,7 +61,7 @@ fn page_cache(c: &mut Criterion) {
         });
         // What is dirty goes to the disk before the next one is measured.
         let request = log.sync_request().unwrap();
-        log.on_synced(&dir.sync_now(request)).unwrap();
+        log.on_synced(&dir.sync_inline(request)).unwrap();
     }
     group.finish();
 }
@@ -78,7 +78,7 @@ fn with_sync(c: &mut Criterion) {
             b.iter(|| {
                 append(&mut log, &mut batches);
                 let request = log.sync_request().unwrap();
-                log.on_synced(&dir.sync_now(request)).unwrap();
+                log.on_synced(&dir.sync_inline(request)).unwrap();
             });
         });
         group.bench_function(BenchmarkId::new("sync_thread", len), |b| {

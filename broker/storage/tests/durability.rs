@@ -299,3 +299,22 @@ fn the_last_handle_of_a_directory_may_be_dropped_in_a_completion() {
     io.release_syncs();
     assert_eq!(outcomes.recv().unwrap().result().unwrap(), offset(1));
 }
+
+#[test]
+fn a_sync_on_the_callers_thread_is_recorded_before_the_next_one() {
+    let io = RecordingIo::new();
+    let dir = try_open_dir(&io, PlantedBugs::default()).unwrap();
+    let mut log = open_log(&dir, 0);
+    for number in 0..30_u64 {
+        append(&mut log, batch_of("x", 100));
+        let outcome = dir.sync_inline(log.sync_request().unwrap());
+        assert_eq!(log.on_synced(&outcome).unwrap(), offset(number + 1));
+        let disk = io.after_kill();
+        let (_dir, found, report) = support::open(&disk, small());
+        assert_eq!(found.end(), offset(number + 1));
+        assert!(
+            report.scanned_bytes <= support::BATCH,
+            "it lags by one sync at most"
+        );
+    }
+}

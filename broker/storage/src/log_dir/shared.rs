@@ -11,7 +11,7 @@ use broker_model::{Clock, Timestamp, TopicId, TopicPartition};
 use uuid::Uuid;
 
 use super::{DirIdentity, LogDirError, LogDirOptions, PlantedBugs};
-use crate::durable_positions::DurablePositions;
+use crate::durable_positions::{DurablePoint, DurablePositions, SlotTicket};
 use crate::health::{DirHealth, is_no_space};
 use crate::io::{Io, IoLock};
 use crate::small_file::{
@@ -36,6 +36,8 @@ pub(crate) struct DirShared {
     pub(crate) was_clean: bool,
     pub(crate) planted: PlantedBugs,
     boot_id: String,
+    /// Points that are durable and not recorded yet.
+    unrecorded: Mutex<Vec<(SlotTicket, DurablePoint)>>,
     high_watermarks: Mutex<HighWatermarks>,
     open_logs: Mutex<OpenLogs>,
     opened_at: (Timestamp, Duration),
@@ -75,6 +77,7 @@ impl DirShared {
             was_clean,
             planted: options.planted,
             boot_id,
+            unrecorded: Mutex::new(Vec::new()),
             high_watermarks: Mutex::new(high_watermarks),
             open_logs: Mutex::new(OpenLogs::new()),
             opened_at: (options.clock.now(), options.clock.monotonic()),
@@ -107,6 +110,10 @@ impl DirShared {
         let passed = i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
         let steady = Timestamp::from_millis(wall.as_millis().saturating_add(passed));
         now.min(steady)
+    }
+
+    pub(crate) fn unrecorded(&self) -> MutexGuard<'_, Vec<(SlotTicket, DurablePoint)>> {
+        lock(&self.unrecorded)
     }
 
     pub(crate) fn high_watermarks(&self) -> MutexGuard<'_, HighWatermarks> {

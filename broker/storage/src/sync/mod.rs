@@ -2,8 +2,10 @@
 
 mod outcome;
 mod request;
+mod sync_group;
 mod sync_thread;
 
 pub use outcome::SyncOutcome;
 pub use request::SyncRequest;
-pub(crate) use sync_thread::{SyncThread, run_group};
+pub(crate) use sync_group::run_group;
+pub(crate) use sync_thread::SyncThread;

@@ -2,25 +2,27 @@
 //! that was queued while the last group ran is served by one: each file is synced once, however
 //! many requests name it.
 
-use std::collections::BTreeSet;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use crate::health::{DirFailed, is_no_space};
+use super::sync_group::{Done, record, run_group, sync_unrecorded};
+use super::{SyncOutcome, SyncRequest};
 use crate::log_dir::DirShared;
-use crate::sync::{SyncOutcome, SyncRequest};
 
-/// Called once with what became of a request, on the sync thread: it must not wait.
-pub(crate) type Done = Box<dyn FnOnce(SyncOutcome) + Send>;
+/// What the thread is asked for.
+enum Work {
+    /// To sync.
+    Sync(SyncRequest, Done),
+    /// To record what a sync elsewhere has made durable.
+    Record,
+}
 
 /// The handle of the thread; dropping it lets the thread finish what is queued and waits for it.
 pub(crate) struct SyncThread {
     dir: Arc<DirShared>,
-    queue: Mutex<Option<Sender<(SyncRequest, Done)>>>,
+    queue: Mutex<Option<Sender<Work>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -40,14 +42,26 @@ impl SyncThread {
 
     /// Queues a request; once the thread is stopped, carries it out at once.
     pub(crate) fn send(&self, request: SyncRequest, done: Done) {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let refused = match &*queue {
-            Some(queue) => queue.send((request, done)).err().map(|refused| refused.0),
-            None => Some((request, done)),
-        };
-        drop(queue);
-        if let Some((request, done)) = refused {
+        if let Some(Work::Sync(request, done)) = self.queue(Work::Sync(request, done)) {
             run_group(&self.dir, &[request], vec![done]);
+        }
+    }
+
+    /// Carries out a request on the calling thread; recording its point is left to this one.
+    pub(crate) fn sync_inline(&self, request: SyncRequest) -> SyncOutcome {
+        let outcome = sync_unrecorded(&self.dir, request);
+        if self.queue(Work::Record).is_some() {
+            record(&self.dir);
+        }
+        outcome
+    }
+
+    /// Gives the work back if the thread is stopped.
+    fn queue(&self, work: Work) -> Option<Work> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*queue {
+            Some(queue) => queue.send(work).err().map(|refused| refused.0),
+            None => Some(work),
         }
     }
 
@@ -78,95 +92,18 @@ impl Drop for SyncThread {
     }
 }
 
-fn run(dir: &DirShared, requests: &Receiver<(SyncRequest, Done)>) {
-    while let Ok(first) = requests.recv() {
-        let mut group = vec![first];
-        group.extend(requests.try_iter());
-        let (requests, callbacks): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        run_group(dir, &requests, callbacks);
-    }
-}
-
-/// Carries out requests together and tells each what became of it; then records how far the logs
-/// are durable.
-pub(crate) fn run_group(dir: &DirShared, requests: &[SyncRequest], callbacks: Vec<Done>) {
-    if dir.planted.ack_before_sync {
-        tell(requests, callbacks, &Ok(()));
-        let _ = sync_group(dir, requests);
-        return;
-    }
-    let result = sync_group(dir, requests);
-    tell(requests, callbacks, &result);
-    if result.is_err() {
-        return;
-    }
-    let points: Vec<_> = requests
-        .iter()
-        .map(|request| (request.ticket, request.point))
-        .collect();
-    if let Err(error) = dir.positions.record(&points) {
-        dir.health
-            .fail(format_args!("{}: {error}", dir.positions.path().display()));
-    }
-}
-
-fn tell(requests: &[SyncRequest], callbacks: Vec<Done>, result: &Result<(), DirFailed>) {
-    for (request, done) in requests.iter().zip(callbacks) {
-        let outcome = SyncOutcome {
-            ticket: request.ticket,
-            change: request.change,
-            point: request.point,
-            result: result.clone(),
-        };
-        // A callback that panics must not take the others' answers with it.
-        if catch_unwind(AssertUnwindSafe(|| done(outcome))).is_err() {
-            tracing::error!("a sync callback has panicked");
-        }
-    }
-}
-
-fn sync_group(dir: &DirShared, requests: &[SyncRequest]) -> Result<(), DirFailed> {
-    dir.health.check()?;
-    let mut seen = BTreeSet::new();
-    for file in requests.iter().flat_map(|request| &request.files) {
-        if seen.insert(Arc::as_ptr(file).cast::<()>()) {
-            file.sync_data()
-                .map_err(|error| dir.health.fail(format_args!("a sync failed: {error}")))?;
-        }
-    }
-    let mut directories = BTreeSet::new();
-    for request in requests {
-        for (path, contents) in &request.replacements {
-            let done = dir.io.replace_small(path, contents);
-            done.or_else(|error| tolerated(dir, request, path, error))?;
-        }
-        for path in &request.directories {
-            if directories.insert(path) {
-                let done = dir.io.sync_dir(path);
-                done.or_else(|error| tolerated(dir, request, path, error))?;
+fn run(dir: &DirShared, queue: &Receiver<Work>) {
+    while let Ok(first) = queue.recv() {
+        let (mut requests, mut callbacks) = (Vec::new(), Vec::new());
+        for work in std::iter::once(first).chain(queue.try_iter()) {
+            if let Work::Sync(request, done) = work {
+                requests.push(request);
+                callbacks.push(done);
             }
         }
+        match requests.is_empty() {
+            true => record(dir),
+            false => run_group(dir, &requests, callbacks),
+        }
     }
-    Ok(())
-}
-
-/// Two failures are none: a partition deleted meanwhile has nothing to sync, and leader epochs that
-/// do not fit on a full disk are found in the batch headers again (the recovery point names the
-/// newest, so that the loss is noticed).
-fn tolerated(
-    dir: &DirShared,
-    request: &SyncRequest,
-    path: &Path,
-    error: io::Error,
-) -> Result<(), DirFailed> {
-    let deleted =
-        error.kind() == io::ErrorKind::NotFound && !dir.positions.is_current(request.ticket);
-    if deleted {
-        return Ok(());
-    }
-    if is_no_space(&error) {
-        tracing::warn!(file = %path.display(), %error, "not written, the disk is full");
-        return Ok(());
-    }
-    Err(dir.health.fail(format_args!("{}: {error}", path.display())))
 }

@@ -1,0 +1,150 @@
+//! Carrying out sync requests together: every file once, however many requests name it, several at
+//! a time; then the small files and the directories. The first failure ends the directory's service.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use super::{SyncOutcome, SyncRequest};
+use crate::health::{DirFailed, is_no_space};
+use crate::io::IoFile;
+use crate::log_dir::DirShared;
+
+/// Called once with what became of a request, on the sync thread: it must not wait.
+pub(crate) type Done = Box<dyn FnOnce(SyncOutcome) + Send>;
+
+/// Carries out requests together and tells each what became of it; then records how far the logs
+/// are durable.
+pub(crate) fn run_group(dir: &DirShared, requests: &[SyncRequest], callbacks: Vec<Done>) {
+    record(dir);
+    if dir.planted.ack_before_sync {
+        tell(requests, callbacks, &Ok(()));
+        let _ = sync_group(dir, requests);
+        return;
+    }
+    let result = sync_group(dir, requests);
+    tell(requests, callbacks, &result);
+    if result.is_ok() {
+        let points = requests
+            .iter()
+            .map(|request| (request.ticket, request.point));
+        dir.unrecorded().extend(points);
+        record(dir);
+    }
+}
+
+/// Carries out one request without recording its point: that is left for later, but not for longer
+/// than until the next sync.
+pub(crate) fn sync_unrecorded(dir: &DirShared, request: SyncRequest) -> SyncOutcome {
+    record(dir);
+    let result = sync_group(dir, std::slice::from_ref(&request));
+    if result.is_ok() {
+        dir.unrecorded().push((request.ticket, request.point));
+    }
+    outcome(&request, &result)
+}
+
+/// Records the points that syncs have made true since the last time. Whoever comes meanwhile waits,
+/// so that what is recorded never lags by more than one sync.
+pub(crate) fn record(dir: &DirShared) {
+    let mut points = dir.unrecorded();
+    if let Err(error) = dir.positions.record(&points) {
+        let path = dir.positions.path().display();
+        dir.health.fail(format_args!("{path}: {error}"));
+    }
+    points.clear();
+}
+
+fn outcome(request: &SyncRequest, result: &Result<(), DirFailed>) -> SyncOutcome {
+    SyncOutcome {
+        ticket: request.ticket,
+        change: request.change,
+        point: request.point,
+        result: result.clone(),
+    }
+}
+
+fn tell(requests: &[SyncRequest], callbacks: Vec<Done>, result: &Result<(), DirFailed>) {
+    for (request, done) in requests.iter().zip(callbacks) {
+        let outcome = outcome(request, result);
+        // A callback that panics must not take the others' answers with it.
+        if catch_unwind(AssertUnwindSafe(|| done(outcome))).is_err() {
+            tracing::error!("a sync callback has panicked");
+        }
+    }
+}
+
+fn sync_group(dir: &DirShared, requests: &[SyncRequest]) -> Result<(), DirFailed> {
+    dir.health.check()?;
+    let mut seen = BTreeSet::new();
+    let files: Vec<&Arc<dyn IoFile>> = requests
+        .iter()
+        .flat_map(|request| &request.files)
+        .filter(|file| seen.insert(Arc::as_ptr(file).cast::<()>()))
+        .collect();
+    sync_files(&files).map_err(|error| dir.health.fail(format_args!("a sync failed: {error}")))?;
+    let mut directories = BTreeSet::new();
+    for request in requests {
+        for (path, contents) in &request.replacements {
+            let done = dir.io.replace_small(path, contents);
+            done.or_else(|error| tolerated(dir, request, path, error))?;
+        }
+        for path in &request.directories {
+            if directories.insert(path) {
+                let done = dir.io.sync_dir(path);
+                done.or_else(|error| tolerated(dir, request, path, error))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Files synced at the same time at most: the file system joins them into fewer commits.
+const PARALLEL_SYNCS: usize = 4;
+
+fn sync_files(files: &[&Arc<dyn IoFile>]) -> io::Result<()> {
+    let all = |files: &[&Arc<dyn IoFile>]| files.iter().try_for_each(|file| file.sync_data());
+    let share = files.len().div_ceil(PARALLEL_SYNCS);
+    if files.len() < 2 {
+        return all(files);
+    }
+    thread::scope(|scope| {
+        let (mine, others) = files.split_at(share);
+        let helpers: Vec<_> = others
+            .chunks(share)
+            .map(|files| scope.spawn(move || all(files)))
+            .collect();
+        let mut result = all(mine);
+        for helper in helpers {
+            let done = helper
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("a sync panicked")));
+            result = result.and(done);
+        }
+        result
+    })
+}
+
+/// Two failures are none: a partition deleted meanwhile has nothing to sync, and leader epochs that
+/// do not fit on a full disk are found in the batch headers again (the recovery point names the
+/// newest, so that the loss is noticed).
+fn tolerated(
+    dir: &DirShared,
+    request: &SyncRequest,
+    path: &Path,
+    error: io::Error,
+) -> Result<(), DirFailed> {
+    let deleted =
+        error.kind() == io::ErrorKind::NotFound && !dir.positions.is_current(request.ticket);
+    if deleted {
+        return Ok(());
+    }
+    if is_no_space(&error) {
+        tracing::warn!(file = %path.display(), %error, "not written, the disk is full");
+        return Ok(());
+    }
+    Err(dir.health.fail(format_args!("{}: {error}", path.display())))
+}
