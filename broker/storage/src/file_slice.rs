@@ -131,9 +131,12 @@ impl FileSlice {
             self.range.end,
             self.first,
         );
-        let failed = |source| ReadError::Io {
-            file: data.path().to_owned(),
-            source,
+        let failed = |source| {
+            data.observe(&source);
+            ReadError::Io {
+                file: data.path().to_owned(),
+                source,
+            }
         };
         let bad = loop {
             match scanner.next().map_err(failed)? {
@@ -161,12 +164,13 @@ impl FileSlice {
     /// # Errors
     /// Whatever the read answers.
     pub fn read(&self) -> io::Result<Bytes> {
-        let Some((_, file)) = &self.source else {
+        let Some((data, file)) = &self.source else {
             return Ok(Bytes::new());
         };
         let len = usize::try_from(self.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
         let mut bytes = vec![0; len];
-        file.read_exact_at(&mut bytes, self.range.start)?;
+        file.read_exact_at(&mut bytes, self.range.start)
+            .inspect_err(|error| data.observe(error))?;
         Ok(bytes.into())
     }
 
@@ -179,10 +183,11 @@ impl FileSlice {
     pub fn send_to(&self, socket: BorrowedFd<'_>, at: u64, max: usize) -> io::Result<usize> {
         let left = self.len().saturating_sub(at);
         let count = usize::try_from(left).unwrap_or(usize::MAX).min(max);
-        let Some((_, file)) = self.source.as_ref().filter(|_| count > 0) else {
+        let Some((data, file)) = self.source.as_ref().filter(|_| count > 0) else {
             return Ok(0);
         };
-        match file.send_to(socket, self.range.start + at, count)? {
+        let sent = file.send_to(socket, self.range.start + at, count);
+        match sent.inspect_err(|error| data.observe(error))? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             sent => Ok(sent),
         }

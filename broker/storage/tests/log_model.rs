@@ -268,3 +268,41 @@ fn epochs_found_at_a_log_start_after_a_power_loss_are_stored() {
         Step::CloseAndReopen,
     ]);
 }
+
+/// Every change of the disk in a script that does everything once is the last one before a kill or a
+/// power loss, which keeps nothing, everything, or some of what was not synced.
+#[test]
+fn any_change_of_the_disk_may_be_the_last() {
+    let script = [
+        append(&[(2, 300), (3, 200), (1, 700)]),
+        Step::Sync,
+        append(&[(5, 300), (1, 10)]),
+        Step::Checkpoint,
+        Step::Sync,
+        append(&[(3, 250), (2, 40)]),
+        Step::Wait { millis: 9_000 },
+        Step::DeleteRecords { to: 20 },
+        append(&[(1, 30)]),
+        Step::Sync,
+        Step::Truncate { to: 80 },
+        append(&[(4, 100), (4, 100)]),
+        Step::Sync,
+        Step::Retention { keep: 1_000 },
+        Step::CloseAndReopen,
+        append(&[(1, 20)]),
+        Step::Sync,
+    ];
+    for after in 0..=u8::MAX {
+        for (power, torn) in [
+            (None, 30),
+            (Some(0), 0),
+            (Some(1), 100),
+            (Some(2), 7),
+            (Some(3), 0),
+        ] {
+            let mut steps = vec![Step::KillAt { after, torn, power }];
+            steps.extend_from_slice(&script);
+            follow(&steps);
+        }
+    }
+}

@@ -1,7 +1,6 @@
 //! Appending: assigns offsets, rolls when it is time, writes many batches with one call. A run of
 //! batches is in the log as a whole or not at all, and an error says which; bodies are not copied.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use broker_model::{LeaderEpoch, Offset, Timestamp};
@@ -192,7 +191,7 @@ impl Log {
         self.active
             .finish_index()
             .map_err(|source| self.write_error(source))?;
-        let data = DataFile::new(Arc::clone(&self.shared.io), &self.dir, self.active.next);
+        let data = DataFile::new(&self.shared, &self.dir, self.active.next);
         data.create().map_err(|source| self.write_error(source))?;
         let index = ActiveIndex::new(data.shared_io(), data.path(), data.base());
         let old = std::mem::replace(&mut self.active, ActiveSegment::new(data, index));

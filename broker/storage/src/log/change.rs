@@ -133,7 +133,7 @@ impl Log {
                 while let Some(below) = kept.pop() {
                     remove_segment(&*io, &below)?;
                 }
-                let data = DataFile::new(Arc::clone(&io), &self.dir, cut.segment);
+                let data = DataFile::new(&self.shared, &self.dir, cut.segment);
                 data.create()?;
                 data
             }

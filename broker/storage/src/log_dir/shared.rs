@@ -17,7 +17,7 @@ use crate::io::{Io, IoLock};
 use crate::small_file::{
     HighWatermarks, MetaProperties, RecoveryPoints, SmallFile, SmallFileError,
 };
-use crate::sync::{SyncOutcome, SyncRequest, run_group};
+use crate::sync::{SyncOutcome, SyncRequest, record, run_group};
 
 const LOCK_FILE: &str = ".lock";
 
@@ -121,6 +121,7 @@ impl DirShared {
     }
 
     pub(crate) fn write_checkpoints(&self, clean: bool) -> Result<(), SmallFileError> {
+        record(self);
         let high_watermarks = self.high_watermarks().clone();
         high_watermarks
             .store(&*self.io, &self.path.join(HighWatermarks::FILE))

@@ -131,7 +131,7 @@ impl<'a> Recovery<'a> {
         while let [(base, _), (next, _), ..] = files.as_slice()
             && stored_start.is_some_and(|start| *next <= start)
         {
-            let data = DataFile::new(Arc::clone(&shared.io), &request.dir, *base);
+            let data = DataFile::new(shared, &request.dir, *base);
             crate::log::delete_segment(&*shared.io, &data)
                 .map_err(|source| failed(data.path(), source))?;
             files.remove(0);

@@ -300,6 +300,6 @@ impl Recovery<'_> {
     }
 
     fn data(&self, base: Offset) -> Arc<DataFile> {
-        DataFile::new(Arc::clone(&self.request.shared.io), &self.request.dir, base)
+        DataFile::new(&self.request.shared, &self.request.dir, base)
     }
 }

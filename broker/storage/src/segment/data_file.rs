@@ -10,11 +10,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use broker_model::Offset;
 
 use super::verified::VerifiedRanges;
+use crate::health::DirHealth;
 use crate::io::{Io, IoFile, OpenMode};
+use crate::log_dir::DirShared;
 
 /// One segment's data file.
 pub(crate) struct DataFile {
     io: Arc<dyn Io>,
+    health: Arc<DirHealth>,
     path: PathBuf,
     base: Offset,
     file: Mutex<Option<Arc<dyn IoFile>>>,
@@ -24,9 +27,10 @@ pub(crate) struct DataFile {
 
 impl DataFile {
     /// The file `{base}.log` of a partition directory; nothing is opened yet.
-    pub(crate) fn new(io: Arc<dyn Io>, dir: &Path, base: Offset) -> Arc<Self> {
+    pub(crate) fn new(shared: &DirShared, dir: &Path, base: Offset) -> Arc<Self> {
         Arc::new(Self {
-            io,
+            io: Arc::clone(&shared.io),
+            health: Arc::clone(&shared.health),
             path: dir.join(file_name(base)),
             base,
             file: Mutex::new(None),
@@ -82,6 +86,11 @@ impl DataFile {
     /// Closes the file; it is opened again when it is needed.
     pub(crate) fn release(&self) {
         *lock(&self.file) = None;
+    }
+
+    /// Looks at an error of a read: the disk's own take the directory out of service.
+    pub(crate) fn observe(&self, error: &io::Error) {
+        self.health.observe(&self.path, error);
     }
 
     pub(crate) fn is_verified(&self, range: &Range<u64>) -> bool {

@@ -7,5 +7,5 @@ mod sync_thread;
 
 pub use outcome::SyncOutcome;
 pub use request::SyncRequest;
-pub(crate) use sync_group::run_group;
+pub(crate) use sync_group::{record, run_group};
 pub(crate) use sync_thread::SyncThread;
