@@ -318,3 +318,31 @@ fn a_sync_on_the_callers_thread_is_recorded_before_the_next_one() {
         );
     }
 }
+
+#[test]
+fn checkpoints_and_syncs_of_one_log_may_come_from_several_threads() {
+    let io = RecordingIo::new();
+    let dir = try_open_dir(&io, PlantedBugs::default()).unwrap();
+    let mut log = open_log(&dir, 0);
+    for epoch in 0..50 {
+        log.append(&mut [batch_of("x", 50)], LeaderEpoch::new(epoch), at(5))
+            .unwrap();
+        let first = log.sync_request().unwrap();
+        log.append(&mut [batch_of("y", 50)], LeaderEpoch::new(epoch), at(5))
+            .unwrap();
+        let second = log.sync_request().unwrap();
+        let outcomes = std::thread::scope(|scope| {
+            let first = scope.spawn(|| dir.sync_now(first));
+            let second = scope.spawn(|| dir.sync_inline(second));
+            let third = scope.spawn(|| dir.write_checkpoints());
+            dir.write_checkpoints().unwrap();
+            third.join().unwrap().unwrap();
+            [first.join().unwrap(), second.join().unwrap()]
+        });
+        for outcome in outcomes {
+            log.on_synced(&outcome).unwrap();
+        }
+        assert_eq!(log.durable_end(), log.end());
+    }
+    assert_eq!(dir.is_failed(), None);
+}

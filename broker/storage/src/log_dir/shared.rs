@@ -38,6 +38,9 @@ pub(crate) struct DirShared {
     boot_id: String,
     /// Points that are durable and not recorded yet.
     unrecorded: Mutex<Vec<(SlotTicket, DurablePoint)>>,
+    /// Held while a small file that several threads may want to write is replaced: they would share
+    /// its temporary name.
+    replacing: Mutex<()>,
     high_watermarks: Mutex<HighWatermarks>,
     open_logs: Mutex<OpenLogs>,
     opened_at: (Timestamp, Duration),
@@ -78,6 +81,7 @@ impl DirShared {
             planted: options.planted,
             boot_id,
             unrecorded: Mutex::new(Vec::new()),
+            replacing: Mutex::new(()),
             high_watermarks: Mutex::new(high_watermarks),
             open_logs: Mutex::new(OpenLogs::new()),
             opened_at: (options.clock.now(), options.clock.monotonic()),
@@ -120,8 +124,13 @@ impl DirShared {
         lock(&self.high_watermarks)
     }
 
+    pub(crate) fn replacing(&self) -> MutexGuard<'_, ()> {
+        lock(&self.replacing)
+    }
+
     pub(crate) fn write_checkpoints(&self, clean: bool) -> Result<(), SmallFileError> {
         record(self);
+        let _one_at_a_time = self.replacing();
         let high_watermarks = self.high_watermarks().clone();
         high_watermarks
             .store(&*self.io, &self.path.join(HighWatermarks::FILE))

@@ -89,6 +89,7 @@ fn sync_group(dir: &DirShared, requests: &[SyncRequest]) -> Result<(), DirFailed
     let mut directories = BTreeSet::new();
     for request in requests {
         for (path, contents) in &request.replacements {
+            let _one_at_a_time = dir.replacing();
             let done = dir.io.replace_small(path, contents);
             done.or_else(|error| tolerated(dir, request, path, error))?;
         }
