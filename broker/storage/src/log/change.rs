@@ -9,6 +9,7 @@ use broker_model::{LeaderEpoch, Offset, Timestamp};
 
 use super::{ChangeError, Log, ReadLimit};
 use crate::durable_positions::DurablePoint;
+use crate::health::is_no_space;
 use crate::index::{IndexEntry, OffsetEntry, TimeEntry};
 use crate::io::Io;
 use crate::recovery::{Times, restore_active};
@@ -106,8 +107,10 @@ impl Log {
             .reset(self.key(), durable)
             .map_err(|source| self.failed(self.shared.positions.path(), source))?;
         self.durable = durable;
-        self.cut_to(&cut)
-            .map_err(|source| self.failed(self.active.data.path(), source))?;
+        if let Err(source) = self.cut_to(&cut) {
+            self.broken = Some(format!("a truncation to {to} failed: {source}"));
+            return Err(self.failed(self.active.data.path(), source));
+        }
         if self.epochs.truncate_to(cut.end) {
             let now = self.shared.clock.monotonic();
             self.unsynced.epochs_changed(now);
@@ -201,8 +204,14 @@ impl Log {
         }
     }
 
+    /// A step of a truncation failed. One of them may have been a sync, so the directory goes out of
+    /// service, unless the disk is just full.
     fn failed(&self, file: &Path, source: io::Error) -> ChangeError {
-        self.shared.health.observe(file, &source);
+        if !is_no_space(&source) {
+            self.shared
+                .health
+                .fail(format_args!("{}: {source}", file.display()));
+        }
         ChangeError::Io {
             file: file.to_owned(),
             source,

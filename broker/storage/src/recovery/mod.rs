@@ -20,6 +20,7 @@ pub use report::{LastStop, RecoveryReport, TornTail};
 pub(crate) use restore::{Times, restore_active};
 
 use crate::durable_positions::{DurablePoint, PartitionKey, SlotTicket};
+use crate::health::is_no_space;
 use crate::index::{IndexEntry, OffsetEntry, TimeEntry};
 use crate::log::{DELETED, LogConfig, LogParts};
 use crate::log_dir::{DirShared, OpenGuard, OpenLogError};
@@ -198,7 +199,14 @@ impl<'a> Recovery<'a> {
             Ok(None) => positions.reset(key, durable),
             Err(error) => Err(error),
         };
-        ticket.map_err(|source| failed(positions.path(), source))
+        ticket.map_err(|source| {
+            if !is_no_space(&source) {
+                let path = positions.path().display();
+                let health = &self.request.shared.health;
+                health.fail(format_args!("{path}: {source}"));
+            }
+            failed(positions.path(), source)
+        })
     }
 
     fn sync_everything(&self, active: &ActiveSegment) -> Result<(), OpenLogError> {
