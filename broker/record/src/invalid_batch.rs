@@ -2,7 +2,7 @@
 //! needs to find its mistake. Positions count bytes of the uncompressed body, records count from 0.
 
 use broker_model::Timestamp;
-use broker_model::limits::{BATCH_RECORDS_MAX, RECORD_HEADERS_MAX};
+use broker_model::limits::{BATCH_RECORDS_MAX, NESTING_DEPTH_MAX, RECORD_HEADERS_MAX};
 
 use crate::compression::DecompressError;
 use crate::{BatchHeader, ProducerState, UnsupportedCodec};
@@ -132,6 +132,15 @@ pub enum MalformedReason {
     /// A header name that is not text.
     #[error("the header name is not UTF-8")]
     NotUtf8,
+    /// A key or value that is nested too deep.
+    #[error("the value is nested deeper than {NESTING_DEPTH_MAX} levels")]
+    TooDeep,
+    /// A key or value of a type that values cannot have.
+    #[error("marker {marker:#04x} begins no value that can be stored: ext types are not allowed")]
+    NoValue {
+        /// The MessagePack marker that is there.
+        marker: u8,
+    },
 }
 
 /// The MessagePack types that have a place in a body.

@@ -1,8 +1,10 @@
 //! The little MessagePack that records need, by hand: `Cursor` reads markers without copying or
-//! allocating, `put_*` write the shortest form. Nil, bin, str, int and arrays; nothing else.
+//! allocating, `put_*` write the shortest form. Nil, bin, str, int and arrays; other values are only
+//! stepped over.
 
 mod cursor;
 mod put;
+mod skip;
 
 pub(crate) use cursor::Cursor;
 pub(crate) use put::{
