@@ -54,7 +54,7 @@ const _: () = assert!(at::HEADER_CRC + LEN_AFTER_LENGTH as usize == BatchHeader:
 /// | 21 | 1 | body format, 1 = MessagePack |
 /// | 22 | 1 | codec: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd |
 /// | 23 | 1 | timestamp type: 0 CreateTime, 1 LogAppendTime |
-/// | 24 | 4 | record count, u32, at least 1 |
+/// | 24 | 4 | record count, u32; 0 only where compaction took all records out |
 /// | 28 | 4 | last offset delta, u32, at least count - 1 |
 /// | 32 | 8 | base timestamp, i64 ms |
 /// | 40 | 8 | max timestamp, i64 ms |
@@ -73,10 +73,10 @@ pub struct BatchHeader {
     pub codec: Codec,
     /// Whose clock the timestamps come from.
     pub timestamp_type: TimestampType,
-    /// Records in the body, at least 1.
+    /// Records in the body: at least 1 in a produced batch, 0 where compaction has left none.
     pub record_count: u32,
     /// Distance from the first to the last offset the batch covers: `record_count - 1`, more once
-    /// compaction has taken records out.
+    /// compaction has taken records out of it or whole batches behind it.
     pub last_offset_delta: u32,
     /// The timestamp of every record that has none of its own. In a batch whose records all have
     /// one it is the first record's.
@@ -202,8 +202,7 @@ impl BatchHeader {
     }
 
     fn check_counts(&self) -> Result<(), HeaderError> {
-        let smallest_delta = self.record_count.checked_sub(1);
-        if smallest_delta.is_none_or(|smallest| self.last_offset_delta < smallest) {
+        if self.last_offset_delta < self.record_count.saturating_sub(1) {
             return Err(HeaderError::Counts {
                 record_count: self.record_count,
                 last_offset_delta: self.last_offset_delta,
@@ -333,7 +332,7 @@ pub enum HeaderError {
         /// The length field.
         length: u32,
     },
-    /// No record, or more records than offsets.
+    /// More records than offsets.
     #[error(
         "a batch of {record_count} records cannot have the last offset delta {last_offset_delta}"
     )]

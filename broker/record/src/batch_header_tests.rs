@@ -189,7 +189,7 @@ fn counts_and_offsets_have_to_be_possible() {
         last_offset_delta,
     };
     let none = BatchHeader::decode(&forged(at::RECORD_COUNT, &[0; 4]));
-    assert_eq!(none, Err(counts(0, 0x2223)));
+    assert!(none.is_ok(), "compaction may have taken all of them out");
     let crowded = BatchHeader::decode(&forged(at::RECORD_COUNT, &[0, 0, 0x22, 0x25]));
     assert_eq!(crowded, Err(counts(0x2225, 0x2223)));
     let tight = BatchHeader::decode(&forged(at::RECORD_COUNT, &[0, 0, 0x22, 0x24]));

@@ -42,6 +42,7 @@ mod produced_batch;
 mod record_headers;
 mod records;
 mod regroup;
+mod retain;
 mod routable_records;
 mod scanned_record;
 mod serializable_records;

@@ -14,7 +14,7 @@ use crate::{
 /// The records of one batch, decompressed if they had to be.
 #[derive(Clone, Debug)]
 pub struct Records {
-    header: BatchHeader,
+    pub(crate) header: BatchHeader,
     body: Bytes,
 }
 
@@ -24,10 +24,18 @@ impl Records {
         header.verify_body(&batch.body)?;
         let body =
             compression::decompress_bytes(header.codec, &batch.body).map_err(InvalidBatch::from)?;
-        let actual = scan_count(&mut Cursor::new(&body))?;
+        let mut cursor = Cursor::new(&body);
+        let actual = match scan_count(&mut cursor) {
+            // What compaction leaves of a batch without records.
+            Err(InvalidBatch::Empty) if header.record_count == 0 => 0,
+            counted => counted?,
+        };
         if actual != header.record_count {
             let claimed = header.record_count;
             return Err(InvalidBatch::CountMismatch { claimed, actual }.into());
+        }
+        if actual == 0 {
+            check_end(&cursor, &body)?;
         }
         Ok(Self { header, body })
     }
@@ -37,7 +45,7 @@ impl Records {
         self.header.record_count as usize
     }
 
-    /// Whether there are none, which no batch can be.
+    /// Whether there are none, because compaction took them all out.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -8,7 +8,8 @@ mod skip;
 
 pub(crate) use cursor::Cursor;
 pub(crate) use put::{
-    ARRAY_LEN_BYTES_MAX, bin_bytes_max, put_array_len, put_bin_or_nil, put_int, put_str, put_uint,
+    ARRAY_LEN_BYTES_MAX, bin_bytes_max, put_array_len, put_bin_or_nil, put_int, put_nil, put_str,
+    put_uint,
 };
 
 #[cfg(test)]
