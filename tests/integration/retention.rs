@@ -226,11 +226,12 @@ fn a_changed_limit_counts_from_the_next_check_on() {
 fn cleanup_policies_that_do_not_exist_are_refused() {
     let broker = Broker::start();
     let mut wire = broker.connect();
-    for policy in ["shred", "compact"] {
+    for policy in ["shred", "compact,shred", ""] {
         let args = map! { "name" => "t", "config" => map! { "cleanup.policy" => policy } };
         let error = wire.refused("create_topic", args);
         assert_eq!(error.name, "INVALID_CONFIG");
         assert!(error.message.contains(policy), "{error:?}");
     }
     wire.create_topic("t", 1, &[("cleanup.policy", "delete")]);
+    wire.create_topic("u", 1, &[("cleanup.policy", "delete, compact")]);
 }

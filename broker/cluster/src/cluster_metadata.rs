@@ -1,4 +1,5 @@
-//! `ClusterMetadata`: the brokers and topics of the cluster, as a state machine. Commands come from
+//! `ClusterMetadata`: the brokers, topics and deployed plugins of the cluster, as a state
+//! machine. Commands come from
 //! a log and are applied in its order; the same log gives the same state on every broker.
 //!
 //! A command was planned against an earlier state, so another one may have come in between: then it
@@ -12,6 +13,7 @@ use broker_model::{BrokerId, PartitionId, Timestamp, TopicId, TopicName};
 
 use crate::command::Command;
 use crate::topic::{PartitionCount, PartitionState, Topic};
+use crate::{Binding, DeployedPlugin, Deployment};
 
 /// A broker as the cluster knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub struct ClusterMetadata {
     names: BTreeMap<TopicId, TopicName>,
     /// Names with `.` folded into `_`, to find collisions.
     folded: BTreeMap<String, TopicName>,
+    /// Plugins that were ever deployed, by name.
+    plugins: BTreeMap<String, Arc<DeployedPlugin>>,
     /// Topics ever created; decides at which broker the next one starts.
     topics_created: u64,
     #[cfg(test)]
@@ -53,7 +57,7 @@ pub enum Change {
         /// The topic as it was.
         topic: Arc<Topic>,
     },
-    /// The overrides of a topic's configuration changed.
+    /// The overrides of a topic's configuration changed, or what its plugin slots run.
     TopicConfigChanged {
         /// The topic as it is now.
         topic: Arc<Topic>,
@@ -64,6 +68,19 @@ pub enum Change {
         topic: Arc<Topic>,
         /// The first of the further partitions.
         first: PartitionId,
+    },
+    /// A plugin was deployed. A [`Change::TopicConfigChanged`] follows for each topic that runs it
+    /// from now on.
+    PluginDeployed {
+        /// Its name.
+        name: String,
+        /// Its history; the last revision is the one that was deployed.
+        plugin: Arc<DeployedPlugin>,
+    },
+    /// The name of a deployed plugin was given up.
+    PluginRemoved {
+        /// The name.
+        name: String,
     },
 }
 
@@ -106,6 +123,22 @@ pub enum RejectedCommand {
         /// What is.
         current: u32,
     },
+    /// Another deployment of the same plugin came in between.
+    #[error("plugin {name} would get revision {current} by now, not {expected}")]
+    RevisionTaken {
+        /// The plugin.
+        name: String,
+        /// What the command expected.
+        expected: u32,
+        /// What would be.
+        current: u32,
+    },
+    /// The plugin was removed by now.
+    #[error("no plugin {name} is deployed")]
+    NotDeployed {
+        /// The name.
+        name: String,
+    },
 }
 
 impl ClusterMetadata {
@@ -139,6 +172,12 @@ impl ClusterMetadata {
         self.topics.get(self.names.get(&id)?.as_str())
     }
 
+    /// The plugins that were ever deployed, by name; what the broker brings and what its manifest
+    /// names are not among them.
+    pub const fn plugins(&self) -> &BTreeMap<String, Arc<DeployedPlugin>> {
+        &self.plugins
+    }
+
     /// How many topics were ever created.
     pub(crate) const fn topics_created(&self) -> u64 {
         self.topics_created
@@ -165,6 +204,7 @@ impl ClusterMetadata {
                 name,
                 assignment,
                 config,
+                bindings,
                 at,
             } => self.create_topic(Topic {
                 id,
@@ -178,16 +218,28 @@ impl ClusterMetadata {
                     .map(PartitionState::created)
                     .collect(),
                 config,
+                bindings,
                 created_at: at,
             }),
             Command::DeleteTopic { id } => self.delete_topic(id),
-            Command::AlterTopicConfig { id, set, unset } => self.alter_config(id, set, &unset),
+            Command::AlterTopicConfig {
+                id,
+                set,
+                unset,
+                bindings,
+            } => self.alter_config(id, set, &unset, bindings),
             Command::CreatePartitions {
                 id,
                 from,
                 added,
                 at,
             } => self.create_partitions(id, from, added, at),
+            Command::DeployPlugin {
+                name,
+                deployment,
+                rebind,
+            } => self.deploy_plugin(name, deployment, rebind),
+            Command::RemovePlugin { name, at } => self.remove_plugin(name, at),
         }
     }
 
@@ -248,15 +300,18 @@ impl ClusterMetadata {
         id: TopicId,
         set: BTreeMap<String, String>,
         unset: &BTreeSet<String>,
+        bindings: Vec<Binding>,
     ) -> Result<Vec<Change>, RejectedCommand> {
         let topic = self.topic_mut(id)?;
         let mut config = topic.config.clone();
         config.retain(|name, _| !unset.contains(name));
         config.extend(set);
-        if config == topic.config {
+        if config == topic.config && bindings.is_empty() {
             return Ok(Vec::new());
         }
-        Arc::make_mut(topic).config = config;
+        let altered = Arc::make_mut(topic);
+        altered.config = config;
+        altered.bindings.extend(bindings);
         Ok(vec![Change::TopicConfigChanged {
             topic: Arc::clone(topic),
         }])
@@ -294,6 +349,67 @@ impl ClusterMetadata {
             topic: Arc::clone(topic),
             first: PartitionId::new(from),
         }])
+    }
+
+    fn deploy_plugin(
+        &mut self,
+        name: String,
+        deployment: Deployment,
+        rebind: Vec<(TopicId, Binding)>,
+    ) -> Result<Vec<Change>, RejectedCommand> {
+        let known = self.plugins.get(&name);
+        let current = known.map_or(1, |plugin| plugin.next_revision());
+        if deployment.revision != current {
+            return Err(RejectedCommand::RevisionTaken {
+                name,
+                expected: deployment.revision,
+                current,
+            });
+        }
+        let plugin = self.plugins.entry(name.clone()).or_default();
+        let changed = Arc::make_mut(plugin);
+        changed.history.push(deployment);
+        changed.removed_at = None;
+        let mut changes = vec![Change::PluginDeployed {
+            name: name.clone(),
+            plugin: Arc::clone(plugin),
+        }];
+        let mut rebound = BTreeSet::new();
+        for (id, binding) in rebind {
+            if self.rebind(id, &name, binding) {
+                rebound.insert(id);
+            }
+        }
+        let topics = rebound.into_iter().filter_map(|id| self.topic_by_id(id));
+        changes.extend(topics.map(|topic| Change::TopicConfigChanged {
+            topic: Arc::clone(topic),
+        }));
+        Ok(changes)
+    }
+
+    /// A topic that went, or turned to another plugin, since this was planned is left alone.
+    fn rebind(&mut self, id: TopicId, plugin: &str, binding: Binding) -> bool {
+        let Ok(topic) = self.topic_mut(id) else {
+            return false;
+        };
+        if !topic.runs_or_never_said(binding.slot, plugin) {
+            return false;
+        }
+        Arc::make_mut(topic).bindings.push(binding);
+        true
+    }
+
+    fn remove_plugin(
+        &mut self,
+        name: String,
+        at: Timestamp,
+    ) -> Result<Vec<Change>, RejectedCommand> {
+        let deployed = self.plugins.get_mut(&name);
+        let Some(plugin) = deployed.filter(|plugin| plugin.current().is_some()) else {
+            return Err(RejectedCommand::NotDeployed { name });
+        };
+        Arc::make_mut(plugin).removed_at = Some(at);
+        Ok(vec![Change::PluginRemoved { name }])
     }
 
     fn topic_mut(&mut self, id: TopicId) -> Result<&mut Arc<Topic>, RejectedCommand> {

@@ -28,6 +28,7 @@ fn create(raw: u8, name: &str) -> Command {
         name: TopicName::new(name).unwrap(),
         assignment: vec![vec![BrokerId::new(1)]; 2],
         config: BTreeMap::new(),
+        bindings: Vec::new(),
         at: at(10),
     }
 }
@@ -66,6 +67,7 @@ fn a_topic_is_created_grows_changes_and_goes() {
         id: id(1),
         set: set.clone(),
         unset: unset.iter().map(|key| (*key).to_owned()).collect(),
+        bindings: Vec::new(),
     };
     assert_eq!(metadata.apply(4, alter(&set, &[])).unwrap().len(), 1);
     assert_eq!(metadata.apply(5, alter(&set, &[])), Ok(Vec::new()), "same");
@@ -185,14 +187,14 @@ fn planned(metadata: &ClusterMetadata, wish: &Wish, number: u8) -> Option<Comman
         }
         Wish::Alter { name, key, unset } => {
             let key = crate::TOPIC_KEYS[*key].key;
-            let mut set = BTreeMap::new();
-            let mut gone = BTreeSet::new();
+            let mut change = crate::ConfigChange::default();
             if *unset {
-                gone.insert(key.name.to_owned());
+                change.unset.insert(key.name.to_owned());
             } else {
-                set.insert(key.name.to_owned(), key.default.to_owned());
+                let value = key.default.to_owned();
+                change.set.insert(key.name.to_owned(), value);
             }
-            let plan = metadata.plan_alter_config(name, &set, &gone, &defaults.topic);
+            let plan = metadata.plan_alter_config(name, &change, &defaults.topic);
             plan.ok()
         }
     }

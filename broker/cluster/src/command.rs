@@ -1,7 +1,7 @@
 //! `Command`: a change of the cluster's metadata, as it is proposed, stored and replayed.
 //!
-//! Stored form: a MessagePack map `{version: 1, command: {kind: {…}}}` with string keys. Ids are
-//! numbers, topic ids 16 bytes, times milliseconds. A version or kind this code does not know is an
+//! Stored form: a MessagePack map `{version, command: {kind: {…}}}` with string keys; the version is
+//! the oldest that can say what the command says. Ids are numbers, topic ids 16 bytes, times milliseconds. A version or kind this code does not know is an
 //! error and never skipped: skipping would make two brokers disagree. Term and index belong to the
 //! log entry that carries the command (leader epoch and offset of its record), not to the command.
 
@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use broker_model::{BrokerId, Timestamp, TopicId, TopicName};
 
+use crate::{Binding, Deployment};
+
+mod plugin_wire;
 mod wire;
 
 pub use wire::{COMMAND_VERSION, DecodeCommandError};
@@ -33,6 +36,8 @@ pub enum Command {
         assignment: Vec<Vec<BrokerId>>,
         /// Overrides of its configuration, normalised.
         config: BTreeMap<String, String>,
+        /// What its plugin slots run.
+        bindings: Vec<Binding>,
         /// When.
         at: Timestamp,
     },
@@ -49,6 +54,8 @@ pub enum Command {
         set: BTreeMap<String, String>,
         /// Overrides that are taken back.
         unset: BTreeSet<String>,
+        /// What the plugin slots run whose plugin or options change.
+        bindings: Vec<Binding>,
     },
     /// A topic gets further partitions.
     CreatePartitions {
@@ -58,6 +65,22 @@ pub enum Command {
         from: u32,
         /// The brokers of each further partition.
         added: Vec<Vec<BrokerId>>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A plugin is deployed, or another revision of it.
+    DeployPlugin {
+        /// The name that topics use.
+        name: String,
+        /// What is deployed.
+        deployment: Deployment,
+        /// Topics that use the name and run this deployment from now on.
+        rebind: Vec<(TopicId, Binding)>,
+    },
+    /// The name of a deployed plugin is given up; its history stays.
+    RemovePlugin {
+        /// Which.
+        name: String,
         /// When.
         at: Timestamp,
     },

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use broker_model::{parse_bytes, parse_duration};
+use broker_model::{TopicName, parse_bytes, parse_duration};
 
 use crate::InvalidConfig;
 
@@ -57,6 +57,15 @@ pub enum ValueKind {
         /// Whether the empty list is allowed.
         empty: Empty,
     },
+    /// One or more of a few words, separated by commas, in any order.
+    Words {
+        /// The words, in the order of the normal form.
+        allowed: &'static [&'static str],
+    },
+    /// A decimal number from 0 to 1.
+    Ratio,
+    /// The name of a topic that clients may write, or nothing.
+    TopicName,
 }
 
 /// Whether `-1` stands for "no limit".
@@ -93,7 +102,8 @@ pub struct ConfigKey {
 }
 
 impl ConfigKey {
-    /// The kind as one word: `duration`, `bytes`, `number`, `bool`, `enum`, `text` or `list`.
+    /// The kind as one word: `duration`, `bytes`, `number`, `bool`, `enum`, `text`, `list` or
+    /// `ratio`.
     pub const fn kind_name(&self) -> &'static str {
         match self.kind {
             ValueKind::Duration { .. } => "duration",
@@ -101,8 +111,9 @@ impl ConfigKey {
             ValueKind::Number { .. } => "number",
             ValueKind::Bool => "bool",
             ValueKind::Choice { .. } => "enum",
-            ValueKind::Text { .. } => "text",
-            ValueKind::List { .. } => "list",
+            ValueKind::Text { .. } | ValueKind::TopicName => "text",
+            ValueKind::List { .. } | ValueKind::Words { .. } => "list",
+            ValueKind::Ratio => "ratio",
         }
     }
 
@@ -154,6 +165,13 @@ impl ConfigKey {
             ValueKind::List {
                 empty: Empty::Refused,
             } => "one or more texts, separated by commas".to_owned(),
+            ValueKind::Words { allowed } => {
+                format!("one or more of {}, separated by commas", allowed.join(", "))
+            }
+            ValueKind::Ratio => "a number from 0 to 1, such as 0.5".to_owned(),
+            ValueKind::TopicName => {
+                "the name of a topic that clients may write, or nothing".to_owned()
+            }
         }
     }
 
@@ -197,6 +215,9 @@ impl ConfigKey {
                 (fits && is_printable(trimmed)).then(|| trimmed.to_owned())
             }
             ValueKind::List { empty } => list(trimmed, empty),
+            ValueKind::Words { allowed } => words(trimmed, allowed),
+            ValueKind::Ratio => ratio(trimmed),
+            ValueKind::TopicName => topic_name(trimmed),
         };
         normal.ok_or_else(|| InvalidConfig::Value {
             key: self.name.to_owned(),
@@ -264,6 +285,33 @@ fn list(text: &str, empty: Empty) -> Option<String> {
         .iter()
         .all(|part| !part.is_empty() && is_printable(part));
     fits.then(|| parts.join(","))
+}
+
+/// Each word once, in the order of the table.
+fn words(text: &str, allowed: &[&str]) -> Option<String> {
+    let parts: Vec<&str> = chosen(text).collect();
+    if !parts.iter().all(|part| allowed.contains(part)) {
+        return None;
+    }
+    let normal: Vec<&str> = allowed
+        .iter()
+        .copied()
+        .filter(|word| parts.contains(word))
+        .collect();
+    Some(normal.join(","))
+}
+
+fn ratio(text: &str) -> Option<String> {
+    let digits_only = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let number: f64 = text.parse().ok()?;
+    (digits_only && (0.0..=1.0).contains(&number)).then(|| number.to_string())
+}
+
+fn topic_name(text: &str) -> Option<String> {
+    let name_fits = |text: &str| TopicName::new(text).is_ok_and(|name| !name.is_reserved());
+    (text.is_empty() || name_fits(text)).then(|| text.to_owned())
 }
 
 fn is_printable(text: &str) -> bool {
@@ -351,6 +399,45 @@ mod tests {
         assert!(text.normalise("key-hash").is_ok());
         assert!(text.normalise("a\nb").is_err());
         assert!(text.normalise("  ").is_err());
+    }
+
+    #[test]
+    fn words_come_in_any_order_and_each_once() {
+        let words = of_kind(ValueKind::Words {
+            allowed: &["compact", "delete"],
+        });
+        let normal = |text| words.normalise(text).ok();
+        for both in ["compact,delete", "delete, compact", "delete,compact,delete"] {
+            assert_eq!(normal(both).as_deref(), Some("compact,delete"), "{both}");
+        }
+        assert_eq!(normal(" compact ").as_deref(), Some("compact"));
+        for bad in ["", ",", "compact,", "shred", "compact delete"] {
+            assert_eq!(normal(bad), None, "{bad:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn ratios_are_plain_decimal_numbers_between_0_and_1() {
+        let ratio = of_kind(ValueKind::Ratio);
+        let normal = |text| ratio.normalise(text).ok();
+        for (given, kept) in [("0.50", "0.5"), ("1", "1"), (".1", "0.1"), ("0.0", "0")] {
+            assert_eq!(normal(given).as_deref(), Some(kept), "{given}");
+        }
+        for bad in [
+            "", ".", "-0.1", "-0", "1.01", "NaN", "inf", "1e-1", "50%", "0,5",
+        ] {
+            assert_eq!(normal(bad), None, "{bad:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn topic_names_are_checked_and_reserved_ones_refused() {
+        let topic = of_kind(ValueKind::TopicName);
+        assert!(topic.normalise("").is_ok());
+        assert!(topic.normalise("orders.dead").is_ok());
+        for bad in ["a/b", "..", "__consumer_offsets", &"a".repeat(250)] {
+            assert!(topic.normalise(bad).is_err(), "{bad:?} was accepted");
+        }
     }
 
     proptest! {

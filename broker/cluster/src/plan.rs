@@ -12,8 +12,10 @@ use crate::placement;
 use crate::plan_error::{
     AlterTopicError, CreatePartitionsError, CreateTopicError, InvalidAssignment,
 };
+use crate::plan_plugins::check_bindings;
 use crate::topic::Topic;
-use crate::{InvalidConfig, TopicConfig, TopicDefaults};
+use crate::topic_keys::names;
+use crate::{Binding, InvalidConfig, TopicConfig, TopicDefaults};
 
 /// A topic someone wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +30,19 @@ pub struct NewTopic {
     pub assignment: Option<Vec<Vec<BrokerId>>>,
     /// Overrides of its configuration.
     pub config: BTreeMap<String, String>,
+    /// What its plugin slots run.
+    pub bindings: Vec<Binding>,
+}
+
+/// A change of a topic's configuration that someone wants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigChange {
+    /// Overrides to set.
+    pub set: BTreeMap<String, String>,
+    /// Overrides to take back.
+    pub unset: BTreeSet<String>,
+    /// What the plugin slots run afterwards. Those that run it already are left out of the command.
+    pub bindings: Vec<Binding>,
 }
 
 /// What the broker's configuration says about new topics.
@@ -103,7 +118,9 @@ impl ClusterMetadata {
             None => self.place_new_topic(new, defaults)?,
         };
         let config = TopicConfig::normalise(&new.config)?;
-        TopicConfig::resolve(&config, &defaults.topic)?;
+        let effective = TopicConfig::check(&config, &defaults.topic)?;
+        check_dead_letters(name.as_str(), &config)?;
+        check_bindings(&new.bindings, &effective, assignment.len())?;
         let mut warnings = Vec::new();
         if name.mixes_separators() {
             warnings.push(Warning::MixedSeparators { name: name.clone() });
@@ -113,6 +130,7 @@ impl ClusterMetadata {
             name,
             assignment,
             config,
+            bindings: new.bindings.clone(),
             at: now,
         };
         Ok((command, warnings))
@@ -130,16 +148,16 @@ impl ClusterMetadata {
     /// Plans a change of configuration overrides.
     ///
     /// # Errors
-    /// When there is no such topic, or a key or value is wrong.
+    /// When there is no such topic, a key or value is wrong, or a binding does not fit.
     pub fn plan_alter_config(
         &self,
         name: &str,
-        set: &BTreeMap<String, String>,
-        unset: &BTreeSet<String>,
+        change: &ConfigChange,
         defaults: &TopicDefaults,
     ) -> Result<Command, AlterTopicError> {
         let topic = self.alterable(name)?;
-        let set = TopicConfig::normalise(set)?;
+        let set = TopicConfig::normalise(&change.set)?;
+        let unset = &change.unset;
         for key in unset {
             TopicConfig::check_key(key)?;
             if set.contains_key(key) {
@@ -149,11 +167,18 @@ impl ClusterMetadata {
         let mut overrides = topic.config.clone();
         overrides.retain(|key, _| !unset.contains(key));
         overrides.extend(set.clone());
-        TopicConfig::resolve(&overrides, defaults)?;
+        let effective = TopicConfig::check(&overrides, defaults)?;
+        check_dead_letters(name, &set)?;
+        check_bindings(&change.bindings, &effective, topic.partitions.len())?;
+        let is_news = |binding: &&Binding| {
+            let present = topic.binding(binding.slot);
+            present.is_none_or(|present| present.bound != binding.bound)
+        };
         Ok(Command::AlterTopicConfig {
             id: topic.id,
             set,
             unset: unset.clone(),
+            bindings: change.bindings.iter().filter(is_news).cloned().collect(),
         })
     }
 
@@ -323,6 +348,21 @@ impl ClusterMetadata {
             }
         }
         Ok(())
+    }
+}
+
+/// Records that a topic refuses cannot go to itself.
+fn check_dead_letters(
+    topic: &str,
+    overrides: &BTreeMap<String, String>,
+) -> Result<(), InvalidConfig> {
+    match overrides.get(names::DEAD_LETTER_TOPIC) {
+        Some(dead_letters) if dead_letters == topic => Err(InvalidConfig::Value {
+            key: names::DEAD_LETTER_TOPIC.to_owned(),
+            value: dead_letters.clone(),
+            allowed: "the name of another topic, or nothing".to_owned(),
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -255,9 +255,12 @@ fn configuration_is_checked_and_kept_in_base_units() {
 
     let alter = |set: &[(&str, &str)], unset: &[&str]| {
         let text = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
-        let set = set.iter().map(text).collect();
-        let unset = unset.iter().map(|key| (*key).to_owned()).collect();
-        metadata.plan_alter_config("t", &set, &unset, &TopicDefaults::default())
+        let change = ConfigChange {
+            set: set.iter().map(text).collect(),
+            unset: unset.iter().map(|key| (*key).to_owned()).collect(),
+            bindings: Vec::new(),
+        };
+        metadata.plan_alter_config("t", &change, &TopicDefaults::default())
     };
     assert!(alter(&[("segment.bytes", "64KiB")], &["retention.ms"]).is_ok());
     assert!(
@@ -267,4 +270,21 @@ fn configuration_is_checked_and_kept_in_base_units() {
     assert!(alter(&[("segment.bytes", "1")], &[]).is_err());
     assert!(alter(&[], &["colour"]).is_err());
     assert!(alter(&[("flush.ms", "5")], &["flush.ms"]).is_err());
+    let lags = [
+        ("min.compaction.lag.ms", "2h"),
+        ("max.compaction.lag.ms", "1h"),
+    ];
+    let refused = alter(&lags, &[]).map_err(|error| error.to_string());
+    assert!(refused.is_err_and(|text| text.contains("max.compaction.lag.ms")));
+    assert!(alter(&lags[..1], &[]).is_ok(), "there is no longest lag");
+    assert!(alter(&[("dead.letter.topic", "other")], &[]).is_ok());
+    let refused = alter(&[("dead.letter.topic", "t")], &[]).map_err(|error| error.to_string());
+    assert!(refused.is_err_and(|text| text.contains("another topic")));
+    for text in ["__consumer_offsets", "a/b"] {
+        assert!(
+            alter(&[("dead.letter.topic", text)], &[]).is_err(),
+            "{text}"
+        );
+        assert!(plan(&metadata, &configured("dead.letter.topic", text)).is_err());
+    }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use broker_model::{BrokerId, LeaderEpoch, PartitionId, Timestamp, TopicId, TopicName};
 
+use crate::{Binding, PluginSlot};
+
 /// A topic of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topic {
@@ -17,6 +19,8 @@ pub struct Topic {
     pub partition_counts: Vec<PartitionCount>,
     /// Overrides of its configuration, in base units.
     pub config: BTreeMap<String, String>,
+    /// Every binding that its plugin slots ever had, oldest first.
+    pub bindings: Vec<Binding>,
     /// When it was created.
     pub created_at: Timestamp,
 }
@@ -79,6 +83,19 @@ impl Topic {
     /// Its partitions with their numbers.
     pub fn numbered(&self) -> impl Iterator<Item = (PartitionId, &PartitionState)> {
         (0..).map(PartitionId::new).zip(&self.partitions)
+    }
+
+    /// What a slot runs now; none for a slot that never held a plugin. The plugin is none when the
+    /// slot was emptied.
+    pub fn binding(&self, slot: PluginSlot) -> Option<&Binding> {
+        let mut newest_first = self.bindings.iter().rev();
+        newest_first.find(|binding| binding.slot == slot)
+    }
+
+    /// Whether a slot runs the plugin of this name, or comes from before bindings were kept.
+    pub(crate) fn runs_or_never_said(&self, slot: PluginSlot, plugin: &str) -> bool {
+        self.binding(slot)
+            .is_none_or(|binding| binding.holds(plugin))
     }
 
     /// The partition counts alone, newest last, as a partitioner plugin gets them.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::topic_keys::{TOPIC_KEYS, TopicKey, alias, names, topic_key};
-use crate::{FlushMode, InvalidConfig};
+use crate::{FlushMode, InvalidConfig, PluginSlot};
 
 /// Where an effective value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,15 +79,17 @@ pub struct DescribedKey {
     pub default: String,
     /// Where the effective value comes from.
     pub source: ConfigSource,
-    /// The row of the table; none for a partitioner's option.
+    /// The row of the table; none for a plugin's option.
     pub row: Option<&'static TopicKey>,
 }
 
-/// What happens to old segments.
+/// What happens to old segments; at least one of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CleanupPolicy {
-    /// Whole segments go by age and size.
-    Delete,
+pub struct CleanupPolicy {
+    /// Whole segments go as the retention policy says.
+    pub delete: bool,
+    /// Single records go as the compaction policy says.
+    pub compact: bool,
 }
 
 /// Whose clock a topic's records carry.
@@ -109,7 +111,7 @@ pub enum BatchValidation {
 }
 
 /// The effective configuration of a topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TopicConfig {
     /// Size at which a segment is rolled.
     pub segment_bytes: u64,
@@ -135,10 +137,29 @@ pub struct TopicConfig {
     pub batch_validation: BatchValidation,
     /// In-sync replicas needed for `acks = all`.
     pub min_insync_replicas: u32,
+    /// Share of dirty bytes at which a cleaning begins, 0 to 1.
+    pub min_cleanable_dirty_ratio: f64,
+    /// Age below which a record is safe from compaction.
+    pub min_compaction_lag: Duration,
+    /// Age at which a record makes a cleaning due; none for no such age. Never below the other lag.
+    pub max_compaction_lag: Option<Duration>,
+    /// How long a tombstone stays after the cleaning that first covered it.
+    pub delete_retention: Duration,
     /// The partitioner plugin.
     pub partitioner: String,
-    /// The partitioner's options, without their prefix.
-    pub partitioner_options: BTreeMap<String, String>,
+    /// The serializer of keys, if there is one.
+    pub key_serializer: Option<String>,
+    /// The serializer of values, if there is one.
+    pub value_serializer: Option<String>,
+    /// The retention plugin.
+    pub retention_policy: String,
+    /// The compaction plugin.
+    pub compaction_policy: String,
+    /// Where refused records go. A broker-wide default reaches that topic as well, so whoever
+    /// writes refused records asks [`TopicConfig::dead_letters_of`].
+    pub dead_letter_topic: Option<String>,
+    /// Options by slot, without their prefix.
+    slot_options: [BTreeMap<String, String>; PluginSlot::ALL.len()],
 }
 
 impl TopicConfig {
@@ -155,12 +176,13 @@ impl TopicConfig {
             overrides: &overrides,
             defaults,
         };
+        let min_compaction_lag = read.duration(names::MIN_COMPACTION_LAG_MS)?;
         Ok(Self {
             segment_bytes: read.number(names::SEGMENT_BYTES)?,
-            roll_after: Duration::from_millis(read.number(names::ROLL_MS)?),
+            roll_after: read.duration(names::ROLL_MS)?,
             retention: read.limit(names::RETENTION_MS)?.map(Duration::from_millis),
             retention_bytes: read.limit(names::RETENTION_BYTES)?,
-            cleanup_policy: CleanupPolicy::Delete,
+            cleanup_policy: read.cleanup_policy()?,
             message_bytes_max: read.number32(names::MESSAGE_MAX_BYTES)?,
             message_timestamp_type: match read.text(names::MESSAGE_TIMESTAMP_TYPE)? {
                 "LogAppendTime" => MessageTimestampType::LogAppendTime,
@@ -170,16 +192,78 @@ impl TopicConfig {
                 "async" => FlushMode::Async,
                 _ => FlushMode::Sync,
             },
-            flush_every: Duration::from_millis(read.number(names::FLUSH_MS)?),
+            flush_every: read.duration(names::FLUSH_MS)?,
             index_interval_bytes: read.number32(names::INDEX_INTERVAL_BYTES)?,
             batch_validation: match read.text(names::BATCH_VALIDATION)? {
                 "trust" => BatchValidation::Trust,
                 _ => BatchValidation::Full,
             },
             min_insync_replicas: read.number32(names::MIN_INSYNC_REPLICAS)?,
+            min_cleanable_dirty_ratio: read.ratio(names::MIN_CLEANABLE_DIRTY_RATIO)?,
+            min_compaction_lag,
+            max_compaction_lag: read
+                .limit(names::MAX_COMPACTION_LAG_MS)?
+                .map(|lag| Duration::from_millis(lag).max(min_compaction_lag)),
+            delete_retention: read.duration(names::DELETE_RETENTION_MS)?,
             partitioner: read.text(names::PARTITIONER)?.to_owned(),
-            partitioner_options: partitioner_options(&overrides),
+            key_serializer: read.optional(names::KEY_SERIALIZER)?,
+            value_serializer: read.optional(names::VALUE_SERIALIZER)?,
+            retention_policy: read.text(names::RETENTION_POLICY)?.to_owned(),
+            compaction_policy: read.text(names::COMPACTION_POLICY)?.to_owned(),
+            dead_letter_topic: read.optional(names::DEAD_LETTER_TOPIC)?,
+            slot_options: slot_options(&overrides),
         })
+    }
+
+    /// Like [`TopicConfig::resolve`], and refuses what contradicts itself. For configuration that is
+    /// about to be accepted: one that was accepted earlier has to resolve under any defaults.
+    ///
+    /// # Errors
+    /// On an unknown key, a value that its key cannot have, and keys that contradict each other.
+    pub fn check(
+        overrides: &BTreeMap<String, String>,
+        defaults: &TopicDefaults,
+    ) -> Result<Self, InvalidConfig> {
+        let config = Self::resolve(overrides, defaults)?;
+        let overrides = Self::normalise(overrides)?;
+        let read = Reader {
+            overrides: &overrides,
+            defaults,
+        };
+        let least = read.number(names::MIN_COMPACTION_LAG_MS)?;
+        match read.limit(names::MAX_COMPACTION_LAG_MS)? {
+            Some(most) if most < least => Err(InvalidConfig::Value {
+                key: names::MAX_COMPACTION_LAG_MS.to_owned(),
+                value: most.to_string(),
+                allowed: format!(
+                    "at least {} ({least} ms here), or -1",
+                    names::MIN_COMPACTION_LAG_MS
+                ),
+            }),
+            _ => Ok(config),
+        }
+    }
+
+    /// The plugin that a slot names; none for an empty slot.
+    pub fn slot_plugin(&self, slot: PluginSlot) -> Option<&str> {
+        match slot {
+            PluginSlot::Partitioner => Some(&self.partitioner),
+            PluginSlot::KeySerializer => self.key_serializer.as_deref(),
+            PluginSlot::ValueSerializer => self.value_serializer.as_deref(),
+            PluginSlot::RetentionPolicy => Some(&self.retention_policy),
+            PluginSlot::CompactionPolicy => Some(&self.compaction_policy),
+        }
+    }
+
+    /// The topic's own options of a slot's plugin, without their prefix.
+    pub fn slot_options(&self, slot: PluginSlot) -> &BTreeMap<String, String> {
+        &self.slot_options[slot.index()]
+    }
+
+    /// Where refused records of the topic of this name go: nowhere for a topic that holds them.
+    pub fn dead_letters_of(&self, topic: &str) -> Option<&str> {
+        let configured = self.dead_letter_topic.as_deref();
+        configured.filter(|dead_letters| *dead_letters != topic)
     }
 
     /// Checks overrides and brings their values into base units, as they are kept in the metadata.
@@ -200,14 +284,14 @@ impl TopicConfig {
     /// # Errors
     /// Suggests the nearest key.
     pub fn check_key(name: &str) -> Result<(), InvalidConfig> {
-        if topic_key(name).is_some() || is_partitioner_option(name) {
+        if topic_key(name).is_some() || is_option(name) {
             return Ok(());
         }
         Err(unknown(name))
     }
 
     /// Every key with its effective value, its default and where the value comes from, sorted by
-    /// name; the partitioner's options included.
+    /// name; the options of plugins included.
     pub fn describe(
         overrides: &BTreeMap<String, String>,
         defaults: &TopicDefaults,
@@ -225,9 +309,7 @@ impl TopicConfig {
                 }
             })
             .collect();
-        let options = overrides
-            .iter()
-            .filter(|(name, _)| is_partitioner_option(name));
+        let options = overrides.iter().filter(|(name, _)| is_option(name));
         described.extend(options.map(|(name, value)| DescribedKey {
             name: name.clone(),
             value: value.clone(),
@@ -262,6 +344,30 @@ impl<'a> Reader<'a> {
         text.parse().map_err(|_| not_a_number(name, text))
     }
 
+    fn duration(&self, name: &'static str) -> Result<Duration, InvalidConfig> {
+        self.number(name).map(Duration::from_millis)
+    }
+
+    fn ratio(&self, name: &'static str) -> Result<f64, InvalidConfig> {
+        let text = self.text(name)?;
+        text.parse().map_err(|_| not_a_number(name, text))
+    }
+
+    /// The empty text says that nothing was chosen.
+    fn optional(&self, name: &'static str) -> Result<Option<String>, InvalidConfig> {
+        let text = self.text(name)?;
+        Ok(Some(text.to_owned()).filter(|text| !text.is_empty()))
+    }
+
+    fn cleanup_policy(&self) -> Result<CleanupPolicy, InvalidConfig> {
+        let words = self.text(names::CLEANUP_POLICY)?;
+        let has = |wanted| words.split(',').any(|word| word == wanted);
+        Ok(CleanupPolicy {
+            delete: has("delete"),
+            compact: has("compact"),
+        })
+    }
+
     fn limit(&self, name: &'static str) -> Result<Option<u64>, InvalidConfig> {
         match self.text(name)? {
             "-1" => Ok(None),
@@ -274,7 +380,7 @@ fn not_a_number(name: &str, text: &str) -> InvalidConfig {
     InvalidConfig::Value {
         key: name.to_owned(),
         value: text.to_owned(),
-        allowed: "a whole number".to_owned(),
+        allowed: "a number".to_owned(),
     }
 }
 
@@ -293,19 +399,20 @@ fn normalise_one(name: &str, value: &str) -> Result<String, InvalidConfig> {
     Ok(value.to_owned())
 }
 
-fn is_partitioner_option(name: &str) -> bool {
-    name.strip_prefix(names::PARTITIONER_OPTION_PREFIX)
-        .is_some_and(|option| !option.is_empty() && !option.chars().any(char::is_control))
+fn is_option(name: &str) -> bool {
+    PluginSlot::of_option(name).is_some()
 }
 
-fn partitioner_options(overrides: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    overrides
-        .iter()
-        .filter_map(|(name, value)| {
-            let option = name.strip_prefix(names::PARTITIONER_OPTION_PREFIX)?;
-            Some((option.to_owned(), value.clone()))
-        })
-        .collect()
+fn slot_options(
+    overrides: &BTreeMap<String, String>,
+) -> [BTreeMap<String, String>; PluginSlot::ALL.len()] {
+    PluginSlot::ALL.map(|wanted| {
+        let of_slot = |(name, value): (&String, &String)| {
+            let (slot, option) = PluginSlot::of_option(name)?;
+            (slot == wanted).then(|| (option.to_owned(), value.clone()))
+        };
+        overrides.iter().filter_map(of_slot).collect()
+    })
 }
 
 fn unknown(name: &str) -> InvalidConfig {

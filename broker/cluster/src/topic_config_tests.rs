@@ -25,7 +25,27 @@ fn nothing_set_gives_the_documented_defaults() {
     assert_eq!(config.retention_bytes, None);
     assert_eq!(config.message_bytes_max, 1 << 20);
     assert_eq!(config.flush_mode, FlushMode::Sync);
-    assert_eq!(config.partitioner, "key-hash");
+    assert_eq!(
+        config.cleanup_policy,
+        CleanupPolicy {
+            delete: true,
+            compact: false
+        }
+    );
+    assert_eq!(config.min_cleanable_dirty_ratio, 0.5);
+    assert_eq!(config.min_compaction_lag, Duration::ZERO);
+    assert_eq!(config.max_compaction_lag, None);
+    assert_eq!(config.delete_retention, Duration::from_secs(24 * 3600));
+    assert_eq!(config.dead_letter_topic, None);
+    let plugins = PluginSlot::ALL.map(|slot| config.slot_plugin(slot));
+    let expected = [
+        Some("key-hash"),
+        None,
+        None,
+        Some("time-and-size"),
+        Some("latest-by-key"),
+    ];
+    assert_eq!(plugins, expected);
 }
 
 #[test]
@@ -33,6 +53,16 @@ fn every_key_reaches_its_field() {
     let plain = TopicConfig::resolve(&BTreeMap::new(), &TopicDefaults::default()).unwrap();
     let other = [
         (names::BATCH_VALIDATION, "trust"),
+        (names::CLEANUP_POLICY, "compact"),
+        (names::COMPACTION_POLICY, "mine"),
+        (names::DEAD_LETTER_TOPIC, "refused"),
+        (names::DELETE_RETENTION_MS, "2d"),
+        (names::KEY_SERIALIZER, "string"),
+        (names::MAX_COMPACTION_LAG_MS, "1d"),
+        (names::MIN_CLEANABLE_DIRTY_RATIO, "0.25"),
+        (names::MIN_COMPACTION_LAG_MS, "1h"),
+        (names::RETENTION_POLICY, "mine"),
+        (names::VALUE_SERIALIZER, "json"),
         (names::FLUSH_MODE, "async"),
         (names::FLUSH_MS, "7s"),
         (names::INDEX_INTERVAL_BYTES, "1KiB"),
@@ -46,11 +76,8 @@ fn every_key_reaches_its_field() {
         (names::SEGMENT_BYTES, "1MiB"),
     ];
     for row in TOPIC_KEYS {
-        let Some(changed) = other.iter().find(|(name, _)| *name == row.key.name) else {
-            // It takes one value only so far.
-            assert_eq!(row.key.name, names::CLEANUP_POLICY);
-            continue;
-        };
+        let changed = other.iter().find(|(name, _)| *name == row.key.name);
+        let changed = changed.unwrap_or_else(|| panic!("{} is not tried", row.key.name));
         let config =
             TopicConfig::resolve(&overrides(&[*changed]), &TopicDefaults::default()).unwrap();
         assert_ne!(config, plain, "{} changed nothing", row.key.name);
@@ -104,22 +131,64 @@ fn unknown_keys_are_refused_with_the_name_that_was_meant() {
 }
 
 #[test]
-fn compaction_is_refused_as_not_available() {
-    for value in ["compact", "compact,delete", "delete, compact"] {
-        let text = refused(&[(names::CLEANUP_POLICY, value)]);
-        assert!(text.contains("cleanup.policy"), "{text}");
-        assert!(text.contains("not available in this version"), "{text}");
+fn cleanup_policies_are_one_or_both_in_any_order() {
+    let policy = |value| {
+        let own = overrides(&[(names::CLEANUP_POLICY, value)]);
+        let config = TopicConfig::resolve(&own, &TopicDefaults::default()).unwrap();
+        (config.cleanup_policy.delete, config.cleanup_policy.compact)
+    };
+    assert_eq!(policy("delete"), (true, false));
+    assert_eq!(policy("compact"), (false, true));
+    for both in ["compact,delete", "delete, compact"] {
+        assert_eq!(policy(both), (true, true));
     }
     let text = refused(&[(names::CLEANUP_POLICY, "shred")]);
-    assert!(text.contains("it takes delete"), "{text}");
+    assert!(
+        text.contains("it takes one or more of compact, delete"),
+        "{text}"
+    );
 }
 
 #[test]
-fn partitioner_options_are_collected_and_described() {
-    let own = overrides(&[("partitioner.option.region", "eu"), ("partitioner", "mine")]);
+fn a_topic_that_was_accepted_resolves_under_any_defaults() {
+    let own = overrides(&[(names::MAX_COMPACTION_LAG_MS, "1h")]);
+    let mut defaults = TopicDefaults::default();
+    assert!(TopicConfig::check(&own, &defaults).is_ok());
+    defaults.set(names::MIN_COMPACTION_LAG_MS, "2h").unwrap();
+    let text = TopicConfig::check(&own, &defaults).unwrap_err().to_string();
+    assert!(
+        text.contains("max.compaction.lag.ms cannot be \"3600000\""),
+        "{text}"
+    );
+    let config = TopicConfig::resolve(&own, &defaults).unwrap();
+    assert_eq!(config.max_compaction_lag, Some(config.min_compaction_lag));
+}
+
+#[test]
+fn refused_records_never_go_back_to_where_they_were_refused() {
+    let mut defaults = TopicDefaults::default();
+    defaults.set(names::DEAD_LETTER_TOPIC, "refused").unwrap();
+    let config = TopicConfig::resolve(&BTreeMap::new(), &defaults).unwrap();
+    assert_eq!(config.dead_letters_of("orders"), Some("refused"));
+    assert_eq!(config.dead_letters_of("refused"), None);
+    let own = overrides(&[(names::DEAD_LETTER_TOPIC, "")]);
+    let config = TopicConfig::resolve(&own, &defaults).unwrap();
+    assert_eq!(config.dead_letters_of("orders"), None);
+}
+
+#[test]
+fn options_are_collected_by_slot_and_described() {
+    let own = overrides(&[
+        ("partitioner.option.region", "eu"),
+        ("partitioner", "mine"),
+        ("value.serializer.option.schema", "{}"),
+    ]);
     let config = TopicConfig::resolve(&own, &TopicDefaults::default()).unwrap();
-    assert_eq!(config.partitioner_options.get("region").unwrap(), "eu");
+    let options = |slot| config.slot_options(slot);
+    assert_eq!(options(PluginSlot::Partitioner)["region"], "eu");
+    assert_eq!(options(PluginSlot::ValueSerializer)["schema"], "{}");
+    assert!(options(PluginSlot::KeySerializer).is_empty());
     let described = TopicConfig::describe(&own, &TopicDefaults::default());
-    assert_eq!(described.len(), TOPIC_KEYS.len() + 1);
+    assert_eq!(described.len(), TOPIC_KEYS.len() + 2);
     assert!(described.is_sorted_by(|a, b| a.name < b.name));
 }

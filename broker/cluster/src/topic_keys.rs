@@ -1,9 +1,11 @@
 //! The table of topic configuration keys. A topic key drops the `log.` that the broker's default
 //! for it carries; each has one name per level. Defaults are in base units, as `describe` shows them.
 
-use broker_model::limits;
+use crate::config_key::ConfigKey;
 
-use crate::config_key::{ConfigKey, Empty, NO_MAX, Unlimited, ValueKind};
+mod table;
+
+pub use table::TOPIC_KEYS;
 
 /// A key that a topic can override.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,217 +44,32 @@ pub mod names {
     pub const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
     /// The partitioner plugin.
     pub const PARTITIONER: &str = "partitioner";
-    /// What every option of the partitioner starts with.
-    pub const PARTITIONER_OPTION_PREFIX: &str = "partitioner.option.";
+    /// The serializer of keys.
+    pub const KEY_SERIALIZER: &str = "key.serializer";
+    /// The serializer of values.
+    pub const VALUE_SERIALIZER: &str = "value.serializer";
+    /// The retention plugin.
+    pub const RETENTION_POLICY: &str = "retention.policy";
+    /// The compaction plugin.
+    pub const COMPACTION_POLICY: &str = "compaction.policy";
+    /// Where refused records go.
+    pub const DEAD_LETTER_TOPIC: &str = "dead.letter.topic";
+    /// Share of dirty bytes at which a cleaning begins.
+    pub const MIN_CLEANABLE_DIRTY_RATIO: &str = "min.cleanable.dirty.ratio";
+    /// Age below which a record is not compacted.
+    pub const MIN_COMPACTION_LAG_MS: &str = "min.compaction.lag.ms";
+    /// Age at which a record is compacted whatever the ratio.
+    pub const MAX_COMPACTION_LAG_MS: &str = "max.compaction.lag.ms";
+    /// How long tombstones stay after the cleaning that first covered them.
+    pub const DELETE_RETENTION_MS: &str = "delete.retention.ms";
 }
 
 /// The partitioner of a topic that names none.
 pub const DEFAULT_PARTITIONER: &str = "key-hash";
-
-const YEAR_MS: u64 = 365 * 24 * 3600 * 1000;
-/// Kafka's bound: a position within a segment fits 31 bits.
-const SEGMENT_BYTES_MAX: u64 = (1 << 31) - 1;
-/// A batch has to fit a frame together with the request around it.
-const MESSAGE_BYTES_MAX: u64 = limits::FRAME_BYTES_MAX as u64 - 64 * 1024;
-
-/// Every topic key but the partitioner's options, sorted by name.
-pub const TOPIC_KEYS: &[TopicKey] = &[
-    TopicKey {
-        key: ConfigKey {
-            name: names::BATCH_VALIDATION,
-            kind: ValueKind::Choice {
-                allowed: &["full", "trust"],
-                unavailable: &[],
-            },
-            default: "full",
-            documentation: "How far batches that arrive already encoded are checked. `full` walks \
-                every record, `trust` believes what the producer says about the body.",
-            consequence: "`trust` saves the walk, but a producer that lies about counts or \
-                timestamps is found out only by readers.",
-        },
-        broker_name: "log.batch.validation",
-    },
-    TopicKey {
-        key: ConfigKey {
-            name: names::CLEANUP_POLICY,
-            kind: ValueKind::Choice {
-                allowed: &["delete"],
-                unavailable: &["compact"],
-            },
-            default: "delete",
-            documentation: "What happens to old segments. `delete` removes whole segments by age \
-                and size.",
-            consequence: "Under `delete` the newest record of a key goes as well once its segment \
-                is old enough.",
-        },
-        broker_name: "log.cleanup.policy",
-    },
-    TopicKey {
-        key: ConfigKey {
-            name: names::FLUSH_MODE,
-            kind: ValueKind::Choice {
-                allowed: &["sync", "async"],
-                unavailable: &[],
-            },
-            default: "sync",
-            documentation: "Under `sync` an acknowledgement means that the record is on stable \
-                storage; under `async` that it is in the page cache.",
-            consequence: "`async` is faster and survives a killed process, but a power cut loses \
-                up to flush.ms of acknowledged records.",
-        },
-        broker_name: "log.flush.mode",
-    },
-    TopicKey {
-        key: ConfigKey {
-            name: names::FLUSH_MS,
-            kind: ValueKind::Duration {
-                min: 1,
-                max: YEAR_MS,
-                unlimited: Unlimited::Refused,
-            },
-            default: "1000",
-            documentation: "Longest time until written records are synced under flush.mode = \
-                async. Without effect under sync.",
-            consequence: "Shorter loses less in a power cut and syncs more often.",
-        },
-        broker_name: "log.flush.ms",
-    },
-    TopicKey {
-        key: ConfigKey {
-            name: names::INDEX_INTERVAL_BYTES,
-            kind: ValueKind::Bytes {
-                min: 1,
-                max: SEGMENT_BYTES_MAX,
-                unlimited: Unlimited::Refused,
-            },
-            default: "4096",
-            documentation: "Bytes of log between two entries of the offset and time indexes.",
-            consequence: "Smaller finds an offset with less reading and makes larger index files. \
-                Applies to what is written from then on.",
-        },
-        broker_name: "log.index.interval.bytes",
-    },
-    TopicKey {
-        key: ConfigKey {
-            name: names::MESSAGE_MAX_BYTES,
-            kind: ValueKind::Bytes {
-                min: 1024,
-                max: MESSAGE_BYTES_MAX,
-                unlimited: Unlimited::Refused,
-            },
-            default: "1048576",
-            documentation: "Largest batch a producer may send, as it is stored, after compression. Up to 1 KiB \
-                of header and framing comes on top, so that one value of exactly so many bytes fits.",
-            consequence: "A larger batch is refused and nothing of it is stored. Larger values \
-                cost memory on brokers and consumers.",
-        },
-        broker_name: "message.max.bytes",
-    },
-    TopicKey {
-        key: ConfigKey {
-            name: names::MESSAGE_TIMESTAMP_TYPE,
-            kind: ValueKind::Choice {
-                allowed: &["CreateTime", "LogAppendTime"],
-                unavailable: &[],
-            },
-            default: "CreateTime",
-            documentation: "Whether records carry the producer's time or the broker's time of \
-                appending.",
-            consequence: "Retention and lookup by time follow the chosen one. Stored batches keep \
-                what they have.",
-        },
-        broker_name: "log.message.timestamp.type",
-    },
-    TopicKey {
-        key: ConfigKey {
-            name: names::MIN_INSYNC_REPLICAS,
-            kind: ValueKind::Number { min: 1, max: 1000 },
-            default: "1",
-            documentation: "In-sync replicas that a partition needs to take records with acks = \
-                all; counted as at most the replicas the topic has.",
-            consequence: "With fewer in sync, acks = all is refused with a retriable error \
-                instead of accepted on too few disks.",
-        },
-        broker_name: "min.insync.replicas",
-    },
-    TopicKey {
-        key: ConfigKey {
-            name: names::PARTITIONER,
-            kind: ValueKind::Text {
-                empty: Empty::Refused,
-            },
-            default: DEFAULT_PARTITIONER,
-            documentation: "Name of the partitioner plugin that decides where records without an \
-                explicit partition go. Its options are partitioner.option.NAME.",
-            consequence: "Another partitioner sends the same key elsewhere: order per key holds \
-                only among records written under one partitioner.",
-        },
-        broker_name: "partitioner",
-    },
-    TopicKey {
-        key: ConfigKey {
-            name: names::RETENTION_BYTES,
-            kind: ValueKind::Bytes {
-                min: 0,
-                max: NO_MAX,
-                unlimited: Unlimited::Allowed,
-            },
-            default: "-1",
-            documentation: "Size of a partition above which its oldest sealed segments are \
-                deleted; -1 for no limit. Per partition, not per topic.",
-            consequence: "Deletion is by whole segments, so a partition may hold up to one active \
-                segment more. Lowering it deletes data at the next check.",
-        },
-        broker_name: "log.retention.bytes",
-    },
-    TopicKey {
-        key: ConfigKey {
-            name: names::RETENTION_MS,
-            kind: ValueKind::Duration {
-                min: 0,
-                max: NO_MAX,
-                unlimited: Unlimited::Allowed,
-            },
-            default: "604800000",
-            documentation: "Age of a sealed segment's newest record above which the segment is \
-                deleted; -1 for no limit.",
-            consequence: "A young record keeps its whole segment. Lowering it deletes data at \
-                the next check.",
-        },
-        broker_name: "log.retention.ms",
-    },
-    TopicKey {
-        key: ConfigKey {
-            name: names::ROLL_MS,
-            kind: ValueKind::Duration {
-                min: 1,
-                max: NO_MAX,
-                unlimited: Unlimited::Refused,
-            },
-            default: "604800000",
-            documentation: "Age at which the active segment is sealed and a new one begun, even \
-                when it is not full.",
-            consequence: "Only sealed segments can be deleted, so shorter lets retention act \
-                sooner and makes more files.",
-        },
-        broker_name: "log.roll.ms",
-    },
-    TopicKey {
-        key: ConfigKey {
-            name: names::SEGMENT_BYTES,
-            kind: ValueKind::Bytes {
-                min: 1024,
-                max: SEGMENT_BYTES_MAX,
-                unlimited: Unlimited::Refused,
-            },
-            default: "1073741824",
-            documentation: "Size at which the active segment is sealed and a new one begun. A \
-                single batch above it gets a segment of its own.",
-            consequence: "Smaller lets retention act in finer steps and makes more open files.",
-        },
-        broker_name: "log.segment.bytes",
-    },
-];
+/// The retention policy of a topic that names none.
+pub const DEFAULT_RETENTION_POLICY: &str = "time-and-size";
+/// The compaction policy of a topic that names none.
+pub const DEFAULT_COMPACTION_POLICY: &str = "latest-by-key";
 
 /// What other systems or the other level call a key, and our name for it.
 const ALIASES: &[(&str, &str)] = &[
@@ -262,6 +79,17 @@ const ALIASES: &[(&str, &str)] = &[
     ("flush.interval.ms", names::FLUSH_MS),
     ("partitioner.class", names::PARTITIONER),
     ("timestamp.type", names::MESSAGE_TIMESTAMP_TYPE),
+    (
+        "cleaner.min.cleanable.dirty.ratio",
+        names::MIN_CLEANABLE_DIRTY_RATIO,
+    ),
+    ("min.cleanable.ratio", names::MIN_CLEANABLE_DIRTY_RATIO),
+    ("tombstone.retention.ms", names::DELETE_RETENTION_MS),
+    ("serializer", names::VALUE_SERIALIZER),
+    ("key.deserializer", names::KEY_SERIALIZER),
+    ("value.deserializer", names::VALUE_SERIALIZER),
+    ("cleanup.plugin", names::COMPACTION_POLICY),
+    ("dead.letter.queue", names::DEAD_LETTER_TOPIC),
 ];
 
 /// The row of a topic key.

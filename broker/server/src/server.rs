@@ -109,7 +109,7 @@ impl Server {
             .iter()
             .filter_map(|listener| listener.local_addr().ok())
             .collect();
-        let topic_defaults = TopicConfig::resolve(&Default::default(), &config.creation.topic)?;
+        let topic_defaults = TopicConfig::check(&Default::default(), &config.creation.topic)?;
         let plugins = load_plugins(config.plugin_manifest.clone()).await?;
         plugins
             .check("(default)", &topic_defaults)

@@ -35,8 +35,9 @@ pub(crate) fn batch_bytes_max(topic: &TopicConfig) -> u32 {
 
 /// Which sealed segments of a topic's partitions may go.
 pub(crate) fn retention_policy(topic: &TopicConfig) -> TimeAndSize {
+    let deletes = topic.cleanup_policy.delete;
     TimeAndSize {
-        retention: topic.retention,
-        bytes: topic.retention_bytes,
+        retention: topic.retention.filter(|_| deletes),
+        bytes: topic.retention_bytes.filter(|_| deletes),
     }
 }

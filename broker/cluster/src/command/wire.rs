@@ -7,9 +7,14 @@ use broker_model::{BrokerId, InvalidTopicName, Timestamp, TopicId, TopicName};
 use serde::{Deserialize, Serialize};
 
 use super::Command;
+use super::plugin_wire::{WireBinding, WireDeployment, WireRebind};
+use crate::Binding;
 
-/// The version this code writes, and the only one it reads.
-pub const COMMAND_VERSION: u16 = 1;
+/// The newest version. Version 1 knew no plugins: no bindings, no deployments. What fits version 1
+/// is still written as such; every version up to this one is read.
+pub const COMMAND_VERSION: u16 = 2;
+/// The version of commands without plugins.
+const WITHOUT_PLUGINS: u16 = 1;
 
 /// Why stored bytes are not a command.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +24,8 @@ pub enum DecodeCommandError {
     Malformed(#[from] rmp_serde::decode::Error),
     /// Written by another version.
     #[error(
-        "a metadata command has version {found}, this broker reads version {COMMAND_VERSION}: \
+        "a metadata command has version {found}, this broker reads versions 1 to \
+         {COMMAND_VERSION}: \
          the data directory was written by a newer version"
     )]
     Version {
@@ -29,6 +35,12 @@ pub enum DecodeCommandError {
     /// It names a topic that cannot exist.
     #[error("a metadata command names an impossible topic: {0}")]
     TopicName(#[from] InvalidTopicName),
+    /// It names a plugin slot that does not exist.
+    #[error("a metadata command names a plugin slot that does not exist: {found:?}")]
+    Slot {
+        /// The name found.
+        found: String,
+    },
     /// Bytes follow the command.
     #[error("{count} bytes follow a metadata command")]
     TrailingBytes {
@@ -63,6 +75,8 @@ enum Wire {
         assignment: Vec<Vec<u32>>,
         config: BTreeMap<String, String>,
         at: i64,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        bindings: Vec<WireBinding>,
     },
     DeleteTopic {
         #[serde(with = "serde_bytes")]
@@ -73,6 +87,8 @@ enum Wire {
         id: [u8; 16],
         set: BTreeMap<String, String>,
         unset: BTreeSet<String>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        bindings: Vec<WireBinding>,
     },
     CreatePartitions {
         #[serde(with = "serde_bytes")]
@@ -81,18 +97,27 @@ enum Wire {
         added: Vec<Vec<u32>>,
         at: i64,
     },
+    DeployPlugin {
+        name: String,
+        deployment: WireDeployment,
+        rebind: Vec<WireRebind>,
+    },
+    RemovePlugin {
+        name: String,
+        at: i64,
+    },
 }
 
 pub(super) fn encode(command: &Command) -> Result<Vec<u8>, rmp_serde::encode::Error> {
     rmp_serde::to_vec_named(&Envelope {
-        version: COMMAND_VERSION,
+        version: oldest_version(command),
         command: to_wire(command),
     })
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Command, DecodeCommandError> {
     let VersionOnly { version } = rmp_serde::from_slice(bytes)?;
-    if version != COMMAND_VERSION {
+    if !(WITHOUT_PLUGINS..=COMMAND_VERSION).contains(&version) {
         return Err(DecodeCommandError::Version { found: version });
     }
     let mut rest = bytes;
@@ -101,6 +126,25 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Command, DecodeCommandError> {
         return Err(DecodeCommandError::TrailingBytes { count: rest.len() });
     }
     from_wire(envelope.command)
+}
+
+/// The oldest version that can say it, so that an older broker reads what it can and says why it
+/// cannot read the rest.
+fn oldest_version(command: &Command) -> u16 {
+    match command {
+        Command::CreateTopic { bindings, .. } | Command::AlterTopicConfig { bindings, .. }
+            if bindings.is_empty() =>
+        {
+            WITHOUT_PLUGINS
+        }
+        Command::CreateTopic { .. }
+        | Command::AlterTopicConfig { .. }
+        | Command::DeployPlugin { .. }
+        | Command::RemovePlugin { .. } => COMMAND_VERSION,
+        Command::RegisterBroker { .. }
+        | Command::DeleteTopic { .. }
+        | Command::CreatePartitions { .. } => WITHOUT_PLUGINS,
+    }
 }
 
 fn to_wire(command: &Command) -> Wire {
@@ -114,6 +158,7 @@ fn to_wire(command: &Command) -> Wire {
             name,
             assignment,
             config,
+            bindings,
             at,
         } => Wire::CreateTopic {
             id: *id.as_bytes(),
@@ -121,12 +166,19 @@ fn to_wire(command: &Command) -> Wire {
             assignment: raw(&assignment),
             config,
             at: at.as_millis(),
+            bindings: bindings.into_iter().map(WireBinding::from).collect(),
         },
         Command::DeleteTopic { id } => Wire::DeleteTopic { id: *id.as_bytes() },
-        Command::AlterTopicConfig { id, set, unset } => Wire::AlterTopicConfig {
+        Command::AlterTopicConfig {
+            id,
+            set,
+            unset,
+            bindings,
+        } => Wire::AlterTopicConfig {
             id: *id.as_bytes(),
             set,
             unset,
+            bindings: bindings.into_iter().map(WireBinding::from).collect(),
         },
         Command::CreatePartitions {
             id,
@@ -137,6 +189,25 @@ fn to_wire(command: &Command) -> Wire {
             id: *id.as_bytes(),
             from,
             added: raw(&added),
+            at: at.as_millis(),
+        },
+        Command::DeployPlugin {
+            name,
+            deployment,
+            rebind,
+        } => Wire::DeployPlugin {
+            name,
+            deployment: deployment.into(),
+            rebind: rebind
+                .into_iter()
+                .map(|(topic, binding)| WireRebind {
+                    topic: *topic.as_bytes(),
+                    binding: binding.into(),
+                })
+                .collect(),
+        },
+        Command::RemovePlugin { name, at } => Wire::RemovePlugin {
+            name,
             at: at.as_millis(),
         },
     }
@@ -154,20 +225,28 @@ fn from_wire(wire: Wire) -> Result<Command, DecodeCommandError> {
             assignment,
             config,
             at,
+            bindings,
         } => Command::CreateTopic {
             id: TopicId::from_bytes(id),
             name: TopicName::new(&name)?,
             assignment: typed(&assignment),
             config,
+            bindings: typed_bindings(bindings)?,
             at: Timestamp::from_millis(at),
         },
         Wire::DeleteTopic { id } => Command::DeleteTopic {
             id: TopicId::from_bytes(id),
         },
-        Wire::AlterTopicConfig { id, set, unset } => Command::AlterTopicConfig {
+        Wire::AlterTopicConfig {
+            id,
+            set,
+            unset,
+            bindings,
+        } => Command::AlterTopicConfig {
             id: TopicId::from_bytes(id),
             set,
             unset,
+            bindings: typed_bindings(bindings)?,
         },
         Wire::CreatePartitions {
             id,
@@ -180,7 +259,27 @@ fn from_wire(wire: Wire) -> Result<Command, DecodeCommandError> {
             added: typed(&added),
             at: Timestamp::from_millis(at),
         },
+        Wire::DeployPlugin {
+            name,
+            deployment,
+            rebind,
+        } => Command::DeployPlugin {
+            name,
+            deployment: deployment.into(),
+            rebind: rebind
+                .into_iter()
+                .map(|entry| Ok((TopicId::from_bytes(entry.topic), entry.binding.try_into()?)))
+                .collect::<Result<_, DecodeCommandError>>()?,
+        },
+        Wire::RemovePlugin { name, at } => Command::RemovePlugin {
+            name,
+            at: Timestamp::from_millis(at),
+        },
     })
+}
+
+fn typed_bindings(bindings: Vec<WireBinding>) -> Result<Vec<Binding>, DecodeCommandError> {
+    bindings.into_iter().map(Binding::try_from).collect()
 }
 
 fn raw(assignment: &[Vec<BrokerId>]) -> Vec<Vec<u32>> {
@@ -194,128 +293,5 @@ fn typed(assignment: &[Vec<u32>]) -> Vec<Vec<BrokerId>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn assignment() -> Vec<Vec<BrokerId>> {
-        vec![vec![BrokerId::new(1), BrokerId::new(300)]]
-    }
-
-    /// One command of each kind with its stored form: a change here breaks every data directory.
-    fn golden() -> Vec<(Command, &'static str)> {
-        let id = TopicId::from_bytes(*b"0123456789abcdef");
-        let set = BTreeMap::from([("flush.ms".to_owned(), "5".to_owned())]);
-        vec![
-            (
-                Command::RegisterBroker {
-                    id: BrokerId::new(101),
-                    address: "h:1".to_owned(),
-                },
-                "<82><a7>version<01><a7>command<81>\
-                 <af>register_broker<82><a2>ide<a7>address<a3>h:1",
-            ),
-            (
-                Command::CreateTopic {
-                    id,
-                    name: TopicName::new("t").unwrap(),
-                    assignment: assignment(),
-                    config: set.clone(),
-                    at: Timestamp::from_millis(-1),
-                },
-                "<82><a7>version<01><a7>command<81>\
-                 <ac>create_topic<85><a2>id<c4><10>0123456789abcdef<a4>name<a1>t<aa>\
-                 assignment<91><92><01><cd><01>,<a6>config<81><a8>flush.ms<a1>5<a2>\
-                 at<ff>",
-            ),
-            (
-                Command::DeleteTopic { id },
-                "<82><a7>version<01><a7>command<81>\
-                 <ac>delete_topic<81><a2>id<c4><10>0123456789abcdef",
-            ),
-            (
-                Command::AlterTopicConfig {
-                    id,
-                    set,
-                    unset: BTreeSet::from(["roll.ms".to_owned()]),
-                },
-                "<82><a7>version<01><a7>command<81>\
-                 <b2>alter_topic_config<83><a2>id<c4><10>0123456789abcdef<a3>set<81>\
-                 <a8>flush.ms<a1>5<a5>unset<91><a7>roll.ms",
-            ),
-            (
-                Command::CreatePartitions {
-                    id,
-                    from: 1,
-                    added: assignment(),
-                    at: Timestamp::from_millis(5),
-                },
-                "<82><a7>version<01><a7>command<81>\
-                 <b1>create_partitions<84><a2>id<c4><10>0123456789abcdef<a4>from<01>\
-                 <a5>added<91><92><01><cd><01>,<a2>at<05>",
-            ),
-        ]
-    }
-
-    /// Text stays readable, all else is hex in angle brackets.
-    fn shown(bytes: &[u8]) -> String {
-        let mut text = String::new();
-        for byte in bytes {
-            match char::from(*byte) {
-                c if c.is_ascii_graphic() => text.push(c),
-                _ => text.push_str(&format!("<{byte:02x}>")),
-            }
-        }
-        text
-    }
-
-    #[test]
-    fn every_kind_is_stored_as_it_always_was_and_read_back() {
-        for (command, stored) in golden() {
-            let bytes = encode(&command).unwrap();
-            assert_eq!(shown(&bytes), stored, "{command:?}");
-            assert_eq!(decode(&bytes).unwrap(), command);
-        }
-    }
-
-    #[test]
-    fn another_version_is_an_error_that_says_so() {
-        #[derive(Serialize)]
-        struct Newer {
-            version: u16,
-            command: &'static str,
-        }
-        let newer = Newer {
-            version: 2,
-            command: "something new",
-        };
-        let error = decode(&rmp_serde::to_vec_named(&newer).unwrap()).unwrap_err();
-        assert!(matches!(error, DecodeCommandError::Version { found: 2 }));
-        assert!(error.to_string().contains("newer version"), "{error}");
-    }
-
-    #[test]
-    fn unknown_kinds_cut_bytes_and_trailing_bytes_are_errors() {
-        #[derive(Serialize)]
-        struct Other {
-            version: u16,
-            command: BTreeMap<&'static str, BTreeMap<&'static str, u32>>,
-        }
-        let other = Other {
-            version: COMMAND_VERSION,
-            command: BTreeMap::from([("paint_topic", BTreeMap::new())]),
-        };
-        assert!(decode(&rmp_serde::to_vec_named(&other).unwrap()).is_err());
-        for (command, _) in golden() {
-            let whole = encode(&command).unwrap();
-            for length in 0..whole.len() {
-                assert!(decode(&whole[..length]).is_err(), "{length} of {command:?}");
-            }
-            let longer = [whole.as_slice(), &[0xc0]].concat();
-            let error = decode(&longer).unwrap_err();
-            assert!(matches!(
-                error,
-                DecodeCommandError::TrailingBytes { count: 1 }
-            ));
-        }
-    }
-}
+#[path = "wire_tests.rs"]
+mod tests;

@@ -93,7 +93,9 @@ impl Hosting {
                 }
                 Change::TopicConfigChanged { topic } => self.configure_topic(topic),
                 Change::TopicDeleted { topic } => self.drop_topic(&topic.name, topic.id).await,
-                Change::BrokerRegistered { .. } => {}
+                Change::BrokerRegistered { .. }
+                | Change::PluginDeployed { .. }
+                | Change::PluginRemoved { .. } => {}
             }
         }
     }

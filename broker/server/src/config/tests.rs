@@ -162,8 +162,8 @@ fn wrong_values_name_key_value_place_and_what_is_allowed() {
         ("log.flush.mode", "sometimes", "sync or async"),
         (
             "log.cleanup.policy",
-            "compact",
-            "not available in this version",
+            "shred",
+            "one or more of compact, delete",
         ),
         ("num.partitions", "0", "from 1 to 10000"),
         ("listeners", "here", "host:port"),
@@ -281,6 +281,16 @@ fn topics_see_a_value_as_the_brokers_only_when_it_was_set() {
 fn every_topic_default_reaches_topics() {
     let other = [
         ("log.batch.validation", "trust"),
+        ("log.cleanup.policy", "compact,delete"),
+        ("compaction.policy", "mine"),
+        ("dead.letter.topic", "refused"),
+        ("log.cleaner.delete.retention.ms", "2d"),
+        ("key.serializer", "string"),
+        ("log.cleaner.max.compaction.lag.ms", "1d"),
+        ("log.cleaner.min.cleanable.ratio", "0.25"),
+        ("log.cleaner.min.compaction.lag.ms", "1h"),
+        ("retention.policy", "mine"),
+        ("value.serializer", "json"),
         ("log.flush.mode", "async"),
         ("log.flush.ms", "7s"),
         ("log.index.interval.bytes", "1KiB"),
@@ -295,13 +305,8 @@ fn every_topic_default_reaches_topics() {
     ];
     let plain = load("", &[], &[]).creation;
     for row in BROKER_KEYS.iter().filter(|row| row.topic_name.is_some()) {
-        let Some(changed) = other.iter().find(|(name, _)| *name == row.key.name) else {
-            assert_eq!(
-                row.key.name, "log.cleanup.policy",
-                "it takes one value so far"
-            );
-            continue;
-        };
+        let changed = other.iter().find(|(name, _)| *name == row.key.name);
+        let changed = changed.unwrap_or_else(|| panic!("{} is not tried", row.key.name));
         let config = load("", &[], &[*changed]).creation;
         let effective = |defaults| TopicConfig::resolve(&Default::default(), defaults).unwrap();
         assert_ne!(

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 use actix_rt::ArbiterHandle;
 use arc_swap::ArcSwap;
-use broker_cluster::{ClusterMetadata, Command, CreationDefaults};
+use broker_cluster::{ClusterMetadata, Command, ConfigChange, CreationDefaults};
 use broker_model::limits::CONTROLLER_MAILBOX;
 use broker_model::{Clock, LeaderEpoch, Offset, TopicId};
 use tracing::{error, info, warn};
@@ -102,10 +102,14 @@ impl ControllerActor {
             }
             Plan::DeleteTopic { name } => (self.newest.plan_delete_topic(&name)?, Vec::new()),
             Plan::AlterTopic { name, set, unset } => {
+                let change = ConfigChange {
+                    set,
+                    unset,
+                    bindings: Vec::new(),
+                };
                 let defaults = &self.defaults.topic;
                 (
-                    self.newest
-                        .plan_alter_config(&name, &set, &unset, defaults)?,
+                    self.newest.plan_alter_config(&name, &change, defaults)?,
                     Vec::new(),
                 )
             }

@@ -7,7 +7,7 @@ mod partitioners;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use broker_cluster::TopicConfig;
+use broker_cluster::{PluginSlot, TopicConfig};
 use broker_model::PartitionId;
 use broker_record::RoutableRecords;
 use broker_wasm::{Catalog, Partitioner, Plugin, PluginEngine, PluginError, PluginKind};
@@ -101,13 +101,13 @@ impl Plugins {
         config: &TopicConfig,
     ) -> BTreeMap<String, String> {
         let mut effective: BTreeMap<String, String> = plugin.options().iter().cloned().collect();
-        effective.extend(config.partitioner_options.clone());
+        effective.extend(config.slot_options(PluginSlot::Partitioner).clone());
         effective
     }
 }
 
 fn options(config: &TopicConfig) -> Vec<(String, String)> {
-    let options = config.partitioner_options.iter();
+    let options = config.slot_options(PluginSlot::Partitioner).iter();
     options
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()

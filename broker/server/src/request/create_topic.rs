@@ -29,6 +29,7 @@ pub(super) async fn handle(
         replication_factor: request.replication_factor,
         assignment: request.assignment,
         config: request.config,
+        bindings: Vec::new(),
     };
     let proposed = context
         .controller

@@ -77,7 +77,7 @@ fn unit(key: Option<&ConfigKey>) -> String {
 
 fn documentation(key: Option<&ConfigKey>) -> String {
     key.map_or_else(
-        || "An option of the topic's partitioner.".to_owned(),
+        || "An option of one of the topic's plugins.".to_owned(),
         |key| key.documentation.to_owned(),
     )
 }

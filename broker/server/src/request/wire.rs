@@ -213,6 +213,7 @@ fn create_topic_error(error: CreateTopicError) -> WireError {
         CreateTopicError::InvalidPartitions { .. } => ErrorCode::InvalidPartitions,
         CreateTopicError::InvalidReplicationFactor { .. } => ErrorCode::InvalidReplicationFactor,
         CreateTopicError::InvalidAssignment(_) => ErrorCode::InvalidAssignment,
+        CreateTopicError::InvalidBinding(_) => ErrorCode::InvalidRequest,
     };
     WireError::new(code, error.to_string())
 }
@@ -222,6 +223,7 @@ fn alter_topic_error(error: AlterTopicError) -> WireError {
         AlterTopicError::InvalidConfig(invalid) => return invalid_config(&invalid),
         AlterTopicError::UnknownTopic { .. } => ErrorCode::UnknownTopicOrPartition,
         AlterTopicError::Reserved { .. } => ErrorCode::TopicReserved,
+        AlterTopicError::InvalidBinding(_) => ErrorCode::InvalidRequest,
     };
     WireError::new(code, error.to_string())
 }
