@@ -8,6 +8,35 @@ use crate::{Batch, Columns, Config, Layout};
 
 /// A partitioner plugin. One instance serves one topic on one thread of a broker and may be dropped
 /// and made again at any time, so an answer may depend only on the arguments and the configuration.
+///
+/// A topic uses it with `partitioner = NAME` in its configuration; `partitioner.option.X` sets option X.
+/// Keys and values are the stored bytes: a serializer of the topic has done its work before.
+///
+/// ```
+/// use plugin_sdk::{Batch, Config, Layout, Partitioner};
+///
+/// /// Sends every record to the partition that its key's first byte names.
+/// struct FirstByte;
+///
+/// impl Partitioner for FirstByte {
+///     fn new(config: &Config) -> Result<Self, String> {
+///         config.allow_only(&[])?;
+///         Ok(FirstByte)
+///     }
+///
+///     fn assign(&mut self, batch: &Batch, layout: &Layout) -> Result<Vec<u32>, String> {
+///         let first = |key: Option<&[u8]>| key.and_then(|key| key.first().copied()).unwrap_or(0);
+///         Ok(batch.keys().map(|key| u32::from(first(key)) % layout.partitions).collect())
+///     }
+/// }
+///
+/// plugin_sdk::export_partitioner!(FirstByte);
+///
+/// // The author's own test needs no broker:
+/// let mut plugin = FirstByte::new(&Config::default()).unwrap();
+/// let batch = Batch::from_keys([Some("\u{1}one"), None]);
+/// assert_eq!(plugin.assign(&batch, &Layout::of(4)).unwrap(), [1, 0]);
+/// ```
 pub trait Partitioner: Sized {
     /// Reads the configuration. Refuse options that you do not know: [`Config::allow_only`].
     /// The broker does this once at its start too, with an empty topic name, to check the options.
@@ -21,7 +50,8 @@ pub trait Partitioner: Sized {
         Columns::KEYS
     }
 
-    /// Answers one partition for each record of the batch, each below `layout.partitions`.
+    /// Answers one partition for each record of the batch, each below `layout.partitions`. The broker
+    /// refuses any other answer. [`Layout::turn`] goes round robin.
     ///
     /// # Errors
     /// The whole batch is refused and the producer sees the text (its first 256 bytes).
@@ -55,39 +85,12 @@ impl<P: Partitioner + 'static> exported::GuestPartitioner for Export<P> {
 #[macro_export]
 macro_rules! export_partitioner {
     ($plugin:ty) => {
-        #[cfg(target_arch = "wasm32")]
-        #[allow(unsafe_code, missing_docs, unreachable_pub)]
-        const _: () = {
-            type Exported = $crate::__PartitionerExport<$plugin>;
-            $crate::generated::partitioner_plugin::__export_partitioner!(
-                Exported with_types_in $crate::generated::partitioner_plugin
-            );
-            $crate::__plugin_identity!();
-        };
-        #[cfg(not(target_arch = "wasm32"))]
-        const _: fn() = || {
-            fn is_partitioner<P: $crate::Partitioner>() {}
-            is_partitioner::<$plugin>();
-        };
-    };
-}
-
-/// Puts `name NUL version` of the calling crate into the custom section `broker-plugin`.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __plugin_identity {
-    () => {
-        #[used]
-        #[unsafe(link_section = "broker-plugin")]
-        static IDENTITY: [u8; __IDENTITY_TEXT.len()] = {
-            let mut bytes = [0; __IDENTITY_TEXT.len()];
-            bytes.copy_from_slice(__IDENTITY_TEXT.as_bytes());
-            bytes
-        };
-        const __IDENTITY_TEXT: &str = ::core::concat!(
-            ::core::env!("CARGO_PKG_NAME"),
-            "\0",
-            ::core::env!("CARGO_PKG_VERSION")
+        $crate::__export_plugin!(
+            $plugin,
+            $crate::Partitioner,
+            __PartitionerExport,
+            partitioner_plugin,
+            __export_partitioner
         );
     };
 }

@@ -59,7 +59,7 @@ const MAY_BE_UNSAFE: [Exception; 2] = [
         "read-only maps of sealed files",
     ),
     except(
-        "plugin-sdk/src/partitioner.rs",
+        "plugin-sdk/src/identity.rs",
         "the section with the plugin's name is a link attribute",
     ),
 ];

@@ -17,7 +17,12 @@ const NOT_OURS: [&str; 5] = [
     "__pycache__",
 ];
 /// Code that a tool wrote.
-const GENERATED: [&str; 1] = ["plugin-sdk/src/generated/partitioner_plugin.rs"];
+const GENERATED: [&str; 4] = [
+    "plugin-sdk/src/generated/compaction_plugin.rs",
+    "plugin-sdk/src/generated/partitioner_plugin.rs",
+    "plugin-sdk/src/generated/retention_plugin.rs",
+    "plugin-sdk/src/generated/serializer_plugin.rs",
+];
 
 /// A Rust file.
 #[derive(Debug)]

@@ -1,0 +1,128 @@
+//! The compaction kind: decides which records a cleaning keeps.
+//! [`export_compaction!`](crate::export_compaction) makes a type the plugin.
+
+use std::cell::RefCell;
+
+use crate::generated::compaction_plugin::exports::broker::plugin::compaction as exported;
+use crate::{Batch, Bitmap, Columns, Config, Environment};
+
+/// A compaction policy. One instance makes one cleaning of one partition, in two passes: `observe` sees
+/// the records that were not cleaned before, `retain` then sees every record from the log's start to
+/// where `observe` stopped and decides. What is gathered in between lives in `self`.
+///
+/// A topic uses it with `cleanup.policy = compact` and `compaction.policy = NAME`;
+/// `compaction.policy.option.X` sets option X. If it fails, everything is kept. The broker decides when
+/// a log is cleaned, leaves out what is too new, keeps offsets, and removes a tombstone (a record with a
+/// key and no value) that the policy keeps once `delete.retention.ms` have passed.
+///
+/// A policy that looks at each record alone needs no first pass: leave `observe` as it is.
+///
+/// ```
+/// use plugin_sdk::{Batch, Bitmap, Columns, CompactionPolicy, Config, Environment};
+///
+/// /// Drops what is older than `days` days.
+/// struct DropOld {
+///     oldest_ms: i64,
+/// }
+///
+/// impl CompactionPolicy for DropOld {
+///     fn new(config: &Config, environment: &Environment) -> Result<Self, String> {
+///         config.allow_only(&["days"])?;
+///         let days: u32 = config.parse("days", 30)?;
+///         Ok(DropOld { oldest_ms: environment.now_ms - i64::from(days) * 86_400_000 })
+///     }
+///
+///     fn needs(&self) -> Columns {
+///         Columns::TIMESTAMPS
+///     }
+///
+///     fn retain(&mut self, batch: &Batch) -> Bitmap {
+///         batch.timestamps().iter().map(|timestamp| *timestamp >= self.oldest_ms).collect()
+///     }
+/// }
+///
+/// plugin_sdk::export_compaction!(DropOld);
+///
+/// // The author's own test needs no broker:
+/// let mut policy = DropOld::new(&Config::new("orders", [("days", "1")]), &Environment::at(90_000_000)).unwrap();
+/// let batch = Batch::of(2).with_timestamps([0, 80_000_000]).with_offsets([0, 1]);
+/// assert_eq!(policy.retain(&batch).kept().collect::<Vec<_>>(), [1]);
+/// ```
+pub trait CompactionPolicy: Sized {
+    /// Reads the configuration and what the cleaning is made under. Refuse options that you do not know:
+    /// [`Config::allow_only`].
+    ///
+    /// # Errors
+    /// The text reaches whoever configured the plugin or the topic.
+    fn new(config: &Config, environment: &Environment) -> Result<Self, String>;
+
+    /// The columns that both passes look at; the others are not copied. Keys, unless overridden. Offsets
+    /// always come along.
+    fn needs(&self) -> Columns {
+        Columns::KEYS
+    }
+
+    /// First pass, oldest first: takes in the records of the batch and answers how many. Fewer than there
+    /// are means that the memory is full; the cleaning then goes no further than what was taken in, and
+    /// the rest is left for the next one. To need more memory than [`Environment::memory_bytes`] is a
+    /// trap, so stop before. Takes in everything, unless overridden.
+    fn observe(&mut self, batch: &Batch) -> usize {
+        batch.len()
+    }
+
+    /// Second pass, oldest first: which records of the batch stay.
+    fn retain(&mut self, batch: &Batch) -> Bitmap;
+}
+
+impl Environment {
+    /// A cleaning at that time with 64 MiB of memory, for a native test.
+    pub fn at(now_ms: i64) -> Self {
+        Environment {
+            now_ms,
+            memory_bytes: 64 << 20,
+        }
+    }
+}
+
+/// Carries a [`CompactionPolicy`] through the generated bindings.
+pub struct Export<C>(RefCell<C>);
+
+impl<C: CompactionPolicy + 'static> exported::Guest for Export<C> {
+    type Compactor = Export<C>;
+}
+
+impl<C: CompactionPolicy + 'static> exported::GuestCompactor for Export<C> {
+    fn new(config: Config, environment: Environment) -> Result<Self, String> {
+        crate::log::report_panics();
+        C::new(&config, &environment).map(|plugin| Export(RefCell::new(plugin)))
+    }
+
+    fn needs(&self) -> Columns {
+        self.0.borrow().needs()
+    }
+
+    fn observe(&self, batch: Batch) -> u32 {
+        let taken = self.0.borrow_mut().observe(&batch);
+        // More than there are is refused by the broker.
+        u32::try_from(taken).unwrap_or(u32::MAX)
+    }
+
+    fn retain(&self, batch: Batch) -> Vec<u8> {
+        self.0.borrow_mut().retain(&batch).into_bytes()
+    }
+}
+
+/// Makes a type that implements [`CompactionPolicy`](crate::CompactionPolicy) the plugin of this crate,
+/// and writes the crate's name and version into the module.
+#[macro_export]
+macro_rules! export_compaction {
+    ($plugin:ty) => {
+        $crate::__export_plugin!(
+            $plugin,
+            $crate::CompactionPolicy,
+            __CompactionExport,
+            compaction_plugin,
+            __export_compaction
+        );
+    };
+}
