@@ -72,6 +72,12 @@ pub const PLUGIN_MESSAGE_BYTES_MAX: usize = 256;
 pub const PLUGIN_MODULE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Log lines a plugin may write per second before the rest is dropped and counted.
 pub const PLUGIN_LOG_LINES_PER_SECOND: u32 = 10;
+/// Log lines of a plugin that are kept to be read later; the oldest make room.
+pub const PLUGIN_LOG_LINES_KEPT: usize = 1_000;
+/// Traps of a plugin within [`PLUGIN_TRAP_WINDOW`] after which it is suspended.
+pub const PLUGIN_TRAPS_MAX: usize = 3;
+/// How long a trap of a plugin counts.
+pub const PLUGIN_TRAP_WINDOW: Duration = Duration::from_secs(60);
 /// Partitioner instances one arbiter keeps; the one used longest ago makes room.
 pub const PARTITIONERS_PER_ARBITER_MAX: usize = 256;
 /// Bytes of decoded records in answers of one connection that wait for its socket.

@@ -1,17 +1,15 @@
-//! The host's side of `plugin.wit`: the types as they cross the border and the typed functions of an
-//! instance. Every function is checked against these types when an instance is made, so a module that
-//! was built from another WIT is refused at load.
+//! The host's side of `plugin.wit`: the types that more than one kind of plugin uses, as they cross the
+//! border. Those of one kind stand with it. Every function is checked against these types when an
+//! instance is made, so a module that was built from another WIT is refused at load.
 //!
 //! Names of records, fields and flags are the WIT's; a test loads the shipped plugins against them.
 
-use wasmtime::component::{ComponentType, Lift, Lower, ResourceAny, TypedFunc};
+use wasmtime::component::{ComponentType, Lift, Lower, ResourceAny};
 
 /// The version of `broker:plugin` that this broker speaks.
 pub(crate) const ABI_VERSION: &str = "0.1.0";
 /// The only interface that a plugin may import.
 pub(crate) const LOG_INTERFACE: &str = "broker:plugin/log@0.1.0";
-/// The interface that a partitioner exports.
-pub(crate) const PARTITIONER_INTERFACE: &str = "broker:plugin/partitioner@0.1.0";
 
 // The macro takes no documentation: the columns are described in `plugin.wit`.
 #[allow(missing_docs)]
@@ -37,7 +35,7 @@ pub use flags::Columns;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift)]
 #[component(enum)]
 #[repr(u8)]
-#[expect(dead_code, reason = "made by Lift from what a guest sends")]
+#[allow(dead_code, reason = "a guest's level is made by Lift")]
 pub(crate) enum LogLevel {
     #[component(name = "error")]
     Error,
@@ -47,6 +45,17 @@ pub(crate) enum LogLevel {
     Info,
     #[component(name = "debug")]
     Debug,
+}
+
+impl LogLevel {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+        }
+    }
 }
 
 #[derive(Clone, Copy, ComponentType, Lower)]
@@ -80,21 +89,5 @@ pub(crate) struct Config<'a> {
     pub(crate) options: &'a [(String, String)],
 }
 
-/// How a topic's partitions lie when a batch is routed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lower)]
-#[component(record)]
-pub struct Layout<'a> {
-    /// How many partitions the topic has now; never 0.
-    pub partitions: u32,
-    /// The topic's partition count at creation and after each growth, newest last.
-    pub counts: &'a [u32],
-    /// How many records this broker has routed for the topic before this batch.
-    pub sequence: u64,
-    /// How many batches this broker has routed for the topic before this one.
-    pub batches: u64,
-}
-
-pub(crate) type Construct = TypedFunc<(Config<'static>,), (Result<ResourceAny, String>,)>;
-pub(crate) type Needs = TypedFunc<(ResourceAny,), (Columns,)>;
-pub(crate) type Assign =
-    TypedFunc<(ResourceAny, Batch<'static>, Layout<'static>), (Result<Vec<u32>, String>,)>;
+/// What every constructor answers: the plugin, or why it refuses its configuration.
+pub(crate) type Constructed = (Result<ResourceAny, String>,);

@@ -97,7 +97,7 @@ impl Anatomy {
             .collect()
     }
 
-    /// Checks that it imports nothing but the log and exports exactly one kind that this broker runs.
+    /// Checks that it imports nothing but the log and exports exactly one kind, as a whole.
     pub(crate) fn check(&self) -> Result<PluginKind, LoadError> {
         let kinds = self.kinds();
         let Some(kind) = kinds.first().copied() else {
@@ -123,10 +123,7 @@ impl Anatomy {
                 import: clean(import),
             });
         }
-        let Some(functions) = kind.functions() else {
-            return Err(LoadError::KindNotRun { kind });
-        };
-        for function in functions {
+        for function in kind.functions() {
             let export = format!("{EXPORT_PREFIX}{kind}@{ABI_VERSION}#{function}");
             if !self.exports.contains(&export) {
                 return Err(LoadError::MissingExport { kind, export });

@@ -1,5 +1,5 @@
-//! The plugins that a broker offers: the shipped ones and those of its manifest, by name. Filled once
-//! at start; every plugin in it was compiled and tried out with its options.
+//! The plugins that a broker offers, by name: the shipped ones, those of its manifest, and those that
+//! were put in while it runs. Every plugin of the manifest was compiled and tried out with its options.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,10 +10,10 @@ use broker_model::limits::PLUGIN_MODULE_BYTES_MAX;
 
 use crate::engine::PluginEngine;
 use crate::load_error::LoadError;
-use crate::manifest::{Manifest, ManifestEntry, ModuleSource};
+use crate::manifest::Manifest;
+use crate::manifest_entry::{ManifestEntry, ModuleSource};
 use crate::manifest_error::{ManifestError, ManifestProblem};
 use crate::module::{Module, digest};
-use crate::partitioner::Partitioner;
 use crate::plugin::{Plugin, PluginSource};
 
 /// A module that is part of the binary.
@@ -75,6 +75,16 @@ impl Catalog {
         self.plugins.values()
     }
 
+    /// Offers a plugin under its name; answers the one that had the name before.
+    pub fn insert(&mut self, plugin: Arc<Plugin>) -> Option<Arc<Plugin>> {
+        self.plugins.insert(plugin.name().to_owned(), plugin)
+    }
+
+    /// Offers a plugin no longer.
+    pub fn remove(&mut self, name: &str) -> Option<Arc<Plugin>> {
+        self.plugins.remove(name)
+    }
+
     fn add(
         &mut self,
         engine: &Arc<PluginEngine>,
@@ -97,7 +107,8 @@ impl Catalog {
                 .with_fallback(fallback);
             let plugin = Arc::new(plugin);
             // An option that the plugin does not know shows here and not at the first record.
-            Partitioner::new(engine, &plugin, "", &[])
+            plugin
+                .check_config(engine, "", &[])
                 .map_err(|error| refuse(("options", error.into())))?;
             self.plugins.insert(entry.name.clone(), plugin);
         }

@@ -43,13 +43,72 @@ impl BytesColumn {
         self.lens.is_empty()
     }
 
-    fn as_abi(&self) -> abi::BytesColumn<'_> {
+    /// The rows, in order.
+    pub fn rows(&self) -> Rows<'_> {
+        Rows {
+            data: &self.data,
+            lens: self.lens.iter(),
+        }
+    }
+
+    /// Adds the rows of a column whose lengths were checked: -1 or more each, `data.len()` in all.
+    pub(crate) fn append(&mut self, data: Vec<u8>, lens: Vec<i32>) {
+        if self.is_empty() {
+            (self.data, self.lens) = (data, lens);
+        } else {
+            self.data.extend_from_slice(&data);
+            self.lens.extend_from_slice(&lens);
+        }
+    }
+
+    pub(crate) fn data_bytes(&self) -> usize {
+        self.data.len()
+    }
+
+    pub(crate) fn as_abi(&self) -> abi::BytesColumn<'_> {
         abi::BytesColumn {
             data: &self.data,
             lens: &self.lens,
         }
     }
 }
+
+/// The rows of a [`BytesColumn`]; `None` is null.
+#[derive(Clone, Debug)]
+pub struct Rows<'a> {
+    data: &'a [u8],
+    lens: std::slice::Iter<'a, i32>,
+}
+
+impl<'a> Rows<'a> {
+    /// The rows of a column whose lengths were checked.
+    pub(crate) fn of(data: &'a [u8], lens: &'a [i32]) -> Self {
+        Rows {
+            data,
+            lens: lens.iter(),
+        }
+    }
+}
+
+impl<'a> Iterator for Rows<'a> {
+    type Item = Option<&'a [u8]>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let len = self.lens.next()?;
+        let Ok(len) = usize::try_from(*len) else {
+            return Some(None);
+        };
+        let (row, rest) = self.data.split_at(len);
+        self.data = rest;
+        Some(Some(row))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.lens.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Rows<'_> {}
 
 impl<'a> FromIterator<Option<&'a [u8]>> for BytesColumn {
     fn from_iter<I: IntoIterator<Item = Option<&'a [u8]>>>(rows: I) -> Self {
@@ -59,12 +118,16 @@ impl<'a> FromIterator<Option<&'a [u8]>> for BytesColumn {
     }
 }
 
-/// A batch of produced records: the columns that the plugin needs, one row per record each.
+/// A batch of records: the columns that the plugin needs, one row per record each.
 /// Columns that it does not need may be left out; they are not handed over in any case.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BatchColumns<'a> {
     /// How many records the batch has.
     pub records: u32,
+    /// The offset that `offset_deltas` count from; 0 on produce.
+    pub base_offset: u64,
+    /// Each record's offset above `base_offset`; empty on produce, where there are no offsets yet.
+    pub offset_deltas: &'a [u32],
     /// Each record's key.
     pub keys: Option<&'a BytesColumn>,
     /// Each record's value.
@@ -78,6 +141,20 @@ pub struct BatchColumns<'a> {
 }
 
 impl BatchColumns<'_> {
+    /// Whether every column in `needs` is there.
+    pub(crate) fn has(&self, needs: Columns) -> bool {
+        let present = [
+            (Columns::KEYS, self.keys.is_some()),
+            (Columns::VALUES, self.values.is_some()),
+            (Columns::HEADERS, self.headers.is_some()),
+            (Columns::TIMESTAMPS, self.timestamps_ms.is_some()),
+            (Columns::VALUE_LENS, self.value_lens.is_some()),
+        ];
+        present
+            .into_iter()
+            .all(|(column, is_there)| is_there || !needs.contains(column))
+    }
+
     /// The columns in `needs` and nothing else.
     ///
     /// # Panics
@@ -91,10 +168,16 @@ impl BatchColumns<'_> {
             .filter(|_| needs.contains(Columns::VALUE_LENS));
         self.check(needs, Columns::TIMESTAMPS, timestamps_ms.map(<[i64]>::len));
         self.check(needs, Columns::VALUE_LENS, value_lens.map(<[i32]>::len));
+        let offsets = self.offset_deltas.len();
+        assert!(
+            offsets == 0 || offsets == self.records as usize,
+            "{offsets} offsets for {} records",
+            self.records
+        );
         abi::Batch {
             count: self.records,
-            base_offset: 0,
-            offset_deltas: &[],
+            base_offset: self.base_offset,
+            offset_deltas: self.offset_deltas,
             timestamps_ms,
             keys: self.bytes(needs, Columns::KEYS, self.keys),
             values: self.bytes(needs, Columns::VALUES, self.values),
@@ -126,6 +209,14 @@ impl BatchColumns<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_come_back_as_they_were_given() {
+        let given = [Some(&b"ab"[..]), None, Some(b""), Some(b"c")];
+        let column: BytesColumn = given.into_iter().collect();
+        assert_eq!(column.rows().len(), 4);
+        assert!(column.rows().eq(given));
+    }
 
     #[test]
     fn only_what_is_needed_is_handed_over() {

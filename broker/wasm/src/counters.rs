@@ -12,6 +12,7 @@ pub struct Counters {
     errors: AtomicU64,
     traps: AtomicU64,
     fallbacks: AtomicU64,
+    suspensions: AtomicU64,
     time_ns: AtomicU64,
     memory_bytes: AtomicU64,
 }
@@ -21,7 +22,7 @@ pub struct Counters {
 pub struct Usage {
     /// Calls with a batch; one per batch, more only for batches that are too large for one.
     pub calls: u64,
-    /// Records in those batches.
+    /// Records in those batches; segments where the plugin is a retention policy.
     pub records: u64,
     /// Batches for which it gave no usable answer, traps included.
     pub errors: u64,
@@ -29,6 +30,8 @@ pub struct Usage {
     pub traps: u64,
     /// Batches that the fallback answered in this plugin's place.
     pub fallbacks: u64,
+    /// How often it was suspended.
+    pub suspensions: u64,
     /// Time spent on those batches, in nanoseconds.
     pub time_ns: u64,
     /// The largest linear memory that an instance has had, in bytes.
@@ -44,6 +47,7 @@ impl Counters {
             errors: self.errors.load(Ordering::Relaxed),
             traps: self.traps.load(Ordering::Relaxed),
             fallbacks: self.fallbacks.load(Ordering::Relaxed),
+            suspensions: self.suspensions.load(Ordering::Relaxed),
             time_ns: self.time_ns.load(Ordering::Relaxed),
             memory_bytes: self.memory_bytes.load(Ordering::Relaxed),
         }
@@ -70,6 +74,10 @@ impl Counters {
 
     pub(crate) fn add_fallback(&self) {
         self.fallbacks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_suspension(&self) {
+        self.suspensions.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn see_memory(&self, bytes: usize) {

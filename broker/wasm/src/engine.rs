@@ -11,12 +11,17 @@ use wit_component::ComponentEncoder;
 
 use crate::abi::{LOG_INTERFACE, LogLevel};
 use crate::anatomy::Anatomy;
+use crate::compactor::CompactorGuest;
+use crate::guest::Code;
+use crate::kind::PluginKind;
 use crate::limits::GUEST_STACK_BYTES;
 use crate::load_error::LoadError;
 use crate::module::{Module, ModuleParts, WeakModule, digest};
-use crate::partitioner_code::PartitionerCode;
+use crate::partitioner::PartitionerGuest;
 use crate::plugin_log::clean;
+use crate::retention::RetentionGuest;
 use crate::sandbox::Sandbox;
+use crate::serializer::SerializerGuest;
 use crate::ticker::{CallGuard, Ticker};
 
 /// Loads and runs plugins. One per process; shared by every thread.
@@ -83,7 +88,7 @@ impl PluginEngine {
             reason: clean(&error),
         };
         let component = encode(module).map_err(interface)?;
-        let code = PartitionerCode::new(self, &component);
+        let code = self.compile(kind, &component);
         let code = code.map_err(|error| interface(format!("{error:#}")))?;
         let size_bytes = module.len();
         let parts = ModuleParts {
@@ -98,6 +103,18 @@ impl PluginEngine {
         loaded.retain(|_, module| module.upgrade().is_some());
         loaded.insert(module.digest().to_owned(), module.downgrade());
         Ok(module)
+    }
+
+    /// Compiles a component and tries it out as what it is.
+    fn compile(&self, kind: PluginKind, component: &[u8]) -> wasmtime::Result<Code> {
+        let code = Code::compile(self, kind, component)?;
+        match kind {
+            PluginKind::Partitioner => code.try_out::<PartitionerGuest>(self)?,
+            PluginKind::Serializer => code.try_out::<SerializerGuest>(self)?,
+            PluginKind::Retention => code.try_out::<RetentionGuest>(self)?,
+            PluginKind::Compaction => code.try_out::<CompactorGuest>(self)?,
+        }
+        Ok(code)
     }
 
     fn loaded(&self) -> MutexGuard<'_, BTreeMap<String, WeakModule>> {

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-/// What a plugin decides. This broker runs partitioners; the other kinds are recognised, so that a
-/// module of one is refused by its name.
+/// What a plugin decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PluginKind {
     /// The partition that each record goes to.
@@ -40,16 +39,40 @@ impl PluginKind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// The functions that a plugin of this kind exports, as they are called inside its interface;
-    /// `None` for a kind that this broker does not run.
-    pub(crate) fn functions(self) -> Option<&'static [&'static str]> {
+    /// The functions that a plugin of this kind exports, as they are called inside its interface.
+    pub(crate) fn functions(self) -> &'static [&'static str] {
         match self {
-            PluginKind::Partitioner => Some(&[
+            PluginKind::Partitioner => &[
                 "[constructor]partitioner",
                 "[method]partitioner.needs",
                 "[method]partitioner.assign",
-            ]),
-            PluginKind::Serializer | PluginKind::Retention | PluginKind::Compaction => None,
+            ],
+            PluginKind::Serializer => &[
+                "[constructor]serializer",
+                "[method]serializer.serialize",
+                "[method]serializer.deserialize",
+            ],
+            PluginKind::Retention => &[
+                "[constructor]retention-policy",
+                "[method]retention-policy.expired",
+            ],
+            PluginKind::Compaction => &[
+                "[constructor]compactor",
+                "[method]compactor.needs",
+                "[method]compactor.observe",
+                "[method]compactor.retain",
+            ],
+        }
+    }
+
+    /// What a broker does while a plugin of this kind gives no answer and has no fallback.
+    pub(crate) fn without(self) -> &'static str {
+        match self {
+            PluginKind::Partitioner => "batches without a partition are refused, to be sent again",
+            PluginKind::Serializer => {
+                "batches are refused, to be sent again; a fetch with decode gives the stored bytes"
+            }
+            PluginKind::Retention | PluginKind::Compaction => "everything is kept",
         }
     }
 }

@@ -2,8 +2,8 @@
 //! knows wasmtime; it knows nothing of actors, storage or the protocol.
 //!
 //! A [`PluginEngine`] loads core modules, a [`Catalog`] holds the plugins that a broker offers (the
-//! shipped ones and those of a [`Manifest`]), and a [`Partitioner`] is one of them bound to a topic on
-//! one thread. A guest has no clock, files, network or random numbers; its processor time, memory,
+//! shipped ones and those of a [`Manifest`]). A [`Partitioner`], [`Serializer`], [`Retention`] or
+//! [`Compactor`] is one of them bound to a topic on one thread. A guest has no clock, files, network or random numbers; its processor time, memory,
 //! stack and answers are bounded; whatever it does, the caller gets an answer or a [`PluginError`].
 //!
 //! ```
@@ -27,38 +27,53 @@
 
 mod abi;
 mod anatomy;
+mod bitmap;
+mod bound;
 mod catalog;
 mod columns;
+mod compactor;
 mod counters;
 mod engine;
+mod guest;
 mod inspection;
 mod kind;
 mod limits;
 mod load_error;
 mod manifest;
+mod manifest_entry;
 mod manifest_error;
+mod message_pack;
 mod module;
 mod partitioner;
-mod partitioner_code;
 mod parts;
 mod plugin;
 mod plugin_error;
 mod plugin_log;
+mod retention;
 mod sandbox;
+mod serializer;
+mod serializer_answer;
+mod suspension;
 mod ticker;
 
-pub use abi::{Columns, Layout};
+pub use abi::Columns;
 pub use catalog::{Builtin, Catalog};
-pub use columns::{BatchColumns, BytesColumn};
+pub use columns::{BatchColumns, BytesColumn, Rows};
+pub use compactor::Compactor;
 pub use counters::{Counters, Usage};
 pub use engine::{EngineError, PluginEngine};
 pub use inspection::Inspection;
 pub use kind::PluginKind;
-pub use limits::Limits;
+pub use limits::{LimitError, LimitSettings, Limits};
 pub use load_error::LoadError;
-pub use manifest::{Manifest, ManifestEntry, ModuleSource};
+pub use manifest::Manifest;
+pub use manifest_entry::{ManifestEntry, ModuleSource};
 pub use manifest_error::{ManifestError, ManifestProblem};
 pub use module::Module;
-pub use partitioner::Partitioner;
+pub use partitioner::{Layout, Partitioner};
 pub use plugin::{Plugin, PluginSource};
 pub use plugin_error::{PluginError, PluginErrorKind};
+pub use plugin_log::{LogLine, PluginLog};
+pub use retention::{Bounds, Retention, RetentionView, SegmentFacts};
+pub use serializer::{RowError, Serializer};
+pub use suspension::PluginState;

@@ -58,12 +58,6 @@ pub enum LoadError {
         /// That version.
         found: String,
     },
-    /// Its kind is known, and this broker does not run it.
-    #[error("the module is a {kind} plugin; this broker runs partitioner plugins")]
-    KindNotRun {
-        /// Its kind.
-        kind: PluginKind,
-    },
     /// It imports something that the broker does not give to plugins.
     #[error(
         "the module imports {import}; a plugin may import {LOG_INTERFACE} and nothing else (no WASI, no clock, no random numbers)"

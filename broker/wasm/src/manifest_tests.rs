@@ -4,6 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use crate::kind::PluginKind;
+use crate::limits::Limits;
+use crate::manifest_entry::ModuleSource;
 
 fn parse(text: &str) -> Result<Manifest, String> {
     let manifest = Manifest::parse(text, Path::new("/etc/broker/plugins.toml"));
@@ -53,6 +56,7 @@ fn an_entry_is_read_with_everything_it_says() {
     let limits = Limits {
         deadline: Duration::from_millis(20),
         memory_bytes: 4 << 20,
+        ..Limits::default_for(PluginKind::Partitioner)
     };
     assert_eq!(entry.limits, limits);
 }
@@ -63,7 +67,7 @@ fn what_is_left_out_has_defaults() {
     let [entry] = manifest.entries() else {
         panic!("one entry")
     };
-    assert_eq!(entry.limits, Limits::default());
+    assert_eq!(entry.limits, Limits::default_for(PluginKind::Partitioner));
     assert!(entry.options.is_empty());
     assert!(parse("").unwrap().entries().is_empty());
 }
@@ -80,7 +84,7 @@ fn an_unknown_key_is_refused_with_the_nearest_one() {
     );
     refused(
         &with("limits = { cpu = 1 }"),
-        ":5: plugin \"geo\": unknown key \"cpu\"; known keys: deadline, memory",
+        ":5: plugin \"geo\": unknown key \"cpu\"; known keys: deadline, memory, output, budget",
     );
 }
 
@@ -151,6 +155,54 @@ fn bad_values_name_the_line_and_the_rule() {
         ":3: plugin \"geo\": kind is \"router\"; there are partitioner",
     );
     refused("plugin = 3", ":1: plugin is written as [[plugin]]");
+}
+
+#[test]
+fn every_kind_has_its_own_defaults_and_the_limits_that_mean_something_to_it() {
+    let entry = |kind: &str, line: &str| {
+        let manifest = parse(&with(line).replace("partitioner", kind))?;
+        Ok::<_, String>(manifest.entries()[0].limits)
+    };
+    for kind in PluginKind::ALL {
+        let limits = entry(kind.name(), "").unwrap();
+        assert_eq!(limits, Limits::default_for(kind));
+    }
+    let limits = entry("compaction", "limits = { budget = \"1m\" }").unwrap();
+    assert_eq!(
+        (limits.budget, limits.memory_bytes),
+        (Duration::from_secs(60), 64 << 20)
+    );
+    let limits = entry("serializer", "limits = { output = \"1MiB\" }").unwrap();
+    assert_eq!(limits.output_bytes, 1 << 20);
+    let refused = |kind, line, expected: &str| {
+        let error = entry(kind, line).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    };
+    refused(
+        "retention",
+        "limits = { budget = \"1m\" }",
+        ":5: plugin \"geo\": limits.budget is a limit of compaction plugins",
+    );
+    refused(
+        "compaction",
+        "limits = { output = \"1MiB\" }",
+        "limits.output is a limit of serializers",
+    );
+    refused(
+        "compaction",
+        "limits = { budget = \"1ms\" }",
+        "limits.budget is not between 10ms and 24h",
+    );
+    refused(
+        "serializer",
+        "limits = { output = \"1KiB\" }",
+        "limits.output is not between 64KiB and 1GiB",
+    );
+    refused(
+        "retention",
+        "fallback = \"key-hash\"",
+        ":5: plugin \"geo\": fallback is for partitioners; where a retention plugin fails, everything is kept",
+    );
 }
 
 #[test]

@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 
 use crate::abi::ABI_VERSION;
 use crate::anatomy::Anatomy;
+use crate::guest::Code;
 use crate::kind::PluginKind;
-use crate::partitioner_code::PartitionerCode;
 
 /// A compiled plugin module. A clone is cheap and shares the code.
 #[derive(Clone)]
@@ -28,7 +28,7 @@ pub(crate) struct ModuleParts {
     pub(crate) digest: String,
     pub(crate) size_bytes: usize,
     pub(crate) anatomy: Anatomy,
-    pub(crate) code: PartitionerCode,
+    pub(crate) code: Code,
 }
 
 impl Module {
@@ -81,7 +81,7 @@ impl Module {
         self.0.anatomy.exports.iter().map(String::as_str)
     }
 
-    pub(crate) fn code(&self) -> &PartitionerCode {
+    pub(crate) fn code(&self) -> &Code {
         &self.0.code
     }
 }

@@ -1,39 +1,50 @@
-//! A partitioner plugin bound to one topic on one thread: one call per batch, one instance that lives
-//! on from call to call, and a new one after every failure.
+//! A partitioner plugin bound to one topic on one thread: which partition each record of a batch goes to.
 //!
 //! Every answer is checked: as many partitions as records, each of them a partition of the topic. If
 //! the plugin has a fallback, that one answers for a batch on which it failed.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use crate::abi::{Batch, Columns, Config, Layout};
+use wasmtime::Store;
+use wasmtime::component::{ComponentType, Lower, ResourceAny, TypedFunc};
+
+use crate::abi::{self, Batch, Columns, Config};
+use crate::bound::Bound;
 use crate::columns::BatchColumns;
 use crate::engine::PluginEngine;
-use crate::partitioner_code::{PartitionerInstance, StartError};
-use crate::parts::Parts;
+use crate::guest::{Constructed, Exports, Guest};
+use crate::kind::PluginKind;
+use crate::parts::{Part, PartSize, Parts};
 use crate::plugin::Plugin;
 use crate::plugin_error::{PluginError, PluginErrorKind};
-use crate::plugin_log::clean;
 use crate::sandbox::Sandbox;
+
+/// How a topic's partitions lie when a batch is routed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lower)]
+#[component(record)]
+pub struct Layout<'a> {
+    /// How many partitions the topic has now; never 0.
+    pub partitions: u32,
+    /// The topic's partition count at creation and after each growth, newest last.
+    pub counts: &'a [u32],
+    /// How many records this broker has routed for the topic before this batch.
+    pub sequence: u64,
+    /// How many batches this broker has routed for the topic before this one.
+    pub batches: u64,
+}
 
 /// A partitioner plugin that serves one topic.
 pub struct Partitioner {
-    engine: Arc<PluginEngine>,
-    plugin: Arc<Plugin>,
-    topic: Arc<str>,
-    options: Vec<(String, String)>,
-    instance: Option<PartitionerInstance>,
-    needs: Columns,
+    bound: Bound<PartitionerGuest>,
     fallback: Option<Box<Partitioner>>,
 }
 
 impl Partitioner {
     /// Binds a plugin to a topic. The topic's options go over those of the manifest; the fallback
-    /// has those of the manifest alone.
+    /// has those of the manifest alone. A suspended plugin can be bound if it has a fallback.
     ///
     /// # Errors
-    /// The plugin refuses its configuration, or fails already here.
+    /// The plugin refuses its configuration, fails already here, or is suspended.
     pub fn new(
         engine: &Arc<PluginEngine>,
         plugin: &Arc<Plugin>,
@@ -44,40 +55,37 @@ impl Partitioner {
             .fallback()
             .map(|fallback| Self::new(engine, fallback, topic, &[]));
         let mut partitioner = Partitioner {
-            engine: Arc::clone(engine),
-            plugin: Arc::clone(plugin),
-            topic: Arc::from(topic),
-            options: plugin.options_with(topic_options),
-            instance: None,
-            needs: Columns::empty(),
+            bound: Bound::new(engine, plugin, topic, topic_options, ()),
             fallback: fallback.transpose()?.map(Box::new),
         };
-        let mut instance = partitioner.start()?;
-        match instance.needs(engine) {
-            Ok(needs) => partitioner.needs = needs,
-            Err(error) => return Err(partitioner.failed(&error, instance.sandbox())),
+        match partitioner.bound.ready() {
+            Err(error)
+                if error.kind == PluginErrorKind::Suspended && partitioner.fallback.is_some() => {}
+            started => started?,
         }
-        partitioner.instance = Some(instance);
         Ok(partitioner)
     }
 
     /// The plugin.
     pub fn plugin(&self) -> &Arc<Plugin> {
-        &self.plugin
+        self.bound.plugin()
     }
 
     /// The columns that a batch has to come with: what the plugin and its fallback look at.
     pub fn needs(&self) -> Columns {
+        let own = self.bound.needs().unwrap_or(Columns::empty());
         match &self.fallback {
-            Some(fallback) => self.needs | fallback.needs(),
-            None => self.needs,
+            Some(fallback) => own | fallback.needs(),
+            None => own,
         }
     }
 
-    /// Asks the plugin where each record of a batch goes: one partition per record, in order.
+    /// The partition of each record of a batch, in order. A batch is one call, unless it has so many
+    /// records or bytes that a guest could not take them; then it is given in parts.
     ///
     /// # Errors
-    /// The plugin, and its fallback if it has one, gave no usable answer. The batch is to be refused.
+    /// The plugin, and its fallback if it has one, gave no usable answer. The same partitioner can be
+    /// called again.
     ///
     /// # Panics
     /// A topic without partitions, or a batch that lacks a column of [`needs`](Self::needs).
@@ -87,130 +95,120 @@ impl Partitioner {
         layout: &Layout<'_>,
     ) -> Result<Vec<u32>, PluginError> {
         assert!(layout.partitions > 0, "a topic has at least one partition");
-        let began = Instant::now();
-        let answer = self.call(batch, layout);
-        let counters = self.plugin.counters();
-        counters.add_batch(batch.records, began.elapsed());
-        let Err(error) = answer else {
+        let answer = self
+            .bound
+            .counted(batch.records, |bound| ask(bound, batch, layout));
+        let (Err(error), Some(fallback)) = (&answer, &mut self.fallback) else {
             return answer;
         };
-        counters.add_error();
-        let Some(fallback) = &mut self.fallback else {
-            return Err(error);
-        };
-        counters.add_fallback();
-        let (topic, used) = (&*self.topic, fallback.plugin.name());
-        tracing::warn!(topic, fallback = used, %error, "partitioner failed, its fallback answers");
+        self.bound.plugin().counters().add_fallback();
+        let (topic, used) = (self.bound.topic(), fallback.plugin().name());
+        // That it is suspended was said when it was.
+        if error.kind != PluginErrorKind::Suspended {
+            tracing::warn!(topic, fallback = used, %error, "partitioner failed, its fallback answers");
+        }
         fallback.assign(batch, layout)
     }
+}
 
-    /// Asks for the whole batch: in one call, unless it is too large for the guest.
-    fn call(
-        &mut self,
-        batch: &BatchColumns<'_>,
-        layout: &Layout<'_>,
-    ) -> Result<Vec<u32>, PluginError> {
-        let selected = batch.select(self.needs);
-        let mut answer = Vec::new();
-        for part in Parts::new(selected, self.plugin.limits().memory_bytes) {
-            let done = answer.len();
-            let sequence = layout.sequence.wrapping_add(done as u64);
-            let given = self.call_part(
-                part,
-                Layout {
-                    sequence,
-                    ..*layout
-                },
-            );
-            let given = given.map_err(|error| error.behind(done))?;
-            if answer.is_empty() {
-                answer = given;
-            } else {
-                answer.extend(given);
-            }
+/// Asks for the whole batch: in one call, unless it is too large for the guest.
+fn ask(
+    bound: &mut Bound<PartitionerGuest>,
+    batch: &BatchColumns<'_>,
+    layout: &Layout<'_>,
+) -> Result<Vec<u32>, PluginError> {
+    let known = bound.needs();
+    bound.ready()?;
+    let needs = bound.needs().unwrap_or(Columns::empty());
+    if known.is_none() && !batch.has(needs) {
+        // Bound while it was suspended, and resumed since: its columns are known from the next batch on.
+        return Err(bound.error(PluginErrorKind::Suspended, "it has just been resumed"));
+    }
+    let selected = batch.select(needs);
+    let mut answer = Vec::new();
+    for part in Parts::new(selected, PartSize::reading(bound.plugin().limits())) {
+        let done = answer.len();
+        let sequence = layout.sequence.wrapping_add(done as u64);
+        let layout = Layout {
+            sequence,
+            ..*layout
+        };
+        let given = ask_part(bound, &part, layout).map_err(|error| error.behind(done))?;
+        if answer.is_empty() {
+            answer = given;
+        } else {
+            answer.extend(given);
         }
-        Ok(answer)
     }
+    Ok(answer)
+}
 
-    fn call_part(&mut self, part: Batch<'_>, layout: Layout<'_>) -> Result<Vec<u32>, PluginError> {
-        let mut instance = match self.instance.take() {
-            Some(instance) => instance,
-            None => self.start()?,
-        };
-        self.plugin.counters().add_call();
-        let answer = match instance.assign(&self.engine, part, layout) {
-            Ok(Ok(answer)) => self.check(answer, part.count, layout.partitions)?,
-            Ok(Err(reason)) => {
-                self.instance = Some(instance);
-                return Err(self.error(PluginErrorKind::Rejected, &reason));
-            }
-            Err(error) => {
-                let mut failed = self.failed(&error, instance.sandbox());
-                // What has piled up in an instance may be gone in the next one.
-                failed.retriable |=
-                    failed.kind == PluginErrorKind::OutOfMemory && !instance.is_fresh();
-                return Err(failed);
-            }
-        };
-        self.instance = Some(instance);
-        Ok(answer)
+fn ask_part(
+    bound: &mut Bound<PartitionerGuest>,
+    part: &Part<'_>,
+    layout: Layout<'_>,
+) -> Result<Vec<u32>, PluginError> {
+    let batch = part.batch;
+    if let Some(problem) = &part.problem {
+        let error = bound.error(PluginErrorKind::OutOfMemory, problem);
+        return Err(PluginError {
+            record: Some(0),
+            ..error
+        });
     }
+    let cost = part.cost(batch.count as usize * size_of::<u32>());
+    let answer = bound.call(cost, |guest, store, resource| {
+        let (answer,) = guest.assign.call(store, (resource, batch, layout))?;
+        Ok(answer)
+    })?;
+    let answer = answer.map_err(|reason| bound.error(PluginErrorKind::Rejected, &reason))?;
+    if answer.len() != batch.count as usize {
+        let text = format!("{} partitions for {} records", answer.len(), batch.count);
+        return Err(bound.nonsense(&text));
+    }
+    let partitions = layout.partitions;
+    let mut rows = answer.iter().enumerate();
+    let Some((row, partition)) = rows.find(|(_, partition)| **partition >= partitions) else {
+        return Ok(answer);
+    };
+    let text = format!("partition {partition}, the topic has {partitions}");
+    Err(bound.nonsense_at(row, &text))
+}
 
-    fn start(&self) -> Result<PartitionerInstance, PluginError> {
-        let sandbox = Sandbox::of(&self.plugin, &self.topic);
-        let config = Config {
-            topic: &self.topic,
-            options: &self.options,
-        };
-        let started = self
-            .plugin
-            .module()
-            .code()
-            .start(&self.engine, sandbox, config);
-        started.map_err(|error| match error {
-            StartError::Refused(reason) => self.error(PluginErrorKind::InvalidConfig, &reason),
-            StartError::Failed(error, mut sandbox) => self.failed(&error, &mut sandbox),
+type Assign =
+    TypedFunc<(ResourceAny, Batch<'static>, Layout<'static>), (Result<Vec<u32>, String>,)>;
+
+/// The functions of a partitioner.
+pub(crate) struct PartitionerGuest {
+    construct: TypedFunc<(Config<'static>,), abi::Constructed>,
+    needs: TypedFunc<(ResourceAny,), (Columns,)>,
+    assign: Assign,
+}
+
+impl Guest for PartitionerGuest {
+    const KIND: PluginKind = PluginKind::Partitioner;
+    type Start = ();
+
+    fn find(exports: &mut Exports<'_>) -> wasmtime::Result<Self> {
+        Ok(PartitionerGuest {
+            construct: exports.typed("[constructor]partitioner")?,
+            needs: exports.typed("[method]partitioner.needs")?,
+            assign: exports.typed("[method]partitioner.assign")?,
         })
     }
 
-    fn check(
+    fn construct(
         &self,
-        answer: Vec<u32>,
-        records: u32,
-        partitions: u32,
-    ) -> Result<Vec<u32>, PluginError> {
-        let nonsense = |message: String| self.error(PluginErrorKind::InvalidAnswer, &message);
-        if answer.len() != records as usize {
-            let given = answer.len();
-            return Err(nonsense(format!(
-                "{given} partitions for {records} records"
-            )));
-        }
-        let Some(row) = answer.iter().position(|partition| *partition >= partitions) else {
-            return Ok(answer);
+        store: &mut Store<Sandbox>,
+        config: Config<'_>,
+        (): (),
+    ) -> wasmtime::Result<Result<Constructed, String>> {
+        let (made,) = self.construct.call(&mut *store, (config,))?;
+        let resource = match made {
+            Ok(resource) => resource,
+            Err(reason) => return Ok(Err(reason)),
         };
-        let partition = answer[row];
-        let text = format!("partition {partition}, the topic has {partitions}");
-        Err(PluginError {
-            record: u32::try_from(row).ok(),
-            ..nonsense(text)
-        })
-    }
-
-    fn failed(&self, error: &wasmtime::Error, sandbox: &mut Sandbox) -> PluginError {
-        self.plugin.counters().add_trap();
-        let (kind, message) = sandbox.explain(error);
-        self.error(kind, &message)
-    }
-
-    fn error(&self, kind: PluginErrorKind, message: &str) -> PluginError {
-        PluginError {
-            plugin: self.plugin.name().to_owned(),
-            version: self.plugin.version().to_owned(),
-            kind,
-            message: clean(message),
-            record: None,
-            retriable: kind == PluginErrorKind::Timeout,
-        }
+        let (needs,) = self.needs.call(store, (resource,))?;
+        Ok(Ok(Constructed { resource, needs }))
     }
 }

@@ -1,14 +1,27 @@
-//! A plugin as topics name it: a module with the options and limits it runs under, and what it has
-//! cost so far.
+//! A plugin as topics name it: a module with the options and limits it runs under, what it has cost so
+//! far, what it has written, and whether it is suspended.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use broker_model::{Clock, SystemClock};
+
+use crate::abi::LogLevel;
+use crate::bound::Bound;
+use crate::compactor::{CompactorGuest, Environment};
 use crate::counters::Counters;
+use crate::engine::PluginEngine;
 use crate::kind::PluginKind;
 use crate::limits::Limits;
 use crate::module::Module;
-use crate::plugin_log::LogBudget;
+use crate::partitioner::PartitionerGuest;
+use crate::plugin_error::PluginError;
+use crate::plugin_log::{Origin, PluginLog};
+use crate::retention::{Bounds, RetentionGuest};
+use crate::serializer::SerializerGuest;
+use crate::suspension::{PluginState, Suspension};
 
 /// Where a plugin's module comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,10 +30,11 @@ pub enum PluginSource {
     Builtin,
     /// It was read from a file that the manifest names.
     File(PathBuf),
+    /// It was given to the running broker.
+    Deployed,
 }
 
 /// A module with a name and a configuration.
-#[derive(Debug)]
 pub struct Plugin {
     name: String,
     module: Module,
@@ -29,21 +43,28 @@ pub struct Plugin {
     fallback: Option<Arc<Plugin>>,
     source: PluginSource,
     counters: Counters,
-    log_budget: LogBudget,
+    log: PluginLog,
+    suspension: Mutex<Suspension>,
+    /// Whether it is suspended, for every call to see without the lock.
+    is_suspended: AtomicBool,
+    clock: Arc<dyn Clock>,
 }
 
 impl Plugin {
-    /// A plugin with default limits, without options and without a fallback.
+    /// A plugin with the default limits of its kind, without options and without a fallback.
     pub fn new(name: &str, module: Module, source: PluginSource) -> Self {
         Plugin {
             name: name.to_owned(),
-            module,
             options: Vec::new(),
-            limits: Limits::default(),
+            limits: Limits::default_for(module.kind()),
+            module,
             fallback: None,
             source,
             counters: Counters::default(),
-            log_budget: LogBudget::default(),
+            log: PluginLog::default(),
+            suspension: Mutex::default(),
+            is_suspended: AtomicBool::new(false),
+            clock: Arc::new(SystemClock::new()),
         }
     }
 
@@ -60,10 +81,16 @@ impl Plugin {
         Plugin { limits, ..self }
     }
 
-    /// The same plugin with one that answers where it fails; has to be of the same kind.
+    /// The same plugin with one that answers where it fails: both are partitioners.
     #[must_use]
     pub fn with_fallback(self, fallback: Option<Arc<Plugin>>) -> Self {
         Plugin { fallback, ..self }
+    }
+
+    /// The same plugin with another clock for its log and its suspension.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Plugin { clock, ..self }
     }
 
     /// The name by which topics ask for it.
@@ -109,7 +136,7 @@ impl Plugin {
     /// The file that it was read from.
     pub fn path(&self) -> Option<&Path> {
         match &self.source {
-            PluginSource::Builtin => None,
+            PluginSource::Builtin | PluginSource::Deployed => None,
             PluginSource::File(path) => Some(path),
         }
     }
@@ -119,8 +146,118 @@ impl Plugin {
         &self.counters
     }
 
-    pub(crate) fn log_budget(&self) -> &LogBudget {
-        &self.log_budget
+    /// What it has written, and what became of it.
+    pub fn log(&self) -> &PluginLog {
+        &self.log
+    }
+
+    /// Whether it is asked.
+    pub fn state(&self) -> PluginState {
+        self.suspension().state().clone()
+    }
+
+    /// Ends its suspension; its traps so far are forgotten.
+    pub fn resume(&self) {
+        let was_suspended = {
+            let mut suspension = self.suspension();
+            self.is_suspended.store(false, Ordering::Release);
+            suspension.resume()
+        };
+        if was_suspended {
+            let (plugin, version) = (self.name(), self.version());
+            tracing::info!(plugin, version, "plugin resumed");
+            self.log.note(self.origin(""), LogLevel::Info, "resumed");
+        }
+    }
+
+    /// Tries a topic's options out by making one instance, whatever the kind. Works on a suspended
+    /// plugin too, and what comes of it does not count towards a suspension.
+    ///
+    /// # Errors
+    /// The plugin refuses the options, or fails over them.
+    pub fn check_config(
+        self: &Arc<Self>,
+        engine: &Arc<PluginEngine>,
+        topic: &str,
+        topic_options: &[(String, String)],
+    ) -> Result<(), PluginError> {
+        match self.kind() {
+            PluginKind::Partitioner => {
+                Bound::<PartitionerGuest>::new(engine, self, topic, topic_options, ()).try_out()
+            }
+            PluginKind::Serializer => {
+                Bound::<SerializerGuest>::new(engine, self, topic, topic_options, ()).try_out()
+            }
+            PluginKind::Retention => {
+                let bounds = Bounds::default();
+                Bound::<RetentionGuest>::new(engine, self, topic, topic_options, bounds).try_out()
+            }
+            PluginKind::Compaction => {
+                let environment = Environment::of(self, self.clock.now());
+                Bound::<CompactorGuest>::new(engine, self, topic, topic_options, environment)
+                    .try_out()
+            }
+        }
+    }
+
+    /// Why it is not to be asked.
+    pub(crate) fn suspended(&self) -> Option<String> {
+        if !self.is_suspended.load(Ordering::Acquire) {
+            return None;
+        }
+        match self.suspension().state() {
+            PluginState::Active => None,
+            PluginState::Suspended { reason, .. } => Some(reason.clone()),
+        }
+    }
+
+    /// Counts a trap; the one that is too many suspends the plugin.
+    pub(crate) fn on_trap(&self, topic: &str, error: &PluginError) {
+        let last = format!("{}: {}", error.kind, error.message);
+        let (monotonic, now) = (self.clock.monotonic(), self.clock.now());
+        {
+            let mut suspension = self.suspension();
+            if !suspension.on_trap(monotonic, now, &last) {
+                return;
+            }
+            self.is_suspended.store(true, Ordering::Release);
+        }
+        self.counters.add_suspension();
+        let (plugin, version, kind) = (self.name(), self.version(), self.kind());
+        let consequence = match &self.fallback {
+            Some(fallback) => format!("{} answers in its place", fallback.name()),
+            None => kind.without().to_owned(),
+        };
+        let reason = self.suspended().unwrap_or_default();
+        tracing::warn!(
+            plugin,
+            version,
+            %kind,
+            topic,
+            reason,
+            consequence,
+            "plugin suspended, until `broker plugin resume`"
+        );
+        let text = format!("suspended, {consequence}: {reason}");
+        self.log.note(self.origin(topic), LogLevel::Error, &text);
+    }
+
+    pub(crate) fn write_log(&self, topic: &str, level: LogLevel, text: &str) {
+        self.log.write(self.origin(topic), level, text);
+    }
+
+    fn origin<'a>(&'a self, topic: &'a str) -> Origin<'a> {
+        Origin {
+            plugin: &self.name,
+            topic,
+            clock: &*self.clock,
+        }
+    }
+
+    fn suspension(&self) -> MutexGuard<'_, Suspension> {
+        self.suspension
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Its own options with those of a topic over them.
@@ -134,5 +271,17 @@ impl Plugin {
         }
         options.sort();
         options
+    }
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugin")
+            .field("name", &self.name)
+            .field("module", &self.module)
+            .field("options", &self.options)
+            .field("limits", &self.limits)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
     }
 }

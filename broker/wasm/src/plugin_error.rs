@@ -14,10 +14,15 @@ pub enum PluginErrorKind {
     OutOfMemory,
     /// The plugin refused the batch, with a reason of its own.
     Rejected,
-    /// The answer breaks a rule: a wrong length, a partition that does not exist, too much text.
+    /// The answer breaks a rule: a wrong length, a partition that does not exist, too many
+    /// bytes.
     InvalidAnswer,
     /// The plugin refused its configuration.
     InvalidConfig,
+    /// The plugin failed too often and is not asked until it is resumed.
+    Suspended,
+    /// The calls of one cleaning used up their processor time.
+    OverBudget,
 }
 
 impl PluginErrorKind {
@@ -30,6 +35,8 @@ impl PluginErrorKind {
             PluginErrorKind::Rejected => "rejected",
             PluginErrorKind::InvalidAnswer => "invalid_answer",
             PluginErrorKind::InvalidConfig => "invalid_config",
+            PluginErrorKind::Suspended => "suspended",
+            PluginErrorKind::OverBudget => "over_budget",
         }
     }
 }
@@ -43,6 +50,8 @@ impl fmt::Display for PluginErrorKind {
             PluginErrorKind::Rejected => "refused the batch",
             PluginErrorKind::InvalidAnswer => "answered nonsense",
             PluginErrorKind::InvalidConfig => "refused its configuration",
+            PluginErrorKind::Suspended => "is suspended",
+            PluginErrorKind::OverBudget => "used up its budget",
         })
     }
 }

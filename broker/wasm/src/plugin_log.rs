@@ -1,20 +1,48 @@
-//! Lines that a plugin writes: cut, cleaned of control characters, rate-limited per plugin (not per
-//! instance: a trap makes a new instance), and handed to `tracing` with the plugin's name and topic.
+//! Lines that a plugin writes, and what the broker says about it: cut, cleaned of control characters,
+//! rate-limited per plugin (not per instance: a trap makes a new instance), handed to `tracing` with
+//! the plugin's name and topic, and the last of them kept for `broker plugin logs`.
 
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use broker_model::limits::{PLUGIN_LOG_LINES_PER_SECOND, PLUGIN_MESSAGE_BYTES_MAX};
+use broker_model::limits::{
+    PLUGIN_LOG_LINES_KEPT, PLUGIN_LOG_LINES_PER_SECOND, PLUGIN_MESSAGE_BYTES_MAX,
+};
+use broker_model::{Clock, Timestamp};
 
 use crate::abi::LogLevel;
 
-/// How many lines a plugin may still write in the current second.
+/// The last lines of a plugin.
 #[derive(Debug, Default)]
-pub(crate) struct LogBudget(Mutex<Window>);
+pub struct PluginLog(Mutex<Lines>);
+
+/// One line of a plugin's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// Its place in the log, counted from 1.
+    pub sequence: u64,
+    /// When it was written, in milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// `error`, `warn`, `info` or `debug`.
+    pub level: &'static str,
+    /// The topic that the plugin was at work for; empty where there is none.
+    pub topic: String,
+    /// What it says: one line of at most 256 bytes.
+    pub message: String,
+}
 
 #[derive(Debug, Default)]
+struct Lines {
+    window: Window,
+    kept: VecDeque<LogLine>,
+    written: u64,
+}
+
+/// How many lines may still be written in the current second.
+#[derive(Debug, Default)]
 struct Window {
-    began: Option<Instant>,
+    began: Option<Duration>,
     lines: u32,
     dropped: u64,
 }
@@ -29,10 +57,37 @@ enum Verdict {
     Drop,
 }
 
-impl LogBudget {
-    pub(crate) fn write(&self, plugin: &str, topic: &str, level: LogLevel, text: &str) {
-        let Verdict::Write { dropped } = self.judge(Instant::now()) else {
-            return;
+impl PluginLog {
+    /// The lines behind `sequence`, the oldest first and `max` at most. Lines that are not kept any
+    /// more are left out, which shows in a first sequence above `sequence + 1`.
+    pub fn after(&self, sequence: u64, max: usize) -> Vec<LogLine> {
+        let lines = self.lines();
+        let behind = lines.kept.iter().filter(|line| line.sequence > sequence);
+        behind.take(max).cloned().collect()
+    }
+
+    /// The sequence of the newest line; 0 while there is none.
+    pub fn last_sequence(&self) -> u64 {
+        self.lines().written
+    }
+
+    /// A line of the plugin's own.
+    pub(crate) fn write(&self, from: Origin<'_>, level: LogLevel, text: &str) {
+        let (plugin, topic) = (from.plugin, from.topic);
+        let dropped = {
+            let mut lines = self.lines();
+            let Verdict::Write { dropped } = lines.window.judge(from.clock.monotonic()) else {
+                return;
+            };
+            let now = from.clock.now();
+            if dropped > 0 {
+                let note = format!(
+                    "{dropped} lines were dropped: a plugin may write {PLUGIN_LOG_LINES_PER_SECOND} a second"
+                );
+                lines.keep(now, LogLevel::Warn, topic, &note);
+            }
+            lines.keep(now, level, topic, text);
+            dropped
         };
         if dropped > 0 {
             tracing::warn!(
@@ -50,26 +105,58 @@ impl LogBudget {
         }
     }
 
-    fn judge(&self, now: Instant) -> Verdict {
-        let mut window = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let over = |began| now.saturating_duration_since(began) >= Duration::from_secs(1);
-        let dropped = window.dropped;
-        if window.began.is_none_or(over) {
-            *window = Window {
+    /// A line of the broker's about the plugin: never dropped, and not handed to `tracing`.
+    pub(crate) fn note(&self, from: Origin<'_>, level: LogLevel, text: &str) {
+        self.lines()
+            .keep(from.clock.now(), level, from.topic, &clean(text));
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a line comes from.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin<'a> {
+    pub(crate) plugin: &'a str,
+    pub(crate) topic: &'a str,
+    pub(crate) clock: &'a dyn Clock,
+}
+
+impl Lines {
+    fn keep(&mut self, now: Timestamp, level: LogLevel, topic: &str, text: &str) {
+        self.written += 1;
+        if self.kept.len() == PLUGIN_LOG_LINES_KEPT {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(LogLine {
+            sequence: self.written,
+            at_ms: now.as_millis(),
+            level: level.name(),
+            topic: topic.to_owned(),
+            message: text.to_owned(),
+        });
+    }
+}
+
+impl Window {
+    fn judge(&mut self, now: Duration) -> Verdict {
+        let over = |began| now.saturating_sub(began) >= Duration::from_secs(1);
+        let dropped = self.dropped;
+        if self.began.is_none_or(over) {
+            *self = Window {
                 began: Some(now),
                 lines: 1,
                 dropped: 0,
             };
             return Verdict::Write { dropped };
         }
-        if window.lines < PLUGIN_LOG_LINES_PER_SECOND {
-            window.lines += 1;
+        if self.lines < PLUGIN_LOG_LINES_PER_SECOND {
+            self.lines += 1;
             return Verdict::Write { dropped };
         }
-        window.dropped += 1;
+        self.dropped += 1;
         Verdict::Drop
     }
 }
@@ -95,22 +182,59 @@ pub(crate) fn clean(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use broker_model::ManualClock;
+
+    fn write(log: &PluginLog, clock: &ManualClock, text: &str) {
+        let from = Origin {
+            plugin: "p",
+            topic: "orders",
+            clock,
+        };
+        log.write(from, LogLevel::Info, text);
+    }
 
     #[test]
     fn lines_above_the_rate_are_dropped_and_counted() {
-        let budget = LogBudget::default();
-        let now = Instant::now();
-        for _ in 0..PLUGIN_LOG_LINES_PER_SECOND {
-            assert_eq!(budget.judge(now), Verdict::Write { dropped: 0 });
-        }
-        assert_eq!(budget.judge(now), Verdict::Drop);
-        assert_eq!(
-            budget.judge(now + Duration::from_millis(999)),
-            Verdict::Drop
+        let (log, clock) = (
+            PluginLog::default(),
+            ManualClock::at(Timestamp::from_millis(7)),
         );
-        let later = now + Duration::from_secs(1);
-        assert_eq!(budget.judge(later), Verdict::Write { dropped: 2 });
-        assert_eq!(budget.judge(later), Verdict::Write { dropped: 0 });
+        for line in 0..PLUGIN_LOG_LINES_PER_SECOND + 2 {
+            write(&log, &clock, &line.to_string());
+        }
+        assert_eq!(log.last_sequence(), u64::from(PLUGIN_LOG_LINES_PER_SECOND));
+        clock.advance(Duration::from_secs(1));
+        write(&log, &clock, "later");
+        let new = log.after(u64::from(PLUGIN_LOG_LINES_PER_SECOND), 10);
+        let texts: Vec<_> = new.iter().map(|line| line.message.as_str()).collect();
+        assert_eq!(
+            texts,
+            [
+                "2 lines were dropped: a plugin may write 10 a second",
+                "later"
+            ]
+        );
+        assert_eq!(
+            (new[1].at_ms, new[1].level, new[1].topic.as_str()),
+            (1_007, "info", "orders")
+        );
+    }
+
+    #[test]
+    fn the_last_thousand_lines_are_kept_and_read_from_a_sequence_on() {
+        let (log, clock) = (PluginLog::default(), ManualClock::default());
+        for line in 1..=1_005 {
+            clock.advance(Duration::from_secs(1));
+            write(&log, &clock, &line.to_string());
+        }
+        let sequences = |after, max| {
+            let lines = log.after(after, max);
+            lines.iter().map(|line| line.sequence).collect::<Vec<_>>()
+        };
+        assert_eq!(sequences(0, 2), [6, 7]);
+        assert_eq!(sequences(1_003, 10), [1_004, 1_005]);
+        assert!(sequences(1_005, 10).is_empty());
+        assert_eq!(log.after(0, usize::MAX).len(), 1_000);
     }
 
     #[test]

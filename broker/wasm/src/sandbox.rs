@@ -1,5 +1,5 @@
-//! What surrounds one instance of a plugin: its memory limit, its processor time, its log. Lives in
-//! the instance's store and goes with it.
+//! What surrounds one instance of a plugin: its memory limit, its processor time per call and in all,
+//! its log. Lives in the instance's store and goes with it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{ResourceLimiter, Trap, UpdateDeadline};
 
 use crate::abi::LogLevel;
+use crate::kind::PluginKind;
 use crate::limits::Limits;
 use crate::plugin::Plugin;
 use crate::plugin_error::PluginErrorKind;
@@ -17,13 +18,21 @@ use crate::ticker::TICK;
 /// Elements that a guest's tables may have in all; a table holds its indirect functions.
 const TABLE_ELEMENTS_MAX: usize = 100_000;
 
+/// What wasmtime says, in words that a test holds on to, of an answer that is larger than it may be.
+const ANSWER_TOO_LARGE: &str = "fuel allocated for hostcalls has been exhausted";
+
 pub(crate) struct Sandbox {
     limits: Limits,
     /// Whose instance it is; `None` while a module is tried out at load.
     plugin: Option<Arc<Plugin>>,
     topic: Arc<str>,
-    /// Processor time of the thread when the running call was first seen by the ticker.
+    /// How many deadlines the running call may take.
+    deadlines: u32,
+    /// Processor time of the thread when the running call was first seen by the ticker, or when it
+    /// began where there is a budget.
     running_since: Option<Duration>,
+    /// What is left of the processor time for all calls, where the kind has such a budget.
+    budget_left: Option<Duration>,
     memory_refused: bool,
     last_error: Option<String>,
 }
@@ -32,6 +41,11 @@ pub(crate) struct Sandbox {
 #[derive(Debug, thiserror::Error)]
 #[error("deadline exceeded")]
 struct DeadlineExceeded;
+
+/// Ends a call when the instance's budget is used up.
+#[derive(Debug, thiserror::Error)]
+#[error("budget exceeded")]
+struct BudgetExceeded;
 
 /// Ends a call that wants more memory than the limit.
 #[derive(Debug, thiserror::Error)]
@@ -44,24 +58,41 @@ impl Sandbox {
     }
 
     /// For trying out a module that is not a plugin yet.
-    pub(crate) fn trial() -> Self {
-        Sandbox::with(Limits::default(), None, Arc::from(""))
+    pub(crate) fn trial(kind: PluginKind) -> Self {
+        Sandbox::with(Limits::default_for(kind), None, Arc::from(""))
     }
 
     fn with(limits: Limits, plugin: Option<Arc<Plugin>>, topic: Arc<str>) -> Self {
+        let kind = plugin.as_ref().map(|plugin| plugin.kind());
         Sandbox {
             limits,
-            plugin,
             topic,
+            deadlines: 1,
             running_since: None,
+            budget_left: (kind == Some(PluginKind::Compaction)).then_some(limits.budget),
             memory_refused: false,
             last_error: None,
+            plugin,
         }
     }
 
-    pub(crate) fn begin_call(&mut self) {
-        self.running_since = None;
+    /// Arms the limits for a call that may take so many deadlines.
+    pub(crate) fn begin_call(&mut self, deadlines: u32) -> wasmtime::Result<()> {
+        self.deadlines = deadlines;
         self.last_error = None;
+        self.running_since = match self.budget_left {
+            Some(Duration::ZERO) => return Err(BudgetExceeded.into()),
+            Some(_) => Some(thread_time()),
+            None => None,
+        };
+        Ok(())
+    }
+
+    /// Takes the call off the budget. A call that failed ends the instance and is not taken off.
+    pub(crate) fn end_call(&mut self) {
+        if let (Some(left), Some(since)) = (&mut self.budget_left, self.running_since) {
+            *left = left.saturating_sub(thread_time().saturating_sub(since));
+        }
     }
 
     /// Runs at each tick that finds a call under way. A guest that a busy machine does not let run
@@ -69,18 +100,24 @@ impl Sandbox {
     pub(crate) fn on_tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
         let now = thread_time();
         let since = *self.running_since.get_or_insert(now);
-        if now.saturating_sub(since) + TICK > self.limits.deadline {
+        let used = now.saturating_sub(since) + TICK;
+        if self.budget_left.is_some_and(|left| used > left) {
+            return Err(BudgetExceeded.into());
+        }
+        if used > self.deadline() {
             return Err(DeadlineExceeded.into());
         }
         Ok(UpdateDeadline::Continue(1))
     }
 
+    fn deadline(&self) -> Duration {
+        self.limits.deadline.saturating_mul(self.deadlines)
+    }
+
     pub(crate) fn write_log(&mut self, level: LogLevel, message: &str) {
         let text = clean(message);
         if let Some(plugin) = &self.plugin {
-            plugin
-                .log_budget()
-                .write(plugin.name(), &self.topic, level, &text);
+            plugin.write_log(&self.topic, level, &text);
         }
         if level == LogLevel::Error {
             self.last_error = Some(text);
@@ -90,9 +127,14 @@ impl Sandbox {
     /// Why a call ended with `error`, and in which words.
     pub(crate) fn explain(&mut self, error: &wasmtime::Error) -> (PluginErrorKind, String) {
         if error.is::<DeadlineExceeded>() {
-            let deadline = self.limits.deadline;
+            let deadline = self.deadline();
             let text = format!("used more than {deadline:?} of processor time for one call");
             return (PluginErrorKind::Timeout, text);
+        }
+        if error.is::<BudgetExceeded>() {
+            let budget = self.limits.budget;
+            let text = format!("used more than {budget:?} of processor time for one cleaning");
+            return (PluginErrorKind::OverBudget, text);
         }
         if self.memory_refused {
             let limit = self.limits.memory_bytes;
@@ -108,7 +150,12 @@ impl Sandbox {
             return (PluginErrorKind::Trapped, text);
         }
         // The host could not read the answer: too long, not UTF-8, outside the guest's memory.
-        (PluginErrorKind::InvalidAnswer, clean(&error.to_string()))
+        let text = error.to_string();
+        let text = match text.contains(ANSWER_TOO_LARGE) {
+            true => "more bytes than an answer, its refusals and log lines may have".to_owned(),
+            false => clean(&text),
+        };
+        (PluginErrorKind::InvalidAnswer, text)
     }
 }
 

@@ -116,7 +116,7 @@ table_of_limits! {
 }
 
 /// Limits inside the broker that a client only ever sees as `BUSY`, or not at all.
-const NOT_ON_THE_PAGE: [&str; 10] = [
+const NOT_ON_THE_PAGE: [&str; 13] = [
     "ANSWER_BYTES_PER_CONNECTION",
     "ANSWER_BYTES_TOTAL",
     "PARTITIONERS_PER_ARBITER_MAX",
@@ -127,6 +127,9 @@ const NOT_ON_THE_PAGE: [&str; 10] = [
     "BATCHES_PER_WRITE_MAX",
     "PLUGIN_MODULE_BYTES_MAX",
     "PLUGIN_LOG_LINES_PER_SECOND",
+    "PLUGIN_LOG_LINES_KEPT",
+    "PLUGIN_TRAPS_MAX",
+    "PLUGIN_TRAP_WINDOW",
 ];
 
 fn limits(page: &Page) -> Outcome {

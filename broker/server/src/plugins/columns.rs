@@ -30,6 +30,8 @@ impl Columns {
     pub(super) fn batch(&self, records: u32, needs: Needs) -> BatchColumns<'_> {
         BatchColumns {
             records,
+            base_offset: 0,
+            offset_deltas: &[],
             keys: needs.contains(Needs::KEYS).then_some(&self.keys),
             values: needs.contains(Needs::VALUES).then_some(&self.values),
             headers: needs.contains(Needs::HEADERS).then_some(&self.headers),

@@ -39,9 +39,10 @@ fn describe(context: &Context, plugin: &Plugin) -> PluginEntry {
         digest: plugin.module().digest().to_owned(),
         source: match plugin.source() {
             PluginSource::Builtin => "builtin".to_owned(),
+            PluginSource::Deployed => "deployed".to_owned(),
             PluginSource::File(path) => path.display().to_string(),
         },
-        state: "active".to_owned(),
+        state: plugin.state().name().to_owned(),
         options: plugin.options().iter().cloned().collect(),
         limits: PluginLimits {
             call_ms_max: u64::try_from(limits.deadline.as_millis()).unwrap_or(u64::MAX),

@@ -157,7 +157,10 @@ fn partitioner_error(error: &PluginError) -> WireError {
         PluginErrorKind::Timeout => ErrorCode::PluginTimeout,
         PluginErrorKind::Rejected => ErrorCode::PluginRejected,
         PluginErrorKind::InvalidAnswer => ErrorCode::PluginInvalidAnswer,
-        PluginErrorKind::Trapped | PluginErrorKind::OutOfMemory => ErrorCode::PluginTrapped,
+        PluginErrorKind::Trapped | PluginErrorKind::OutOfMemory | PluginErrorKind::OverBudget => {
+            ErrorCode::PluginTrapped
+        }
+        PluginErrorKind::Suspended => ErrorCode::PluginSuspended,
         PluginErrorKind::InvalidConfig => ErrorCode::InvalidConfig,
     };
     let data = ErrorData {

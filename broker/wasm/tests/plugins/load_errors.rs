@@ -120,12 +120,15 @@ fn a_missing_export_is_named() {
 }
 
 #[test]
-fn other_kinds_and_several_kinds_are_named() {
+fn an_incomplete_kind_and_several_kinds_are_named() {
     let serializer = "broker:plugin/serializer@0.1.0#[constructor]serializer";
     let kind = PluginKind::Serializer;
     assert_eq!(
         load(&module(&[], &[serializer])),
-        Err(LoadError::KindNotRun { kind })
+        Err(LoadError::MissingExport {
+            kind,
+            export: "broker:plugin/serializer@0.1.0#[method]serializer.serialize".to_owned()
+        })
     );
     let both = module(
         &[],

@@ -1,0 +1,217 @@
+//! A plugin bound to one topic on one thread, whatever its kind: one instance that lives on from call to
+//! call, a new one after every failure, the counters, and the plugin's suspension. The kinds are thin
+//! layers over it that put the question and check the answer.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use wasmtime::Store;
+use wasmtime::component::ResourceAny;
+
+use crate::abi::{Columns, Config};
+use crate::engine::PluginEngine;
+use crate::guest::{Cost, Guest, Running, StartError};
+use crate::plugin::Plugin;
+use crate::plugin_error::{PluginError, PluginErrorKind};
+use crate::plugin_log::clean;
+use crate::sandbox::Sandbox;
+
+pub(crate) struct Bound<G: Guest> {
+    engine: Arc<PluginEngine>,
+    plugin: Arc<Plugin>,
+    topic: Arc<str>,
+    options: Vec<(String, String)>,
+    start: G::Start,
+    running: Option<Running<G>>,
+    needs: Option<Columns>,
+}
+
+impl<G: Guest> Bound<G> {
+    /// Binds a plugin to a topic without making an instance yet.
+    pub(crate) fn new(
+        engine: &Arc<PluginEngine>,
+        plugin: &Arc<Plugin>,
+        topic: &str,
+        topic_options: &[(String, String)],
+        start: G::Start,
+    ) -> Self {
+        Bound {
+            engine: Arc::clone(engine),
+            plugin: Arc::clone(plugin),
+            topic: Arc::from(topic),
+            options: plugin.options_with(topic_options),
+            start,
+            running: None,
+            needs: None,
+        }
+    }
+
+    /// The same with an instance.
+    pub(crate) fn started(mut self) -> Result<Self, PluginError> {
+        self.ready()?;
+        Ok(self)
+    }
+
+    /// Makes an instance and drops it, whether the plugin is suspended or not. What comes of it does
+    /// not count towards a suspension: a configuration that is only tried harms nobody.
+    pub(crate) fn try_out(mut self) -> Result<(), PluginError> {
+        self.run().map_err(|error| {
+            if error.is_trap {
+                self.plugin.counters().add_trap();
+            }
+            error.error
+        })
+    }
+
+    pub(crate) fn plugin(&self) -> &Arc<Plugin> {
+        &self.plugin
+    }
+
+    pub(crate) fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// The columns that the first instance asked for; none while there has been no instance.
+    pub(crate) fn needs(&self) -> Option<Columns> {
+        self.needs
+    }
+
+    /// Has an instance made if there is none.
+    pub(crate) fn ready(&mut self) -> Result<(), PluginError> {
+        if let Some(reason) = self.plugin.suspended() {
+            // What it holds in memory is of no use any more.
+            self.running = None;
+            return Err(self.error(PluginErrorKind::Suspended, &reason));
+        }
+        self.run().map_err(|failure| self.count(failure))
+    }
+
+    /// Counts a question with so many records, its time, and whether it got a usable answer.
+    pub(crate) fn counted<R>(
+        &mut self,
+        records: u32,
+        ask: impl FnOnce(&mut Self) -> Result<R, PluginError>,
+    ) -> Result<R, PluginError> {
+        let began = Instant::now();
+        let answer = ask(self);
+        let counters = self.plugin.counters();
+        counters.add_batch(records, began.elapsed());
+        if answer.is_err() {
+            counters.add_error();
+        }
+        answer
+    }
+
+    /// One call.
+    pub(crate) fn call<R>(
+        &mut self,
+        cost: Cost,
+        call: impl FnOnce(&G, &mut Store<Sandbox>, ResourceAny) -> wasmtime::Result<R>,
+    ) -> Result<R, PluginError> {
+        self.ready()?;
+        let mut running = self.running.take().expect("it was just made ready");
+        self.plugin.counters().add_call();
+        match running.call(&self.engine, cost, call) {
+            Ok(answer) => {
+                self.running = Some(running);
+                Ok(answer)
+            }
+            Err(error) => {
+                let mut failure = self.failure(&error, running.sandbox());
+                // What has piled up in an instance may be gone in the next one.
+                failure.error.retriable |=
+                    failure.error.kind == PluginErrorKind::OutOfMemory && !running.is_fresh();
+                Err(self.count(failure))
+            }
+        }
+    }
+
+    /// An answer that breaks a rule. The instance that gave it is not asked again.
+    pub(crate) fn nonsense(&mut self, message: &str) -> PluginError {
+        self.running = None;
+        self.error(PluginErrorKind::InvalidAnswer, message)
+    }
+
+    /// The same about one row of the batch.
+    pub(crate) fn nonsense_at(&mut self, row: usize, message: &str) -> PluginError {
+        let record = u32::try_from(row).ok();
+        PluginError {
+            record,
+            ..self.nonsense(message)
+        }
+    }
+
+    pub(crate) fn error(&self, kind: PluginErrorKind, message: &str) -> PluginError {
+        PluginError {
+            plugin: self.plugin.name().to_owned(),
+            version: self.plugin.version().to_owned(),
+            kind,
+            message: clean(message),
+            record: None,
+            retriable: matches!(kind, PluginErrorKind::Timeout | PluginErrorKind::Suspended),
+        }
+    }
+
+    fn run(&mut self) -> Result<(), Failure> {
+        if self.running.is_some() {
+            return Ok(());
+        }
+        let kind = self.plugin.kind();
+        if kind != G::KIND {
+            let text = format!("it is a {kind} plugin and cannot be a {}", G::KIND);
+            return Err(self.error(PluginErrorKind::InvalidConfig, &text).into());
+        }
+        let sandbox = Sandbox::of(&self.plugin, &self.topic);
+        let config = Config {
+            topic: &self.topic,
+            options: &self.options,
+        };
+        let code = self.plugin.module().code();
+        match Running::start(&self.engine, code, sandbox, config, self.start) {
+            Ok((running, needs)) => {
+                self.running = Some(running);
+                self.needs.get_or_insert(needs);
+                Ok(())
+            }
+            Err(StartError::Refused(reason)) => {
+                Err(self.error(PluginErrorKind::InvalidConfig, &reason).into())
+            }
+            Err(StartError::Failed(error, mut sandbox)) => Err(self.failure(&error, &mut sandbox)),
+        }
+    }
+
+    fn failure(&self, error: &wasmtime::Error, sandbox: &mut Sandbox) -> Failure {
+        let (kind, message) = sandbox.explain(error);
+        Failure {
+            error: self.error(kind, &message),
+            is_trap: true,
+        }
+    }
+
+    fn count(&self, failure: Failure) -> PluginError {
+        if failure.is_trap {
+            self.plugin.counters().add_trap();
+            // A budget is used up by a large log as well as by a bad plugin, whose single calls have
+            // their deadline.
+            if failure.error.kind != PluginErrorKind::OverBudget {
+                self.plugin.on_trap(&self.topic, &failure.error);
+            }
+        }
+        failure.error
+    }
+}
+
+/// An error, and whether the guest ended in it.
+struct Failure {
+    error: PluginError,
+    is_trap: bool,
+}
+
+impl From<PluginError> for Failure {
+    fn from(error: PluginError) -> Self {
+        Failure {
+            error,
+            is_trap: false,
+        }
+    }
+}
