@@ -31,6 +31,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod blob_store;
+mod compaction;
 mod corruption;
 mod durable_positions;
 mod file_slice;
@@ -40,12 +42,18 @@ pub mod inspect;
 pub mod io;
 mod log;
 mod log_dir;
+mod policy_failed;
 mod recovery;
 mod retention;
 mod segment;
 mod small_file;
 mod sync;
 
+pub use blob_store::{BlobError, BlobStore};
+pub use compaction::{
+    Cleaned, Cleaning, CleaningFailed, CleaningOutcome, CleaningState, CleaningSummary,
+    CompactionPolicy, CompactionSettings, DueReason, Pace, RemovedRecord, Throttle,
+};
 pub use corruption::{Corruption, Damage};
 pub use file_slice::FileSlice;
 pub use health::DirFailed;
@@ -58,8 +66,11 @@ pub use log_dir::{
     CloseError, DeleteLogError, DirIdentity, FoundPartition, LogDir, LogDirError, LogDirOptions,
     OpenLogError,
 };
+pub use policy_failed::PolicyFailed;
 pub use recovery::{LastStop, RecoveryReport, TornTail};
-pub use retention::{RetentionOutcome, RetentionPolicy, RetentionView, TimeAndSize};
+#[doc(hidden)]
+pub use retention::TimeAndSize;
+pub use retention::{RetentionOutcome, RetentionPolicy, RetentionView};
 pub use segment::SegmentInfo;
 pub use small_file::{LeaderEpochs, SmallFileError};
 pub use sync::{SyncOutcome, SyncRequest};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use broker_model::{Offset, Timestamp};
 
+use crate::policy_failed::PolicyFailed;
 use crate::segment::SegmentInfo;
 
 /// What a retention policy decides on.
@@ -14,6 +15,10 @@ pub struct RetentionView<'a> {
     pub now: Timestamp,
     /// Nothing at or above it may go.
     pub high_watermark: Offset,
+    /// The first offset that can be read.
+    pub log_start: Offset,
+    /// The offset that the next record gets.
+    pub log_end: Offset,
     /// The sealed segments, oldest first.
     pub segments: &'a [SegmentInfo],
     /// Bytes of the whole log, the active segment included.
@@ -24,7 +29,10 @@ pub struct RetentionView<'a> {
 pub trait RetentionPolicy {
     /// How many of the view's segments, from the oldest, may go. What is more than may be is
     /// ignored by the log.
-    fn expired(&mut self, view: &RetentionView<'_>) -> usize;
+    ///
+    /// # Errors
+    /// When there is no answer; nothing goes then.
+    fn expired(&mut self, view: &RetentionView<'_>) -> Result<usize, PolicyFailed>;
 }
 
 /// Kafka's `delete` policy: by age of a segment's newest record and by size of the log.
@@ -38,7 +46,7 @@ pub struct TimeAndSize {
 }
 
 impl RetentionPolicy for TimeAndSize {
-    fn expired(&mut self, view: &RetentionView<'_>) -> usize {
+    fn expired(&mut self, view: &RetentionView<'_>) -> Result<usize, PolicyFailed> {
         let mut remaining = view.log_bytes;
         let mut expired = 0;
         for segment in view.segments {
@@ -54,7 +62,7 @@ impl RetentionPolicy for TimeAndSize {
             remaining = remaining.saturating_sub(segment.bytes);
             expired += 1;
         }
-        expired
+        Ok(expired)
     }
 }
 
@@ -92,12 +100,15 @@ mod tests {
     fn expired(policy: TimeAndSize, segments: &[SegmentInfo], active_bytes: u64) -> usize {
         let sealed: u64 = segments.iter().map(|segment| segment.bytes).sum();
         let mut policy = policy;
-        policy.expired(&RetentionView {
+        let view = RetentionView {
             now: Timestamp::from_millis(1_000),
             high_watermark: Offset::MAX,
+            log_start: Offset::ZERO,
+            log_end: Offset::MAX,
             segments,
             log_bytes: sealed + active_bytes,
-        })
+        };
+        policy.expired(&view).unwrap_or(usize::MAX)
     }
 
     #[test]

@@ -9,7 +9,8 @@ use broker_model::{BrokerId, Clock, Offset, Timestamp};
 use broker_storage::io::Io;
 use broker_storage::io::recording::{RecordingIo, Survival};
 use broker_storage::{
-    ChangeError, LogDir, LogDirOptions, ReadLimit, RetentionPolicy, RetentionView, TimeAndSize,
+    ChangeError, LogDir, LogDirOptions, PolicyFailed, ReadLimit, RetentionPolicy, RetentionView,
+    TimeAndSize,
 };
 use support::{
     BATCH, Record, append, append_numbers, at, batch, batch_of, clocked, numbers, offset, open,
@@ -57,9 +58,9 @@ fn everything_can_be_deleted_and_the_offsets_go_on() {
 struct All;
 
 impl RetentionPolicy for All {
-    fn expired(&mut self, view: &RetentionView<'_>) -> usize {
+    fn expired(&mut self, view: &RetentionView<'_>) -> Result<usize, PolicyFailed> {
         assert!(view.segments.iter().all(|segment| segment.sealed));
-        usize::MAX
+        Ok(usize::MAX)
     }
 }
 

@@ -129,6 +129,9 @@ impl From<ChangeError> for PartitionError {
             ChangeError::SmallFile(_) | ChangeError::Io { .. } => Self::WriteUncertain {
                 reason: error.to_string(),
             },
+            ChangeError::Policy(_) | ChangeError::CleaningOutdated => Self::WriteFailed {
+                reason: error.to_string(),
+            },
         }
     }
 }

@@ -38,14 +38,24 @@ pub(crate) struct ActiveIndex {
 impl ActiveIndex {
     /// The index of a new segment. Files are created with the first entry.
     pub(crate) fn new(io: &Arc<dyn Io>, data_path: &Path, base: Offset) -> Self {
+        let paths = (
+            data_path.with_extension(OffsetEntry::EXTENSION),
+            data_path.with_extension(TimeEntry::EXTENSION),
+        );
+        Self::at(io, paths, base)
+    }
+
+    /// The same, in files of these names: offsets, times.
+    pub(crate) fn at(io: &Arc<dyn Io>, paths: (PathBuf, PathBuf), base: Offset) -> Self {
+        let (offsets_path, times_path) = paths;
         Self {
             io: Arc::clone(io),
             header: IndexHeader {
                 base,
                 first_append: Timestamp::default(),
             },
-            offsets_path: data_path.with_extension(OffsetEntry::EXTENSION),
-            times_path: data_path.with_extension(TimeEntry::EXTENSION),
+            offsets_path,
+            times_path,
             exists: false,
             files: None,
             written: 0,

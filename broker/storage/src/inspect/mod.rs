@@ -6,6 +6,7 @@ mod index_check;
 mod segment_reader;
 mod verify;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -14,8 +15,10 @@ use broker_model::{Offset, TopicPartition};
 pub use segment_reader::{Found, SegmentReader};
 pub use verify::{Finding, Summary, verify_partition};
 
+use crate::compaction::SwapJournal;
 use crate::io::Io;
 use crate::segment::base_of;
+use crate::small_file::{CleanerCheckpoint, SmallFile};
 
 /// A partition's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,22 +60,47 @@ pub fn partitions(io: &dyn Io, log_dir: &Path) -> io::Result<Vec<PartitionDir>> 
     Ok(found)
 }
 
-/// The segments of a partition directory, oldest first.
+/// The segments of a partition directory, oldest first. Where a broker was stopped while it put a
+/// cleaning in place, they are those that it goes on with when it is started again.
 ///
 /// # Errors
 /// When the directory cannot be listed.
 pub fn segments(io: &dyn Io, partition_dir: &Path) -> io::Result<Vec<SegmentFile>> {
-    let mut found: Vec<SegmentFile> = io
-        .list(partition_dir)?
+    let entries = io.list(partition_dir)?;
+    let journal = interrupted_swap(io, partition_dir).unwrap_or_default();
+    let mut found = BTreeMap::new();
+    for entry in &entries {
+        let Some(base) = base_of(&entry.name) else {
+            continue;
+        };
+        if !journal.remove.contains(&base) {
+            let path = partition_dir.join(&entry.name);
+            found.insert(base, (path, entry.len));
+        }
+    }
+    for base in &journal.put {
+        let path = journal.cleaned_data_file(partition_dir, *base);
+        let name = path.file_name().and_then(|name| name.to_str());
+        if let Some(entry) = entries.iter().find(|entry| name == Some(&entry.name)) {
+            let len = entry.len;
+            found.insert(*base, (path, len));
+        }
+    }
+    let segments = found
         .into_iter()
-        .filter_map(|entry| {
-            Some(SegmentFile {
-                base: base_of(&entry.name)?,
-                path: partition_dir.join(&entry.name),
-                bytes: entry.len,
-            })
-        })
-        .collect();
-    found.sort_by_key(|segment| segment.base);
-    Ok(found)
+        .map(|(base, (path, bytes))| SegmentFile { base, path, bytes });
+    Ok(segments.collect())
+}
+
+/// Up to where a partition was cleaned: below it the records that the compaction policy gave up are
+/// gone. `None` when it never was, or its checkpoint cannot be read.
+pub fn cleaned_to(io: &dyn Io, partition_dir: &Path) -> Option<Offset> {
+    let file = partition_dir.join(CleanerCheckpoint::FILE);
+    let checkpoint = CleanerCheckpoint::load(io, &file).ok().flatten()?;
+    Some(checkpoint.cleaned_to())
+}
+
+fn interrupted_swap(io: &dyn Io, partition_dir: &Path) -> Option<SwapJournal> {
+    let file = partition_dir.join(SwapJournal::FILE);
+    SwapJournal::load(io, &file).ok().flatten()
 }

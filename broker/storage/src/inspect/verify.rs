@@ -9,10 +9,11 @@ use broker_model::Offset;
 
 use super::index_check::{Boundaries, check_indexes, first_boundary};
 use super::{Found, SegmentFile, SegmentReader, segments};
+use crate::compaction::SwapJournal;
 use crate::corruption::Corruption;
 use crate::index::IndexPoint;
 use crate::io::Io;
-use crate::small_file::{LeaderEpochs, LogStart, PartitionMetadata, SmallFile};
+use crate::small_file::{CleanerCheckpoint, LeaderEpochs, LogStart, PartitionMetadata, SmallFile};
 
 /// Something that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +70,8 @@ pub fn verify_partition(
     check_small::<PartitionMetadata>(io, partition_dir, PartitionMetadata::FILE, report);
     check_small::<LeaderEpochs>(io, partition_dir, LeaderEpochs::FILE, report);
     check_small::<LogStart>(io, partition_dir, LogStart::FILE, report);
+    check_small::<CleanerCheckpoint>(io, partition_dir, CleanerCheckpoint::FILE, report);
+    check_small::<SwapJournal>(io, partition_dir, SwapJournal::FILE, report);
     let files = segments(io, partition_dir)?;
     let mut summary = Summary {
         first: files.first().map_or(Offset::ZERO, |segment| segment.base),
@@ -139,7 +142,14 @@ fn verify_segment(
                 .max(before.unwrap_or(header.max_timestamp)),
         });
     }
-    check_indexes(io, &segment.path, &boundaries, report);
+    // A cleaned segment that is not in place yet has its indexes under other names too.
+    if segment
+        .path
+        .extension()
+        .is_some_and(|extension| extension == "log")
+    {
+        check_indexes(io, &segment.path, &boundaries, report);
+    }
     Ok(())
 }
 

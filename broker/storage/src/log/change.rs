@@ -33,6 +33,7 @@ impl Log {
             let stored = LogStart(to).store(&*self.shared.io, &self.dir.join(LogStart::FILE));
             stored.inspect_err(|error| self.shared.observe_small(error))?;
             self.start = to;
+            self.cleaning.advance_start(to);
             if self.epochs.advance_start(to) {
                 self.unsynced.epochs_changed(self.shared.clock.monotonic());
             }
@@ -44,7 +45,7 @@ impl Log {
     /// Deletes the sealed segments below the high watermark that the policy gives up.
     ///
     /// # Errors
-    /// When the new log start cannot be stored or files cannot be removed.
+    /// When the policy fails, the new log start cannot be stored or files cannot be removed.
     pub fn apply_retention(
         &mut self,
         policy: &mut dyn RetentionPolicy,
@@ -60,10 +61,12 @@ impl Log {
         let view = RetentionView {
             now: self.shared.steady(now),
             high_watermark,
+            log_start: self.start,
+            log_end: self.end(),
             segments: &eligible,
             log_bytes: self.size_bytes(),
         };
-        let expired = policy.expired(&view).min(eligible.len());
+        let expired = policy.expired(&view)?.min(eligible.len());
         let gone = eligible.get(..expired).unwrap_or_default();
         if let Some(last) = gone.last() {
             // Behind a gap the log goes on where the next segment begins.
@@ -95,6 +98,7 @@ impl Log {
         }
         self.shared.health.check()?;
         let cut = self.cut_point(to)?;
+        self.forget_cleaned_from(cut.end)?;
         // First what recovery goes by, so that a crash in between finds no durable data missing.
         let durable = if cut.end < self.durable.end {
             cut

@@ -7,6 +7,7 @@ use broker_model::{LeaderEpoch, Offset};
 
 use crate::corruption::Corruption;
 use crate::health::DirFailed;
+use crate::policy_failed::PolicyFailed;
 use crate::small_file::SmallFileError;
 
 /// Why batches were not appended. All but [`AppendError::Uncertain`] are definite: nothing of them
@@ -119,6 +120,12 @@ pub enum ChangeError {
     /// A small file could not be written.
     #[error(transparent)]
     SmallFile(#[from] SmallFileError),
+    /// The retention policy has failed; everything was kept.
+    #[error("the retention policy has failed: {0}")]
+    Policy(#[from] PolicyFailed),
+    /// The log was changed meanwhile in a way that the cleaning does not know of, or it is another's.
+    #[error("the cleaning is out of date: the log was truncated or opened again since it began")]
+    CleaningOutdated,
     /// What had to be read could not be.
     #[error(transparent)]
     Read(#[from] ReadError),

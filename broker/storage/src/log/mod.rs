@@ -6,6 +6,7 @@
 
 mod append;
 mod change;
+mod clean;
 mod config;
 mod error;
 mod read;
@@ -24,11 +25,12 @@ pub use config::{FlushMode, LogConfig};
 pub use error::{AppendError, ChangeError, ReadError};
 pub use read::ReadLimit;
 
+use crate::compaction::UnderWay;
 use crate::durable_positions::{DurablePoint, PartitionKey, SlotTicket};
 use crate::health::DirFailed;
 use crate::log_dir::{DirShared, OpenGuard};
 use crate::segment::{ActiveSegment, SealedSegment, SegmentInfo};
-use crate::small_file::{LeaderEpochs, SmallFile};
+use crate::small_file::{CleanerCheckpoint, LeaderEpochs, SmallFile};
 use crate::sync::{SyncOutcome, SyncRequest};
 use unsynced::Unsynced;
 
@@ -44,6 +46,7 @@ pub(crate) struct LogParts {
     pub(crate) active: ActiveSegment,
     pub(crate) start: Offset,
     pub(crate) epochs: LeaderEpochs,
+    pub(crate) cleaned: CleanerCheckpoint,
     pub(crate) ticket: SlotTicket,
     pub(crate) durable: DurablePoint,
 }
@@ -61,6 +64,9 @@ pub struct Log {
     active: ActiveSegment,
     start: Offset,
     epochs: LeaderEpochs,
+    /// What earlier cleanings have covered.
+    cleaned: CleanerCheckpoint,
+    cleaning: UnderWay,
     ticket: SlotTicket,
     durable: DurablePoint,
     unsynced: Unsynced,
@@ -81,6 +87,8 @@ impl Log {
             active: parts.active,
             start: parts.start,
             epochs: parts.epochs,
+            cleaned: parts.cleaned,
+            cleaning: UnderWay::default(),
             ticket: parts.ticket,
             durable: parts.durable,
             unsynced: Unsynced::default(),

@@ -18,6 +18,7 @@ pub use options::{LogDirOptions, PlantedBugs};
 pub use partitions::FoundPartition;
 pub(crate) use shared::{DirShared, OpenGuard};
 
+use crate::blob_store::BlobStore;
 use crate::health::DirFailed;
 use crate::io::Space;
 use crate::log::{Log, LogConfig};
@@ -147,6 +148,11 @@ impl LogDir {
     pub fn close_clean(&self) -> Result<(), CloseError> {
         self.shared.health.check()?;
         Ok(self.shared.write_checkpoints(true)?)
+    }
+
+    /// The plugin modules and other blobs that are kept here.
+    pub fn blobs(&self) -> BlobStore {
+        BlobStore::new(Arc::clone(&self.shared))
     }
 
     /// Why the directory is out of service, if it is.

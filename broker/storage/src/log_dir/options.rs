@@ -55,4 +55,10 @@ pub struct PlantedBugs {
     pub keep_torn_tail: bool,
     /// A sync is reported before it has happened.
     pub ack_before_sync: bool,
+    /// Cleaned segments are put in place without having been synced.
+    pub swap_unsynced_segments: bool,
+    /// Replaced segments are removed before the journal of the swap is durable.
+    pub swap_before_journal: bool,
+    /// A swap's journal is removed before what it says is durable.
+    pub forget_journal_early: bool,
 }

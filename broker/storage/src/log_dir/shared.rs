@@ -152,11 +152,16 @@ impl DirShared {
     /// A small file that cannot be written takes the directory out of service, unless the disk is
     /// just full: its fsync may have been what failed.
     pub(crate) fn observe_small(&self, error: &SmallFileError) {
-        if let SmallFileError::Io { file, source } = error
-            && !is_no_space(source)
-        {
+        if let SmallFileError::Io { file, source } = error {
+            self.observe_write(file, source);
+        }
+    }
+
+    /// The same for a file that is written and synced in one go.
+    pub(crate) fn observe_write(&self, file: &Path, error: &io::Error) {
+        if !is_no_space(error) {
             self.health
-                .fail(format_args!("{}: {source}", file.display()));
+                .fail(format_args!("{}: {error}", file.display()));
         }
     }
 

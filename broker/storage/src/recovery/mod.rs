@@ -19,13 +19,16 @@ use broker_model::{LeaderEpoch, Offset, TopicId, TopicPartition};
 pub use report::{LastStop, RecoveryReport, TornTail};
 pub(crate) use restore::{Times, restore_active};
 
+use crate::compaction::{CLEANED, finish_interrupted};
 use crate::durable_positions::{DurablePoint, PartitionKey, SlotTicket};
 use crate::health::is_no_space;
 use crate::index::{IndexEntry, OffsetEntry, TimeEntry};
 use crate::log::{DELETED, LogConfig, LogParts};
 use crate::log_dir::{DirShared, OpenGuard, OpenLogError};
 use crate::segment::{ActiveSegment, DataFile, SealedSegment, base_of, file_name};
-use crate::small_file::{LeaderEpochs, LogStart, RecoveryPoint, SmallFile, SmallFileError};
+use crate::small_file::{
+    CleanerCheckpoint, LeaderEpochs, LogStart, RecoveryPoint, SmallFile, SmallFileError,
+};
 
 /// What is to be opened.
 pub(crate) struct OpenRequest {
@@ -52,6 +55,7 @@ pub(crate) fn recover(request: OpenRequest) -> Result<(LogParts, RecoveryReport)
         end: active.next,
         epoch: epochs.latest().unwrap_or_default(),
     };
+    let cleaned = recovery.cleaner_checkpoint(&active)?;
     let ticket = recovery.settle(&active, durable)?;
     // Files are open only while they are used: there may be many thousand logs.
     active.release();
@@ -79,6 +83,7 @@ pub(crate) fn recover(request: OpenRequest) -> Result<(LogParts, RecoveryReport)
         active,
         start,
         epochs,
+        cleaned,
         ticket,
         durable,
     };
@@ -95,6 +100,7 @@ struct Recovery<'a> {
     /// Data files with their lengths, oldest first.
     files: Vec<(Offset, u32)>,
     start: Offset,
+    cleaned: CleanerCheckpoint,
     sealed: Vec<SealedSegment>,
     active: Option<ActiveSegment>,
     /// Leader epochs met above the recovery point.
@@ -107,7 +113,10 @@ struct Recovery<'a> {
 impl<'a> Recovery<'a> {
     fn begin(request: &'a OpenRequest) -> Result<Self, OpenLogError> {
         let shared = &request.shared;
+        let swapped = finish_interrupted(&*shared.io, &request.dir);
+        swapped.inspect_err(|error| shared.observe_small(error))?;
         let mut files = tidy(request)?;
+        let cleaned = load_cleaned(request)?;
         let key: PartitionKey = (request.topic_id, request.partition.partition);
         let known = match request.is_new {
             true => None,
@@ -149,6 +158,14 @@ impl<'a> Recovery<'a> {
         };
         // The segment it lies in may have been deleted since, with everything below the log start.
         let point = match known {
+            // Replaced since: a cleaning waits for the point to be past what it replaces, so this one
+            // is what was left when the latest were lost.
+            Some(point) if point.end < cleaned.cleaned_to() => {
+                let behind = files
+                    .iter()
+                    .rfind(|(base, _)| *base <= cleaned.cleaned_to());
+                begin_at(behind.map_or(start, |(base, _)| *base))
+            }
             Some(point) if point.end > start => point,
             Some(point) if files.iter().any(|(base, _)| *base == point.segment) => point,
             Some(_) if first.is_none_or(|first| first > start) => begin_at(start),
@@ -161,6 +178,7 @@ impl<'a> Recovery<'a> {
             point,
             files,
             start,
+            cleaned,
             sealed: Vec::new(),
             active: None,
             epochs: Vec::new(),
@@ -258,9 +276,33 @@ impl<'a> Recovery<'a> {
         Ok(epochs)
     }
 
+    /// What was cleaned, within what there is.
+    fn cleaner_checkpoint(
+        &self,
+        active: &ActiveSegment,
+    ) -> Result<CleanerCheckpoint, OpenLogError> {
+        let mut cleaned = self.cleaned.clone();
+        if cleaned.truncate_to(active.data.base()) {
+            let file = self.request.dir.join(CleanerCheckpoint::FILE);
+            cleaned.store(&*self.request.shared.io, &file)?;
+        }
+        Ok(cleaned)
+    }
+
     fn io_failed(&self, file: &Path, source: io::Error) -> OpenLogError {
         self.request.shared.health.observe(file, &source);
         failed(file, source)
+    }
+}
+
+fn load_cleaned(request: &OpenRequest) -> Result<CleanerCheckpoint, OpenLogError> {
+    let file = request.dir.join(CleanerCheckpoint::FILE);
+    match CleanerCheckpoint::load(&*request.shared.io, &file) {
+        Err(error @ SmallFileError::Damaged { .. }) => {
+            tracing::warn!(%error, "everything counts as not cleaned");
+            Ok(CleanerCheckpoint::default())
+        }
+        other => Ok(other?.unwrap_or_default()),
     }
 }
 
@@ -290,7 +332,7 @@ fn tidy(request: &OpenRequest) -> Result<Vec<(Offset, u32)>, OpenLogError> {
                     .file_name()
                     .is_some_and(|name| *name == *other.name)
             });
-        if orphan || matches!(extension, Some("tmp" | DELETED)) {
+        if orphan || matches!(extension, Some("tmp" | DELETED | CLEANED)) {
             io.remove_file(&path)
                 .map_err(|source| failed(&path, source))?;
         }

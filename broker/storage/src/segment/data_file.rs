@@ -28,10 +28,20 @@ pub(crate) struct DataFile {
 impl DataFile {
     /// The file `{base}.log` of a partition directory; nothing is opened yet.
     pub(crate) fn new(shared: &DirShared, dir: &Path, base: Offset) -> Arc<Self> {
+        Self::at(&shared.io, &shared.health, dir.join(file_name(base)), base)
+    }
+
+    /// The file at this path; nothing is opened yet.
+    pub(crate) fn at(
+        io: &Arc<dyn Io>,
+        health: &Arc<DirHealth>,
+        path: PathBuf,
+        base: Offset,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            io: Arc::clone(&shared.io),
-            health: Arc::clone(&shared.health),
-            path: dir.join(file_name(base)),
+            io: Arc::clone(io),
+            health: Arc::clone(health),
+            path,
             base,
             file: Mutex::new(None),
             used: AtomicBool::new(false),

@@ -3,9 +3,10 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use broker_model::{Offset, Timestamp};
+use broker_record::BatchHeader;
 
 use super::locate::Searchable;
 use super::{ActiveSegment, BatchScanner, DataFile, ScanDepth, Scanned, SegmentInfo};
@@ -21,6 +22,7 @@ pub(crate) struct SealedSegment {
     index: Mutex<SealedIndex>,
     index_interval: u32,
     rebuilt: AtomicBool,
+    first_timestamp: OnceLock<Timestamp>,
 }
 
 impl SealedSegment {
@@ -35,6 +37,7 @@ impl SealedSegment {
             index: Mutex::new(index),
             index_interval,
             rebuilt: AtomicBool::new(false),
+            first_timestamp: OnceLock::new(),
         }
     }
 
@@ -63,6 +66,19 @@ impl SealedSegment {
             max_timestamp: self.max_timestamp,
             sealed: true,
         }
+    }
+
+    /// The largest timestamp of its first batch, read once; `None` when that cannot be read.
+    pub(crate) fn first_timestamp(&self) -> Option<Timestamp> {
+        if let Some(known) = self.first_timestamp.get() {
+            return Some(*known);
+        }
+        let file = self.data.file().ok()?;
+        let mut header = [0; BatchHeader::LEN];
+        let read = file.read_exact_at(&mut header, 0);
+        read.inspect_err(|error| self.data.observe(error)).ok()?;
+        let timestamp = BatchHeader::decode(&header).ok()?.max_timestamp;
+        Some(*self.first_timestamp.get_or_init(|| timestamp))
     }
 
     /// Lets files and maps go.

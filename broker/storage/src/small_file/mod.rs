@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::io::Io;
 
+mod cleaner_checkpoint;
 mod high_watermarks;
 mod leader_epochs;
 mod log_start;
@@ -20,6 +21,7 @@ mod meta_properties;
 mod partition_metadata;
 mod recovery_points;
 
+pub(crate) use cleaner_checkpoint::CleanerCheckpoint;
 pub(crate) use high_watermarks::HighWatermarks;
 pub use leader_epochs::LeaderEpochs;
 pub(crate) use log_start::LogStart;
