@@ -245,6 +245,7 @@ impl Admin {
         let request = PartitionForRequest {
             topic: topic.to_owned(),
             topic_id: None,
+            encode: false,
             keys,
         };
         let response = self

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_model::{Offset, TopicPartition};
-use broker_protocol::{ErrorCode, WireError};
+use broker_protocol::{ErrorCode, ErrorData, RefusedRecord, WireError};
 
 /// Which request to which broker an error is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -210,6 +210,23 @@ impl fmt::Display for Place<'_> {
 impl ClientError {
     pub(crate) fn invalid(what: impl Into<Arc<str>>) -> Self {
         Self::Invalid(what.into())
+    }
+
+    /// One record that a serializer of its topic refused, while others of its batch went in.
+    pub(crate) fn record_refused(call: &Call, record: &RefusedRecord) -> Self {
+        let code = ErrorCode::from_name(&record.code).unwrap_or(ErrorCode::RecordRefused);
+        let message = format!("{} of the record: {}", record.field, record.reason);
+        let error = WireError::new(code, message).with_retriable(false);
+        Self::Refused {
+            call: call.clone(),
+            error: Arc::new(error.with_data(ErrorData {
+                record: Some(record.index),
+                key: Some(record.field.clone()),
+                plugin: record.plugin.clone(),
+                refused: vec![record.clone()],
+                ..ErrorData::default()
+            })),
+        }
     }
 
     /// Whether the same request may succeed later.

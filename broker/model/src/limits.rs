@@ -52,6 +52,10 @@ pub const BATCH_FRAMING_BYTES: u32 = 1024;
 pub const BATCH_RECORDS_MAX: u32 = 1_000_000;
 /// Most headers on one record.
 pub const RECORD_HEADERS_MAX: u32 = 10_000;
+/// Most records of one produce request that a serializer may refuse while the others still go in.
+pub const REFUSED_RECORDS_MAX: usize = 10_000;
+/// Deepest nesting of a key or value that `fetch` decodes, so that the frame around it stays within the limit.
+pub const DECODED_VALUE_DEPTH_MAX: usize = NESTING_DEPTH_MAX - 6;
 /// Most bytes a compressed batch may unfold to; further ones are refused as a bomb.
 pub const BATCH_DECOMPRESSED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Largest size ratio between an unfolded and a compressed batch body beyond the first MiB.
@@ -70,6 +74,10 @@ pub const BATCHES_PER_WRITE_MAX: usize = 256;
 pub const PLUGIN_MESSAGE_BYTES_MAX: usize = 256;
 /// Largest plugin module, in bytes.
 pub const PLUGIN_MODULE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Dry runs that a broker carries out or remembers; a further one is answered busy while all are under way.
+pub const DRY_RUNS_MAX: usize = 4;
+/// Most keys, reasons or records that the report of a dry run shows.
+pub const DRY_RUN_SAMPLE_MAX: u32 = 100;
 /// Log lines a plugin may write per second before the rest is dropped and counted.
 pub const PLUGIN_LOG_LINES_PER_SECOND: u32 = 10;
 /// Log lines of a plugin that are kept to be read later; the oldest make room.

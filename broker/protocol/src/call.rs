@@ -122,9 +122,10 @@ pub(crate) fn decode_map<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Invalid
     de::from_slice(bytes)
 }
 
-/// Implements both traits for a pair of plain serde structs.
+/// Implements both traits for a pair of plain serde structs; `of` leaves out the result, which
+/// another method has as well.
 macro_rules! plain_call {
-    ($method:ident, $request:ty => $response:ty) => {
+    ($method:ident, $request:ty => of $response:ty) => {
         impl $crate::call::Request for $request {
             const METHOD: $crate::method::Method = $crate::method::Method::$method;
             type Response = $response;
@@ -137,6 +138,9 @@ macro_rules! plain_call {
                 $crate::call::decode_map(args)
             }
         }
+    };
+    ($method:ident, $request:ty => $response:ty) => {
+        $crate::call::plain_call!($method, $request => of $response);
 
         impl $crate::call::Response for $response {
             fn encode(&self, out: &mut Vec<u8>) {

@@ -17,6 +17,8 @@ const NOTIFICATION: u8 = 2;
 
 /// Most bytes of an error answer.
 const ERROR_BYTES_MAX: usize = 16 * 1024;
+/// Most bytes of an error answer that lists refused records, which comes only after `hello`.
+const REFUSED_BYTES_MAX: usize = 1024 * 1024;
 
 /// A parsed envelope. The slices lie in the frame's body: `body.slice_ref(args)` shares its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,12 +219,19 @@ pub fn response_frame<R: Response>(id: u64, response: &R) -> Bytes {
 }
 
 /// A whole frame with an error answer; without an id when the request's could not be read. An error
-/// that quotes too much of its request loses its facts and the end of its message.
+/// that quotes too much of its request loses its facts and the end of its message; one that lists
+/// refused records loses the last of them.
 pub fn error_frame(id: Option<u64>, error: &WireError) -> Bytes {
     let frame = build_frame(|out| {
         let head = out.len();
         write_error(id, error, out);
-        if out.len() - head > ERROR_BYTES_MAX {
+        let mut listed = error.refused_listed();
+        while listed > 0 && out.len() - head > REFUSED_BYTES_MAX {
+            listed /= 2;
+            out.truncate(head);
+            write_error(id, &error.with_refused_at_most(listed), out);
+        }
+        if listed == 0 && out.len() - head > ERROR_BYTES_MAX {
             out.truncate(head);
             write_error(id, &error.shortened(ERROR_BYTES_MAX / 2), out);
         }

@@ -194,10 +194,13 @@ codes! {
     94 MessageTooLarge "MESSAGE_TOO_LARGE", permanent, definite,
         "The batch is larger than the topic's `message.max.bytes`.",
         "Send smaller batches, or raise the limit.";
+    95 RecordRefused "RECORD_REFUSED", permanent, definite,
+        "A serializer of the topic refused records, so none of the batch was stored.",
+        "Fix the records that `data.refused` lists, or send `partial = \"accept\"`.";
 
     110 UnknownPlugin "UNKNOWN_PLUGIN", permanent, definite,
         "The broker has no plugin of this name and kind.",
-        "Ask `list_plugins`; add it to the manifest.";
+        "Ask `list_plugins`; deploy it, or add it to the manifest.";
     111 PluginTimeout "PLUGIN_TIMEOUT", transient, definite,
         "A plugin ran longer than it may.",
         "Retry; if it repeats, fix the plugin or raise its limit.";
@@ -212,7 +215,22 @@ codes! {
         "Fix the plugin.";
     115 PluginSuspended "PLUGIN_SUSPENDED", transient, definite,
         "A plugin failed too often and rests.",
-        "Retry later, or fix the plugin.";
+        "Retry later; fix the plugin, or end its rest with `resume_plugin`.";
+    116 PluginOverBudget "PLUGIN_OVER_BUDGET", permanent, definite,
+        "A compaction plugin used up the processor time of one cleaning.",
+        "Fix the plugin, or raise its budget.";
+    117 InvalidPlugin "INVALID_PLUGIN", permanent, definite,
+        "The module is no plugin that this broker can run.",
+        "Read the message; `broker plugin inspect` shows what the module is.";
+    118 PluginInUse "PLUGIN_IN_USE", permanent, definite,
+        "Topics or other plugins use the plugin.",
+        "Give them another one first; `data.topics` lists the topics.";
+    119 UnknownRevision "UNKNOWN_REVISION", permanent, definite,
+        "The plugin has no such revision.",
+        "Ask `plugin_history`.";
+    120 DryRunNotFound "DRY_RUN_NOT_FOUND", permanent, definite,
+        "The broker knows no dry run of this name, or has forgotten it.",
+        "Start another one.";
 }
 
 impl fmt::Display for ErrorCode {

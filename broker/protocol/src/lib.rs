@@ -30,7 +30,9 @@ mod envelope;
 mod error_code;
 mod frame;
 mod method;
+mod plugin_revision;
 mod reader;
+mod refused_record;
 pub mod shape;
 mod wire;
 mod wire_error;
@@ -46,6 +48,8 @@ pub use frame::{
     encode_frame, frame_header,
 };
 pub use method::{Method, feature};
+pub use plugin_revision::{DeployedRevision, LimitOverrides};
+pub use refused_record::{DeadLetter, RefusedRecord};
 pub use wire_error::{ErrorData, LeaderHint, WireError};
 
 /// Lowest protocol version this build speaks.

@@ -14,11 +14,25 @@ pub mod feature {
     pub const PARTITION_FOR: &str = "partition_for";
     /// `fetch` with `form = "batch"`.
     pub const FETCH_BATCH: &str = "fetch_batch";
+    /// Serializers: `encode` and `partial` of `produce`, `encode` of `partition_for`, `decode` of `fetch`.
+    pub const SERIALIZERS: &str = "serializers";
+    /// Plugins can be deployed while the broker runs.
+    pub const PLUGIN_DEPLOYMENT: &str = "plugin_deployment";
+    /// Plugins can be tried on a topic's records.
+    pub const PLUGIN_DRY_RUN: &str = "plugin_dry_run";
     /// The broker was started for tests of its supervision: `crash_actor` works.
     pub const FAULT_INJECTION: &str = "fault_injection";
 
     /// Every feature there is.
-    pub const ALL: [&str; 4] = [ROUTED_PRODUCE, PARTITION_FOR, FETCH_BATCH, FAULT_INJECTION];
+    pub const ALL: [&str; 7] = [
+        ROUTED_PRODUCE,
+        PARTITION_FOR,
+        FETCH_BATCH,
+        SERIALIZERS,
+        PLUGIN_DEPLOYMENT,
+        PLUGIN_DRY_RUN,
+        FAULT_INJECTION,
+    ];
 }
 
 /// Edits between a name and the method that is suggested for it.
@@ -73,6 +87,15 @@ methods! {
     DeleteRecords "delete_records", "Move the log start of a partition forward.";
     PartitionFor "partition_for", "Which partitions the topic's partitioner gives these keys.";
     ListPlugins "list_plugins", "The plugins of this broker, their limits and what they have cost.";
+    DeployPlugin "deploy_plugin", "Put a plugin under a name while the broker runs.";
+    RollbackPlugin "rollback_plugin", "Deploy an earlier revision of a plugin once more.";
+    RemovePlugin "remove_plugin", "Give up the name of a deployed plugin.";
+    ResumePlugin "resume_plugin", "End the suspension of a plugin that failed too often.";
+    PluginHistory "plugin_history", "Every revision that was deployed under a name.";
+    PluginModule "plugin_module", "The module of a plugin, by its digest.";
+    PluginLogs "plugin_logs", "What a plugin has logged lately.";
+    DryRunPlugin "dry_run_plugin", "Try a plugin on a topic's records without any effect.";
+    DryRunStatus "dry_run_status", "How far a dry run is, and what came out.";
     DescribeCluster "describe_cluster", "Brokers with version, uptime and disks; warnings.";
     ListActors "list_actors", "Live actors of this broker and their mailboxes.";
     CrashActor "crash_actor", "Make an actor panic; only with fault injection enabled.";
@@ -83,6 +106,14 @@ impl Method {
     pub const fn feature(self) -> Option<&'static str> {
         match self {
             Self::PartitionFor => Some(feature::PARTITION_FOR),
+            Self::DeployPlugin
+            | Self::RollbackPlugin
+            | Self::RemovePlugin
+            | Self::ResumePlugin
+            | Self::PluginHistory
+            | Self::PluginModule
+            | Self::PluginLogs => Some(feature::PLUGIN_DEPLOYMENT),
+            Self::DryRunPlugin | Self::DryRunStatus => Some(feature::PLUGIN_DRY_RUN),
             Self::CrashActor => Some(feature::FAULT_INJECTION),
             _ => None,
         }

@@ -94,6 +94,15 @@ pub fn check(body: &[u8]) -> Result<(), ShapeError> {
 /// # Errors
 /// The first thing wrong, with its position in `bytes`.
 pub fn value_end(bytes: &[u8], from: usize) -> Result<usize, ShapeError> {
+    value_end_within(bytes, from, NESTING_DEPTH_MAX)
+}
+
+/// Like [`value_end`], for a value that may have fewer levels: it will stand inside others.
+pub(crate) fn value_end_within(
+    bytes: &[u8],
+    from: usize,
+    depth_max: usize,
+) -> Result<usize, ShapeError> {
     let mut at = from;
     // Values still to come: on this level, and on those around it.
     let mut left = 1_u64;
@@ -111,7 +120,7 @@ pub fn value_end(bytes: &[u8], from: usize) -> Result<usize, ShapeError> {
         match Head::read(bytes, at)? {
             Head::Scalar { end } => at = end,
             Head::Container { start, values } => {
-                let Some(level) = outer.get_mut(depth) else {
+                let Some(level) = outer.get_mut(depth).filter(|_| depth < depth_max) else {
                     return Err(ShapeError::TooDeep { position: at });
                 };
                 *level = left;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::error_code::ErrorCode;
+use crate::refused_record::RefusedRecord;
 use crate::wire;
 
 /// An error answer. `retriable` and `definite` of the answer win over the table's.
@@ -63,6 +64,20 @@ impl WireError {
     pub fn with_retriable(mut self, retriable: bool) -> Self {
         self.retriable = retriable;
         self
+    }
+
+    /// The same error with at most so many of the refused records it lists.
+    pub(crate) fn with_refused_at_most(&self, count: usize) -> Self {
+        let mut error = self.clone();
+        if let Some(data) = &mut error.data {
+            data.refused.truncate(count);
+        }
+        error
+    }
+
+    /// How many refused records it lists.
+    pub(crate) fn refused_listed(&self) -> usize {
+        self.data.as_ref().map_or(0, |data| data.refused.len())
     }
 
     /// The same error without its facts and with at most so many bytes of its message.
@@ -144,6 +159,15 @@ pub struct ErrorData {
     /// Index of the record in the request, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record: Option<u32>,
+    /// Records that were refused, by index; the first of them when there are very many.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedRecord>,
+    /// How many were refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused_count: Option<u64>,
+    /// Topics concerned.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub topics: Vec<String>,
     /// Damaged file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,

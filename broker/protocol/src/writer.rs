@@ -43,6 +43,11 @@ impl<'a> MapWriter<'a> {
         write_signed(value, self.out);
     }
 
+    pub(crate) fn bool(&mut self, key: &str, value: bool) {
+        self.key(key);
+        self.out.push(if value { 0xC3 } else { 0xC2 });
+    }
+
     /// A map as the value of the key just written.
     pub(crate) fn nested(&mut self) -> MapWriter<'_> {
         MapWriter::new(self.out)

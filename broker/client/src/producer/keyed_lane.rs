@@ -55,6 +55,7 @@ async fn partitions_of(
     let request = PartitionForRequest {
         topic: lane.target.topic.to_string(),
         topic_id: None,
+        encode: false,
         keys: records.iter().map(|kept| kept.record.key.clone()).collect(),
     };
     loop {

@@ -128,6 +128,12 @@ impl Round {
                 }
             }
         }
+        for record in routed.refused {
+            let index = usize::try_from(record.index).unwrap_or(usize::MAX);
+            if let Some(error) = errors.get_mut(index) {
+                error.get_or_insert_with(|| ClientError::record_refused(call, &record));
+            }
+        }
         let mut again = Vec::new();
         let mut first_error = None;
         let sent = std::mem::take(&mut self.left);
@@ -139,10 +145,10 @@ impl Round {
                     continue;
                 }
                 Some(error) => Err(error),
-                None => match routed.partitions.get(position) {
+                None => match routed.partitions.get(position).copied().flatten() {
                     Some(partition) => {
                         let offset = routed.offsets.get(position).copied().flatten();
-                        Ok((*partition, offset))
+                        Ok((partition, offset))
                     }
                     None => Err(ClientError::Malformed {
                         call: call.clone(),

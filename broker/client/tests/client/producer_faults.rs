@@ -257,7 +257,7 @@ async fn of_routed_records_only_the_failed_ones_go_again() {
             return Act::Normal;
         }
         let answer = Routed {
-            partitions: vec![PartitionId::new(1); 4],
+            partitions: vec![Some(PartitionId::new(1)); 4],
             offsets: vec![Some(Offset::new(70)), None, None, Some(Offset::new(71))],
             errors: vec![
                 RecordErrors {
@@ -269,6 +269,7 @@ async fn of_routed_records_only_the_failed_ones_go_again() {
                     error: WireError::new(ErrorCode::InvalidRecord, "bad"),
                 },
             ],
+            ..Routed::default()
         };
         let mut encoded = Vec::new();
         broker_client::protocol::api::produce::ProduceResponse::Routed(answer).encode(&mut encoded);

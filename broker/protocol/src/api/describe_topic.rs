@@ -19,7 +19,7 @@ pub struct DescribeTopicRequest {
 }
 
 /// Result of `describe_topic`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DescribeTopicResponse {
     /// Name of the topic.
     pub name: String,
@@ -38,9 +38,15 @@ pub struct DescribeTopicResponse {
     /// Effective configuration.
     #[serde(default)]
     pub config: Vec<ConfigEntry>,
-    /// Plugins it uses.
+    /// Plugins it uses now.
     #[serde(default)]
     pub plugins: Vec<PluginBinding>,
+    /// What its plugin slots ever ran, oldest first.
+    #[serde(default)]
+    pub bindings: Vec<SlotBinding>,
+    /// What keys and values look like.
+    #[serde(default)]
+    pub format: TopicFormat,
     /// Its partitions, by number.
     #[serde(default)]
     pub partitions: Vec<PartitionDescription>,
@@ -55,6 +61,45 @@ pub struct PartitionCount {
     /// Since when.
     #[serde(with = "wire")]
     pub since_ms: Timestamp,
+}
+
+/// What a slot of a topic runs, from a moment and from offsets on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SlotBinding {
+    /// The slot: `partitioner`, `key.serializer`, …
+    pub slot: String,
+    /// The plugin; absent when the slot was emptied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<PluginBinding>,
+    /// Since when.
+    #[serde(with = "wire")]
+    pub since_ms: Timestamp,
+    /// The log end of each partition at that moment; one without an entry was empty.
+    #[serde(with = "wire")]
+    pub offsets: Vec<Offset>,
+}
+
+/// What keys and values of a topic look like.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TopicFormat {
+    /// The serializer of keys; absent when they are bytes to the broker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<FieldFormat>,
+    /// The serializer of values; absent when they are bytes to the broker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<FieldFormat>,
+}
+
+/// The serializer of a field.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FieldFormat {
+    /// Its name.
+    pub serializer: String,
+    /// Its version.
+    pub version: String,
 }
 
 /// A plugin in the service of a topic.
@@ -75,7 +120,7 @@ pub struct PluginBinding {
 }
 
 /// One partition, as its leader sees it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PartitionDescription {
     /// Its number, from 0.
@@ -106,9 +151,32 @@ pub struct PartitionDescription {
     pub size_bytes: u64,
     /// Number of its segments.
     pub segments: u32,
+    /// How compaction stands; absent on topics that are not compacted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cleaning: Option<CleaningDescription>,
     /// Why it cannot be used at the moment; offsets are absent then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<WireError>,
+}
+
+/// How the compaction of a partition stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CleaningDescription {
+    /// First offset that no cleaning has covered.
+    #[serde(with = "wire")]
+    pub first_dirty: Offset,
+    /// Bytes of sealed segments that a cleaning would cover for the first time.
+    pub dirty_bytes: u64,
+    /// Bytes of sealed segments that were covered.
+    pub clean_bytes: u64,
+    /// Dirty bytes by all of these bytes.
+    pub dirty_ratio: f64,
+    /// When the last cleaning ended.
+    #[serde(with = "wire", skip_serializing_if = "Option::is_none")]
+    pub last_cleaned_ms: Option<Timestamp>,
+    /// Cleanings since the broker started.
+    pub cleanings: u64,
 }
 
 plain_call!(DescribeTopic, DescribeTopicRequest => DescribeTopicResponse);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use broker_model::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::call::plain_call;
@@ -32,10 +33,22 @@ pub struct PluginEntry {
     pub kind: String,
     /// SHA-256 of the module, hexadecimal.
     pub digest: String,
-    /// `builtin`, or the file that the manifest names.
+    /// `builtin`, `deployed`, or the file that the manifest names.
     pub source: String,
-    /// `active`, or in a word why not.
+    /// Revision of a deployed plugin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u32>,
+    /// `active` or `suspended`.
     pub state: String,
+    /// Since when it is suspended.
+    #[serde(with = "wire", skip_serializing_if = "Option::is_none")]
+    pub suspended_since_ms: Option<Timestamp>,
+    /// The failure that it was suspended for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suspended_reason: Option<String>,
+    /// Plugin that steps in where this one fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<String>,
     /// Options from the manifest.
     #[serde(with = "wire::config")]
     pub options: BTreeMap<String, String>,
@@ -43,6 +56,8 @@ pub struct PluginEntry {
     pub limits: PluginLimits,
     /// Topics that use it.
     pub topics: Vec<String>,
+    /// Topics bound to this very module under the name, even if the name means another by now.
+    pub pinned: Vec<String>,
     /// Calls since the broker started.
     pub calls: u64,
     /// Records it was given.
@@ -55,6 +70,10 @@ pub struct PluginEntry {
     pub time_us: u64,
     /// Memory its instances hold.
     pub memory_bytes: u64,
+    /// Calls in which the fallback stepped in.
+    pub fallbacks: u64,
+    /// How often it was suspended.
+    pub suspensions: u64,
 }
 
 /// What a plugin may use.
@@ -65,6 +84,11 @@ pub struct PluginLimits {
     pub call_ms_max: u64,
     /// Memory of one instance, in bytes.
     pub memory_bytes_max: u64,
+    /// What one call may give back, in bytes.
+    pub output_bytes_max: u64,
+    /// Processor time of one cleaning, in milliseconds; compaction only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_ms_max: Option<u64>,
 }
 
 plain_call!(ListPlugins, ListPluginsRequest => ListPluginsResponse);

@@ -7,7 +7,7 @@ use broker_model::PartitionId;
 use broker_protocol::WireError;
 use broker_protocol::api::describe_topic::{
     DescribeTopicRequest, DescribeTopicResponse, PartitionCount, PartitionDescription,
-    PluginBinding,
+    PluginBinding, TopicFormat,
 };
 
 use super::{describe_configs, lookup, wire};
@@ -43,6 +43,8 @@ pub(super) async fn handle(
             .collect(),
         config: describe_configs::of_topic(&context, topic),
         plugins: bindings(&context, &hosted),
+        bindings: Vec::new(),
+        format: TopicFormat::default(),
         partitions,
     })
 }

@@ -123,6 +123,7 @@ fn append(
                     record_count,
                     log_append_time_ms: appended.log_append_time,
                     log_start: known.then_some(appended.log_start),
+                    refused: Vec::new(),
                 })
             })
             .map_err(|error| wire::partition_error(topic.name.as_str(), partition, error));

@@ -93,9 +93,9 @@ impl Gathering {
     fn new(partitions: Vec<PartitionId>, batches: usize, asker: Asker) -> Self {
         let offsets = vec![None; partitions.len()];
         let routed = Routed {
-            partitions,
+            partitions: partitions.into_iter().map(Some).collect(),
             offsets,
-            errors: Vec::new(),
+            ..Routed::default()
         };
         Self(Mutex::new(Gathered {
             routed,

@@ -227,6 +227,7 @@ fn produce(
         record_count,
         log_append_time_ms: None,
         log_start: None,
+        refused: Vec::new(),
     }))
 }
 
@@ -265,9 +266,9 @@ fn route(world: &mut World, request: &ProduceRequest, now: Timestamp) -> Result<
         }
     }
     Ok(Routed {
-        partitions,
+        partitions: to,
         offsets,
-        errors: Vec::new(),
+        ..Routed::default()
     })
 }
 

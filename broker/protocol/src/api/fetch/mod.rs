@@ -3,6 +3,7 @@
 //! the socket, so the server's encoder works in pieces.
 
 mod answer;
+mod decoded;
 mod records;
 mod request;
 mod response;
@@ -11,6 +12,7 @@ mod response;
 mod tests;
 
 pub use answer::{FetchAnswer, FetchData, Piece};
+pub use decoded::{DecodedField, DecodedRecord, FieldError, FieldErrors};
 pub use records::{FetchedHeaders, FetchedRecord, FetchedRecords, RecordsWriter};
 pub use request::{FetchForm, FetchPartition, FetchRequest};
 pub use response::{FetchResponse, FetchedData, FetchedPartition};

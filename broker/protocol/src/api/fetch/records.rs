@@ -180,9 +180,7 @@ impl<'a> FetchedRecord<'a> {
 
     /// Its headers, in order.
     pub fn headers(&self) -> FetchedHeaders<'a> {
-        let mut reader = Reader::new(self.headers);
-        let left = reader.read_array_len().unwrap_or(0);
-        FetchedHeaders { reader, left }
+        FetchedHeaders::of(self.headers)
     }
 }
 
@@ -207,6 +205,13 @@ impl<'a> Iterator for FetchedHeaders<'a> {
 }
 
 impl<'a> FetchedHeaders<'a> {
+    /// The headers in an encoded array.
+    pub(super) fn of(array: &'a [u8]) -> Self {
+        let mut reader = Reader::new(array);
+        let left = reader.read_array_len().unwrap_or(0);
+        Self { reader, left }
+    }
+
     fn read(&mut self) -> Result<(&'a str, Option<&'a [u8]>), InvalidValue> {
         match self.reader.read_array_len()? {
             2 => Ok((self.reader.read_str()?, self.reader.read_optional_bytes()?)),

@@ -28,6 +28,10 @@ pub struct FetchRequest {
     /// How the records come back. Default records.
     #[serde(default)]
     pub form: FetchForm,
+    /// Whether keys and values come back as MessagePack values, made by the topic's serializers; form
+    /// records only. Default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub decode: bool,
 }
 
 /// One partition to read.
@@ -81,6 +85,7 @@ impl FetchRequest {
             min_bytes: min_bytes(),
             max_bytes: max_bytes(),
             form: FetchForm::default(),
+            decode: false,
         }
     }
 }

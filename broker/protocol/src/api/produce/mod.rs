@@ -8,5 +8,6 @@ mod response;
 #[cfg(test)]
 mod tests;
 
-pub use request::{Acks, OpaqueBody, Payload, ProduceRequest, ProducerFields};
+pub(crate) use request::read_topic_id;
+pub use request::{Acks, OpaqueBody, Partial, Payload, ProduceRequest, ProducerFields};
 pub use response::{Appended, ProduceResponse, RecordErrors, Routed};

@@ -27,8 +27,42 @@ pub struct ProduceRequest {
     pub timeout_ms: u32,
     /// Timestamp of records without one of their own; missing means the broker's clock.
     pub timestamp_ms: Option<Timestamp>,
+    /// Whether keys and values of the records are MessagePack values that the topic's serializers turn
+    /// into bytes; goes with [`Payload::Plain`] alone. Default false.
+    pub encode: bool,
+    /// What becomes of a batch of which a serializer refuses records. Default refuse.
+    pub partial: Partial,
     /// The records.
     pub payload: Payload,
+}
+
+/// What becomes of a batch of which a serializer refuses records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Partial {
+    /// Nothing of it is stored.
+    #[default]
+    Refuse,
+    /// The other records are stored.
+    Accept,
+}
+
+impl Partial {
+    /// The name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Accept => "accept",
+        }
+    }
+
+    /// Reads the name on the wire.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "refuse" => Some(Self::Refuse),
+            "accept" => Some(Self::Accept),
+            _ => None,
+        }
+    }
 }
 
 /// When a produce request is answered.
@@ -116,6 +150,8 @@ impl ProduceRequest {
             acks: Acks::default(),
             timeout_ms: TIMEOUT_MS_DEFAULT,
             timestamp_ms: None,
+            encode: false,
+            partial: Partial::default(),
             payload,
         }
     }
@@ -169,6 +205,12 @@ impl ProduceRequest {
         map.unsigned("timeout_ms", u64::from(self.timeout_ms));
         if let Some(timestamp) = self.timestamp_ms {
             map.signed("timestamp_ms", timestamp.as_millis());
+        }
+        if self.encode {
+            map.bool("encode", true);
+        }
+        if self.partial != Partial::default() {
+            map.text("partial", self.partial.name());
         }
         match &self.payload {
             Payload::Plain(_) => map.key("records"),
@@ -230,6 +272,8 @@ struct Fields<'a> {
     acks: Option<Acks>,
     timeout_ms: Option<u32>,
     timestamp_ms: Option<i64>,
+    encode: Option<bool>,
+    partial: Option<Partial>,
     records: Option<&'a [u8]>,
     body: Option<&'a [u8]>,
     codec: Option<&'a str>,
@@ -257,6 +301,8 @@ impl<'a> Fields<'a> {
             b"acks" => put(&mut self.acks, read_acks(reader)?),
             b"timeout_ms" => put(&mut self.timeout_ms, reader.read_number("milliseconds")?),
             b"timestamp_ms" => put(&mut self.timestamp_ms, reader.read_number("a timestamp")?),
+            b"encode" => put(&mut self.encode, reader.read_bool()?),
+            b"partial" => put(&mut self.partial, read_partial(reader)?),
             b"records" if reader.kind()? != Kind::Array => {
                 Err(reader.unexpected("an array of records"))
             }
@@ -286,6 +332,11 @@ impl<'a> Fields<'a> {
                     "`producer` goes with `body`, not with `records`",
                 ));
             }
+            (None, Some(_)) if self.encode == Some(true) => {
+                return Err(InvalidValue::new(
+                    "`encode` goes with `records`, not with `body`",
+                ));
+            }
             (Some(records), None) => Payload::Plain(args.slice_ref(records)),
             (None, Some(body)) => Payload::Opaque(OpaqueBody {
                 body: args.slice_ref(body),
@@ -312,6 +363,8 @@ impl<'a> Fields<'a> {
             acks: self.acks.unwrap_or_default(),
             timeout_ms: self.timeout_ms.unwrap_or(TIMEOUT_MS_DEFAULT),
             timestamp_ms: self.timestamp_ms.map(Timestamp::from_millis),
+            encode: self.encode.unwrap_or_default(),
+            partial: self.partial.unwrap_or_default(),
             payload,
         })
     }
@@ -332,7 +385,7 @@ fn timestamp(millis: Option<i64>, name: &str) -> Result<Timestamp, InvalidValue>
     required(millis, name).map(Timestamp::from_millis)
 }
 
-fn read_topic_id(reader: &mut Reader<'_>) -> Result<TopicId, InvalidValue> {
+pub(crate) fn read_topic_id(reader: &mut Reader<'_>) -> Result<TopicId, InvalidValue> {
     let text = reader.read_str()?;
     text.parse()
         .map_err(|_| InvalidValue::new(format!("{text:?} is not a UUID")))
@@ -343,6 +396,12 @@ fn read_acks(reader: &mut Reader<'_>) -> Result<Acks, InvalidValue> {
     Acks::from_name(name).ok_or_else(|| {
         InvalidValue::new(format!("{name:?} is none of \"none\", \"leader\", \"all\""))
     })
+}
+
+fn read_partial(reader: &mut Reader<'_>) -> Result<Partial, InvalidValue> {
+    let name = reader.read_str()?;
+    Partial::from_name(name)
+        .ok_or_else(|| InvalidValue::new(format!("{name:?} is none of \"refuse\", \"accept\"")))
 }
 
 fn read_producer(reader: &mut Reader<'_>) -> Result<ProducerFields, InvalidValue> {

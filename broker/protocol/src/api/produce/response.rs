@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::call::{InvalidValue, Response, decode_map, encode_map};
+use crate::refused_record::RefusedRecord;
 use crate::wire;
 use crate::wire_error::WireError;
 
@@ -24,10 +25,11 @@ pub struct Appended {
     /// The partition.
     #[serde(with = "wire")]
     pub partition: PartitionId,
-    /// Offset of the first record, the others follow without gaps; absent with acks none.
+    /// Offset of the first record that was appended, the others follow without gaps; absent with acks
+    /// none and when there is none.
     #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
     pub base_offset: Option<Offset>,
-    /// How many records were appended.
+    /// How many records were appended; those that were refused are not counted.
     #[serde(default)]
     pub record_count: u32,
     /// Timestamp all of them got, if the topic has `message.timestamp.type = LogAppendTime`.
@@ -36,20 +38,28 @@ pub struct Appended {
     /// First offset of the partition that can be read; absent with acks none.
     #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
     pub log_start: Option<Offset>,
+    /// Records that a serializer refused, by index. The others have the offsets from `base_offset` on,
+    /// in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedRecord>,
 }
 
 /// Where the records of a request without a partition went.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Routed {
-    /// One partition for each record, in order.
+    /// One partition for each record, in order; nil where the record was refused.
     #[serde(with = "wire")]
-    pub partitions: Vec<PartitionId>,
-    /// One offset for each record, in order; nil with acks none and where an error is listed.
+    pub partitions: Vec<Option<PartitionId>>,
+    /// One offset for each record, in order; nil with acks none, where an error is listed, and where
+    /// the record was refused.
     #[serde(with = "wire")]
     pub offsets: Vec<Option<Offset>>,
     /// Records that were not appended, or perhaps not: one entry for each reason.
     pub errors: Vec<RecordErrors>,
+    /// Records that a serializer refused, by index.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedRecord>,
 }
 
 /// Records that share one fate. Grouped, because a partition that refuses its part of a large request

@@ -5,19 +5,29 @@ use broker_model::{Offset, PartitionId, Timestamp, TopicId};
 use bytes::Bytes;
 
 use super::{
-    Acks, Appended, OpaqueBody, Payload, ProduceRequest, ProduceResponse, ProducerFields,
+    Acks, Appended, OpaqueBody, Partial, Payload, ProduceRequest, ProduceResponse, ProducerFields,
     RecordErrors, Routed,
 };
 use crate::call::{Request, Response};
 use crate::envelope::{Envelope, request_frame};
 use crate::error_code::ErrorCode;
 use crate::frame::FRAME_HEADER_LEN;
+use crate::refused_record::{DeadLetter, RefusedRecord};
 use crate::wire_error::WireError;
 
 const RECORDS: &[u8] = b"\x92\x92\xC0\xC4\x01a\x92\xC4\x01k\xC4\x01b";
 
 fn plain() -> ProduceRequest {
     ProduceRequest::new("orders", Payload::Plain(Bytes::from_static(RECORDS)))
+}
+
+fn typed() -> ProduceRequest {
+    let records = Bytes::from_static(b"\x91\x92\x07\x81\xA1a\xC3");
+    ProduceRequest {
+        encode: true,
+        partial: Partial::Accept,
+        ..ProduceRequest::new("orders", Payload::Plain(records))
+    }
 }
 
 fn opaque() -> ProduceRequest {
@@ -57,8 +67,8 @@ fn message(args: &'static [u8]) -> String {
 }
 
 #[test]
-fn both_forms_come_back_as_they_were_sent() {
-    for request in [plain(), opaque()] {
+fn all_forms_come_back_as_they_were_sent() {
+    for request in [plain(), typed(), opaque()] {
         assert_eq!(ProduceRequest::decode(&encoded(&request)), Ok(request));
     }
 }
@@ -88,6 +98,7 @@ fn what_is_missing_or_nil_has_its_default() {
     assert_eq!(request.acks, Acks::All);
     assert_eq!(request.timeout_ms, 30_000);
     assert_eq!(request.timestamp_ms, None);
+    assert_eq!((request.encode, request.partial), (false, Partial::Refuse));
 }
 
 #[test]
@@ -134,6 +145,14 @@ fn what_is_wrong_is_said() {
         message(b"\x81\xA8topic_id\xA1x"),
         "`topic_id`: \"x\" is not a UUID"
     );
+    assert_eq!(
+        message(b"\x81\xA7partial\xA5maybe"),
+        "`partial`: \"maybe\" is none of \"refuse\", \"accept\""
+    );
+    assert_eq!(
+        message(b"\x83\xA5topic\xA1t\xA4body\xA0\xA6encode\xC3"),
+        "`encode` goes with `records`, not with `body`"
+    );
     assert_eq!(message(b"\x90"), "expected a map, found an array");
 }
 
@@ -153,6 +172,17 @@ fn a_frame_in_two_parts_is_the_frame_in_one() {
     }
 }
 
+fn refused(dead_letter: Option<DeadLetter>) -> RefusedRecord {
+    RefusedRecord {
+        index: 2,
+        field: "value".to_owned(),
+        code: "PLUGIN_REJECTED".to_owned(),
+        reason: "no JSON".to_owned(),
+        plugin: Some("json".to_owned()),
+        dead_letter,
+    }
+}
+
 #[test]
 fn both_results_come_back_as_they_were_sent() {
     let appended = Appended {
@@ -161,6 +191,16 @@ fn both_results_come_back_as_they_were_sent() {
         record_count: 2,
         log_append_time_ms: None,
         log_start: Some(Offset::ZERO),
+        refused: Vec::new(),
+    };
+    let some_refused = Appended {
+        refused: vec![refused(Some(DeadLetter {
+            topic: "refused".to_owned(),
+            partition: Some(PartitionId::new(0)),
+            offset: Some(Offset::new(7)),
+            error: None,
+        }))],
+        ..appended.clone()
     };
     let accepted = Appended {
         base_offset: None,
@@ -168,16 +208,18 @@ fn both_results_come_back_as_they_were_sent() {
         ..appended.clone()
     };
     let routed = Routed {
-        partitions: vec![PartitionId::new(1), PartitionId::new(0)],
-        offsets: vec![Some(Offset::new(5)), None],
+        partitions: vec![Some(PartitionId::new(1)), Some(PartitionId::new(0)), None],
+        offsets: vec![Some(Offset::new(5)), None, None],
         errors: vec![RecordErrors {
             indexes: vec![1],
             error: WireError::new(ErrorCode::Busy, "full"),
         }],
+        refused: vec![refused(None)],
     };
     for response in [
         ProduceResponse::Appended(appended),
         ProduceResponse::Appended(accepted),
+        ProduceResponse::Appended(some_refused),
         ProduceResponse::Routed(routed),
         ProduceResponse::Routed(Routed::default()),
     ] {
