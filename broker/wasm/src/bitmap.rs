@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn parts_of_any_length_join_to_what_one_bitmap_would_be() {
-        let bit = |row: usize| row % 3 == 0 || row % 7 == 2;
+        let bit = |row: usize| row.is_multiple_of(3) || row % 7 == 2;
         let bitmap = |rows: std::ops::Range<usize>| {
             let mut bits = vec![0_u8; rows.len().div_ceil(8)];
             for (at, row) in rows.enumerate() {

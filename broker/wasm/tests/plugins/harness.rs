@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 
 use broker_wasm::{
     BatchColumns, Builtin, BytesColumn, Catalog, Layout, Module, Partitioner, PluginEngine,
-    PluginError,
+    PluginError, PluginKind,
 };
 
 /// The engine of every test; they run beside each other on it, as topics do.
@@ -44,23 +44,38 @@ pub(crate) fn catalog() -> &'static Catalog {
     &CATALOG
 }
 
-/// The module file of `tests/hostile-guest`.
+/// The module file of the partitioner in `tests/hostile-guest`.
 pub(crate) fn hostile_module() -> &'static Path {
-    static MODULE: LazyLock<PathBuf> = LazyLock::new(|| {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        build_guest(&here.join("tests/hostile-guest"), "hostile_guest")
-    });
+    static MODULE: LazyLock<PathBuf> = LazyLock::new(|| hostile_file(PluginKind::Partitioner));
     &MODULE
 }
 
-/// The hostile guest, compiled once.
-pub(crate) fn hostile() -> Module {
-    static MODULE: LazyLock<Module> = LazyLock::new(|| {
-        engine()
-            .load(&std::fs::read(hostile_module()).unwrap())
-            .unwrap()
+/// The module file of the hostile guest of a kind.
+fn hostile_file(kind: PluginKind) -> PathBuf {
+    static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let partitioner = build_guest(&here.join("tests/hostile-guest"), "hostile_guest");
+        partitioner.parent().unwrap().to_owned()
     });
-    MODULE.clone()
+    FOLDER.join(match kind {
+        PluginKind::Partitioner => "hostile_guest.wasm",
+        PluginKind::Serializer => "hostile_serializer.wasm",
+        PluginKind::Retention => "hostile_retention.wasm",
+        PluginKind::Compaction => "hostile_compaction.wasm",
+    })
+}
+
+/// The bytes of the hostile guest of a kind.
+pub(crate) fn hostile_bytes(kind: PluginKind) -> Vec<u8> {
+    std::fs::read(hostile_file(kind)).unwrap()
+}
+
+/// The hostile guest of a kind, compiled once.
+pub(crate) fn hostile(kind: PluginKind) -> Module {
+    static MODULES: LazyLock<[Module; 4]> =
+        LazyLock::new(|| PluginKind::ALL.map(|kind| engine().load(&hostile_bytes(kind)).unwrap()));
+    let at = PluginKind::ALL.iter().position(|known| *known == kind);
+    MODULES[at.unwrap()].clone()
 }
 
 /// Builds a plugin crate as its author would, and answers the module's file.
@@ -68,6 +83,7 @@ pub(crate) fn build_guest(folder: &Path, library: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(library);
     let arguments = [
         "build",
+        "--workspace",
         "--release",
         "--locked",
         "--target",

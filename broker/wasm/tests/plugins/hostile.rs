@@ -1,18 +1,16 @@
-//! A guest that loops, traps, hoards, recurses or answers nonsense: each gives a typed error with the
-//! reason, the same partitioner works again for the next batch, and other plugins do not notice.
+//! A partitioner that loops, traps, hoards, recurses or answers nonsense: each gives a typed error with
+//! the reason, the same partitioner works again for the next batch, and other plugins do not notice.
+//! What every kind does alike is in `hostile_kinds`.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use broker_wasm::{
     Limits, Partitioner, Plugin, PluginError, PluginErrorKind, PluginKind, PluginSource, Usage,
 };
-use tracing::field::{Field, Visit};
-use tracing::span;
-use tracing::{Event, Metadata, Subscriber};
 
+use crate::events::Events;
 use crate::harness::{LAYOUT, assign, catalog, engine, hostile};
 
 const GO: &[Option<&str>] = &[Some("go"), None];
@@ -24,7 +22,12 @@ fn start(behaviour: &str) -> Result<Partitioner, PluginError> {
     if !behaviour.starts_with("loop") {
         limits.deadline = Duration::from_secs(1);
     }
-    let plugin = Plugin::new("hostile", hostile(), PluginSource::Builtin).with_limits(limits);
+    let plugin = Plugin::new(
+        "hostile",
+        hostile(PluginKind::Partitioner),
+        PluginSource::Builtin,
+    )
+    .with_limits(limits);
     let plugin = Arc::new(plugin);
     let options = [("behaviour".to_owned(), behaviour.to_owned())];
     Partitioner::new(engine(), &plugin, "orders", &options)
@@ -71,29 +74,6 @@ fn an_endless_loop_times_out_and_may_be_tried_again() {
 }
 
 #[test]
-fn a_loop_on_one_thread_does_not_stop_a_plugin_on_another() {
-    let looping = thread::spawn(|| misbehave("loop").0.kind);
-    let key_hash = catalog().get("key-hash").unwrap();
-    let mut key_hash = Partitioner::new(engine(), key_hash, "orders", &[]).unwrap();
-    while !looping.is_finished() {
-        assert_eq!(assign(&mut key_hash, &[Some("21")], LAYOUT).unwrap(), [4]);
-    }
-    assert_eq!(looping.join().unwrap(), PluginErrorKind::Timeout);
-}
-
-#[test]
-fn a_panic_is_reported_with_its_text_in_one_short_line() {
-    let (error, _) = misbehave("panic");
-    assert_eq!(error.kind, PluginErrorKind::Trapped);
-    assert!(!error.retriable);
-    assert!(
-        error.message.starts_with("panicked at src/lib.rs:"),
-        "{error}"
-    );
-    assert!(error.message.contains("the roof is on fire !!!"), "{error}");
-}
-
-#[test]
 fn what_the_language_traps_on_is_reported_as_well() {
     let (error, _) = misbehave("divide");
     assert!(
@@ -114,19 +94,6 @@ fn endless_recursion_ends_in_a_trap_also_on_a_small_stack() {
         .unwrap();
     assert_eq!(error.kind, PluginErrorKind::Trapped);
     assert!(error.message.contains("call stack exhausted"), "{error}");
-}
-
-#[test]
-fn memory_beyond_the_limit_is_refused_in_small_steps_and_in_one() {
-    for behaviour in ["bomb", "huge-allocation"] {
-        let (error, usage) = misbehave(behaviour);
-        assert_eq!(error.kind, PluginErrorKind::OutOfMemory);
-        assert_eq!(
-            error.message,
-            "wanted more than its limit of 16777216 bytes"
-        );
-        assert!(usage.memory_bytes <= 16 << 20, "{usage:?}");
-    }
 }
 
 #[test]
@@ -200,45 +167,15 @@ fn a_refusal_is_in_the_plugins_words_cut_to_256_bytes() {
 }
 
 #[test]
-fn a_plugin_that_does_not_start_gives_no_partitioner() {
-    let refused = start("refuse-to-start").err().unwrap();
-    assert_eq!(refused.kind, PluginErrorKind::InvalidConfig);
-    assert!(refused.message.starts_with("no. no. ") && refused.message.len() <= 256);
-    let panicked = start("panic-at-start").err().unwrap();
-    assert_eq!(panicked.kind, PluginErrorKind::Trapped);
-    assert!(
-        panicked.message.ends_with("cannot even start"),
-        "{panicked}"
-    );
-    assert_eq!(
-        start("loop-at-start").err().unwrap().kind,
-        PluginErrorKind::Timeout
-    );
-}
-
-#[test]
-fn an_unknown_option_is_refused_by_its_name() {
-    let plugin = Arc::new(Plugin::new("hostile", hostile(), PluginSource::Builtin));
-    let options = [("behavior".to_owned(), "loop".to_owned())];
-    let error = Partitioner::new(engine(), &plugin, "orders", &options)
-        .err()
-        .unwrap();
-    assert_eq!(
-        error.message,
-        "unknown option behavior; known options: behaviour"
-    );
-}
-
-#[test]
 fn log_lines_are_limited_in_number_and_length_and_name_plugin_and_topic() {
-    let lines = Lines::default();
+    let lines = Events::default();
     tracing::subscriber::with_default(lines.clone(), || {
         let mut flooding = start("flood").unwrap();
         assign(&mut flooding, GO, LAYOUT).unwrap();
         let mut long = start("long-line").unwrap();
         assign(&mut long, GO, LAYOUT).unwrap();
     });
-    let lines = lines.0.lock().unwrap();
+    let lines = lines.texts();
     assert!((2..=40).contains(&lines.len()), "{} lines", lines.len());
     assert!(
         lines[0].contains("line 0 ") && !lines[0].contains('\u{7}'),
@@ -252,45 +189,4 @@ fn log_lines_are_limited_in_number_and_length_and_name_plugin_and_topic() {
     );
     let longest = lines.iter().map(String::len).max().unwrap();
     assert!((256..400).contains(&longest), "{longest}");
-}
-
-/// Collects events as text.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
-
-impl Subscriber for Lines {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("broker_wasm")
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        static NEXT: AtomicUsize = AtomicUsize::new(1);
-        span::Id::from_u64(NEXT.fetch_add(1, Ordering::Relaxed) as u64)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut text = Text(String::new());
-        event.record(&mut text);
-        self.0.lock().unwrap().push(text.0);
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
-struct Text(String);
-
-impl Visit for Text {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.0 += &format!("{field}={value} ");
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        self.0 += &format!("{field}={value:?} ");
-    }
 }

@@ -4,8 +4,15 @@
 #![allow(clippy::unwrap_used)]
 
 mod catalog;
+mod events;
 mod example;
 mod harness;
 mod hostile;
+mod hostile_compaction;
+mod hostile_kinds;
+mod hostile_retention;
+mod hostile_serializer;
 mod load_errors;
 mod shipped;
+mod subject;
+mod suspension;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use broker_wasm::{Builtin, Catalog, Columns, Layout, Partitioner, Plugin, PluginSource};
 
-use crate::harness::{assign, catalog, engine, shipped_module};
+use crate::harness::{assign, builtins, catalog, engine, shipped_module};
 
 fn bound(catalog: &Catalog, name: &str) -> Partitioner {
     Partitioner::new(engine(), catalog.get(name).unwrap(), "orders", &[]).unwrap()
@@ -112,6 +112,5 @@ fn a_plugin_says_who_it_is() {
             .exports()
             .any(|export| export.ends_with("partitioner.assign"))
     );
-    let names: Vec<_> = catalog().plugins().map(|plugin| plugin.name()).collect();
-    assert_eq!(names, ["key-hash", "round-robin"]);
+    assert_eq!(catalog().plugins().len(), builtins().len());
 }
