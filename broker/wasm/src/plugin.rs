@@ -156,8 +156,8 @@ impl Plugin {
         self.suspension().state().clone()
     }
 
-    /// Ends its suspension; its traps so far are forgotten.
-    pub fn resume(&self) {
+    /// Ends its suspension; its traps so far are forgotten. Answers whether it was suspended.
+    pub fn resume(&self) -> bool {
         let was_suspended = {
             let mut suspension = self.suspension();
             self.is_suspended.store(false, Ordering::Release);
@@ -168,6 +168,7 @@ impl Plugin {
             tracing::info!(plugin, version, "plugin resumed");
             self.log.note(self.origin(""), LogLevel::Info, "resumed");
         }
+        was_suspended
     }
 
     /// Tries a topic's options out by making one instance, whatever the kind. Works on a suspended

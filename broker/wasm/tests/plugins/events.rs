@@ -1,19 +1,30 @@
 //! The events that the code under test gives to `tracing`, as text.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use tracing::field::{Field, Visit};
 use tracing::span;
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Metadata, Subscriber};
 
 /// Collects events as text.
 #[derive(Clone, Default)]
 pub(crate) struct Events(Arc<Mutex<Vec<String>>>);
 
 impl Events {
+    /// Runs code on this thread and collects what it says.
+    pub(crate) fn of(run: impl FnOnce()) -> Vec<String> {
+        // While there is only one collector, tracing asks the thread that comes to a place in the code
+        // first, which may be another test's, whether anybody listens there. With two it asks both.
+        static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Events::default()));
+        LazyLock::force(&SECOND);
+        let events = Events::default();
+        tracing::subscriber::with_default(events.clone(), run);
+        events.texts()
+    }
+
     /// What came so far.
-    pub(crate) fn texts(&self) -> Vec<String> {
+    fn texts(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
 }

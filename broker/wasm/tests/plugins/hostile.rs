@@ -168,14 +168,12 @@ fn a_refusal_is_in_the_plugins_words_cut_to_256_bytes() {
 
 #[test]
 fn log_lines_are_limited_in_number_and_length_and_name_plugin_and_topic() {
-    let lines = Events::default();
-    tracing::subscriber::with_default(lines.clone(), || {
+    let lines = Events::of(|| {
         let mut flooding = start("flood").unwrap();
         assign(&mut flooding, GO, LAYOUT).unwrap();
         let mut long = start("long-line").unwrap();
         assign(&mut long, GO, LAYOUT).unwrap();
     });
-    let lines = lines.texts();
     assert!((2..=40).contains(&lines.len()), "{} lines", lines.len());
     assert!(
         lines[0].contains("line 0 ") && !lines[0].contains('\u{7}'),

@@ -7,7 +7,7 @@ use wasm_encoder::{
     Module, TypeSection,
 };
 
-use crate::harness::{engine, shipped_module};
+use crate::harness::{engine, hostile_bytes, shipped_module};
 
 fn load(module: &[u8]) -> Result<PluginKind, LoadError> {
     engine().load(module).map(|module| module.kind())
@@ -48,10 +48,10 @@ const PARTITIONER: [&str; 3] = [
     "broker:plugin/partitioner@0.1.0#[method]partitioner.assign",
 ];
 
-/// The key-hash module with every `from` replaced by an equally long `to`.
-fn key_hash_with(from: &str, to: &str) -> Vec<u8> {
+/// A module with every `from` replaced by an equally long `to`.
+fn replaced(module: &[u8], from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
-    let mut bytes = shipped_module("key-hash").to_vec();
+    let mut bytes = module.to_vec();
     let mut replaced = 0;
     for at in 0..bytes.len() - from.len() {
         if bytes[at..].starts_with(from.as_bytes()) {
@@ -140,15 +140,16 @@ fn an_incomplete_kind_and_several_kinds_are_named() {
 
 #[test]
 fn a_module_for_another_version_of_the_interface_is_refused() {
-    let later = key_hash_with("@0.1.0", "@0.2.0");
-    assert_eq!(
-        load(&later),
-        Err(LoadError::OtherAbi {
-            found: "0.2.0".to_owned()
-        })
-    );
-    let error = load(&later).unwrap_err().to_string();
-    assert!(error.contains("this broker runs 0.1.0"), "{error}");
+    for kind in PluginKind::ALL {
+        let later = replaced(&hostile_bytes(kind), "@0.1.0", "@0.2.0");
+        let error = load(&later).unwrap_err();
+        let found = "0.2.0".to_owned();
+        assert_eq!(error, LoadError::OtherAbi { found });
+        assert_eq!(
+            error.to_string(),
+            "the module was built for version 0.2.0 of broker:plugin, this broker runs 0.1.0; build it again with the plugin-sdk of this broker"
+        );
+    }
 }
 
 #[test]
@@ -158,10 +159,41 @@ fn functions_of_another_type_are_refused() {
         load(&module(&[], &PARTITIONER)),
         Err(LoadError::Interface { .. })
     ));
-    // Built from a WIT in which a field of `layout` has another name.
-    let renamed = load(&key_hash_with("sequence", "sequenze")).unwrap_err();
-    assert!(matches!(&renamed, LoadError::Interface { .. }), "{renamed}");
-    assert!(renamed.to_string().contains("sequenze"), "{renamed}");
+    // Built from a WIT in which a field has another name.
+    for (kind, from, to) in [
+        (PluginKind::Partitioner, "sequence", "sequenze"),
+        (PluginKind::Serializer, "message", "mezzage"),
+        (PluginKind::Retention, "log-bytes", "log-bites"),
+        (PluginKind::Compaction, "memory-bytes", "memory-bites"),
+    ] {
+        let renamed = load(&replaced(&hostile_bytes(kind), from, to)).unwrap_err();
+        assert!(matches!(&renamed, LoadError::Interface { .. }), "{renamed}");
+        let text = renamed.to_string();
+        assert!(
+            text.starts_with("the module does not fit plugin.wit: "),
+            "{text}"
+        );
+        assert!(text.contains(to), "{text}");
+    }
+}
+
+#[test]
+fn every_kind_is_recognised_and_shown_with_what_it_imports_and_exports() {
+    for kind in PluginKind::ALL {
+        let bytes = hostile_bytes(kind);
+        assert_eq!(load(&bytes), Ok(kind));
+        let inspection = Inspection::of(engine(), &bytes);
+        assert_eq!(inspection.kinds, [kind.name()]);
+        assert_eq!(inspection.imports, ["broker:plugin/log@0.1.0#write"]);
+        assert_eq!(
+            (inspection.size_bytes, inspection.problem),
+            (bytes.len(), None)
+        );
+        let interface = format!("broker:plugin/{kind}@0.1.0#");
+        let exports = inspection.exports.iter();
+        let of_kind = exports.filter(|export| export.starts_with(&interface));
+        assert!(of_kind.count() >= 2, "{:?}", inspection.exports);
+    }
 }
 
 #[test]

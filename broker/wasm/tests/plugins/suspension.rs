@@ -89,7 +89,8 @@ fn a_resumed_plugin_works_again_on_the_bindings_it_had() {
         let mut subject = Subject::bind(&plugin, "").unwrap();
         trap_thrice(&plugin);
         subject.ask_harmlessly().unwrap_err();
-        plugin.resume();
+        assert!(plugin.resume());
+        assert!(!plugin.resume());
         assert_eq!(plugin.state(), PluginState::Active);
         // A compactor that failed stays finished; the harmless question binds a new one.
         subject.ask_harmlessly().unwrap();
@@ -183,12 +184,10 @@ fn a_suspension_is_an_event_with_what_happens_now_and_a_line_in_the_plugins_log(
         (PluginKind::Compaction, "everything is kept"),
     ] {
         let plugin = hostile(kind, &clock());
-        let events = Events::default();
-        tracing::subscriber::with_default(events.clone(), || {
+        let events = Events::of(|| {
             trap_thrice(&plugin);
             plugin.resume();
         });
-        let events = events.texts();
         let suspended: Vec<_> = events
             .iter()
             .filter(|text| text.contains("plugin suspended"))
