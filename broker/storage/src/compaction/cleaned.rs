@@ -124,7 +124,10 @@ impl Cleaned {
         let file = dir.join(SwapJournal::FILE);
         let is_full = matches!(&error, SmallFileError::Io { source, .. } if is_no_space(source));
         let is_absent = matches!(shared.io.read_small(&file), Ok(None));
-        if !is_full || !is_absent {
+        if is_full && is_absent {
+            // The half of it that was written takes space, too.
+            let _ = shared.io.remove_file(&file.with_extension("tmp"));
+        } else {
             if let Some(files) = &mut self.files {
                 files.keep();
             }

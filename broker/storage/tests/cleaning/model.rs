@@ -1,0 +1,650 @@
+//! The model of a compacted log, and the runner that drives a real one beside it: what survives is
+//! worked out record by record, from the rules and not from the code.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_model::{Clock, ManualClock, Offset};
+use broker_record::Codec;
+use broker_storage::io::recording::{Fault, RecordingIo, Survival};
+use broker_storage::{
+    Cleaning, CleaningFailed, CompactionSettings, Log, LogConfig, LogDir, Pace, PlantedBugs,
+};
+
+use crate::cleaning::{KeepIf, Keyed, LatestByKey, append_batch, keyed_batch, records_from};
+use crate::support::{self, at, offset};
+
+/// One step of a history. Percentages are of the log's extent.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// Batches of records: key (0 is null), value length (0 is null); and the codec.
+    Append {
+        batches: Vec<Vec<(u8, u8)>>,
+        codec: u8,
+    },
+    Sync,
+    Wait {
+        seconds: u64,
+    },
+    Clean {
+        policy: Which,
+        high_watermark: u8,
+    },
+    DeleteRecords {
+        to: u8,
+    },
+    /// Records are deleted, and more are appended, between the run of a cleaning and its end.
+    CleanBesideDeletion {
+        to: u8,
+    },
+    Reopen,
+    Kill,
+    PowerLoss {
+        seed: u64,
+    },
+    /// The process dies in one of the next changes of the disk, which a cleaning makes.
+    CleanKilledAt {
+        after: u8,
+        torn: u16,
+        power: Option<u64>,
+    },
+    /// One of the next writes of a cleaning finds the disk full.
+    CleanOnFullDisk {
+        after: u8,
+    },
+}
+
+/// What decides.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Which {
+    LatestByKey,
+    /// The same with room for so many records.
+    Bounded(u8),
+    /// Chosen by a hash of offset and seed.
+    Random(u64),
+}
+
+/// How long tombstones stay.
+const DELETE_RETENTION: Duration = Duration::from_secs(100);
+
+#[derive(Clone, Debug, Default)]
+struct Model {
+    /// By offset; `None` where compaction took the record.
+    records: Vec<Option<Keyed>>,
+    boundaries: Vec<u64>,
+    start: u64,
+    durable: u64,
+    cleaned_to: u64,
+    /// When cleanings ended, and what they covered.
+    covered: Vec<(u64, i64)>,
+    cleanings: u64,
+}
+
+impl Model {
+    fn end(&self) -> u64 {
+        self.records.len() as u64
+    }
+
+    fn survivors(&self) -> Vec<Keyed> {
+        let from = self.start as usize;
+        self.records[from..].iter().flatten().cloned().collect()
+    }
+
+    /// A cleaning up to `to` that began at `began` and ends at `ended`.
+    fn clean(&mut self, which: Which, to: u64, began: i64, ended: i64) {
+        // Whole batches are observed, and with bounded room some records behind the last one covered.
+        let first_dirty = self.cleaned_to.max(self.start).min(to);
+        let from = self
+            .boundaries
+            .iter()
+            .rfind(|boundary| **boundary <= first_dirty);
+        let dirty = self.records.iter().skip(*from.unwrap() as usize).flatten();
+        let mut newest = BTreeMap::new();
+        for (number, record) in (0..).zip(dirty) {
+            let observed = match which {
+                Which::Bounded(observed) => number < u64::from(observed),
+                _ => record.offset < to,
+            };
+            if let Some(key) = record.key.as_ref().filter(|_| observed) {
+                newest.insert(key.clone(), record.offset);
+            }
+        }
+        let retention = i64::try_from(DELETE_RETENTION.as_millis()).unwrap();
+        let expired_below = self
+            .covered
+            .iter()
+            .filter(|(_, at)| at + retention <= began)
+            .map(|(to, _)| *to)
+            .max()
+            .unwrap_or(0);
+        for place in &mut self.records[..to as usize] {
+            let Some(record) = place else { continue };
+            let stays = match which {
+                Which::LatestByKey | Which::Bounded(_) => record
+                    .key
+                    .as_ref()
+                    .and_then(|key| newest.get(key))
+                    .is_none_or(|newest| *newest <= record.offset),
+                Which::Random(seed) => chance(record.offset, seed),
+            };
+            if !stays || (record.is_tombstone() && record.offset < expired_below) {
+                *place = None;
+            }
+        }
+        self.cleaned_to = self.cleaned_to.max(to);
+        self.covered.push((to, ended));
+        self.cleanings += 1;
+    }
+}
+
+fn chance(offset: u64, seed: u64) -> bool {
+    let mixed = (offset + 1)
+        .wrapping_mul(seed | 1)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed >> 61 != 0
+}
+
+/// Runs histories.
+pub(crate) struct Runner {
+    io: Arc<RecordingIo>,
+    clock: Arc<ManualClock>,
+    bugs: PlantedBugs,
+    dir: Option<LogDir>,
+    log: Option<Log>,
+    model: Model,
+    stamp: i64,
+    count: u64,
+}
+
+type Checked<T = ()> = Result<T, String>;
+
+macro_rules! check {
+    ($condition:expr, $($text:tt)+) => {
+        if !$condition {
+            return Err(format!($($text)+));
+        }
+    };
+}
+
+fn config() -> LogConfig {
+    LogConfig {
+        segment_bytes: 1_500,
+        index_interval_bytes: 200,
+        ..LogConfig::default()
+    }
+}
+
+fn settings() -> CompactionSettings {
+    CompactionSettings {
+        delete_retention: DELETE_RETENTION,
+        ..CompactionSettings::default()
+    }
+}
+
+impl Runner {
+    pub(crate) fn new(bugs: PlantedBugs) -> Self {
+        Self {
+            io: RecordingIo::new(),
+            clock: Arc::new(ManualClock::at(at(1_000_000))),
+            bugs,
+            dir: None,
+            log: None,
+            model: Model {
+                boundaries: vec![0],
+                ..Model::default()
+            },
+            stamp: 5_000,
+            count: 0,
+        }
+    }
+
+    /// Runs a history to its end; an error says where the log and the model part.
+    pub(crate) fn run(mut self, steps: &[Step]) -> Checked {
+        self.open(&[self.model.clone()])?;
+        for (number, step) in steps.iter().enumerate() {
+            self.step(step)
+                .and_then(|()| self.check_content())
+                .map_err(|error| format!("step {number} {step:?}: {error}"))?;
+        }
+        self.check_every_offset()?;
+        self.check_files()
+    }
+
+    fn log(&mut self) -> &mut Log {
+        self.log.as_mut().unwrap()
+    }
+
+    fn part(&self, percent: u8) -> u64 {
+        let extent = self.model.end() - self.model.start;
+        self.model.start + extent * u64::from(percent) / 100
+    }
+
+    fn step(&mut self, step: &Step) -> Checked {
+        match step {
+            Step::Append { batches, codec } => self.append(batches, *codec),
+            Step::Sync => self.sync(),
+            Step::Wait { seconds } => {
+                self.clock.advance(Duration::from_secs(*seconds));
+                Ok(())
+            }
+            Step::Clean {
+                policy,
+                high_watermark,
+            } => {
+                let below = self.part(*high_watermark);
+                self.clean(*policy, below)
+            }
+            Step::DeleteRecords { to } => self.delete_records(*to),
+            Step::CleanBesideDeletion { to } => self.clean_beside_deletion(*to),
+            Step::Reopen => {
+                let log = self.log.take().unwrap();
+                log.close().map_err(|error| error.to_string())?;
+                let dir = self.dir.take().unwrap();
+                dir.close_clean().map_err(|error| error.to_string())?;
+                drop(dir);
+                self.model.durable = self.model.end();
+                self.open(&[self.model.clone()])
+            }
+            Step::Kill => self.crash(None, &[self.model.clone()]),
+            Step::PowerLoss { seed } => self.crash(Some(*seed), &[self.model.clone()]),
+            Step::CleanKilledAt { after, torn, power } => {
+                self.clean_killed_at(*after, *torn, *power)
+            }
+            Step::CleanOnFullDisk { after } => self.clean_on_full_disk(*after),
+        }
+    }
+
+    fn append(&mut self, batches: &[Vec<(u8, u8)>], codec: u8) -> Checked {
+        let codec = Codec::ALL[usize::from(codec) % Codec::ALL.len()];
+        for records in batches {
+            let texts: Vec<(Option<String>, Option<String>)> = records
+                .iter()
+                .map(|(key, len)| {
+                    self.count += 1;
+                    let key = (*key > 0).then(|| format!("key-{key}"));
+                    let value = (*len > 0).then(|| {
+                        let width = usize::from(*len);
+                        format!("{:.<width$}", self.count)
+                    });
+                    (key, value)
+                })
+                .collect();
+            let pairs: Vec<_> = texts
+                .iter()
+                .map(|(key, value)| (key.as_deref(), value.as_deref()))
+                .collect();
+            let batch = keyed_batch(&pairs, self.stamp, codec);
+            append_batch(self.log(), batch);
+            for (index, (key, value)) in (0..).zip(texts) {
+                let record = Keyed {
+                    offset: self.model.end(),
+                    timestamp: self.stamp + index,
+                    key: key.map(String::into_bytes),
+                    value: value.map(String::into_bytes),
+                };
+                self.model.records.push(Some(record));
+            }
+            self.stamp += 20;
+            let end = self.model.end();
+            self.model.boundaries.push(end);
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Checked {
+        let log = self.log.as_mut().unwrap();
+        support::sync(self.dir.as_ref().unwrap(), log);
+        self.model.durable = self.model.end();
+        Ok(())
+    }
+
+    /// Begins a cleaning, whether one is due or not; checks what it says it would cover.
+    fn begin(&mut self, high_watermark: u64) -> Checked<Option<Cleaning>> {
+        let now = self.clock.now();
+        let state = self
+            .log()
+            .cleaning_state(&settings(), offset(high_watermark), now);
+        let first_dirty = self.model.cleaned_to.max(self.model.start);
+        check!(
+            state.first_dirty.get() == first_dirty,
+            "clean up to {}, not {first_dirty}",
+            state.first_dirty
+        );
+        check!(
+            state.cleanings == self.model.cleanings,
+            "{} cleanings",
+            state.cleanings
+        );
+        check!(!state.under_way, "a cleaning is still under way");
+        Ok(self
+            .log()
+            .force_cleaning(&settings(), offset(high_watermark), now))
+    }
+
+    fn clean(&mut self, which: Which, high_watermark: u64) -> Checked {
+        let began = self.clock.now().as_millis();
+        let high_watermark = high_watermark.min(self.model.durable.max(self.model.start));
+        let Some(cleaning) = self.begin(high_watermark)? else {
+            return Ok(());
+        };
+        let mut latest = match which {
+            Which::Bounded(room) => LatestByKey::with_room_for(u64::from(room)),
+            _ => LatestByKey::default(),
+        };
+        let ran = match which {
+            Which::Random(seed) => {
+                let mut random = KeepIf(move |record: &Keyed| chance(record.offset, seed));
+                cleaning.run(&mut random, &Pace::unthrottled())
+            }
+            _ => cleaning.run(&mut latest, &Pace::unthrottled()),
+        };
+        let which = match which {
+            Which::Bounded(_) => Which::Bounded(u8::try_from(latest.observed).unwrap()),
+            which => which,
+        };
+        let cleaned = match ran {
+            Ok(cleaned) => cleaned,
+            Err(CleaningFailed::TookTooLittle { .. }) if matches!(which, Which::Bounded(_)) => {
+                return Ok(());
+            }
+            Err(error) => return Err(error.to_string()),
+        };
+        let active = self.log().segments().pop().unwrap();
+        let outcome = self
+            .log()
+            .finish_cleaning(cleaned)
+            .map_err(|error| error.to_string())?;
+        let to = outcome.cleaned_to.get();
+        check!(
+            to <= high_watermark,
+            "cleaned up to {to}, above {high_watermark}"
+        );
+        check!(to <= active.base.get(), "the active segment was cleaned");
+        check!(
+            self.log().segments().last() == Some(&active),
+            "the active segment changed"
+        );
+        let before = self.model.survivors().len();
+        self.model
+            .clean(which, to, began, self.clock.now().as_millis());
+        let gone = before - self.model.survivors().len();
+        check!(
+            outcome.records_removed >= gone as u64,
+            "{} records removed, not {gone}",
+            outcome.records_removed
+        );
+        Ok(())
+    }
+
+    fn delete_records(&mut self, to: u8) -> Checked {
+        let to = self.part(to);
+        let start = self
+            .log()
+            .advance_start(offset(to))
+            .map_err(|error| error.to_string())?;
+        check!(start.get() == to, "the start is {start}, not {to}");
+        self.model.start = to;
+        Ok(())
+    }
+
+    fn clean_beside_deletion(&mut self, to: u8) -> Checked {
+        let began = self.clock.now().as_millis();
+        let durable = self.model.durable.max(self.model.start);
+        let Some(cleaning) = self.begin(durable)? else {
+            return Ok(());
+        };
+        let mut policy = LatestByKey::default();
+        let first_dirty = self.model.cleaned_to.max(self.model.start);
+        let early = to % 2 == 0;
+        if early {
+            self.delete_records(to)?;
+        }
+        let cleaned = cleaning
+            .run(&mut policy, &Pace::unthrottled())
+            .map_err(|error| error.to_string())?;
+        if !early {
+            self.delete_records(to)?;
+        }
+        self.append(&[vec![(1, 200), (2, 200)], vec![(3, 200), (0, 200)]], 0)?;
+        let outcome = self
+            .log()
+            .finish_cleaning(cleaned)
+            .map_err(|error| error.to_string())?;
+        let mut cleaned = self.model.clone();
+        // What it has seen is from before the deletion.
+        cleaned.start = first_dirty.min(cleaned.start);
+        cleaned.clean(
+            Which::LatestByKey,
+            outcome.cleaned_to.get(),
+            began,
+            self.clock.now().as_millis(),
+        );
+        cleaned.start = self.model.start;
+        self.model = cleaned;
+        Ok(())
+    }
+
+    fn clean_killed_at(&mut self, after: u8, torn: u16, power: Option<u64>) -> Checked {
+        self.sync()?;
+        let began = self.clock.now().as_millis();
+        let high_watermark = self.model.end();
+        let Some(cleaning) = self.begin(high_watermark)? else {
+            return Ok(());
+        };
+        let number = self.io.operation_count() + u64::from(after);
+        self.io.fail_at(number, Fault::Killed(usize::from(torn)));
+        let mut new = self.model.clone();
+        let end = self.log().segments().pop().unwrap().base.get();
+        new.clean(Which::LatestByKey, end, began, began);
+        let cleaned = cleaning.run(&mut LatestByKey::default(), &Pace::unthrottled());
+        let finished = cleaned.is_ok_and(|cleaned| self.log().finish_cleaning(cleaned).is_ok());
+        let possible = match finished {
+            true => vec![new],
+            false => vec![self.model.clone(), new],
+        };
+        self.io.clear_faults();
+        self.crash(power, &possible)
+    }
+
+    fn clean_on_full_disk(&mut self, after: u8) -> Checked {
+        self.sync()?;
+        let began = self.clock.now().as_millis();
+        let Some(cleaning) = self.begin(self.model.end())? else {
+            return Ok(());
+        };
+        let mut left = u64::from(after);
+        self.io.set_faults(move |_, operation| {
+            let grows = matches!(
+                operation,
+                broker_storage::io::recording::Operation::Write { .. }
+                    | broker_storage::io::recording::Operation::CreateFile { .. }
+            );
+            let full = grows && left == 0;
+            left = left.saturating_sub(u64::from(grows));
+            full.then_some(Fault::ENOSPC)
+        });
+        let cleaned = cleaning.run(&mut LatestByKey::default(), &Pace::unthrottled());
+        let outcome = cleaned
+            .ok()
+            .and_then(|cleaned| self.log().finish_cleaning(cleaned).ok());
+        self.io.clear_faults();
+        let failed = self.dir.as_ref().unwrap().is_failed();
+        check!(
+            failed.is_none(),
+            "a full disk took the directory out of service: {failed:?}"
+        );
+        if let Some(outcome) = outcome {
+            self.model
+                .clean(Which::LatestByKey, outcome.cleaned_to.get(), began, began);
+        }
+        self.check_files()
+    }
+
+    fn crash(&mut self, power: Option<u64>, possible: &[Model]) -> Checked {
+        self.log = None;
+        self.dir = None;
+        self.io = match power {
+            None => self.io.after_kill(),
+            Some(seed) => self.io.after_power_loss(match seed % 4 {
+                0 => Survival::Synced,
+                1 => Survival::Everything,
+                _ => Survival::Random(seed),
+            }),
+        };
+        self.clock = Arc::new(ManualClock::at(self.clock.now()));
+        self.open(possible)
+    }
+
+    /// Opens the log; it must be as one of the models says, but for what was not durable.
+    fn open(&mut self, possible: &[Model]) -> Checked {
+        let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
+        let dir =
+            support::open_dir_at(&self.io, self.bugs, clock).map_err(|error| error.to_string())?;
+        let opened = dir.open_or_create_log(&support::partition(), support::TOPIC_ID, config());
+        let (log, report) = opened.map_err(|error| error.to_string())?;
+        check!(
+            report.corruption.is_empty(),
+            "nothing is damaged: {:?}",
+            report.corruption
+        );
+        let state = log.cleaning_state(&settings(), log.end(), self.clock.now());
+        let found = possible
+            .iter()
+            .find(|model| model.cleanings == state.cleanings);
+        let Some(found) = found else {
+            return Err(format!("{} cleanings are remembered", state.cleanings));
+        };
+        self.model = found.clone();
+        let end = log.end().get();
+        check!(
+            end >= self.model.durable,
+            "the end is {end}, below {}",
+            self.model.durable
+        );
+        check!(
+            self.model.boundaries.contains(&end) || end == self.model.start,
+            "the end {end}"
+        );
+        self.model.records.truncate(end as usize);
+        self.model.boundaries.retain(|boundary| *boundary <= end);
+        while self.model.end() < end {
+            self.model.records.push(None);
+        }
+        self.model.durable = end;
+        self.log = Some(log);
+        self.dir = Some(dir);
+        self.check_files()
+    }
+
+    fn check_content(&mut self) -> Checked {
+        let log = self.log.as_ref().unwrap();
+        check!(
+            log.start().get() == self.model.start,
+            "the start is {}",
+            log.start()
+        );
+        check!(
+            log.end().get() == self.model.end(),
+            "the end is {}",
+            log.end()
+        );
+        let found = records_from(log, log.start());
+        let wanted = self.model.survivors();
+        let differs = found
+            .iter()
+            .zip(&wanted)
+            .find(|(found, wanted)| found != wanted);
+        check!(differs.is_none(), "found and wanted: {differs:?}");
+        check!(
+            found.len() == wanted.len(),
+            "{} records, not {}",
+            found.len(),
+            wanted.len()
+        );
+        for pair in log.segments().windows(2) {
+            check!(
+                pair[0].next == pair[1].base,
+                "a gap before {}",
+                pair[1].base
+            );
+        }
+        Ok(())
+    }
+
+    /// A read at every offset gives the next survivor; so does a search by its time.
+    fn check_every_offset(&mut self) -> Checked {
+        let log = self.log.as_ref().unwrap();
+        let survivors = self.model.survivors();
+        for from in self.model.start..self.model.end() {
+            let wanted = survivors.iter().find(|record| record.offset >= from);
+            let found = next_record(log, offset(from));
+            check!(
+                found.as_ref() == wanted,
+                "at offset {from}: {found:?}, not {wanted:?}"
+            );
+        }
+        for timestamp in (5_000..self.stamp + 20).step_by(7) {
+            let wanted = survivors
+                .iter()
+                .find(|record| record.timestamp >= timestamp);
+            let wanted = wanted.map(|record| (offset(record.offset), at(record.timestamp)));
+            let found = log.offset_for_timestamp(at(timestamp), log.end());
+            let found = found.map_err(|error| error.to_string())?;
+            check!(
+                found == wanted,
+                "at time {timestamp}: {found:?}, not {wanted:?}"
+            );
+        }
+        Ok(())
+    }
+
+    /// Nothing is left over, and nothing is found wrong by who looks from outside.
+    fn check_files(&self) -> Checked {
+        let io = &*self.io as &dyn broker_storage::io::Io;
+        let left = io
+            .list(&support::partition_dir())
+            .map_err(|error| error.to_string())?;
+        for entry in left {
+            let leftover =
+                entry.name.ends_with(".cleaned") || entry.name.starts_with("cleaning-swap");
+            check!(!leftover, "{} is left over", entry.name);
+        }
+        let mut findings = Vec::new();
+        let cleaned_to = self.model.cleaned_to;
+        broker_storage::inspect::verify_partition(io, &support::partition_dir(), &mut |finding| {
+            // Indexes are made durable with a cleaning; those of other segments may be torn, and are
+            // made anew when they are needed.
+            let name = finding.file.file_stem().and_then(|name| name.to_str());
+            let base: Option<u64> = name.and_then(|name| name.parse().ok());
+            let is_data = finding
+                .file
+                .extension()
+                .is_some_and(|extension| extension == "log");
+            if is_data || base.is_none_or(|base| base < cleaned_to) {
+                findings.push(finding.to_string());
+            }
+        })
+        .map_err(|error| error.to_string())?;
+        check!(findings.is_empty(), "findings: {findings:?}");
+        Ok(())
+    }
+}
+
+fn next_record(log: &Log, from: Offset) -> Option<Keyed> {
+    let mut next = from;
+    while next < log.end() {
+        let slice = log
+            .read(next, log.end(), broker_storage::ReadLimit::OneBatchOr(1))
+            .unwrap();
+        for batch in broker_record::Batches::new(slice.read().unwrap()) {
+            let found =
+                crate::cleaning::keyed(&batch.unwrap()).find(|record| record.offset >= from.get());
+            if found.is_some() {
+                return found;
+            }
+        }
+        next = slice.next_offset();
+    }
+    None
+}
