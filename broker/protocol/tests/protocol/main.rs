@@ -14,4 +14,6 @@ mod page_checks;
 mod properties;
 mod samples;
 mod samples_admin;
+mod samples_plugins;
+mod samples_typed;
 mod vectors;

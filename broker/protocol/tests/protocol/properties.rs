@@ -6,7 +6,7 @@ use broker_protocol::api::fetch::{
     FetchForm, FetchPartition, FetchRequest, FetchResponse, FetchedData, FetchedPartition,
     FetchedRecords, RecordsWriter,
 };
-use broker_protocol::api::produce::{Acks, OpaqueBody, Payload, ProduceRequest};
+use broker_protocol::api::produce::{Acks, OpaqueBody, Partial, Payload, ProduceRequest};
 use broker_protocol::{
     Answer, Decoded, Envelope, ErrorCode, ErrorData, FrameDecoder, Method, Request, Response,
     WireError, encode_frame, error_frame, request_frame, shape,
@@ -42,6 +42,9 @@ fn decode_values(bytes: &Bytes) {
     }
     if let Ok(records) = FetchedRecords::new(bytes.clone()) {
         for record in records.iter().flatten() {
+            let _ = record.headers().count();
+        }
+        for record in records.iter_decoded().flatten() {
             let _ = record.headers().count();
         }
     }
@@ -166,7 +169,7 @@ proptest! {
         let [max_wait_ms, min_bytes, max_bytes] = numbers;
         let form = if batch { FetchForm::Batch } else { FetchForm::Records };
         let partitions = partitions.collect();
-        let request = FetchRequest { partitions, max_wait_ms, min_bytes, max_bytes, form };
+        let request = FetchRequest { partitions, max_wait_ms, min_bytes, max_bytes, form, decode: !batch };
         let mut out = Vec::new();
         request.encode(&mut out);
         prop_assert_eq!(FetchRequest::decode(&out.into()), Ok(request));
@@ -275,13 +278,22 @@ fn produce_request() -> impl Strategy<Value = ProduceRequest> {
         any::<u32>(),
         option::of(any::<i64>()),
     );
-    (".{0,12}", acks, numbers, prop_oneof![plain, opaque]).prop_map(
-        |(topic, acks, (partition, timeout_ms, timestamp), payload)| ProduceRequest {
-            partition: partition.map(PartitionId::new),
-            acks,
-            timeout_ms,
-            timestamp_ms: timestamp.map(Timestamp::from_millis),
-            ..ProduceRequest::new(topic, payload)
+    let partial = prop::sample::select(&[Partial::Refuse, Partial::Accept][..]);
+    let payload = prop_oneof![
+        (plain, any::<bool>()),
+        (opaque, proptest::strategy::Just(false))
+    ];
+    (".{0,12}", acks, numbers, partial, payload).prop_map(
+        |(topic, acks, (partition, timeout_ms, timestamp), partial, (payload, encode))| {
+            ProduceRequest {
+                encode,
+                partial,
+                partition: partition.map(PartitionId::new),
+                acks,
+                timeout_ms,
+                timestamp_ms: timestamp.map(Timestamp::from_millis),
+                ..ProduceRequest::new(topic, payload)
+            }
         },
     )
 }

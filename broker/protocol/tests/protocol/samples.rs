@@ -24,8 +24,8 @@ use broker_record::{Codec, ProducedBatch};
 use bytes::Bytes;
 
 use crate::msgpack::{self, Value};
-use crate::samples_admin;
 use crate::vectors::Vector;
+use crate::{samples_admin, samples_plugins, samples_typed};
 
 /// The time in the samples: 2026-01-01T00:00:00Z.
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
@@ -44,9 +44,13 @@ pub(crate) fn all() -> Vec<Vector> {
     let mut vectors = Vec::new();
     vectors.extend(connection());
     vectors.extend(samples_admin::all());
+    vectors.extend(samples_plugins::all());
     vectors.extend(produce());
+    vectors.extend(samples_typed::produce());
     vectors.extend(fetch());
+    vectors.extend(samples_typed::fetch());
     vectors.extend(offsets());
+    vectors.extend(samples_typed::partition_for());
     vectors
 }
 
@@ -98,6 +102,7 @@ fn produce() -> Vec<Vector> {
         record_count: 2,
         log_append_time_ms: None,
         log_start: Some(Offset::ZERO),
+        refused: Vec::new(),
     });
     let routed = ProduceRequest::new(TOPIC, Payload::Plain(records()));
     let offline = WireError::new(
@@ -110,12 +115,13 @@ fn produce() -> Vec<Vector> {
         ..ErrorData::default()
     });
     let spread = ProduceResponse::Routed(Routed {
-        partitions: vec![PartitionId::new(2), PartitionId::new(0)],
+        partitions: vec![Some(PartitionId::new(2)), Some(PartitionId::new(0))],
         offsets: vec![Some(Offset::new(1002)), None],
         errors: vec![RecordErrors {
             indexes: vec![1],
             error: offline,
         }],
+        refused: Vec::new(),
     });
     let batch = ProducedBatch::plain(records(), NOW).unwrap();
     let encoded = ProduceRequest {
@@ -128,6 +134,7 @@ fn produce() -> Vec<Vector> {
         record_count: 2,
         log_append_time_ms: Some(NOW),
         log_start: Some(Offset::new(17)),
+        refused: Vec::new(),
     });
     let forget = ProduceRequest {
         acks: Acks::None,
@@ -177,7 +184,8 @@ fn not_leader() -> WireError {
     .with_data(data)
 }
 
-fn wanted(offset: u64) -> FetchPartition {
+/// A partition to be read.
+pub(crate) fn wanted(offset: u64) -> FetchPartition {
     FetchPartition {
         topic: TOPIC.to_owned(),
         topic_id: Some(topic_id()),
@@ -187,7 +195,8 @@ fn wanted(offset: u64) -> FetchPartition {
     }
 }
 
-fn fetched(data: FetchedData) -> FetchedPartition {
+/// What was read of it.
+pub(crate) fn fetched(data: FetchedData) -> FetchedPartition {
     FetchedPartition {
         topic: TOPIC.to_owned(),
         partition: PartitionId::new(2),
@@ -306,6 +315,7 @@ fn offsets() -> Vec<Vector> {
     let keys = PartitionForRequest {
         topic: TOPIC.to_owned(),
         topic_id: Some(topic_id()),
+        encode: false,
         keys: vec![Some(Bytes::from_static(b"user-17")), None],
     };
     let partitions = vec![PartitionId::new(2), PartitionId::new(0)];
@@ -339,7 +349,11 @@ pub(crate) fn hidden() -> Vec<Vector> {
         ..opaque(&batch)
     };
     let idempotent = ProduceRequest::new(TOPIC, Payload::Opaque(body));
-    vec![Vector::request(1, "hidden", &idempotent)]
+    let mut vectors = vec![Vector::request(1, "hidden", &idempotent)];
+    vectors.extend(samples_admin::hidden());
+    vectors.extend(samples_plugins::hidden());
+    vectors.extend(samples_typed::hidden());
+    vectors
 }
 
 /// An error's data with every fact there is.
@@ -359,6 +373,9 @@ pub(crate) fn every_fact() -> Value {
         plugin_version: text(),
         plugin_kind: text(),
         record: Some(0),
+        refused: samples_typed::every_refusal(),
+        refused_count: Some(2),
+        topics: vec![TOPIC.to_owned()],
         file: text(),
         position: Some(0),
         expected: Some(0),

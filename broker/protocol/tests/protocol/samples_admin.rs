@@ -16,8 +16,8 @@ use broker_protocol::api::describe_configs::{
     ConfigEntry, ConfigResource, DescribeConfigsRequest, DescribeConfigsResponse, ResourceKind,
 };
 use broker_protocol::api::describe_topic::{
-    DescribeTopicRequest, DescribeTopicResponse, PartitionCount, PartitionDescription,
-    PluginBinding,
+    CleaningDescription, DescribeTopicRequest, DescribeTopicResponse, FieldFormat, PartitionCount,
+    PartitionDescription, PluginBinding, SlotBinding, TopicFormat,
 };
 use broker_protocol::api::list_actors::{ActorEntry, ListActorsRequest, ListActorsResponse};
 use broker_protocol::api::list_plugins::{
@@ -32,7 +32,7 @@ use crate::samples::{CLUSTER, NOW, TOPIC, topic_id};
 use crate::vectors::Vector;
 
 /// SHA-256 of nothing, for want of a module.
-const DIGEST: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+pub(crate) const DIGEST: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// Every vector of these methods.
 pub(crate) fn all() -> Vec<Vector> {
@@ -196,6 +196,16 @@ fn retention() -> ConfigEntry {
     }
 }
 
+fn key_hash() -> PluginBinding {
+    PluginBinding {
+        kind: "partitioner".to_owned(),
+        name: "key-hash".to_owned(),
+        version: "1.0.0".to_owned(),
+        digest: DIGEST.to_owned(),
+        options: config([("seed", "7")]),
+    }
+}
+
 fn describe_topic() -> Vec<Vector> {
     let partition = PartitionDescription {
         partition: PartitionId::new(0),
@@ -208,6 +218,14 @@ fn describe_topic() -> Vec<Vector> {
         high_watermark: Some(Offset::new(1002)),
         size_bytes: 131_072,
         segments: 1,
+        cleaning: Some(CleaningDescription {
+            first_dirty: Offset::new(600),
+            dirty_bytes: 32_768,
+            clean_bytes: 65_536,
+            dirty_ratio: 0.25,
+            last_cleaned_ms: Some(NOW),
+            cleanings: 3,
+        }),
         error: None,
     };
     let failed = PartitionDescription {
@@ -225,13 +243,28 @@ fn describe_topic() -> Vec<Vector> {
             since_ms: NOW,
         }],
         config: vec![retention()],
-        plugins: vec![PluginBinding {
-            kind: "partitioner".to_owned(),
-            name: "key-hash".to_owned(),
-            version: "1.0.0".to_owned(),
-            digest: DIGEST.to_owned(),
-            options: config([("seed", "7")]),
-        }],
+        plugins: vec![key_hash()],
+        bindings: vec![
+            SlotBinding {
+                slot: "partitioner".to_owned(),
+                plugin: Some(key_hash()),
+                since_ms: NOW,
+                offsets: vec![Offset::ZERO, Offset::ZERO],
+            },
+            SlotBinding {
+                slot: "key.serializer".to_owned(),
+                plugin: None,
+                since_ms: NOW,
+                offsets: vec![Offset::new(870), Offset::new(12)],
+            },
+        ],
+        format: TopicFormat {
+            key: None,
+            value: Some(FieldFormat {
+                serializer: "json".to_owned(),
+                version: "1.0.0".to_owned(),
+            }),
+        },
         partitions: vec![partition, failed],
     };
     vec![
@@ -267,26 +300,87 @@ fn plugins() -> Vec<Vector> {
         kind: "partitioner".to_owned(),
         digest: DIGEST.to_owned(),
         source: "builtin".to_owned(),
+        revision: None,
         state: "active".to_owned(),
+        suspended_since_ms: None,
+        suspended_reason: None,
+        fallback: None,
         options: config([("seed", "7")]),
         limits: PluginLimits {
             call_ms_max: 5,
             memory_bytes_max: 16 * 1024 * 1024,
+            output_bytes_max: 16 * 1024 * 1024,
+            budget_ms_max: None,
         },
         topics: vec![TOPIC.to_owned()],
+        pinned: vec![TOPIC.to_owned()],
         calls: 12,
         records: 1002,
         errors: 0,
         traps: 0,
         time_us: 431,
         memory_bytes: 1_114_112,
+        fallbacks: 0,
+        suspensions: 0,
+    };
+    let resting = PluginEntry {
+        name: "newest-wins".to_owned(),
+        version: "0.2.0".to_owned(),
+        kind: "compaction".to_owned(),
+        digest: DIGEST.to_owned(),
+        source: "deployed".to_owned(),
+        revision: Some(2),
+        state: "suspended".to_owned(),
+        suspended_since_ms: Some(NOW),
+        suspended_reason: Some("it ran longer than 100 ms".to_owned()),
+        limits: PluginLimits {
+            call_ms_max: 100,
+            memory_bytes_max: 64 * 1024 * 1024,
+            output_bytes_max: 16 * 1024 * 1024,
+            budget_ms_max: Some(600_000),
+        },
+        errors: 3,
+        traps: 3,
+        suspensions: 1,
+        ..PluginEntry::default()
     };
     let answer = ListPluginsResponse {
-        plugins: vec![plugin],
+        plugins: vec![plugin, resting],
     };
     vec![
         Vector::request(42, "", &ListPluginsRequest {}),
         Vector::response::<ListPluginsRequest>(42, "", &answer),
+    ]
+}
+
+/// Samples that only show further fields; the page does not print them.
+pub(crate) fn hidden() -> Vec<Vector> {
+    let routed = PluginEntry {
+        fallback: Some("key-hash".to_owned()),
+        ..PluginEntry::default()
+    };
+    let answer = ListPluginsResponse {
+        plugins: vec![routed],
+    };
+    let format = TopicFormat {
+        key: Some(FieldFormat::default()),
+        value: None,
+    };
+    let described = DescribeTopicResponse {
+        name: TOPIC.to_owned(),
+        topic_id: topic_id(),
+        internal: false,
+        replication_factor: 1,
+        partition_counts: Vec::new(),
+        config: Vec::new(),
+        plugins: Vec::new(),
+        bindings: Vec::new(),
+        format,
+        partitions: Vec::new(),
+    };
+    vec![
+        Vector::response::<ListPluginsRequest>(1, "hidden", &answer),
+        Vector::response::<DescribeTopicRequest>(2, "hidden", &described),
     ]
 }
 

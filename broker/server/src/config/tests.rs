@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use broker_cluster::{ConfigSource, TopicConfig};
+use broker_cluster::{ConfigSource, TopicConfig, ValueKind};
 use broker_model::limits;
 
 use super::keys::names;
@@ -381,6 +381,7 @@ fn every_key_is_explained_and_set_by_its_variable() {
         assert!(text.contains(row.key.documentation), "{text}");
         assert!(text.contains(&row.variable()), "{text}");
         let value = match row.key.default {
+            "" if row.key.kind == ValueKind::TopicName => "x",
             "" => "x:1",
             default => default,
         };
