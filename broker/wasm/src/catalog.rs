@@ -108,7 +108,7 @@ impl Catalog {
             let plugin = Arc::new(plugin);
             // An option that the plugin does not know shows here and not at the first record.
             plugin
-                .check_config(engine, "", &[])
+                .check_own_config(engine)
                 .map_err(|error| refuse(("options", error.into())))?;
             self.plugins.insert(entry.name.clone(), plugin);
         }

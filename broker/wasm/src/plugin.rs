@@ -17,7 +17,7 @@ use crate::kind::PluginKind;
 use crate::limits::Limits;
 use crate::module::Module;
 use crate::partitioner::PartitionerGuest;
-use crate::plugin_error::PluginError;
+use crate::plugin_error::{PluginError, PluginErrorKind};
 use crate::plugin_log::{Origin, PluginLog};
 use crate::retention::{Bounds, RetentionGuest};
 use crate::serializer::SerializerGuest;
@@ -198,6 +198,25 @@ impl Plugin {
                 Bound::<CompactorGuest>::new(engine, self, topic, topic_options, environment)
                     .try_out()
             }
+        }
+    }
+
+    /// Tries its own options out, before any topic names it. A plugin without options of its own may
+    /// refuse that: which ones it needs, a topic may say.
+    ///
+    /// # Errors
+    /// The plugin refuses the options that it has, or fails.
+    pub fn check_own_config(
+        self: &Arc<Self>,
+        engine: &Arc<PluginEngine>,
+    ) -> Result<(), PluginError> {
+        match self.check_config(engine, "", &[]) {
+            Err(error)
+                if error.kind == PluginErrorKind::InvalidConfig && self.options.is_empty() =>
+            {
+                Ok(())
+            }
+            checked => checked,
         }
     }
 

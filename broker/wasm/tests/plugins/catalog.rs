@@ -3,15 +3,17 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use broker_wasm::{
-    Catalog, Inspection, Manifest, Partitioner, PluginErrorKind, PluginKind, PluginSource,
+    Catalog, Inspection, Manifest, Partitioner, Plugin, PluginErrorKind, PluginKind, PluginSource,
 };
 use tempfile::TempDir;
 
 use crate::harness::{
-    LAYOUT, assign, builtins, catalog, engine, hostile, hostile_module, shipped_module,
+    LAYOUT, assign, builtins, catalog, engine, hostile, hostile_bytes, hostile_module,
+    shipped_module,
 };
 
 /// A folder with the hostile guest as `guest.wasm`, and a manifest.
@@ -77,6 +79,82 @@ fn a_plugin_in_a_file_is_offered_with_its_options_and_limits() {
     let mut partitioner = Partitioner::new(engine(), plugin, "orders", &[]).unwrap();
     let error = assign(&mut partitioner, &[Some("go")], LAYOUT).unwrap_err();
     assert!(error.message.contains("20ms"), "{error}");
+}
+
+#[test]
+fn every_kind_can_be_offered_under_its_own_limits() {
+    let folder = Folder::new();
+    let mut manifest = String::new();
+    for (kind, limits) in [
+        (PluginKind::Serializer, "output = \"1MiB\""),
+        (PluginKind::Retention, "memory = \"2MiB\""),
+        (
+            PluginKind::Compaction,
+            "budget = \"90s\", deadline = \"1s\"",
+        ),
+    ] {
+        let file = folder.path().join(format!("{kind}.wasm"));
+        fs::write(&file, hostile_bytes(kind)).unwrap();
+        manifest += &format!(
+            "[[plugin]]\nname = \"my-{kind}\"\nkind = \"{kind}\"\npath = \"{kind}.wasm\"\n\
+             sha256 = \"{}\"\nlimits = {{ {limits} }}\n\n",
+            digest_of(&file)
+        );
+    }
+    let catalog = folder.load(&manifest).unwrap();
+    let limits = |name: &str| catalog.get(name).unwrap().limits();
+    assert_eq!(limits("my-serializer").output_bytes, 1 << 20);
+    assert_eq!(limits("my-retention").memory_bytes, 2 << 20);
+    assert_eq!(limits("my-compaction").budget, Duration::from_secs(90));
+    assert_eq!(limits("my-compaction").memory_bytes, 64 << 20);
+    let fallback = manifest.replace("limits = { output", "fallback = \"key-hash\"\n#");
+    folder.refuses(
+        &fallback,
+        ":6: plugin \"my-serializer\": fallback is for partitioners",
+    );
+}
+
+#[test]
+fn a_catalog_can_be_copied_and_changed_while_others_use_it() {
+    let before = catalog();
+    let mut after = before.clone();
+    let name = "deployed";
+    let plugin = Plugin::new(name, hostile(PluginKind::Retention), PluginSource::Deployed);
+    assert!(after.insert(Arc::new(plugin)).is_none());
+    let newer = Plugin::new(
+        name,
+        hostile(PluginKind::Compaction),
+        PluginSource::Deployed,
+    );
+    let replaced = after.insert(Arc::new(newer)).unwrap();
+    assert_eq!(replaced.kind(), PluginKind::Retention);
+    let offered = after.get(name).unwrap();
+    assert_eq!(
+        (offered.kind(), offered.path()),
+        (PluginKind::Compaction, None)
+    );
+    assert!(before.get(name).is_none());
+    assert!(after.remove(name).is_some() && after.get(name).is_none());
+}
+
+#[test]
+fn options_that_only_a_topic_can_give_are_not_asked_for_at_start() {
+    // A constructor that refuses is taken for one that waits for a topic's options only where the
+    // entry has none.
+    let plugin = Plugin::new(
+        "guest",
+        hostile(PluginKind::Serializer),
+        PluginSource::Builtin,
+    );
+    let picky = Plugin::new(
+        "guest",
+        hostile(PluginKind::Serializer),
+        PluginSource::Builtin,
+    )
+    .with_options(&[("behaviour".to_owned(), "refuse-to-start".to_owned())]);
+    assert_eq!(Arc::new(plugin).check_own_config(engine()), Ok(()));
+    let error = Arc::new(picky).check_own_config(engine()).unwrap_err();
+    assert_eq!(error.kind, PluginErrorKind::InvalidConfig);
 }
 
 #[test]

@@ -188,3 +188,18 @@ fn log_lines_are_limited_in_number_and_length_and_name_plugin_and_topic() {
     let longest = lines.iter().map(String::len).max().unwrap();
     assert!((256..400).contains(&longest), "{longest}");
 }
+
+#[test]
+fn a_record_that_is_too_large_for_the_guests_memory_fails_the_batch_and_is_no_trap() {
+    let large: &str = &"k".repeat(9 << 20);
+    let mut partitioner = start("").unwrap();
+    let error = assign(&mut partitioner, &[Some("a"), Some(large)], LAYOUT).unwrap_err();
+    assert_eq!(error.kind, PluginErrorKind::OutOfMemory);
+    assert!(!error.retriable);
+    assert_eq!(
+        error.to_string(),
+        "plugin hostile 6.6.6 ran out of memory: the record has 9437184 bytes, a plugin with this memory limit takes at most 8388608 (record 1)"
+    );
+    let usage = partitioner.plugin().counters().usage();
+    assert_eq!((usage.calls, usage.errors, usage.traps), (1, 1, 0));
+}

@@ -4,7 +4,18 @@
 use broker_wasm::{BatchColumns, BytesColumn, PluginKind, RetentionView, SegmentFacts};
 
 /// Options without which a shipped plugin does not work: plugin, option, value.
-const OPTIONS: &[(&str, &str, &str)] = &[];
+const OPTIONS: &[(&str, &str, &str)] = &[
+    ("by-field", "field", "id"),
+    ("by-header", "header", "version"),
+    ("drop-by-header", "header", "version"),
+    ("drop-by-header", "values", "7"),
+    ("keep-at-least", "keep.bytes", "1000000"),
+    ("newest-by-header", "header", "version"),
+    ("newest-records", "records", "5000"),
+    ("sample-old", "keep", "3"),
+    ("sample-old", "older.than", "1m"),
+    ("ttl-by-header", "header", "version"),
+];
 
 /// What a shipped plugin is given.
 pub(crate) fn options_of(plugin: &str) -> Vec<(String, String)> {
