@@ -5,13 +5,14 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
 
 use super::*;
-use crate::{CreationDefaults, NewTopic, TopicConfig, TopicDefaults};
+use crate::{CreationDefaults, NewTopic, PluginSlot, TopicConfig, TopicDefaults};
 
 /// A rule broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PlantedBug {
     IgnoresTakenNames,
     GrowsFromAStalePlan,
+    RebindsWhatTurnedAway,
 }
 
 fn id(raw: u8) -> TopicId {
@@ -136,6 +137,23 @@ enum Wish {
         key: usize,
         unset: bool,
     },
+    /// The topic turns to one of the partitioners, as it is deployed by now.
+    Bind {
+        name: String,
+        plugin: &'static str,
+    },
+    Deploy {
+        plugin: &'static str,
+    },
+    Remove {
+        plugin: &'static str,
+    },
+}
+
+const PARTITIONERS: [&str; 2] = ["mine", "yours"];
+
+fn partitioner() -> impl Strategy<Value = &'static str> {
+    proptest::sample::select(&PARTITIONERS[..])
 }
 
 fn name() -> impl Strategy<Value = String> {
@@ -151,6 +169,9 @@ fn wish() -> impl Strategy<Value = Wish> {
         4 => (name(), 0..9_u32).prop_map(|(name, to)| Wish::Grow { name, to }),
         2 => (name(), 0..5_usize, any::<bool>())
             .prop_map(|(name, key, unset)| Wish::Alter { name, key, unset }),
+        4 => (name(), partitioner()).prop_map(|(name, plugin)| Wish::Bind { name, plugin }),
+        3 => partitioner().prop_map(|plugin| Wish::Deploy { plugin }),
+        1 => partitioner().prop_map(|plugin| Wish::Remove { plugin }),
     ]
 }
 
@@ -197,7 +218,95 @@ fn planned(metadata: &ClusterMetadata, wish: &Wish, number: u8) -> Option<Comman
             let plan = metadata.plan_alter_config(name, &change, &defaults.topic);
             plan.ok()
         }
+        Wish::Bind { name, plugin } => {
+            let known = metadata.plugins().get(*plugin);
+            let deployed = known.and_then(|plugin| plugin.current());
+            let digest = deployed.map_or_else(|| digest(0), |current| current.digest.clone());
+            let change = crate::ConfigChange {
+                set: BTreeMap::from([("partitioner".to_owned(), (*plugin).to_owned())]),
+                bindings: vec![binding(plugin, &digest, now)],
+                ..crate::ConfigChange::default()
+            };
+            let plan = metadata.plan_alter_config(name, &change, &defaults.topic);
+            plan.ok()
+        }
+        Wish::Deploy { plugin } => {
+            let digest = digest(number);
+            let users = metadata.topics().filter(|topic| {
+                let present = topic.binding(PluginSlot::Partitioner);
+                present.is_some_and(|present| present.holds(plugin))
+            });
+            let rebind = users.map(|topic| (topic.id, binding(plugin, &digest, now)));
+            let plan = metadata.plan_deploy(plugin, deployment(&digest), rebind.collect(), now);
+            Some(plan.expect("nothing is wrong with it"))
+        }
+        Wish::Remove { plugin } => metadata.plan_remove(plugin, &defaults.topic, now).ok(),
     }
+}
+
+fn digest(number: u8) -> String {
+    format!("{number:02x}").repeat(32)
+}
+
+fn binding(plugin: &str, digest: &str, since: Timestamp) -> Binding {
+    let bound = crate::BoundPlugin {
+        plugin: plugin.to_owned(),
+        version: "1".to_owned(),
+        kind: "partitioner".to_owned(),
+        digest: digest.to_owned(),
+        options: BTreeMap::new(),
+    };
+    Binding {
+        slot: PluginSlot::Partitioner,
+        bound: Some(bound),
+        since,
+        offsets: Vec::new(),
+    }
+}
+
+fn deployment(digest: &str) -> crate::NewDeployment {
+    crate::NewDeployment {
+        kind: "partitioner".to_owned(),
+        version: "1".to_owned(),
+        digest: digest.to_owned(),
+        size_bytes: 8,
+        options: BTreeMap::new(),
+        limits: crate::DeploymentLimits::default(),
+        fallback: None,
+        from: crate::DeploymentSource::Deploy,
+    }
+}
+
+/// What a slot runs is what its topic's configuration names, and histories only grow.
+fn check_plugins(
+    metadata: &ClusterMetadata,
+    before: &ClusterMetadata,
+) -> Result<(), TestCaseError> {
+    for topic in metadata.topics() {
+        let config = TopicConfig::resolve(&topic.config, &TopicDefaults::default()).unwrap();
+        if let Some(present) = topic.binding(PluginSlot::Partitioner) {
+            prop_assert!(present.holds(&config.partitioner), "{topic:?}");
+        }
+        for pair in topic.bindings.windows(2) {
+            prop_assert_ne!(
+                &pair[0].bound,
+                &pair[1].bound,
+                "a binding that changes nothing"
+            );
+        }
+        if let Some(earlier) = before.topic_by_id(topic.id) {
+            prop_assert!(topic.bindings.starts_with(&earlier.bindings));
+        }
+    }
+    for (name, plugin) in metadata.plugins() {
+        let numbers: Vec<u32> = plugin.history.iter().map(|one| one.revision).collect();
+        let expected: Vec<u32> = (1..).take(numbers.len()).collect();
+        prop_assert_eq!(numbers, expected);
+        if let Some(earlier) = before.plugins().get(name) {
+            prop_assert!(plugin.history.starts_with(&earlier.history));
+        }
+    }
+    Ok(())
 }
 
 fn check(metadata: &ClusterMetadata, before: &ClusterMetadata) -> Result<(), TestCaseError> {
@@ -277,6 +386,7 @@ fn run_script(script: &[(Wish, bool)], planted: Option<PlantedBug>) -> Result<()
                 );
             }
             check(&metadata, &before)?;
+            check_plugins(&metadata, &before)?;
         }
     }
     let mut replayed = ClusterMetadata {
@@ -312,6 +422,7 @@ fn the_invariants_catch_planted_bugs() {
     for bug in [
         PlantedBug::IgnoresTakenNames,
         PlantedBug::GrowsFromAStalePlan,
+        PlantedBug::RebindsWhatTurnedAway,
     ] {
         assert!(run(Some(bug)).is_err(), "{bug:?} went unnoticed");
     }

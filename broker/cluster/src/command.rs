@@ -54,7 +54,7 @@ pub enum Command {
         set: BTreeMap<String, String>,
         /// Overrides that are taken back.
         unset: BTreeSet<String>,
-        /// What the plugin slots run whose plugin or options change.
+        /// What the plugin slots run from now on; one that runs it already keeps its binding.
         bindings: Vec<Binding>,
     },
     /// A topic gets further partitions.

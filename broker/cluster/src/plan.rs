@@ -41,7 +41,8 @@ pub struct ConfigChange {
     pub set: BTreeMap<String, String>,
     /// Overrides to take back.
     pub unset: BTreeSet<String>,
-    /// What the plugin slots run afterwards. Those that run it already are left out of the command.
+    /// What the plugin slots run afterwards, all of them for choice: one that runs it already by the
+    /// time this is applied keeps the binding it has.
     pub bindings: Vec<Binding>,
 }
 
@@ -170,15 +171,11 @@ impl ClusterMetadata {
         let effective = TopicConfig::check(&overrides, defaults)?;
         check_dead_letters(name, &set)?;
         check_bindings(&change.bindings, &effective, topic.partitions.len())?;
-        let is_news = |binding: &&Binding| {
-            let present = topic.binding(binding.slot);
-            present.is_none_or(|present| present.bound != binding.bound)
-        };
         Ok(Command::AlterTopicConfig {
             id: topic.id,
             set,
             unset: unset.clone(),
-            bindings: change.bindings.iter().filter(is_news).cloned().collect(),
+            bindings: change.bindings.clone(),
         })
     }
 

@@ -92,6 +92,12 @@ impl Topic {
         newest_first.find(|binding| binding.slot == slot)
     }
 
+    /// Whether its slot runs just this already.
+    pub(crate) fn runs(&self, binding: &Binding) -> bool {
+        let present = self.binding(binding.slot);
+        present.is_some_and(|present| present.bound == binding.bound)
+    }
+
     /// Whether a slot runs the plugin of this name, or comes from before bindings were kept.
     pub(crate) fn runs_or_never_said(&self, slot: PluginSlot, plugin: &str) -> bool {
         self.binding(slot)

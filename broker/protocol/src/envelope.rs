@@ -398,4 +398,31 @@ mod tests {
         assert_eq!(short.code, ErrorCode::InvalidTopic);
         assert!(short.message.starts_with("éé") && short.message.ends_with('…'));
     }
+
+    #[test]
+    fn an_error_lists_as_many_refused_records_as_fit() {
+        let refused = |index| crate::RefusedRecord {
+            index,
+            field: "value".to_owned(),
+            reason: "x".repeat(256),
+            ..crate::RefusedRecord::default()
+        };
+        let listed = |count: u32| {
+            let error = WireError::new(ErrorCode::RecordRefused, "no").with_data(ErrorData {
+                refused: (0..count).map(refused).collect(),
+                refused_count: Some(u64::from(count)),
+                ..ErrorData::default()
+            });
+            let frame = error_frame(Some(1), &error);
+            let header = crate::frame::FRAME_HEADER_LEN;
+            assert!(frame.len() < REFUSED_BYTES_MAX + 1024, "{}", frame.len());
+            let answer = Answer::parse(&frame.slice(header..)).unwrap();
+            let data = answer.outcome.unwrap_err().data.unwrap();
+            assert_eq!(data.refused_count, Some(u64::from(count)));
+            data.refused.len()
+        };
+        assert_eq!(listed(1_000), 1_000);
+        let some = listed(50_000);
+        assert!((1_000..50_000).contains(&some), "{some}");
+    }
 }
