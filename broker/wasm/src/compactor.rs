@@ -112,9 +112,17 @@ impl Compactor {
     }
 }
 
+fn parts<'a>(bound: &Bound<CompactorGuest>, batch: Batch<'a>) -> Parts<'a> {
+    let needs = bound.needs().unwrap_or(Columns::empty());
+    Parts::new(
+        batch,
+        PartSize::of(PluginKind::Compaction, needs, bound.plugin().limits()),
+    )
+}
+
 fn observe(bound: &mut Bound<CompactorGuest>, batch: Batch<'_>) -> Result<u32, PluginError> {
     let mut observed = 0;
-    for part in Parts::new(batch, PartSize::reading(bound.plugin().limits())) {
+    for part in parts(bound, batch) {
         let (given, taken) = (part.batch.count, observe_part(bound, &part)?);
         observed += taken;
         if taken < given {
@@ -143,7 +151,7 @@ fn retain(
     keep: &mut Vec<u8>,
 ) -> Result<(), PluginError> {
     let mut done = 0;
-    for part in Parts::new(batch, PartSize::reading(bound.plugin().limits())) {
+    for part in parts(bound, batch) {
         refuse_oversized(bound, &part)?;
         let (batch, records) = (part.batch, part.batch.count as usize);
         let bits = bound.call(part.cost(records.div_ceil(8)), |guest, store, resource| {

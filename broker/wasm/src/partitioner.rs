@@ -126,7 +126,10 @@ fn ask(
     }
     let selected = batch.select(needs);
     let mut answer = Vec::new();
-    for part in Parts::new(selected, PartSize::reading(bound.plugin().limits())) {
+    for part in Parts::new(
+        selected,
+        PartSize::of(PluginKind::Partitioner, needs, bound.plugin().limits()),
+    ) {
         let done = answer.len();
         let sequence = layout.sequence.wrapping_add(done as u64);
         let layout = Layout {

@@ -3,8 +3,9 @@
 //! single record that is larger than a part is a part of its own and gets as many deadlines as it fills
 //! parts.
 
-use crate::abi::{Batch, BytesColumn};
+use crate::abi::{Batch, BytesColumn, Columns};
 use crate::guest::Cost;
+use crate::kind::PluginKind;
 use crate::limits::Limits;
 
 /// How large a part may be.
@@ -18,26 +19,32 @@ pub(crate) struct PartSize {
 }
 
 impl PartSize {
-    /// For plugins that look at records: at ten nanoseconds a record and a byte in ten, a part takes a
-    /// guest about a fifth of the default deadline on a slow machine.
-    pub(crate) fn reading(limits: Limits) -> Self {
+    /// For a plugin of that kind that is given these columns.
+    pub(crate) fn of(kind: PluginKind, needs: Columns, limits: Limits) -> Self {
+        let parses = needs.intersects(Columns::VALUES | Columns::HEADERS);
+        let (records_max, bytes_max) = match kind {
+            PluginKind::Serializer => PARSED,
+            PluginKind::Partitioner if parses => PARSED,
+            PluginKind::Partitioner | PluginKind::Retention | PluginKind::Compaction => WALKED,
+        };
+        // Whoever turns values into others needs memory several times over.
+        let memory_parts = match kind {
+            PluginKind::Serializer => 8,
+            PluginKind::Partitioner | PluginKind::Retention | PluginKind::Compaction => 2,
+        };
         PartSize {
-            records_max: 16 * 1024,
-            bytes_max: (512 * 1024).min(limits.memory_bytes / 8),
-            record_bytes_max: limits.memory_bytes / 2,
-        }
-    }
-
-    /// For plugins that parse values and write others, which is slower and needs memory several times
-    /// over.
-    pub(crate) fn rewriting(limits: Limits) -> Self {
-        PartSize {
-            records_max: 2 * 1024,
-            bytes_max: (64 * 1024).min(limits.memory_bytes / 8),
-            record_bytes_max: limits.memory_bytes / 8,
+            records_max,
+            bytes_max: bytes_max.min(limits.memory_bytes / 8),
+            record_bytes_max: limits.memory_bytes / memory_parts,
         }
     }
 }
+
+/// Records and bytes of a part that is looked at: at ten nanoseconds a record and for ten bytes it takes
+/// a guest about a fifth of the default deadline on a slow machine.
+const WALKED: (usize, usize) = (16 * 1024, 512 * 1024);
+/// Of a part that is parsed within the default deadline: microseconds a record.
+const PARSED: (usize, usize) = (512, 32 * 1024);
 
 /// A part of a batch, of at least one record.
 pub(crate) struct Part<'a> {
@@ -163,7 +170,6 @@ fn unzip<T>(pair: Option<(T, T)>) -> (Option<T>, Option<T>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::abi::Columns;
     use crate::columns::{BatchColumns, BytesColumn as Rows};
 
     fn size(bytes_max: usize) -> PartSize {

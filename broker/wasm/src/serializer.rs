@@ -122,7 +122,8 @@ fn convert(
         value_lens: None,
     };
     let mut refused = Vec::new();
-    for part in Parts::new(batch, PartSize::rewriting(limits)) {
+    let size = PartSize::of(PluginKind::Serializer, Columns::VALUES, limits);
+    for part in Parts::new(batch, size) {
         let done = out.len();
         if let Some(problem) = &part.problem {
             refused.push(row_error(done, 0, problem));

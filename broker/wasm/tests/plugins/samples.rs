@@ -9,6 +9,11 @@ const OPTIONS: &[(&str, &str, &str)] = &[
     ("by-header", "header", "version"),
     ("drop-by-header", "header", "version"),
     ("drop-by-header", "values", "7"),
+    (
+        "json-schema",
+        "schema",
+        r#"{"type": ["object", "string"], "properties": {"id": {"minimum": 1}}}"#,
+    ),
     ("keep-at-least", "keep.bytes", "1000000"),
     ("newest-by-header", "header", "version"),
     ("newest-records", "records", "5000"),
