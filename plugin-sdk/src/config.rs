@@ -4,7 +4,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use crate::Config;
+use crate::{Config, units};
 
 impl Default for Config {
     fn default() -> Self {
@@ -45,6 +45,44 @@ impl Config {
             .map_err(|error| format!("option {name} = {text:?}: {error}"))
     }
 
+    /// The value of an option that has no default.
+    ///
+    /// # Errors
+    /// The option is missing or its text is not a `T`.
+    pub fn require<T>(&self, name: &str) -> Result<T, String>
+    where
+        T: FromStr<Err: Display>,
+    {
+        let text = self.option(name);
+        let text = text.ok_or_else(|| format!("option {name} is missing"))?;
+        text.parse()
+            .map_err(|error| format!("option {name} = {text:?}: {error}"))
+    }
+
+    /// A size in bytes, if the option is set: a whole number, alone or with `kB`, `MB`, `GB`, `TB` (powers
+    /// of 1,000), `KiB`, `MiB`, `GiB` or `TiB` (powers of 1,024).
+    ///
+    /// # Errors
+    /// The text is no size.
+    pub fn bytes(&self, name: &str) -> Result<Option<u64>, String> {
+        let units = &units::BYTES;
+        self.option(name)
+            .map(|text| units::parse(name, text, units, "a size such as 1GiB"))
+            .transpose()
+    }
+
+    /// A duration in milliseconds, if the option is set: a whole number, alone or with `ms`, `s`, `m`, `h`,
+    /// `d` or `w`.
+    ///
+    /// # Errors
+    /// The text is no duration.
+    pub fn millis(&self, name: &str) -> Result<Option<u64>, String> {
+        let units = &units::MILLIS;
+        self.option(name)
+            .map(|text| units::parse(name, text, units, "a duration such as 12h"))
+            .transpose()
+    }
+
     /// Refuses every option that is not in `known`.
     ///
     /// # Errors
@@ -74,6 +112,23 @@ mod tests {
         assert_eq!(config.parse("shards", 1_u32), Ok(4));
         assert_eq!(config.parse("other", 1_u32), Ok(1));
         assert_eq!(config.option("other"), None);
+    }
+
+    #[test]
+    fn sizes_and_durations_have_units() {
+        let config = Config::new(
+            "orders",
+            [("size", "1GiB"), ("time", "12h"), ("odd", "1.5h")],
+        );
+        assert_eq!(config.bytes("size"), Ok(Some(1 << 30)));
+        assert_eq!(config.millis("time"), Ok(Some(43_200_000)));
+        assert_eq!(config.millis("other"), Ok(None));
+        let error = config.millis("odd").unwrap_err();
+        assert_eq!(error, "option odd = \"1.5h\": not a duration such as 12h");
+        assert_eq!(
+            config.require::<u32>("n"),
+            Err("option n is missing".to_owned())
+        );
     }
 
     #[test]

@@ -1,12 +1,10 @@
-//! What a plugin of the broker is written with: a trait and an export macro per kind, accessors for
-//! the batches that the broker hands over, and builders that make batches for native tests.
+//! What a plugin of the broker is written with: a trait and an export macro per kind, accessors for the
+//! batches that the broker hands over, and builders that make batches for native tests.
 //!
-//! | kind | trait | macro | decides |
-//! |---|---|---|---|
-//! | partitioner | [`Partitioner`] | [`export_partitioner!`] | the partition of each produced record |
-//! | serializer | [`Serializer`] | [`export_serializer!`] | how MessagePack values are stored, and which records are refused |
-//! | retention | [`RetentionPolicy`] | [`export_retention!`] | how many of the oldest segments go |
-//! | compaction | [`CompactionPolicy`] | [`export_compaction!`] | which records a cleaning keeps |
+//! - [`Partitioner`], [`export_partitioner!`]: the partition of each produced record
+//! - [`Serializer`], [`export_serializer!`]: how values are stored, and which records are refused
+//! - [`RetentionPolicy`], [`export_retention!`]: how many of the oldest segments go
+//! - [`CompactionPolicy`], [`export_compaction!`]: which records a cleaning keeps
 //!
 //! Each trait's page has a complete plugin of its kind with a test.
 //!
@@ -14,10 +12,8 @@
 //! ```toml
 //! [lib]
 //! crate-type = ["cdylib"]
-//!
 //! [dependencies]
 //! plugin-sdk = { path = "…/plugin-sdk" }
-//!
 //! [profile.release]
 //! lto = true
 //! codegen-units = 1
@@ -25,17 +21,17 @@
 //! strip = true
 //! ```
 //! Its `lib.rs` implements one trait and calls that trait's macro once. `cargo test` runs its tests
-//! natively, without a broker; `cargo build --release --target wasm32-unknown-unknown` makes the plugin.
-//! The crate's name and version go into the module and are shown wherever the broker shows the plugin.
+//! natively, without a broker; `cargo build --release --target wasm32-unknown-unknown` makes the plugin,
+//! with the crate's name and version in it.
 //!
 //! # What every plugin lives by
-//! - No clock, no files, no network, no random numbers, no environment: what there is to know comes as
-//!   an argument, so that the same input gives the same output on every broker.
+//! - No clock, files, network or random numbers: the same input gives the same output on every broker.
 //! - One call is a batch. Memory and the time of a call are limited; beyond them the call is a trap.
-//! - A panic is a trap: the broker drops the instance, reports the panic's text and makes a new one. The
-//!   same may happen without one, so answers must not depend on earlier calls (except within a cleaning).
+//! - So is a panic: the broker reports its text, drops the instance and makes a new one. It may do so
+//!   without one, too: answers must not depend on earlier calls (except within a cleaning).
 //! - [`Config`] carries the options. Refuse what you do not know: [`Config::allow_only`].
-//! - [`log`] writes lines to the broker's log, [`messagepack`] reads and writes values.
+//! - [`log`] writes to the broker's log; [`messagepack`] and [`json`] read and write values; the feature
+//!   `key-table` has a `KeyTable` for compaction policies.
 
 mod batch;
 mod batch_builders;
@@ -47,12 +43,16 @@ mod config;
 pub mod generated;
 mod headers;
 mod identity;
+pub mod json;
+#[cfg(feature = "key-table")]
+mod key_table;
 pub mod log;
 pub mod messagepack;
 mod murmur2;
 mod partitioner;
 mod retention;
 mod serializer;
+mod units;
 
 pub use batch::Offsets;
 pub use bitmap::Bitmap;
@@ -68,11 +68,12 @@ pub use generated::retention_plugin::exports::broker::plugin::retention::{
 };
 pub use generated::serializer_plugin::exports::broker::plugin::serializer::Outcome;
 pub use headers::HeaderValues;
+#[cfg(feature = "key-table")]
+pub use key_table::{Full, KeyTable};
 pub use murmur2::murmur2;
 pub use partitioner::Partitioner;
 pub use retention::RetentionPolicy;
 pub use serializer::{OutcomeBuilder, Serializer};
-
 #[doc(hidden)]
 pub use {
     compaction::Export as __CompactionExport, partitioner::Export as __PartitionerExport,

@@ -30,6 +30,9 @@ impl Partitioner for KeyHash {
 plugin_sdk::export_partitioner!(KeyHash);
 
 #[cfg(test)]
+mod vectors;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
