@@ -6,9 +6,7 @@
 //! - [`RetentionPolicy`], [`export_retention!`]: how many of the oldest segments go
 //! - [`CompactionPolicy`], [`export_compaction!`]: which records a cleaning keeps
 //!
-//! Each trait's page has a complete plugin of its kind with a test.
-//!
-//! # A plugin is a crate
+//! Each trait's page has a complete plugin of its kind with a test. A plugin is a crate:
 //! ```toml
 //! [lib]
 //! crate-type = ["cdylib"]

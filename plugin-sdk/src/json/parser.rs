@@ -1,6 +1,6 @@
 //! JSON text to MessagePack, as RFC 8259 has it and nothing more. Reasons say where, counted in bytes.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
 
 use crate::messagepack::{
     DEPTH_MAX, write_array_len, write_bool, write_f64, write_int, write_map_len, write_nil,
@@ -32,8 +32,38 @@ pub fn to_messagepack(text: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
 struct Parser<'a> {
     text: &'a str,
     at: usize,
-    /// Sets that were used for the names of an object, kept for the next one.
-    names: Vec<BTreeSet<String>>,
+    /// Lists that were used for the names of an object, kept for the next one.
+    names: Vec<Vec<Name>>,
+}
+
+/// A name of an object: where it was written to, and where it stands in the text.
+#[derive(Clone, Copy)]
+struct Name {
+    start: usize,
+    end: usize,
+    at: usize,
+}
+
+/// Where in the text a name stands that came before.
+fn twice(names: &mut [Name], out: &[u8]) -> Option<usize> {
+    let text = |name: &Name| &out[name.start..name.end];
+    if names.len() <= 8 {
+        let came_before = |(index, name): &(usize, &Name)| {
+            names[..*index]
+                .iter()
+                .any(|before| text(before) == text(name))
+        };
+        return names
+            .iter()
+            .enumerate()
+            .find(came_before)
+            .map(|(_, name)| name.at);
+    }
+    names.sort_unstable_by(|one, other| text(one).cmp(text(other)).then(one.at.cmp(&other.at)));
+    let pairs = names
+        .windows(2)
+        .filter(|pair| text(&pair[0]) == text(&pair[1]));
+    pairs.map(|pair| pair[1].at).min()
 }
 
 impl<'a> Parser<'a> {
@@ -60,7 +90,6 @@ impl<'a> Parser<'a> {
 
     fn object(&mut self, out: &mut Vec<u8>, depth: usize) -> Result<(), String> {
         let mut names = self.names.pop().unwrap_or_default();
-        names.clear();
         let from = begin(out);
         self.at += 1;
         self.space();
@@ -70,12 +99,10 @@ impl<'a> Parser<'a> {
                 if self.peek() != Some(b'"') {
                     return Err(self.wrong("a name in quotes was expected"));
                 }
-                let name = self.string()?;
-                write_str(out, &name);
-                if !names.insert(name) {
-                    self.at = at;
-                    return Err(self.wrong("a name that the object has already"));
-                }
+                let start = out.len();
+                write_str(out, &self.string()?);
+                let end = out.len();
+                names.push(Name { start, end, at });
                 self.space();
                 self.expect(b':')?;
                 self.space();
@@ -88,7 +115,13 @@ impl<'a> Parser<'a> {
                 self.space();
             }
         }
-        finish(out, from, |head| write_map_len(head, names.len()));
+        let len = names.len();
+        if let Some(at) = twice(&mut names, out) {
+            self.at = at;
+            return Err(self.wrong("a name that the object has already"));
+        }
+        finish(out, from, |head| write_map_len(head, len));
+        names.clear();
         self.names.push(names);
         Ok(())
     }
@@ -113,23 +146,26 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn string(&mut self) -> Result<String, String> {
+    fn string(&mut self) -> Result<Cow<'a, str>, String> {
         self.at += 1;
-        let mut text = String::new();
+        let mut text = Cow::Borrowed("");
         loop {
-            let rest = &self.text[self.at..];
+            let rest: &'a str = &self.text[self.at..];
             let plain = rest
                 .bytes()
                 .take_while(|byte| *byte >= 0x20 && *byte != b'"' && *byte != b'\\')
                 .count();
-            text.push_str(&rest[..plain]);
+            match text.is_empty() {
+                true => text = Cow::Borrowed(&rest[..plain]),
+                false => text.to_mut().push_str(&rest[..plain]),
+            }
             self.at += plain;
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
                     return Ok(text);
                 }
-                Some(b'\\') => text.push(self.escape()?),
+                Some(b'\\') => text.to_mut().push(self.escape()?),
                 Some(_) => return Err(self.wrong("a control character has to be escaped")),
                 None => return Err(self.wrong("a string does not end")),
             }

@@ -69,7 +69,8 @@ fn print_map<'a>(
     binary: Binary,
     (out, depth): (&mut Vec<u8>, usize),
 ) -> Result<(), String> {
-    let mut names: BTreeSet<&'a str> = BTreeSet::new();
+    let mut few: Vec<&'a str> = Vec::new();
+    let mut many: BTreeSet<&'a str> = BTreeSet::new();
     out.push(b'{');
     for index in 0..len {
         if index > 0 {
@@ -80,7 +81,12 @@ fn print_map<'a>(
                 "a JSON object has text for its names, and a map has another key".to_owned(),
             );
         };
-        if !names.insert(name) {
+        let is_new = match len {
+            0..=8 => !few.contains(&name),
+            _ => many.insert(name),
+        };
+        few.push(name);
+        if !is_new {
             return Err(format!("the map has the key {name:?} twice"));
         }
         print_string(name, out);

@@ -9,23 +9,18 @@
 //! - `order`: `number` (unless set): a whole number in decimal digits, negative ones included, that
 //!   127 bits hold; or `bytes`: byte by byte, up to 32 of them.
 
+mod rank;
 mod version;
 
 use plugin_sdk::{Batch, Bitmap, Columns, CompactionPolicy, Config, Environment, KeyTable};
 
-use crate::version::{Order, Version};
+use crate::rank::{Rank, ranked};
+use crate::version::Order;
 
 struct NewestByHeader {
     header: String,
     order: Order,
     newest: KeyTable<Rank>,
-}
-
-/// What decides between two records of a key: the version, then the offset.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
-    version: Option<Version>,
-    offset: u64,
 }
 
 impl CompactionPolicy for NewestByHeader {
@@ -68,18 +63,6 @@ impl CompactionPolicy for NewestByHeader {
         };
         ranked(&self.header, self.order, batch).map(stays).collect()
     }
-}
-
-fn ranked<'a>(
-    header: &'a str,
-    order: Order,
-    batch: &'a Batch,
-) -> impl Iterator<Item = (Option<&'a [u8]>, Rank)> {
-    let versions = batch
-        .header_values(header)
-        .map(move |value| order.read(value??));
-    let records = batch.keys().zip(batch.offsets()).zip(versions);
-    records.map(|((key, offset), version)| (key, Rank { version, offset }))
 }
 
 plugin_sdk::export_compaction!(NewestByHeader);

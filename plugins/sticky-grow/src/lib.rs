@@ -14,11 +14,9 @@
 //!   decimal digits: 0 or no header for the count at creation, 1 for the one after the first growth. It
 //!   is the producer that has to say the same for a key each time.
 //!
-//! What it promises: with the same options and, with `header`, the same header, a key's partition depends
-//! on nothing but the counts up to its own growth, so no later growth moves it. A boundary or a number
-//! beyond the growths that there were means the newest count, so add a boundary before, or with, the
-//! growth that it is for. To change a boundary that is in use moves the keys between its old and new place.
-//!
+//! What it promises: with the same options (and header) a key's partition depends on nothing but the
+//! counts up to its own growth, so no later growth moves it. A boundary or a number beyond the growths
+//! that there were means the newest count. To change a boundary that is in use moves the keys between.
 //! Records without a key go round robin batch by batch over all partitions.
 
 mod generation;
@@ -27,20 +25,16 @@ use plugin_sdk::{Batch, Columns, Config, Layout, Partitioner, murmur2};
 
 use crate::generation::Generation;
 
-struct StickyGrow {
-    generation: Generation,
-}
+struct StickyGrow(Generation);
 
 impl Partitioner for StickyGrow {
     fn new(config: &Config) -> Result<Self, String> {
         config.allow_only(&["boundaries", "order", "header"])?;
-        Ok(StickyGrow {
-            generation: Generation::new(config)?,
-        })
+        Generation::new(config).map(StickyGrow)
     }
 
     fn needs(&self) -> Columns {
-        match self.generation {
+        match self.0 {
             Generation::Header(_) => Columns::KEYS | Columns::HEADERS,
             _ => Columns::KEYS,
         }
@@ -55,10 +49,7 @@ impl Partitioner for StickyGrow {
         };
         let without_key = layout.turn(layout.batches);
         let mut partitions = Vec::with_capacity(batch.len());
-        let mut headers = self
-            .generation
-            .header()
-            .map(|name| batch.header_values(name));
+        let mut headers = self.0.header().map(|name| batch.header_values(name));
         for key in batch.keys() {
             let header = headers
                 .as_mut()
@@ -69,7 +60,7 @@ impl Partitioner for StickyGrow {
                 partitions.push(without_key);
                 continue;
             };
-            partitions.push(partition(key, self.generation.of(key, header)?));
+            partitions.push(partition(key, self.0.of(key, header)?));
         }
         Ok(partitions)
     }

@@ -17,7 +17,7 @@ pub(crate) fn hostile_module() -> &'static Path {
 /// The example of a partitioner that a user writes.
 pub(crate) fn custom_partitioner() -> &'static Path {
     static MODULE: LazyLock<PathBuf> =
-        LazyLock::new(|| build_guest("examples/custom-partitioner", "custom_partitioner"));
+        LazyLock::new(|| build_guest("examples/partitioner-plugin", "partitioner_plugin"));
     &MODULE
 }
 

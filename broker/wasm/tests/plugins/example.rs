@@ -10,18 +10,18 @@ use crate::harness::{LAYOUT, assign, build_guest, builtins, cargo, catalog, engi
 
 const EXAMPLE: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/../../examples/custom-partitioner"
+    "/../../examples/partitioner-plugin"
 );
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/plugins.toml");
 
 #[test]
 fn the_custom_partitioner_builds_alone_and_changes_the_mapping() {
     let folder = Path::new(EXAMPLE);
-    let file = build_guest(folder, "custom_partitioner");
+    let file = build_guest(folder, "partitioner_plugin");
     let module = engine().load(&std::fs::read(&file).unwrap()).unwrap();
     assert_eq!(
         (module.name(), module.version()),
-        (Some("custom-partitioner"), Some("1.0.0"))
+        (Some("partitioner-plugin"), Some("1.0.0"))
     );
     let plugin = Arc::new(Plugin::new("eu-first", module, PluginSource::File(file)));
     let mut custom = Partitioner::new(engine(), &plugin, "orders", &[]).unwrap();
@@ -42,7 +42,7 @@ fn the_custom_partitioner_builds_alone_and_changes_the_mapping() {
 
 #[test]
 fn the_custom_partitioners_own_tests_pass_without_a_broker() {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("custom_partitioner_native");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("partitioner_plugin_native");
     cargo(Path::new(EXAMPLE), &target, &["test", "--locked"]);
 }
 
