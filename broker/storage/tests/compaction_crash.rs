@@ -109,6 +109,7 @@ fn clean_until(io: &Arc<RecordingIo>, number: u64, torn: usize, bugs: PlantedBug
 /// Tries every stop; `then` looks at what each has left.
 fn stop_everywhere(
     bugs: PlantedBugs,
+    losses: &[Option<Survival>],
     mut then: impl FnMut(&Arc<RecordingIo>, &[State]) -> Result<(), String>,
 ) -> Result<u64, String> {
     let filled = filled();
@@ -121,7 +122,7 @@ fn stop_everywhere(
     };
     assert_ne!(old.0, new.0);
     for number in 0.. {
-        for loss in LOSSES {
+        for loss in losses.iter().copied() {
             let torn = number as usize * 37 % 600;
             let io = filled.after_kill();
             let stopped = clean_until(&io, number, torn, bugs);
@@ -131,7 +132,7 @@ fn stop_everywhere(
             };
             let found = lose(&io, loss);
             then(&found, possible).map_err(|error| format!("at {number}, {loss:?}: {error}"))?;
-            if stopped.is_none() && loss == LOSSES.last().copied().flatten() {
+            if stopped.is_none() && losses.last() == Some(&loss) {
                 return Ok(number);
             }
         }
@@ -153,38 +154,42 @@ fn is_possible(io: &Arc<RecordingIo>, possible: &[State]) -> Result<(), String> 
 
 #[test]
 fn wherever_a_cleaning_stops_the_log_is_as_before_or_as_after() {
-    let changes = stop_everywhere(PlantedBugs::default(), is_possible).unwrap();
+    let changes = stop_everywhere(PlantedBugs::default(), &LOSSES, is_possible).unwrap();
     assert!(changes > 30, "a cleaning makes more than {changes} changes");
 }
 
 #[test]
 fn wherever_the_recovery_of_a_cleaning_stops_another_one_ends_it() {
     let mut recoveries = 0;
-    stop_everywhere(PlantedBugs::default(), |io, possible| {
-        // With a journal there is most to get wrong.
-        let entries = io.list(&partition_dir()).unwrap();
-        let swaps = entries.iter().any(|entry| entry.name == "cleaning-swap");
-        for number in (0..).step_by(if swaps { 1 } else { 9 }) {
-            let again = io.after_kill();
-            again.fail_at(number, Fault::Killed(0));
-            let opened = try_open_dir(&again, PlantedBugs::default());
-            if let Ok(dir) = opened {
-                let partition = support::partition();
-                let _ = dir.open_or_create_log(&partition, support::TOPIC_ID, small());
+    stop_everywhere(
+        PlantedBugs::default(),
+        &[None, Some(Survival::Random(2))],
+        |io, possible| {
+            // With a journal there is most to get wrong.
+            let entries = io.list(&partition_dir()).unwrap();
+            let swaps = entries.iter().any(|entry| entry.name == "cleaning-swap");
+            for number in (0..).step_by(if swaps { 1 } else { 9 }) {
+                let again = io.after_kill();
+                again.fail_at(number, Fault::Killed(0));
+                let opened = try_open_dir(&again, PlantedBugs::default());
+                if let Ok(dir) = opened {
+                    let partition = support::partition();
+                    let _ = dir.open_or_create_log(&partition, support::TOPIC_ID, small());
+                }
+                let ended = !again.is_killed();
+                let loss = LOSSES[number as usize % LOSSES.len()];
+                let found = recovered(&lose(&again, loss))?;
+                if !possible.contains(&found) {
+                    return Err(format!("recovery stopped at {number}, {loss:?}"));
+                }
+                recoveries += 1;
+                if ended {
+                    return Ok(());
+                }
             }
-            let ended = !again.is_killed();
-            let loss = LOSSES[number as usize % LOSSES.len()];
-            let found = recovered(&lose(&again, loss))?;
-            if !possible.contains(&found) {
-                return Err(format!("recovery stopped at {number}, {loss:?}"));
-            }
-            recoveries += 1;
-            if ended {
-                return Ok(());
-            }
-        }
-        Ok(())
-    })
+            Ok(())
+        },
+    )
     .unwrap();
     assert!(recoveries > 500, "{recoveries}");
 }
@@ -195,7 +200,7 @@ fn segments_that_were_not_synced_before_the_swap_are_noticed() {
         swap_unsynced_segments: true,
         ..PlantedBugs::default()
     };
-    assert!(stop_everywhere(bugs, is_possible).is_err());
+    assert!(stop_everywhere(bugs, &LOSSES, is_possible).is_err());
 }
 
 #[test]
@@ -204,7 +209,7 @@ fn segments_that_go_before_the_journal_is_durable_are_noticed() {
         swap_before_journal: true,
         ..PlantedBugs::default()
     };
-    assert!(stop_everywhere(bugs, is_possible).is_err());
+    assert!(stop_everywhere(bugs, &LOSSES, is_possible).is_err());
 }
 
 #[test]
@@ -213,12 +218,12 @@ fn a_journal_that_goes_too_early_is_noticed() {
         forget_journal_early: true,
         ..PlantedBugs::default()
     };
-    assert!(stop_everywhere(bugs, is_possible).is_err());
+    assert!(stop_everywhere(bugs, &LOSSES, is_possible).is_err());
 }
 
 #[test]
 fn a_log_that_was_not_restarted_yet_is_shown_as_it_will_be() {
-    stop_everywhere(PlantedBugs::default(), |io, _| {
+    stop_everywhere(PlantedBugs::default(), &LOSSES, |io, _| {
         let seen: Vec<_> = broker_storage::inspect::segments(&**io, &partition_dir())
             .unwrap()
             .into_iter()

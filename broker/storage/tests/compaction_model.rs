@@ -6,12 +6,11 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 mod cleaning;
-#[path = "cleaning/model.rs"]
-mod model;
+mod history;
 mod support;
 
 use broker_storage::PlantedBugs;
-use model::{Runner, Step, Which};
+use history::{Runner, Step, Which};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
@@ -57,7 +56,7 @@ fn seed() -> u64 {
 }
 
 /// How many histories are tried, unless `BROKER_TEST_CASES` says otherwise.
-const CASES: u32 = 200;
+const CASES: u32 = 150;
 
 fn explore(bugs: PlantedBugs) -> Result<(), TestError<Vec<Step>>> {
     let mut bytes = [0; 32];

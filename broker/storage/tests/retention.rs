@@ -10,7 +10,6 @@ use broker_storage::io::Io;
 use broker_storage::io::recording::{RecordingIo, Survival};
 use broker_storage::{
     ChangeError, LogDir, LogDirOptions, PolicyFailed, ReadLimit, RetentionPolicy, RetentionView,
-    TimeAndSize,
 };
 use support::{
     BATCH, Record, append, append_numbers, at, batch, batch_of, clocked, numbers, offset, open,
@@ -100,9 +99,9 @@ fn a_jump_of_the_wall_clock_deletes_nothing() {
         let record = Record::new(&format!("{number:.<100}"), clock.now().as_millis());
         append(&mut log, batch(&[record]));
     }
-    let mut policy = TimeAndSize {
-        retention: Some(Duration::from_secs(60)),
-        bytes: None,
+    let mut policy = support::AgeOrSize {
+        age_max: Some(Duration::from_secs(60)),
+        bytes_min: None,
     };
     clock.set_wall(at(1_000_000 + 10 * 3_600_000));
     let end = log.end();
@@ -136,4 +135,34 @@ fn slices_outlive_their_segment() {
         assert_eq!(slice.read().unwrap(), before);
         assert!(before.len() as u64 >= 3 * BATCH);
     }
+}
+
+/// Gives no answer; remembers what it was asked.
+#[derive(Default)]
+struct Failing {
+    asked: Option<(Offset, Offset, Offset)>,
+}
+
+impl RetentionPolicy for Failing {
+    fn expired(&mut self, view: &RetentionView<'_>) -> Result<usize, PolicyFailed> {
+        self.asked = Some((view.log_start, view.high_watermark, view.log_end));
+        Err(PolicyFailed::new("no idea"))
+    }
+}
+
+#[test]
+fn a_policy_that_fails_keeps_everything() {
+    let io = RecordingIo::new();
+    let (_dir, mut log, _) = open(&io, small());
+    append_numbers(&mut log, 0..45);
+    log.advance_start(offset(7)).unwrap();
+    let before = log.segments();
+    let operations = io.operation_count();
+    let mut policy = Failing::default();
+    let failed = log
+        .apply_retention(&mut policy, offset(30), at(5))
+        .unwrap_err();
+    assert!(matches!(&failed, ChangeError::Policy(PolicyFailed { reason }) if reason == "no idea"));
+    assert_eq!(policy.asked, Some((offset(7), offset(30), offset(45))));
+    assert_eq!((log.segments(), io.operation_count()), (before, operations));
 }

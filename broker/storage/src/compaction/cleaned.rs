@@ -1,7 +1,7 @@
 //! `Cleaned`: a cleaning that has run and is not in place yet. Dropping it removes what it wrote.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use broker_model::Offset;
@@ -9,11 +9,12 @@ use broker_model::Offset;
 use super::cleaned_files::CleanedFiles;
 use super::cleaned_writer::CleanedSegment;
 use super::{CleaningOutcome, CleaningToken, SwapJournal};
+use crate::durable_positions::SlotTicket;
 use crate::health::is_no_space;
 use crate::index::SealedSummary;
 use crate::log::ChangeError;
 use crate::log_dir::DirShared;
-use crate::small_file::{CleanerCheckpoint, SmallFile, SmallFileError};
+use crate::small_file::{CleanerCheckpoint, SmallFile};
 
 /// The result of [`Cleaning::run`](crate::Cleaning::run), for
 /// [`Log::finish_cleaning`](crate::Log::finish_cleaning).
@@ -73,8 +74,7 @@ impl Cleaned {
     /// The swap. Nothing was changed when it fails, unless the directory is out of service then.
     pub(crate) fn put_in_place(
         &mut self,
-        shared: &DirShared,
-        dir: &Path,
+        place: &Place<'_>,
         checkpoint: &CleanerCheckpoint,
     ) -> Result<(), ChangeError> {
         let Some(files) = &mut self.files else {
@@ -87,53 +87,79 @@ impl Cleaned {
             remove: remove.copied().collect(),
             put,
         };
+        let (io, planted) = (&*place.shared.io, place.shared.planted);
         let prepared = files
             .add_checkpoint(checkpoint)
-            .and_then(|()| shared.io.sync_dir(dir));
-        prepared.map_err(|source| step_failed(shared, dir, source))?;
-        if shared.planted.swap_before_journal {
-            let early = journal.rename_and_remove(&*shared.io, dir);
-            early.map_err(|source| step_failed(shared, dir, source))?;
+            .and_then(|()| io.sync_dir(place.dir));
+        prepared.map_err(|source| place.failed(source))?;
+        if planted.swap_before_journal {
+            let early = journal.rename_and_remove(io, place.dir);
+            early.map_err(|source| place.failed(source))?;
         }
-        if let Err(error) = journal.store(&*shared.io, &dir.join(SwapJournal::FILE)) {
-            return Err(self.not_committed(shared, dir, error));
+        if let Err(source) = io.replace_small(&place.journal(), &journal.encode()) {
+            let error = place.not_committed(source);
+            if place.shared.health.check().is_err() {
+                files.keep();
+            }
+            return Err(error);
         }
         files.keep();
         // It has happened: from here on there is only one way, and recovery goes it too.
-        let done = match shared.planted.forget_journal_early {
-            true => SwapJournal::forget(&*shared.io, dir)
-                .and_then(|()| journal.rename_and_remove(&*shared.io, dir)),
-            false => journal.carry_out(&*shared.io, dir),
+        let done = match planted.forget_journal_early {
+            true => SwapJournal::forget(io, place.dir)
+                .and_then(|()| journal.rename_and_remove(io, place.dir)),
+            false => journal.carry_out(io, place.dir),
         };
-        done.map_err(|source| {
-            let failed = shared
-                .health
-                .fail(format_args!("{}: {source}", dir.display()));
-            ChangeError::DirFailed(failed)
-        })
+        done.map_err(|source| place.half_way(source))
+    }
+}
+
+/// Where a cleaning is put in place.
+pub(crate) struct Place<'a> {
+    pub(crate) shared: &'a DirShared,
+    /// The partition's directory.
+    pub(crate) dir: &'a Path,
+    pub(crate) ticket: SlotTicket,
+}
+
+impl Place<'_> {
+    fn journal(&self) -> PathBuf {
+        self.dir.join(SwapJournal::FILE)
+    }
+
+    /// A step before the journal failed: nothing was changed. One of them is a sync, so the directory
+    /// goes out of service, unless the disk is just full or the partition deleted.
+    fn failed(&self, source: io::Error) -> ChangeError {
+        match is_no_space(&source) {
+            true => ChangeError::Io {
+                file: self.dir.to_owned(),
+                source,
+            },
+            false => self.half_way(source),
+        }
     }
 
     /// The journal could not be written. On a full disk it is not there, and everything is as it was;
     /// whatever else it was, nobody knows.
-    fn not_committed(
-        &mut self,
-        shared: &DirShared,
-        dir: &Path,
-        error: SmallFileError,
-    ) -> ChangeError {
-        let file = dir.join(SwapJournal::FILE);
-        let is_full = matches!(&error, SmallFileError::Io { source, .. } if is_no_space(source));
-        let is_absent = matches!(shared.io.read_small(&file), Ok(None));
-        if is_full && is_absent {
-            // The half of it that was written takes space, too.
-            let _ = shared.io.remove_file(&file.with_extension("tmp"));
-        } else {
-            if let Some(files) = &mut self.files {
-                files.keep();
-            }
-            shared.health.fail(&error);
+    fn not_committed(&self, source: io::Error) -> ChangeError {
+        let file = self.journal();
+        let is_absent = matches!(self.shared.io.read_small(&file), Ok(None));
+        if !is_no_space(&source) || !is_absent {
+            return self.half_way(source);
         }
-        ChangeError::SmallFile(error)
+        // The half of it that was written takes space, too.
+        let _ = self.shared.io.remove_file(&file.with_extension("tmp"));
+        ChangeError::Io { file, source }
+    }
+
+    /// A step failed that may have left the disk in another state than the log in memory.
+    fn half_way(&self, source: io::Error) -> ChangeError {
+        let is_gone = source.kind() == io::ErrorKind::NotFound;
+        if is_gone && !self.shared.positions.is_current(self.ticket) {
+            return ChangeError::CleaningOutdated;
+        }
+        let reason = format_args!("{}: {source}", self.dir.display());
+        ChangeError::DirFailed(self.shared.health.fail(reason))
     }
 }
 
@@ -143,16 +169,4 @@ impl std::fmt::Debug for Cleaned {
             .field("outcome", &self.outcome)
             .finish_non_exhaustive()
     }
-}
-
-/// A step before the journal failed: nothing was changed. One of them is a sync, so the directory goes
-/// out of service, unless the disk is just full.
-fn step_failed(shared: &DirShared, dir: &Path, source: io::Error) -> ChangeError {
-    let file = dir.to_owned();
-    if !is_no_space(&source) {
-        shared
-            .health
-            .fail(format_args!("{}: {source}", dir.display()));
-    }
-    ChangeError::Io { file, source }
 }

@@ -35,6 +35,7 @@ pub use pace::{Pace, Throttle};
 pub use policy::{CompactionPolicy, CompactionSettings};
 pub use state::{CleaningState, DueReason};
 
+pub(crate) use cleaned::Place;
 pub(crate) use cleaned_files::CLEANED;
 pub(crate) use cleaned_writer::OutputLimits;
 pub(crate) use cleaning::{CleaningPlan, SegmentSource, Surroundings};

@@ -52,6 +52,7 @@ impl<'a, 'v> SecondPass<'a, 'v> {
             self.outcome.bytes_before += u64::from(source.len);
             self.segment(number, source, policy, pace)?;
         }
+        plan.go_on(pace, 0)?;
         let (segments, files) = self.writer.finish()?;
         let mut outcome = self.outcome;
         outcome.segments_after = segments.len() as u64;

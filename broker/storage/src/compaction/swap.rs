@@ -119,3 +119,24 @@ impl SmallFile for SwapJournal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_is_written_as_documented() {
+        let journal = SwapJournal {
+            id: 7,
+            put: vec![Offset::new(0), Offset::new(40)],
+            remove: vec![Offset::new(10)],
+        };
+        let bytes = journal.encode();
+        let lines = "version=1\nid 7\nput 0\nput 40\nremove 10\n";
+        let crc = crc32fast::hash(lines.as_bytes());
+        assert_eq!(bytes, format!("{lines}crc32={crc:08x}\n").into_bytes());
+        let file = Path::new("orders-0/cleaning-swap");
+        assert_eq!(SwapJournal::decode(file, &bytes).unwrap(), journal);
+        assert!(SwapJournal::decode(file, &SwapJournal::default().encode()).is_err());
+    }
+}

@@ -9,7 +9,7 @@ use broker_model::{Offset, Timestamp};
 use super::{ChangeError, Log, ReadLimit};
 use crate::compaction::{
     Cleaned, Cleaning, CleaningOutcome, CleaningPlan, CleaningState, CleaningToken,
-    CompactionSettings, DueReason, OutputLimits, SegmentSource, Surroundings,
+    CompactionSettings, DueReason, OutputLimits, Place, SegmentSource, Surroundings,
 };
 use crate::index::OffsetEntry;
 use crate::segment::{DataFile, SealedSegment, locate};
@@ -101,15 +101,16 @@ impl Log {
     /// all of it or nothing. Slices of replaced segments go on working. Durable when this returns.
     ///
     /// # Errors
-    /// [`ChangeError::CleaningOutdated`] when the log was truncated below its end, or the cleaning was
-    /// abandoned: nothing was changed. Otherwise when files cannot be written; nothing was changed
+    /// [`ChangeError::CleaningOutdated`] when the log was truncated below its end or deleted, or the
+    /// cleaning abandoned: nothing was changed. Otherwise when files cannot be written; nothing was changed
     /// unless the directory is out of service.
     pub fn finish_cleaning(
         &mut self,
         mut cleaned: Cleaned,
     ) -> Result<CleaningOutcome, ChangeError> {
         self.shared.health.check()?;
-        if !self.cleaning.is(cleaned.token()) || self.broken.is_some() {
+        let is_deleted = !self.shared.positions.is_current(self.ticket);
+        if is_deleted || !self.cleaning.is(cleaned.token()) || self.broken.is_some() {
             return Err(ChangeError::CleaningOutdated);
         }
         // The recorded durable point lies behind the segments since before the cleaning began; what
@@ -163,7 +164,12 @@ impl Log {
             .first()
             .map_or(self.active.data.base(), |first| first.data.base());
         cleaned.advance_start(self.start, first);
-        let done = cleaned.put_in_place(&self.shared, &self.dir, checkpoint);
+        let place = Place {
+            shared: &self.shared,
+            dir: &self.dir,
+            ticket: self.ticket,
+        };
+        let done = cleaned.put_in_place(&place, checkpoint);
         done.inspect_err(|error| {
             // A directory out of service may be half-way: what is in memory is not what is on disk.
             if self.shared.health.check().is_err() {
@@ -250,7 +256,10 @@ impl Log {
         let dirty = cleanable
             .iter()
             .filter(|segment| segment.next > first_dirty);
-        let waits = dirty.map(|segment| now.since(segment.first_timestamp().unwrap_or(now)));
+        let waits = dirty.map(|segment| {
+            let first = segment.first_timestamp();
+            now.since(first.unwrap_or(segment.max_timestamp))
+        });
         waits.max().unwrap_or(Duration::ZERO)
     }
 }

@@ -68,7 +68,8 @@ impl SealedSegment {
         }
     }
 
-    /// The largest timestamp of its first batch, read once; `None` when that cannot be read.
+    /// The largest timestamp of its first batch, read once; `None` when that cannot be read or has no
+    /// records.
     pub(crate) fn first_timestamp(&self) -> Option<Timestamp> {
         if let Some(known) = self.first_timestamp.get() {
             return Some(*known);
@@ -77,8 +78,9 @@ impl SealedSegment {
         let mut header = [0; BatchHeader::LEN];
         let read = file.read_exact_at(&mut header, 0);
         read.inspect_err(|error| self.data.observe(error)).ok()?;
-        let timestamp = BatchHeader::decode(&header).ok()?.max_timestamp;
-        Some(*self.first_timestamp.get_or_init(|| timestamp))
+        let header = BatchHeader::decode(&header).ok()?;
+        (header.record_count > 0)
+            .then(|| *self.first_timestamp.get_or_init(|| header.max_timestamp))
     }
 
     /// Lets files and maps go.

@@ -40,6 +40,8 @@ fn the_first_cleaning_that_covered_an_offset_counts() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
     #[test]
     fn an_offset_never_counts_as_covered_before_it_was(
         steps in proptest::collection::vec((0_u64..4, 0_i64..100, 0_u8..20), 1..150),
@@ -70,4 +72,19 @@ proptest! {
             prop_assert_eq!(&read, &checkpoint);
         }
     }
+}
+
+#[test]
+fn the_file_is_written_as_documented() {
+    let mut checkpoint = CleanerCheckpoint::default();
+    checkpoint.note(Offset::new(10), at(1_700_000_000_000));
+    checkpoint.note(Offset::new(25), at(1_700_000_060_000));
+    let text = String::from_utf8(checkpoint.encode()).unwrap();
+    let lines = "version=1\nlast_cleaned=1700000060000\ncleanings=2\n\
+                 10 1700000000000\n25 1700000060000\n";
+    let crc = crc32fast::hash(lines.as_bytes());
+    assert_eq!(text, format!("{lines}crc32={crc:08x}\n"));
+    let empty = CleanerCheckpoint::default();
+    let read = CleanerCheckpoint::decode(Path::new("f"), &empty.encode()).unwrap();
+    assert_eq!(read, empty);
 }

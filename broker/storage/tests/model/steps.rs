@@ -6,7 +6,7 @@ use std::time::Duration;
 use broker_model::{Clock, LeaderEpoch, ManualClock};
 use broker_record::ProducedBatch;
 use broker_storage::io::recording::{Fault, Operation, RecordingIo};
-use broker_storage::{Log, PlantedBugs, ReadLimit, TimeAndSize};
+use broker_storage::{Log, PlantedBugs, ReadLimit};
 
 use super::{Bounds, Checked, Model, Runner, Step, check};
 use crate::support::{self, Record, at, offset};
@@ -386,9 +386,9 @@ impl Runner {
     }
 
     pub(super) fn retention(&mut self, keep: u16) -> Checked {
-        let mut policy = TimeAndSize {
-            retention: None,
-            bytes: Some(u64::from(keep)),
+        let mut policy = support::AgeOrSize {
+            age_max: None,
+            bytes_min: Some(u64::from(keep)),
         };
         let high_watermark = offset(self.model.durable.max(self.model.start));
         let segments = self.log().segments();

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use broker_model::{
     BrokerId, Clock, LeaderEpoch, ManualClock, Offset, PartitionId, Timestamp, TopicId, TopicName,
@@ -12,7 +13,7 @@ use broker_record::{Batches, ProducedBatch};
 use broker_storage::io::recording::{RecordingIo, Survival};
 use broker_storage::{
     AppendedRun, Corruption, Log, LogConfig, LogDir, LogDirError, LogDirOptions, PlantedBugs,
-    ReadError, ReadLimit, RecoveryReport,
+    PolicyFailed, ReadError, ReadLimit, RecoveryReport, RetentionPolicy, RetentionView,
 };
 use bytes::Bytes;
 
@@ -84,6 +85,29 @@ pub(crate) fn batch_of(value: &str, len: usize) -> ProducedBatch {
         padded.push('.');
     }
     batch(&[Record::new(&padded, 1_000)])
+}
+
+/// A retention policy for tests: by the age of a segment's newest record, and by the log's size.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AgeOrSize {
+    pub(crate) age_max: Option<Duration>,
+    pub(crate) bytes_min: Option<u64>,
+}
+
+impl RetentionPolicy for AgeOrSize {
+    fn expired(&mut self, view: &RetentionView<'_>) -> Result<usize, PolicyFailed> {
+        let mut left = view.log_bytes;
+        let gone = view.segments.iter().take_while(|segment| {
+            let age = view.now.since(segment.max_timestamp);
+            let old = self.age_max.is_some_and(|max| age > max);
+            let beyond = self
+                .bytes_min
+                .is_some_and(|min| left - segment.bytes >= min);
+            left -= segment.bytes;
+            old || beyond
+        });
+        Ok(gone.count())
+    }
 }
 
 /// A small-segment configuration.

@@ -1,186 +1,16 @@
-//! The model of a compacted log, and the runner that drives a real one beside it: what survives is
-//! worked out record by record, from the rules and not from the code.
+//! The steps of a history, each tried on the log and on the model.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_model::{Clock, ManualClock, Offset};
+use broker_model::{Clock, ManualClock};
 use broker_record::Codec;
-use broker_storage::io::recording::{Fault, RecordingIo, Survival};
-use broker_storage::{
-    Cleaning, CleaningFailed, CompactionSettings, Log, LogConfig, LogDir, Pace, PlantedBugs,
-};
+use broker_storage::io::recording::{Fault, Operation, RecordingIo, Survival};
+use broker_storage::{Cleaning, CleaningFailed, Log, Pace, PlantedBugs};
 
-use crate::cleaning::{KeepIf, Keyed, LatestByKey, append_batch, keyed_batch, records_from};
+use super::{Checked, Model, Runner, Step, Which, chance, check, config, settings};
+use crate::cleaning::{KeepIf, Keyed, LatestByKey, append_batch, keyed_batch};
 use crate::support::{self, at, offset};
-
-/// One step of a history. Percentages are of the log's extent.
-#[derive(Clone, Debug)]
-pub(crate) enum Step {
-    /// Batches of records: key (0 is null), value length (0 is null); and the codec.
-    Append {
-        batches: Vec<Vec<(u8, u8)>>,
-        codec: u8,
-    },
-    Sync,
-    Wait {
-        seconds: u64,
-    },
-    Clean {
-        policy: Which,
-        high_watermark: u8,
-    },
-    DeleteRecords {
-        to: u8,
-    },
-    /// Records are deleted, and more are appended, between the run of a cleaning and its end.
-    CleanBesideDeletion {
-        to: u8,
-    },
-    Reopen,
-    Kill,
-    PowerLoss {
-        seed: u64,
-    },
-    /// The process dies in one of the next changes of the disk, which a cleaning makes.
-    CleanKilledAt {
-        after: u8,
-        torn: u16,
-        power: Option<u64>,
-    },
-    /// One of the next writes of a cleaning finds the disk full.
-    CleanOnFullDisk {
-        after: u8,
-    },
-}
-
-/// What decides.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Which {
-    LatestByKey,
-    /// The same with room for so many records.
-    Bounded(u8),
-    /// Chosen by a hash of offset and seed.
-    Random(u64),
-}
-
-/// How long tombstones stay.
-const DELETE_RETENTION: Duration = Duration::from_secs(100);
-
-#[derive(Clone, Debug, Default)]
-struct Model {
-    /// By offset; `None` where compaction took the record.
-    records: Vec<Option<Keyed>>,
-    boundaries: Vec<u64>,
-    start: u64,
-    durable: u64,
-    cleaned_to: u64,
-    /// When cleanings ended, and what they covered.
-    covered: Vec<(u64, i64)>,
-    cleanings: u64,
-}
-
-impl Model {
-    fn end(&self) -> u64 {
-        self.records.len() as u64
-    }
-
-    fn survivors(&self) -> Vec<Keyed> {
-        let from = self.start as usize;
-        self.records[from..].iter().flatten().cloned().collect()
-    }
-
-    /// A cleaning up to `to` that began at `began` and ends at `ended`.
-    fn clean(&mut self, which: Which, to: u64, began: i64, ended: i64) {
-        // Whole batches are observed, and with bounded room some records behind the last one covered.
-        let first_dirty = self.cleaned_to.max(self.start).min(to);
-        let from = self
-            .boundaries
-            .iter()
-            .rfind(|boundary| **boundary <= first_dirty);
-        let dirty = self.records.iter().skip(*from.unwrap() as usize).flatten();
-        let mut newest = BTreeMap::new();
-        for (number, record) in (0..).zip(dirty) {
-            let observed = match which {
-                Which::Bounded(observed) => number < u64::from(observed),
-                _ => record.offset < to,
-            };
-            if let Some(key) = record.key.as_ref().filter(|_| observed) {
-                newest.insert(key.clone(), record.offset);
-            }
-        }
-        let retention = i64::try_from(DELETE_RETENTION.as_millis()).unwrap();
-        let expired_below = self
-            .covered
-            .iter()
-            .filter(|(_, at)| at + retention <= began)
-            .map(|(to, _)| *to)
-            .max()
-            .unwrap_or(0);
-        for place in &mut self.records[..to as usize] {
-            let Some(record) = place else { continue };
-            let stays = match which {
-                Which::LatestByKey | Which::Bounded(_) => record
-                    .key
-                    .as_ref()
-                    .and_then(|key| newest.get(key))
-                    .is_none_or(|newest| *newest <= record.offset),
-                Which::Random(seed) => chance(record.offset, seed),
-            };
-            if !stays || (record.is_tombstone() && record.offset < expired_below) {
-                *place = None;
-            }
-        }
-        self.cleaned_to = self.cleaned_to.max(to);
-        self.covered.push((to, ended));
-        self.cleanings += 1;
-    }
-}
-
-fn chance(offset: u64, seed: u64) -> bool {
-    let mixed = (offset + 1)
-        .wrapping_mul(seed | 1)
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed >> 61 != 0
-}
-
-/// Runs histories.
-pub(crate) struct Runner {
-    io: Arc<RecordingIo>,
-    clock: Arc<ManualClock>,
-    bugs: PlantedBugs,
-    dir: Option<LogDir>,
-    log: Option<Log>,
-    model: Model,
-    stamp: i64,
-    count: u64,
-}
-
-type Checked<T = ()> = Result<T, String>;
-
-macro_rules! check {
-    ($condition:expr, $($text:tt)+) => {
-        if !$condition {
-            return Err(format!($($text)+));
-        }
-    };
-}
-
-fn config() -> LogConfig {
-    LogConfig {
-        segment_bytes: 1_500,
-        index_interval_bytes: 200,
-        ..LogConfig::default()
-    }
-}
-
-fn settings() -> CompactionSettings {
-    CompactionSettings {
-        delete_retention: DELETE_RETENTION,
-        ..CompactionSettings::default()
-    }
-}
 
 impl Runner {
     pub(crate) fn new(bugs: PlantedBugs) -> Self {
@@ -201,7 +31,7 @@ impl Runner {
 
     /// Runs a history to its end; an error says where the log and the model part.
     pub(crate) fn run(mut self, steps: &[Step]) -> Checked {
-        self.open(&[self.model.clone()])?;
+        self.open(&self.exactly())?;
         for (number, step) in steps.iter().enumerate() {
             self.step(step)
                 .and_then(|()| self.check_content())
@@ -209,6 +39,11 @@ impl Runner {
         }
         self.check_every_offset()?;
         self.check_files()
+    }
+
+    /// What the log holds, with nothing in doubt.
+    fn exactly(&self) -> Vec<Model> {
+        vec![self.model.clone()]
     }
 
     fn log(&mut self) -> &mut Log {
@@ -244,10 +79,10 @@ impl Runner {
                 dir.close_clean().map_err(|error| error.to_string())?;
                 drop(dir);
                 self.model.durable = self.model.end();
-                self.open(&[self.model.clone()])
+                self.open(&self.exactly())
             }
-            Step::Kill => self.crash(None, &[self.model.clone()]),
-            Step::PowerLoss { seed } => self.crash(Some(*seed), &[self.model.clone()]),
+            Step::Kill => self.crash(None, &self.exactly()),
+            Step::PowerLoss { seed } => self.crash(Some(*seed), &self.exactly()),
             Step::CleanKilledAt { after, torn, power } => {
                 self.clean_killed_at(*after, *torn, *power)
             }
@@ -396,7 +231,7 @@ impl Runner {
         };
         let mut policy = LatestByKey::default();
         let first_dirty = self.model.cleaned_to.max(self.model.start);
-        let early = to % 2 == 0;
+        let early = to.is_multiple_of(2);
         if early {
             self.delete_records(to)?;
         }
@@ -457,8 +292,7 @@ impl Runner {
         self.io.set_faults(move |_, operation| {
             let grows = matches!(
                 operation,
-                broker_storage::io::recording::Operation::Write { .. }
-                    | broker_storage::io::recording::Operation::CreateFile { .. }
+                Operation::Write { .. } | Operation::CreateFile { .. }
             );
             let full = grows && left == 0;
             left = left.saturating_sub(u64::from(grows));
@@ -536,115 +370,4 @@ impl Runner {
         self.dir = Some(dir);
         self.check_files()
     }
-
-    fn check_content(&mut self) -> Checked {
-        let log = self.log.as_ref().unwrap();
-        check!(
-            log.start().get() == self.model.start,
-            "the start is {}",
-            log.start()
-        );
-        check!(
-            log.end().get() == self.model.end(),
-            "the end is {}",
-            log.end()
-        );
-        let found = records_from(log, log.start());
-        let wanted = self.model.survivors();
-        let differs = found
-            .iter()
-            .zip(&wanted)
-            .find(|(found, wanted)| found != wanted);
-        check!(differs.is_none(), "found and wanted: {differs:?}");
-        check!(
-            found.len() == wanted.len(),
-            "{} records, not {}",
-            found.len(),
-            wanted.len()
-        );
-        for pair in log.segments().windows(2) {
-            check!(
-                pair[0].next == pair[1].base,
-                "a gap before {}",
-                pair[1].base
-            );
-        }
-        Ok(())
-    }
-
-    /// A read at every offset gives the next survivor; so does a search by its time.
-    fn check_every_offset(&mut self) -> Checked {
-        let log = self.log.as_ref().unwrap();
-        let survivors = self.model.survivors();
-        for from in self.model.start..self.model.end() {
-            let wanted = survivors.iter().find(|record| record.offset >= from);
-            let found = next_record(log, offset(from));
-            check!(
-                found.as_ref() == wanted,
-                "at offset {from}: {found:?}, not {wanted:?}"
-            );
-        }
-        for timestamp in (5_000..self.stamp + 20).step_by(7) {
-            let wanted = survivors
-                .iter()
-                .find(|record| record.timestamp >= timestamp);
-            let wanted = wanted.map(|record| (offset(record.offset), at(record.timestamp)));
-            let found = log.offset_for_timestamp(at(timestamp), log.end());
-            let found = found.map_err(|error| error.to_string())?;
-            check!(
-                found == wanted,
-                "at time {timestamp}: {found:?}, not {wanted:?}"
-            );
-        }
-        Ok(())
-    }
-
-    /// Nothing is left over, and nothing is found wrong by who looks from outside.
-    fn check_files(&self) -> Checked {
-        let io = &*self.io as &dyn broker_storage::io::Io;
-        let left = io
-            .list(&support::partition_dir())
-            .map_err(|error| error.to_string())?;
-        for entry in left {
-            let leftover =
-                entry.name.ends_with(".cleaned") || entry.name.starts_with("cleaning-swap");
-            check!(!leftover, "{} is left over", entry.name);
-        }
-        let mut findings = Vec::new();
-        let cleaned_to = self.model.cleaned_to;
-        broker_storage::inspect::verify_partition(io, &support::partition_dir(), &mut |finding| {
-            // Indexes are made durable with a cleaning; those of other segments may be torn, and are
-            // made anew when they are needed.
-            let name = finding.file.file_stem().and_then(|name| name.to_str());
-            let base: Option<u64> = name.and_then(|name| name.parse().ok());
-            let is_data = finding
-                .file
-                .extension()
-                .is_some_and(|extension| extension == "log");
-            if is_data || base.is_none_or(|base| base < cleaned_to) {
-                findings.push(finding.to_string());
-            }
-        })
-        .map_err(|error| error.to_string())?;
-        check!(findings.is_empty(), "findings: {findings:?}");
-        Ok(())
-    }
-}
-
-fn next_record(log: &Log, from: Offset) -> Option<Keyed> {
-    let mut next = from;
-    while next < log.end() {
-        let slice = log
-            .read(next, log.end(), broker_storage::ReadLimit::OneBatchOr(1))
-            .unwrap();
-        for batch in broker_record::Batches::new(slice.read().unwrap()) {
-            let found =
-                crate::cleaning::keyed(&batch.unwrap()).find(|record| record.offset >= from.get());
-            if found.is_some() {
-                return found;
-            }
-        }
-        next = slice.next_offset();
-    }
-    None
 }
