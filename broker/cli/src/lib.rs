@@ -16,6 +16,7 @@ mod commands;
 mod exit_status;
 mod failure;
 mod input;
+mod message_pack;
 mod output;
 mod place;
 mod runtime;

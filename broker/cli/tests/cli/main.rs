@@ -1,10 +1,12 @@
 //! Runs the binary `broker` from outside: help, exit codes, offline tools, and a broker of its own
 //! for what needs one.
 
+mod authoring;
 mod configuration;
 mod consuming;
 mod exit_codes;
 mod fake_broker;
+mod fixtures;
 mod harness;
 mod help;
 mod logs;

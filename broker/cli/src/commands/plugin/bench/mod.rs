@@ -1,0 +1,165 @@
+//! `broker plugin bench`: what a plugin costs, by batch size, in the broker's sandbox.
+
+mod timing;
+mod workload;
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use broker_wasm::PluginKind;
+use clap::Args;
+use serde::Serialize;
+
+use self::timing::Row;
+use self::workload::Workload;
+use super::module_file::Offline;
+use super::name_value;
+use crate::failure::Failure;
+use crate::output::{Align, Table, bytes, duration, number};
+use crate::session::Session;
+
+/// Measure what a plugin costs: time per record and call, memory, share of its limits
+///
+/// Runs a module in the broker's sandbox on made-up data, in calls of 1, 100, 1,000 and 10,000
+/// records (segments, for a retention policy). A share is the 99th percentile of a call's time as a
+/// part of the deadline, and the most memory as a part of the memory limit. Build in release mode,
+/// and run a release build of broker: a debug one is many times slower.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  broker plugin bench by_region.wasm
+  broker plugin bench keep_last.wasm --records 1000000 --option n=3
+  broker plugin bench invoices.wasm --value '{\"id\": 7}' --json")]
+pub(super) struct BenchArgs {
+    /// The module
+    file: PathBuf,
+
+    /// Records for each batch size; fewer if that would take more than three seconds
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    records: u64,
+
+    /// An option of the plugin; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = name_value)]
+    option: Vec<(String, String)>,
+
+    /// For a serializer: a value that it takes, as JSON
+    #[arg(long, value_name = "JSON")]
+    value: Option<String>,
+
+    /// Size of the values of records
+    #[arg(long, default_value_t = 100, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    value_bytes: u32,
+}
+
+/// Records in a call.
+const BATCHES: [u32; 4] = [1, 100, 1_000, 10_000];
+
+#[derive(Serialize)]
+struct Measured {
+    file: String,
+    name: String,
+    version: Option<String>,
+    kind: &'static str,
+    sha256: String,
+    deadline_us: u64,
+    memory_bytes_max: usize,
+    rows: Vec<Row>,
+}
+
+impl BenchArgs {
+    pub(super) fn run(self, session: &Session) -> Result<(), Failure> {
+        let offline = Offline::load(&self.file)?;
+        let kind = offline.module.kind();
+        if self.value.is_some() && kind != PluginKind::Serializer {
+            return Err(Failure::usage(format!(
+                "--value is for serializers, this is a {kind} plugin"
+            )));
+        }
+        if cfg!(debug_assertions) {
+            session
+                .output
+                .warn("this is a debug build of broker: a release build is many times faster");
+        }
+        let workload = Workload {
+            engine: &offline.engine,
+            options: &self.option,
+            records: self.records,
+            value_bytes: usize::try_from(self.value_bytes).unwrap_or_default(),
+        };
+        let sample = match kind {
+            PluginKind::Serializer => workload.sample(&offline.fresh(), self.value.as_deref())?,
+            _ => Vec::new(),
+        };
+        let mut rows = Vec::new();
+        for batch in BATCHES {
+            let plugin = offline.fresh();
+            let measured = match kind {
+                PluginKind::Partitioner => workload.partitioner(&plugin, batch),
+                PluginKind::Serializer => workload.serializer(&plugin, batch, &sample),
+                PluginKind::Retention => workload.retention(&plugin, batch),
+                PluginKind::Compaction => workload.compaction(&plugin, batch),
+            };
+            rows.extend(measured.map_err(|error| Failure::failed(error.to_string()))?);
+        }
+        self.report(session, &offline, rows)
+    }
+
+    fn report(&self, session: &Session, offline: &Offline, rows: Vec<Row>) -> Result<(), Failure> {
+        let limits = offline.fresh().limits();
+        let measured = Measured {
+            file: self.file.display().to_string(),
+            name: offline.name().to_owned(),
+            version: offline.module.version().map(str::to_owned),
+            kind: offline.module.kind().name(),
+            sha256: offline.module.digest().to_owned(),
+            deadline_us: u64::try_from(limits.deadline.as_micros()).unwrap_or(u64::MAX),
+            memory_bytes_max: limits.memory_bytes,
+            rows,
+        };
+        session.output.show(&measured, text)?;
+        let failed = measured.rows.iter().find_map(|row| row.error.as_ref());
+        failed.map_or(Ok(()), |error| Err(Failure::failed(error.clone())))
+    }
+}
+
+fn text(measured: &Measured) -> String {
+    let mut table = Table::new(&[
+        ("CALL", Align::Left),
+        ("BATCH", Align::Right),
+        ("CALLS", Align::Right),
+        ("NS/RECORD", Align::Right),
+        ("CALL P50", Align::Right),
+        ("CALL P99", Align::Right),
+        ("OF DEADLINE", Align::Right),
+        ("MEMORY", Align::Right),
+        ("OF LIMIT", Align::Right),
+    ]);
+    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    for row in &measured.rows {
+        table.row([
+            row.call.to_owned(),
+            number(u64::from(row.batch)),
+            number(row.calls),
+            format!("{:.0}", row.ns_per_record),
+            duration(Duration::from_nanos(row.call_p50_ns)),
+            duration(Duration::from_nanos(row.call_p99_ns)),
+            percent(row.deadline_share),
+            bytes(row.memory_bytes),
+            percent(row.memory_share),
+        ]);
+    }
+    let mut text = String::new();
+    let version = measured.version.as_deref().unwrap_or("unversioned");
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "{} {version}, a {} plugin; limits: {} for a call, {}",
+        measured.name,
+        measured.kind,
+        duration(Duration::from_micros(measured.deadline_us)),
+        bytes(measured.memory_bytes_max as u64),
+    );
+    let _ = write!(text, "\n{table}");
+    text
+}

@@ -1,0 +1,238 @@
+//! How each kind of plugin is asked what a case says. Serializers, which have the most to compare,
+//! are in `serializer_case`.
+
+use broker_wasm::{
+    Compactor, Layout, Partitioner, PluginError, Retention, RetentionView, SegmentFacts,
+};
+
+use super::case::{Case, Subject, TOPIC, shown};
+use super::fixture::{CompactionCase, PartitionerCase, Record, RetentionCase};
+use super::records::Columns;
+
+/// What a case that expects nothing is told.
+pub(super) const EXPECTS_NOTHING: &str = "it expects nothing";
+
+impl Case for PartitionerCase {
+    type Answer = Vec<u32>;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn expected_error(&self) -> Option<&str> {
+        self.expect.error.as_deref()
+    }
+
+    fn mistake(&self) -> Option<String> {
+        match (&self.expect.partitions, &self.expect.error) {
+            _ if self.partitions == 0 => Some("a topic has at least 1 partition".to_owned()),
+            (None, None) => Some(EXPECTS_NOTHING.to_owned()),
+            (Some(expected), _) if expected.len() != self.records.len() => Some(format!(
+                "expect.partitions has {} entries for {} records",
+                expected.len(),
+                self.records.len()
+            )),
+            _ => None,
+        }
+    }
+
+    fn ask(&self, subject: &Subject<'_>) -> Result<Vec<u32>, PluginError> {
+        let options = self.options.pairs();
+        let engine = &subject.offline.engine;
+        let mut plugin = Partitioner::new(engine, &subject.plugin, TOPIC, &options)?;
+        let only = [self.partitions];
+        let layout = Layout {
+            partitions: self.partitions,
+            counts: self.counts.as_deref().unwrap_or(&only),
+            sequence: self.sequence,
+            batches: self.batches,
+        };
+        plugin.assign(&Columns::produced(&self.records).batch(), &layout)
+    }
+
+    fn differences(&self, answer: &Vec<u32>) -> Vec<String> {
+        let expected = self.expect.partitions.iter().flatten();
+        let rows = self.records.iter().zip(expected.zip(answer)).enumerate();
+        rows.filter(|(_, (_, (expected, got)))| expected != got)
+            .map(|(row, (record, (expected, got)))| {
+                let key = shown(record.key.0.as_deref());
+                format!("record {row} (key {key}): expected partition {expected}, got {got}")
+            })
+            .collect()
+    }
+}
+
+impl Case for RetentionCase {
+    type Answer = u32;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn expected_error(&self) -> Option<&str> {
+        self.expect.error.as_deref()
+    }
+
+    fn mistake(&self) -> Option<String> {
+        if let (None, None) = (self.expect.expired, &self.expect.error) {
+            return Some(EXPECTS_NOTHING.to_owned());
+        }
+        let segments = self.facts();
+        let torn = |segment: &&SegmentFacts| segment.next_offset < segment.base_offset;
+        if let Some(segment) = segments.iter().find(torn) {
+            let (base, next) = (segment.base_offset, segment.next_offset);
+            return Some(format!("a segment cannot go from offset {base} to {next}"));
+        }
+        let pairs = segments.iter().zip(segments.iter().skip(1));
+        let unordered = pairs.filter(|(one, next)| next.base_offset < one.next_offset);
+        let mut unordered = unordered.map(|(_, next)| next.base_offset);
+        let base = unordered.next()?;
+        Some(format!(
+            "segments go from old to new: the one at offset {base} begins before the one above it ends"
+        ))
+    }
+
+    fn ask(&self, subject: &Subject<'_>) -> Result<u32, PluginError> {
+        let options = self.options.pairs();
+        let bounds = self.bounds.into();
+        let engine = &subject.offline.engine;
+        let mut plugin = Retention::new(engine, &subject.plugin, TOPIC, &options, bounds)?;
+        let segments = self.facts();
+        let end = segments.last().map_or(0, |segment| segment.next_offset);
+        let high_watermark = self.high_watermark.unwrap_or(end);
+        let sizes = segments.iter().map(|segment| segment.bytes);
+        plugin.expired(&RetentionView {
+            now_ms: self.now_ms,
+            high_watermark,
+            log_start: self
+                .log_start
+                .unwrap_or_else(|| segments.first().map_or(0, |segment| segment.base_offset)),
+            log_end: self.log_end.unwrap_or(high_watermark),
+            log_bytes: self
+                .log_bytes
+                .unwrap_or_else(|| sizes.fold(0, u64::saturating_add)),
+            segments: &segments,
+        })
+    }
+
+    fn differences(&self, answer: &u32) -> Vec<String> {
+        let expected = self.expect.expired.unwrap_or_default();
+        if expected == *answer {
+            return Vec::new();
+        }
+        let count = self.segments.len();
+        vec![format!(
+            "expected {expected} of {count} segments to go, got {answer}"
+        )]
+    }
+}
+
+impl RetentionCase {
+    fn facts(&self) -> Vec<SegmentFacts> {
+        self.segments.iter().copied().map(Into::into).collect()
+    }
+}
+
+impl Case for CompactionCase {
+    /// The offsets of the records that stay.
+    type Answer = Vec<u64>;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn expected_error(&self) -> Option<&str> {
+        self.expect.error.as_deref()
+    }
+
+    fn mistake(&self) -> Option<String> {
+        let offsets = self.offsets();
+        if let (None, None) = (&self.expect.keep, &self.expect.error) {
+            return Some(EXPECTS_NOTHING.to_owned());
+        }
+        let mut pairs = offsets.iter().zip(offsets.iter().skip(1));
+        if let Some((one, next)) = pairs.find(|(one, next)| next <= one) {
+            return Some(format!("offset {next} comes behind offset {one}"));
+        }
+        let span = offsets.last().unwrap_or(&0) - offsets.first().unwrap_or(&0);
+        if u32::try_from(span).is_err() {
+            return Some("offsets of one case may be 4,294,967,295 apart".to_owned());
+        }
+        let expected = self.expect.keep.iter().flatten();
+        let mut unknown = expected.filter(|offset| !offsets.contains(offset));
+        unknown
+            .next()
+            .map(|offset| format!("no record has offset {offset}"))
+    }
+
+    fn ask(&self, subject: &Subject<'_>) -> Result<Vec<u64>, PluginError> {
+        self.clean(subject, self.records.len().max(1))
+    }
+
+    fn ask_in_pieces(&self, subject: &Subject<'_>) -> Option<Result<Vec<u64>, PluginError>> {
+        Some(self.clean(subject, 1))
+    }
+
+    fn differences(&self, answer: &Vec<u64>) -> Vec<String> {
+        let expected = self.expect.keep.as_deref().unwrap_or_default();
+        let rows = self.records.iter().zip(self.offsets());
+        let different = rows.filter_map(|(record, offset)| {
+            let words = match (expected.contains(&offset), answer.contains(&offset)) {
+                (true, false) => "expected to stay, is removed",
+                (false, true) => "expected to be removed, stays",
+                _ => return None,
+            };
+            let key = shown(record.key.0.as_deref());
+            Some(format!("offset {offset} (key {key}): {words}"))
+        });
+        different.collect()
+    }
+}
+
+impl CompactionCase {
+    fn offsets(&self) -> Vec<u64> {
+        let mut next = 0;
+        let offset = |record: &Record| {
+            let offset = record.offset.unwrap_or(next);
+            next = offset.saturating_add(1);
+            offset
+        };
+        self.records.iter().map(offset).collect()
+    }
+
+    /// A cleaning that hands over so many records at a time. What the first pass did not take in is
+    /// not cleaned, and so it stays.
+    fn clean(&self, subject: &Subject<'_>, piece: usize) -> Result<Vec<u64>, PluginError> {
+        let options = self.options.pairs();
+        let engine = &subject.offline.engine;
+        let mut plugin = Compactor::new(engine, &subject.plugin, TOPIC, &options, self.now_ms)?;
+        let offsets = self.offsets();
+        let mut observed = 0;
+        for (records, offsets) in self.records.chunks(piece).zip(offsets.chunks(piece)) {
+            let taken = plugin.observe(&Columns::stored(records, offsets).batch())?;
+            observed += taken as usize;
+            if (taken as usize) < records.len() {
+                break;
+            }
+        }
+        let (clean, dirty) = offsets.split_at(observed.min(offsets.len()));
+        let mut kept = Vec::new();
+        let mut bitmap = Vec::new();
+        for (records, offsets) in self.records.chunks(piece).zip(clean.chunks(piece)) {
+            let records = records.get(..offsets.len()).unwrap_or(records);
+            plugin.retain(&Columns::stored(records, offsets).batch(), &mut bitmap)?;
+            let stays = |row: usize| {
+                bitmap
+                    .get(row / 8)
+                    .is_some_and(|byte| byte >> (row % 8) & 1 == 1)
+            };
+            let rows = offsets.iter().enumerate();
+            kept.extend(
+                rows.filter(|(row, _)| stays(*row))
+                    .map(|(_, offset)| *offset),
+            );
+        }
+        kept.extend_from_slice(dirty);
+        Ok(kept)
+    }
+}
