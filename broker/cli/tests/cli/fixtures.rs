@@ -72,7 +72,7 @@ fn what_differs_is_said() {
         r#""partitions":8,"options":{"x":"1"},"records":[],"expect":{"error":"other"}"#,
     );
     assert!(
-        found.contains("got: plugin key-hash") && found.contains("unknown option"),
+        found.contains("got: plugin plugin-key-hash") && found.contains("unknown option"),
         "{found}"
     );
 }
