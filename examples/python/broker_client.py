@@ -41,13 +41,17 @@ class ConnectionLost(Exception):
     """The connection ended; what became of requests under way is not known."""
 
 
-class Record(namedtuple("Record", "key value timestamp headers offset partition")):
-    """A record. `key` and `value` are bytes or None, `headers` a list of (name, bytes or None)."""
+class Record(namedtuple("Record", "key value timestamp headers offset partition errors")):
+    """A record. `key` and `value` are bytes or None, `headers` a list of (name, bytes or None).
+
+    With encode or decode, key and value are anything msgpack knows; what could not be decoded stays
+    bytes, and `errors` says why: {"value": {"code", "reason", "plugin"}}.
+    """
 
     __slots__ = ()
 
-    def __new__(cls, key=None, value=None, timestamp=None, headers=(), offset=None, partition=None):
-        return super().__new__(cls, key, value, timestamp, list(headers), offset, partition)
+    def __new__(cls, key=None, value=None, timestamp=None, headers=(), offset=None, partition=None, errors=None):
+        return super().__new__(cls, key, value, timestamp, list(headers), offset, partition, errors or {})
 
     def to_wire(self):
         headers = [[name, value] for name, value in self.headers]
@@ -91,6 +95,11 @@ class Connection:
             self._lost(str(error))
         return Reply(self, request_id)
 
+    def needs(self, feature):
+        """An older broker would ignore arguments that it does not know."""
+        if feature not in self.hello["features"]:
+            raise ValueError("the broker does not have the feature " + feature)
+
     def wait_for(self, request_id):
         while request_id not in self._answers:
             if request_id not in self._waiting:
@@ -105,7 +114,8 @@ class Connection:
         marker, length = struct.unpack(">BI", self._read(5))
         if marker != FRAME_MARKER:
             self._lost("this is no broker: its first byte is {:#x}".format(marker))
-        kind, request_id, error, result = msgpack.unpackb(self._read(length), raw=False)
+        # Maps among decoded values may have keys of any kind.
+        kind, request_id, error, result = msgpack.unpackb(self._read(length), raw=False, strict_map_key=False)
         if request_id is None:  # The broker could not read a request and closes.
             self.is_lost = True
             raise BrokerError(error)
@@ -169,47 +179,60 @@ class Client:
     def delete_topic(self, name):
         return self.call("delete_topic", name=name)
 
-    def produce(self, topic, records, partition=None, acks="all", codec=None):
+    def produce(self, topic, records, partition=None, acks="all", codec=None, encode=False, partial=None):
         """Appends records and waits. Returns [(partition, offset)], one for each record.
 
         Without `partition` the topic's partitioner, a plugin in the broker, chooses. With a `codec`
-        ("none" or "gzip") the batch is encoded here, which needs a partition.
+        ("none" or "gzip") the batch is encoded here, which needs a partition. With `encode` the
+        topic's serializers encode keys and values. With partial="accept" a record that they refuse
+        does not keep the others out; its place in the answer is (None, why), why being a dict.
         """
         try:
-            result = self.produce_later(topic, records, partition, acks, codec).result()
+            result = self.produce_later(topic, records, partition, acks, codec, encode, partial).result()
         except BrokerError:
             self._leaders.clear()  # It may have moved.
             raise
-        if partition is not None:
-            base = result.get("base_offset")
-            return [(partition, None if base is None else base + i) for i in range(len(records))]
         if result.get("errors"):
             raise BrokerError(result["errors"][0]["error"])
-        return list(zip(result["partitions"], result["offsets"]))
+        refused = {entry["index"]: (None, entry) for entry in result.get("refused", ())}
+        if partition is None:
+            places = zip(result["partitions"], result["offsets"])
+            return [refused.get(index, place) for index, place in enumerate(places)]
+        base = result.get("base_offset")
+        offsets = itertools.repeat(None) if base is None else itertools.count(base)
+        return [refused.get(i) or (partition, next(offsets)) for i in range(len(records))]
 
-    def produce_later(self, topic, records, partition=None, acks="all", codec=None):
+    def produce_later(self, topic, records, partition=None, acks="all", codec=None, encode=False, partial=None):
         """Like produce, but returns a Reply with the broker's own answer."""
         args = {"topic": topic, "partition": partition, "acks": acks}
+        args.update(encode=encode or None, partial=partial)
         wire = [record.to_wire() for record in records]
         if codec is None:
             args["records"] = wire
         else:
             args.update(_opaque(wire, codec))
         connection = self._any_broker() if partition is None else self._leader(topic, partition)
+        if encode:
+            connection.needs("serializers")
         return connection.send("produce", **args)
 
-    def fetch(self, topic, partition, offset, max_wait_ms=500, min_bytes=1, max_bytes=None):
-        """Records from this offset on, as many as the broker gives at once: (records, next offset, info)."""
+    def fetch(self, topic, partition, offset, max_wait_ms=500, min_bytes=1, max_bytes=None, decode=False):
+        """Records from this offset on, as many as the broker gives at once: (records, next offset, info).
+
+        With `decode` the topic's serializers decode keys and values.
+        """
         wanted = {"topic": topic, "partition": partition, "offset": offset}
         limits = {"max_wait_ms": max_wait_ms, "min_bytes": min_bytes, "max_bytes": max_bytes}
-        found = self._ask_leader("fetch", wanted, **limits)
+        if decode:
+            self._leader(topic, partition).needs("serializers")
+        found = self._ask_leader("fetch", wanted, decode=decode or None, **limits)
         records = [
-            Record(key, value, timestamp, [tuple(header) for header in headers], at, partition)
-            for at, timestamp, key, value, headers in found["records"]
+            Record(key, value, timestamp, [tuple(header) for header in headers], at, partition, *errors[:1])
+            for at, timestamp, key, value, headers, *errors in found["records"]
         ]
         return records, found["next_offset"], found
 
-    def consume(self, topic, partition, offset="earliest", follow=True):
+    def consume(self, topic, partition, offset="earliest", follow=True, decode=False):
         """Yields records. `offset` is a number, "earliest", "latest" or a time in ms as ("time", ms)."""
         if isinstance(offset, tuple):
             offset = self.list_offset(topic, partition, offset[1])
@@ -217,7 +240,8 @@ class Client:
         elif isinstance(offset, str):
             offset = self.list_offset(topic, partition, offset)
         while True:
-            records, offset, info = self.fetch(topic, partition, offset, max_wait_ms=5000 if follow else 0)
+            wait = 5000 if follow else 0
+            records, offset, info = self.fetch(topic, partition, offset, max_wait_ms=wait, decode=decode)
             yield from records
             if not follow and offset >= info["high_watermark"]:
                 return

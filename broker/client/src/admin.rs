@@ -16,7 +16,6 @@ use broker_protocol::api::describe_configs::{
 use broker_protocol::api::describe_topic::{DescribeTopicRequest, DescribeTopicResponse};
 use broker_protocol::api::list_actors::{ActorEntry, ListActorsRequest};
 use broker_protocol::api::list_offsets::{ListOffsetsRequest, OffsetAnswer, OffsetAt, OffsetQuery};
-use broker_protocol::api::list_plugins::{ListPluginsRequest, PluginEntry};
 use broker_protocol::api::metadata::TopicMetadata;
 use broker_protocol::api::partition_for::PartitionForRequest;
 use bytes::Bytes;
@@ -44,7 +43,7 @@ use crate::error::ClientError;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Admin {
-    client: Client,
+    pub(crate) client: Client,
 }
 
 impl Client {
@@ -244,26 +243,32 @@ impl Admin {
     ) -> Result<Vec<PartitionId>, ClientError> {
         let request = PartitionForRequest {
             topic: topic.to_owned(),
-            topic_id: None,
-            encode: false,
             keys,
+            ..PartitionForRequest::default()
         };
-        let response = self
-            .client
-            .request_any(&request, Retries::AtLeastOnce)
-            .await?;
-        Ok(response.partitions)
+        let asked = self.client.request_any(&request, Retries::AtLeastOnce);
+        Ok(asked.await?.partitions)
     }
 
-    /// The plugins of the broker that answers.
+    /// Like [`Admin::partition_for`], with keys that are one encoded MessagePack value each: the
+    /// topic's serializer makes them bytes first. For brokers that announce the feature
+    /// `serializers`; others would take them for bytes.
     ///
     /// # Errors
-    /// When no broker answers.
-    pub async fn list_plugins(&self) -> Result<Vec<PluginEntry>, ClientError> {
-        let asked = self
-            .client
-            .request_any(&ListPluginsRequest {}, Retries::AtLeastOnce);
-        Ok(asked.await?.plugins)
+    /// As [`Admin::partition_for`], and when the serializer refuses a key.
+    pub async fn partition_for_values(
+        &self,
+        topic: &str,
+        keys: Vec<Option<Bytes>>,
+    ) -> Result<Vec<PartitionId>, ClientError> {
+        let request = PartitionForRequest {
+            topic: topic.to_owned(),
+            encode: true,
+            keys,
+            ..PartitionForRequest::default()
+        };
+        let asked = self.client.request_any(&request, Retries::AtLeastOnce);
+        Ok(asked.await?.partitions)
     }
 
     /// Brokers with version, uptime and disks; warnings.

@@ -39,6 +39,7 @@ mod cluster;
 mod connection;
 mod consumer;
 mod error;
+mod plugin_admin;
 mod producer;
 
 pub use broker_model as model;
@@ -52,9 +53,11 @@ pub use self::cluster::{
 };
 pub use self::connection::{Answered, Connection, ConnectionOptions, RawArgs, Submitted};
 pub use self::consumer::{
-    Consumer, ConsumerBuilder, ConsumerRecord, OffsetReset, ResetPolicy, StartAt,
+    Consumer, ConsumerBuilder, ConsumerRecord, FieldError, FieldErrors, OffsetReset, ResetPolicy,
+    StartAt,
 };
 pub use self::error::{Call, ClientError, Outcome};
+pub use self::plugin_admin::DeployPlugin;
 pub use self::producer::{
-    Acks, Delivery, Header, Producer, ProducerBuilder, ProducerRecord, RecordMetadata,
+    Acks, Delivery, Header, Partial, Producer, ProducerBuilder, ProducerRecord, RecordMetadata,
 };

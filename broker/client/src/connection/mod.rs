@@ -131,6 +131,19 @@ impl Connection {
         &self.inner.hello
     }
 
+    /// Fails for a broker that has not announced a feature: it would ignore arguments that it does
+    /// not know.
+    pub(crate) fn needs_feature(&self, feature: &str) -> Result<(), ClientError> {
+        let hello = self.hello();
+        if hello.features.iter().any(|name| name == feature) {
+            return Ok(());
+        }
+        Err(ClientError::invalid(format!(
+            "broker {} (version {}) does not have the feature {feature:?}",
+            hello.broker_id, hello.broker_version
+        )))
+    }
+
     /// How this connection was set up.
     pub fn options(&self) -> &ConnectionOptions {
         &self.inner.options

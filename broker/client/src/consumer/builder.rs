@@ -64,6 +64,7 @@ impl ConsumerBuilder {
                 max_wait: Duration::from_millis(500),
                 min_bytes: 1,
                 max_bytes: 4 * 1024 * 1024,
+                decode: false,
             },
             prefetch_bytes: 16 * 1024 * 1024,
             policy: ResetPolicy::default(),
@@ -125,6 +126,15 @@ impl ConsumerBuilder {
     /// 16 MiB; answers that are under way may exceed it.
     pub fn prefetch_bytes(mut self, bytes: usize) -> Self {
         self.prefetch_bytes = bytes.max(1);
+        self
+    }
+
+    /// Keys and values come as MessagePack values, made by the topic's serializers; bytes where there
+    /// is none come as one MessagePack `bin`. What cannot be decoded comes as it is stored, with the
+    /// reason in [`ConsumerRecord::undecoded`](super::ConsumerRecord::undecoded), and stops nothing.
+    /// Needs brokers with the feature `serializers`.
+    pub fn decode(mut self) -> Self {
+        self.fetch.decode = true;
         self
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use broker_model::{BrokerId, PartitionId, TopicId, TopicName, TopicPartition, limits};
 use broker_protocol::api::fetch::{FetchForm, FetchPartition, FetchRequest, FetchResponse};
 use broker_protocol::api::list_offsets::OffsetAt;
+use broker_protocol::feature;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::Notify;
@@ -32,6 +33,8 @@ pub(super) struct FetchOptions {
     pub(super) max_wait: Duration,
     pub(super) min_bytes: u32,
     pub(super) max_bytes: u32,
+    /// Keys and values come as MessagePack values.
+    pub(super) decode: bool,
 }
 
 /// What a consumer and its task both see.
@@ -169,7 +172,10 @@ impl Driver {
         request.max_wait_ms = u32::try_from(self.options.max_wait.as_millis()).unwrap_or(u32::MAX);
         request.min_bytes = self.options.min_bytes;
         request.max_bytes = self.options.max_bytes;
-        request.form = FetchForm::Batch;
+        request.decode = self.options.decode;
+        if !request.decode {
+            request.form = FetchForm::Batch;
+        }
         let asked: Vec<Asked> = ready.into_iter().map(|(asked, _)| asked).collect();
         self.shared.assignment().sent(&asked);
         let client = self.client.clone();
@@ -291,6 +297,9 @@ async fn fetch(
     asked: &[Asked],
 ) -> Result<(Call, Vec<Decoded>), ClientError> {
     let connection = client.broker(broker).await?;
+    if request.decode {
+        connection.needs_feature(feature::SERIALIZERS)?;
+    }
     let wait = Duration::from_millis(u64::from(request.max_wait_ms));
     let timeout = connection.options().request_timeout + wait;
     let response: FetchResponse = connection.request_within(request, timeout).await?;
@@ -307,6 +316,6 @@ async fn fetch(
         });
     }
     let fetched = response.partitions.into_iter().zip(asked);
-    let decoded = fetched.map(|(fetched, asked)| decode(asked, fetched));
+    let decoded = fetched.map(|(fetched, asked)| decode(asked, fetched, request.form));
     Ok((call, decoded.collect()))
 }

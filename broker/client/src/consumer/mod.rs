@@ -28,6 +28,8 @@ use crate::error::ClientError;
 
 pub use self::builder::{ConsumerBuilder, StartAt};
 pub use self::record::ConsumerRecord;
+pub use broker_protocol::api::fetch::{FieldError, FieldErrors};
+
 pub use self::reset::{OffsetReset, ResetPolicy};
 
 /// Reads records; a `Stream`, and `next` without any trait.

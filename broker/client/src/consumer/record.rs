@@ -2,6 +2,10 @@
 //! and values share the memory of the batch they came in: who keeps one record for long, copies it.
 
 use broker_model::{Offset, PartitionId, Timestamp, TopicName, TopicPartition};
+use broker_protocol::InvalidValue;
+use broker_protocol::api::fetch::{
+    DecodedField, DecodedRecord, FetchedRecords, FieldError, FieldErrors,
+};
 use broker_record::{RecordView, Records};
 use bytes::Bytes;
 
@@ -19,12 +23,24 @@ pub struct ConsumerRecord {
     pub offset: Offset,
     /// Its timestamp.
     pub timestamp: Timestamp,
-    /// Its key, null or not.
+    /// Its key, null or not; with decoding one encoded MessagePack value, null for nil.
     pub key: Option<Bytes>,
-    /// Its value, null or not.
+    /// Its value, null or not; with decoding one encoded MessagePack value, null for nil.
     pub value: Option<Bytes>,
     /// Its headers, in order.
     pub headers: Vec<Header>,
+    /// With [`ConsumerBuilder::decode`](super::ConsumerBuilder::decode): why its key or its value could
+    /// not be decoded. That one is the stored bytes then, and no MessagePack value.
+    pub undecoded: Option<Box<FieldErrors>>,
+}
+
+/// The records of a batch.
+#[derive(Debug)]
+pub(super) enum BatchRecords {
+    /// As they are stored.
+    Stored(Records),
+    /// As the topic's serializers decoded them.
+    Decoded(FetchedRecords),
 }
 
 /// A verified batch on its way to the consumer.
@@ -32,7 +48,7 @@ pub struct ConsumerRecord {
 pub(super) struct FetchedBatch {
     pub(super) partition: TopicPartition,
     pub(super) generation: u64,
-    pub(super) records: Records,
+    pub(super) records: BatchRecords,
     /// Records below it were not asked for.
     pub(super) from: Offset,
     /// Records at or above it are beyond the end that was asked for.
@@ -46,23 +62,80 @@ pub(super) struct FetchedBatch {
 impl FetchedBatch {
     /// The records asked for, and the error that ended them early.
     pub(super) fn open(&self) -> (Vec<ConsumerRecord>, Option<ClientError>) {
-        let mut opened = Vec::with_capacity(self.records.len());
-        for record in self.records.iter() {
+        match &self.records {
+            BatchRecords::Stored(records) => {
+                let own = |record: RecordView<'_>| Ok(self.own(records.body(), &record));
+                self.gather(records.iter().map(|record| record.map(own)))
+            }
+            BatchRecords::Decoded(records) => {
+                let own = |record: DecodedRecord<'_>| self.own_decoded(records, record);
+                self.gather(records.iter_decoded().map(|record| record.map(own)))
+            }
+        }
+    }
+
+    fn gather<E: ToString>(
+        &self,
+        records: impl Iterator<Item = Result<Result<ConsumerRecord, InvalidValue>, E>>,
+    ) -> (Vec<ConsumerRecord>, Option<ClientError>) {
+        let mut opened = Vec::with_capacity(records.size_hint().0);
+        for record in records {
             let record = match record {
-                Ok(record) => record,
+                Ok(Ok(record)) => record,
+                Ok(Err(error)) => return (opened, Some(self.damaged(error.to_string()))),
                 Err(error) => return (opened, Some(self.damaged(error.to_string()))),
             };
             let wanted =
                 record.offset >= self.from && self.below.is_none_or(|below| record.offset < below);
             if wanted {
-                opened.push(self.own(&record));
+                opened.push(record);
             }
         }
         (opened, None)
     }
 
-    fn own(&self, record: &RecordView<'_>) -> ConsumerRecord {
-        let body = self.records.body();
+    fn own_decoded(
+        &self,
+        records: &FetchedRecords,
+        record: DecodedRecord<'_>,
+    ) -> Result<ConsumerRecord, InvalidValue> {
+        let own = |part: &[u8]| records.share(part);
+        let mut errors = FieldErrors::default();
+        let field = |field, error: &mut Option<FieldError>| match field {
+            DecodedField::Null => None,
+            DecodedField::Value(value) => Some(own(value)),
+            DecodedField::Undecoded { bytes, error: why } => {
+                *error = Some(why);
+                Some(own(bytes))
+            }
+        };
+        let headers = record.headers();
+        let (key, value) = (
+            field(record.key, &mut errors.key),
+            field(record.value, &mut errors.value),
+        );
+        let headers: Result<Vec<Header>, InvalidValue> = headers
+            .map(|header| {
+                let (name, value) = header?;
+                Ok(Header {
+                    name: name.to_owned(),
+                    value: value.map(own),
+                })
+            })
+            .collect();
+        Ok(ConsumerRecord {
+            topic: self.partition.topic.clone(),
+            partition: self.partition.partition,
+            offset: record.offset,
+            timestamp: record.timestamp,
+            key,
+            value,
+            headers: headers?,
+            undecoded: (errors != FieldErrors::default()).then(|| Box::new(errors)),
+        })
+    }
+
+    fn own(&self, body: &Bytes, record: &RecordView<'_>) -> ConsumerRecord {
         let own = |part: &[u8]| body.slice_ref(part);
         let headers = record.headers().map(|(name, value)| Header {
             name: name.to_owned(),
@@ -76,6 +149,7 @@ impl FetchedBatch {
             key: record.key.map(own),
             value: record.value.map(own),
             headers: headers.collect(),
+            undecoded: None,
         }
     }
 

@@ -3,6 +3,7 @@
 //! to be told apart first, they are kept as they are.
 
 use broker_model::{Timestamp, limits};
+use broker_protocol::api::produce::ValueRecords;
 use broker_record::{BatchBuilder, Codec, OpaqueClaims, PushError};
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -19,6 +20,8 @@ const RATIO_FREE_BYTES: usize = 1024 * 1024;
 pub(super) enum Gathered {
     /// Encoded already.
     Encoded(Box<BatchBuilder>),
+    /// Keys and values are MessagePack values.
+    Values(ValueRecords),
     /// With what they cost and how they are waited for.
     Records(Vec<KeptRecord>),
 }
@@ -84,6 +87,7 @@ impl Batch {
         let timestamp = record.timestamp.unwrap_or_default();
         match &mut self.gathered {
             Gathered::Encoded(builder) => push_encoded(builder, &record, timestamp)?,
+            Gathered::Values(values) => push_value(values, &record, timestamp)?,
             Gathered::Records(records) => records.push(KeptRecord { record, cost }),
         }
         self.records += 1;
@@ -104,6 +108,20 @@ fn push_encoded(
         record.header_slices(),
     );
     pushed.map_err(|error: PushError| ClientError::invalid(error.to_string()))
+}
+
+fn push_value(
+    values: &mut ValueRecords,
+    record: &ProducerRecord,
+    timestamp: Timestamp,
+) -> Result<(), ClientError> {
+    let pushed = values.push(
+        record.key.as_deref(),
+        record.value.as_deref(),
+        timestamp,
+        record.header_slices(),
+    );
+    pushed.map_err(|error| ClientError::invalid(format!("not a MessagePack value: {error}")))
 }
 
 /// What a record takes of the producer's buffer: an upper bound of its encoded size.

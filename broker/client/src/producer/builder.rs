@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_model::{Clock, SystemClock, limits};
-use broker_protocol::api::produce::Acks;
+use broker_protocol::api::produce::{Acks, Partial};
 use broker_record::Codec;
 
 use super::Producer;
@@ -36,6 +36,8 @@ impl ProducerBuilder {
                 delivery_timeout: Duration::from_secs(120),
                 buffer_bytes: 32 * 1024 * 1024,
                 retries: Retries::AtLeastOnce,
+                encode: false,
+                partial: Partial::Accept,
             },
         }
     }
@@ -101,6 +103,22 @@ impl ProducerBuilder {
         self
     }
 
+    /// Keys and values are MessagePack values, encoded by the caller, which the topic's serializers
+    /// turn into the bytes that are stored. Cannot be combined with compression, which is then the
+    /// broker's affair; needs a broker with the feature `serializers`.
+    pub fn encode_values(mut self) -> Self {
+        self.options.encode = true;
+        self
+    }
+
+    /// What becomes of the other records of a batch when a serializer refuses some. Default
+    /// [`Partial::Accept`]: records share a batch by chance, so each has its own fate. With
+    /// [`Partial::Refuse`] all of the batch fails.
+    pub fn partial(mut self, partial: Partial) -> Self {
+        self.options.partial = partial;
+        self
+    }
+
     /// Where timestamps of records without one come from. Default the machine's clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -130,6 +148,11 @@ impl ProducerBuilder {
                 "batch_bytes is {}, at most {limit} make sense",
                 options.batch_bytes
             )));
+        }
+        if options.encode && options.codec != Codec::None {
+            return Err(ClientError::invalid(
+                "values to be encoded cannot be compressed: leave out compression",
+            ));
         }
         options.batch_records = options.batch_records.min(limits::PARTITION_FOR_KEYS_MAX);
         // A record's room is asked for in u32 pieces.

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use broker_model::Clock;
-use broker_protocol::api::produce::{Acks, Payload, ProduceRequest};
+use broker_protocol::api::produce::{Acks, Partial, Payload, ProduceRequest};
+use broker_protocol::feature;
 use broker_record::Codec;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -29,6 +30,9 @@ pub(super) struct ProducerOptions {
     pub(super) delivery_timeout: Duration,
     pub(super) buffer_bytes: usize,
     pub(super) retries: Retries,
+    /// Keys and values are encoded MessagePack values.
+    pub(super) encode: bool,
+    pub(super) partial: Partial,
 }
 
 impl ProducerOptions {
@@ -85,11 +89,17 @@ impl ProducerContext {
         payload: Payload,
         deadline: Instant,
     ) -> Result<Submitted, ClientError> {
+        if self.options.encode {
+            // An older broker would take them for bytes.
+            connection.needs_feature(feature::SERIALIZERS)?;
+        }
         let left = deadline.saturating_duration_since(Instant::now());
         let patience = left.min(connection.options().request_timeout);
         let mut request = ProduceRequest::new(target.topic.as_str(), payload);
         request.partition = target.partition;
         request.acks = self.options.acks;
+        request.encode = self.options.encode;
+        request.partial = self.options.partial;
         request.timeout_ms = u32::try_from(patience.as_millis())
             .unwrap_or(u32::MAX)
             .max(1);

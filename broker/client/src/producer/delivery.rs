@@ -21,6 +21,8 @@ pub(super) enum Outcome {
         partition: PartitionId,
         base: Option<Offset>,
         append_time: Option<Timestamp>,
+        /// Those that are not, by index in the batch, rising.
+        refused: Vec<(usize, ClientError)>,
     },
     /// Each record has its own fate.
     Each(Vec<Result<(PartitionId, Option<Offset>), ClientError>>),
@@ -36,7 +38,8 @@ impl Outcome {
         match self {
             Self::Failed(error) => Some(error),
             Self::Each(fates) => fates.iter().find_map(|fate| fate.as_ref().err()),
-            Self::Appended { .. } | Self::Moved(_) => None,
+            Self::Appended { refused, .. } => refused.first().map(|(_, error)| error),
+            Self::Moved(_) => None,
         }
     }
 }
@@ -110,11 +113,20 @@ impl Delivery {
                 partition,
                 base,
                 append_time,
-            } => Ok(RecordMetadata {
-                partition: *partition,
-                offset: base.and_then(|base| base.checked_plus(self.index as u64)),
-                timestamp: append_time.unwrap_or(self.timestamp),
-            }),
+                refused,
+            } => {
+                let before = refused.partition_point(|(index, _)| *index < self.index);
+                if let Some((_, error)) = refused.get(before).filter(|(at, _)| *at == self.index) {
+                    return Err(error.clone());
+                }
+                // Offsets go on without gaps for those that went in.
+                let nth = (self.index - before) as u64;
+                Ok(RecordMetadata {
+                    partition: *partition,
+                    offset: base.and_then(|base| base.checked_plus(nth)),
+                    timestamp: append_time.unwrap_or(self.timestamp),
+                })
+            }
             Outcome::Each(fates) => {
                 let (partition, offset) = fates.get(self.index).cloned().unwrap_or_else(|| {
                     Err(ClientError::invalid(

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use broker_model::{PartitionId, TopicName};
+use broker_protocol::api::produce::ValueRecords;
 use broker_record::BatchBuilder;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -37,6 +38,7 @@ impl Target {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gathering {
     Encode,
+    Values,
     Keep,
 }
 
@@ -250,6 +252,7 @@ impl Lane {
     fn gathered(&self) -> Gathered {
         match self.gathering {
             Gathering::Encode => Gathered::Encoded(Box::new(BatchBuilder::new())),
+            Gathering::Values => Gathered::Values(ValueRecords::new()),
             Gathering::Keep => Gathered::Records(Vec::new()),
         }
     }

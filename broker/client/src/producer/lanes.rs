@@ -132,7 +132,9 @@ impl Lanes {
         let lanes = topics
             .entry(topic.into())
             .or_insert_with(|| TopicLanes::new(name));
-        let gathering = match (partition, self.context.options.codec) {
+        let options = &self.context.options;
+        let gathering = match (partition, options.codec) {
+            _ if options.encode => Gathering::Values,
             (None, Codec::None) | (Some(_), _) => Gathering::Encode,
             (None, _) => Gathering::Keep,
         };
@@ -160,7 +162,7 @@ impl Lanes {
                 let partition = TopicPartition::new(lane.target.topic.clone(), partition);
                 self.runtime.spawn(partition_lane::run(lane, partition));
             }
-            (None, Gathering::Encode) => {
+            (None, Gathering::Encode | Gathering::Values) => {
                 self.runtime.spawn(routed_lane::run(lane));
             }
             (None, Gathering::Keep) => {

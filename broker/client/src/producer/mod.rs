@@ -31,7 +31,7 @@ use crate::error::ClientError;
 pub use self::builder::ProducerBuilder;
 pub use self::delivery::Delivery;
 pub use self::record::{Header, ProducerRecord, RecordMetadata};
-pub use broker_protocol::api::produce::Acks;
+pub use broker_protocol::api::produce::{Acks, Partial};
 
 /// Sends records; cheap to clone, and clones share batches and buffer.
 ///

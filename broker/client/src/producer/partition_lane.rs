@@ -22,18 +22,23 @@ use super::delivery::{Outcome, OutcomeSender};
 use super::lane::{Lane, Next};
 use crate::cluster::Backoff;
 use crate::connection::Submitted;
-use crate::error::ClientError;
+use crate::error::{Call, ClientError};
 
 /// A batch that is encoded and can be sent any number of times.
 struct Ready {
-    body: Bytes,
-    claims: OpaqueClaims,
+    payload: Payload,
     sender: OutcomeSender,
     cost: usize,
     attempts: Attempts,
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Appended, ClientError>> + Send>>;
+/// Where a batch went, and the records of it that did not.
+struct Stored {
+    appended: Appended,
+    call: Call,
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<Stored, ClientError>> + Send>>;
 
 /// A batch under way.
 struct Sent {
@@ -118,13 +123,13 @@ impl PartitionLane {
                 let last = ClientError::invalid("it waited in line behind others");
                 Err(attempts.timed_out(&last, &self.lane.target, options))
             }
-            Gathered::Encoded(builder) => finish(*builder, options.codec),
+            Gathered::Encoded(builder) => finish(*builder, options.codec).map(opaque),
+            Gathered::Values(values) => Ok(Payload::Plain(values.finish())),
             Gathered::Records(_) => Err(ClientError::invalid("a partition's records are encoded")),
         };
         match encoded {
-            Ok((body, claims)) => Some(Ready {
-                body,
-                claims,
+            Ok(payload) => Some(Ready {
+                payload,
                 sender,
                 cost,
                 attempts,
@@ -140,7 +145,7 @@ impl PartitionLane {
     async fn first_answer(
         &mut self,
         next: Option<Next>,
-    ) -> Option<(Ready, Result<Appended, ClientError>)> {
+    ) -> Option<(Ready, Result<Stored, ClientError>)> {
         let first = self.under_way.front_mut()?;
         let until = match next {
             Some(Next::WaitUntil(until)) => Some(Some(until)),
@@ -159,11 +164,11 @@ impl PartitionLane {
         Some((sent.ready, result))
     }
 
-    async fn settle(&mut self, ready: Ready, result: Result<Appended, ClientError>) {
+    async fn settle(&mut self, ready: Ready, result: Result<Stored, ClientError>) {
         let error = match result {
-            Ok(appended) => {
+            Ok(stored) => {
                 self.backoff = self.lane.context().backoff();
-                return self.stored(ready, &appended);
+                return self.stored(ready, stored);
             }
             Err(error) => error,
         };
@@ -182,8 +187,8 @@ impl PartitionLane {
         let last_stored = answered.iter().rposition(|(_, result)| result.is_ok());
         for (index, (mut ready, result)) in answered.into_iter().enumerate() {
             let error = match result {
-                Ok(appended) => {
-                    self.stored(ready, &appended);
+                Ok(stored) => {
+                    self.stored(ready, stored);
                     continue;
                 }
                 Err(error) => error,
@@ -211,11 +216,24 @@ impl PartitionLane {
         }
     }
 
-    fn stored(&self, ready: Ready, appended: &Appended) {
+    fn stored(&self, ready: Ready, stored: Stored) {
+        let Stored { appended, call } = stored;
+        let mut refused: Vec<(usize, ClientError)> = appended
+            .refused
+            .iter()
+            .map(|record| {
+                let index = usize::try_from(record.index).unwrap_or(usize::MAX);
+                (index, ClientError::record_refused(&call, record))
+            })
+            .collect();
+        // A record of which both key and value were refused is listed twice.
+        refused.sort_by_key(|(index, _)| *index);
+        refused.dedup_by_key(|(index, _)| *index);
         let outcome = Outcome::Appended {
             partition: appended.partition,
             base: appended.base_offset,
             append_time: appended.log_append_time_ms,
+            refused,
         };
         self.lane.resolve(ready.sender, outcome, ready.cost);
     }
@@ -226,17 +244,27 @@ impl PartitionLane {
     }
 }
 
-async fn send(lane: &Lane, partition: &TopicPartition, ready: Ready) -> Sent {
-    let payload = Payload::Opaque(OpaqueBody {
-        body: ready.body.clone(),
-        codec: ready.claims.codec.name().to_owned(),
-        record_count: ready.claims.record_count,
-        base_timestamp_ms: ready.claims.base_timestamp,
-        max_timestamp_ms: ready.claims.max_timestamp,
-        crc: ready.claims.body_crc,
+fn opaque((body, claims): (Bytes, OpaqueClaims)) -> Payload {
+    Payload::Opaque(OpaqueBody {
+        body,
+        codec: claims.codec.name().to_owned(),
+        record_count: claims.record_count,
+        base_timestamp_ms: claims.base_timestamp,
+        max_timestamp_ms: claims.max_timestamp,
+        crc: claims.body_crc,
         producer: None,
-    });
-    match submit(lane, partition, payload, ready.attempts.deadline()).await {
+    })
+}
+
+async fn send(lane: &Lane, partition: &TopicPartition, ready: Ready) -> Sent {
+    match submit(
+        lane,
+        partition,
+        ready.payload.clone(),
+        ready.attempts.deadline(),
+    )
+    .await
+    {
         Ok(submitted) => Sent {
             ready,
             answer: Box::pin(appended(submitted)),
@@ -263,10 +291,10 @@ async fn submit(
         .await
 }
 
-async fn appended(submitted: Submitted) -> Result<Appended, ClientError> {
+async fn appended(submitted: Submitted) -> Result<Stored, ClientError> {
     let call = submitted.call();
     match submitted.decoded::<ProduceRequest>().await? {
-        ProduceResponse::Appended(appended) => Ok(appended),
+        ProduceResponse::Appended(appended) => Ok(Stored { appended, call }),
         ProduceResponse::Routed(_) => Err(ClientError::Malformed {
             call,
             reason: "a request with a partition was answered as if it had none".into(),

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use broker_model::{Offset, PartitionId};
 use broker_protocol::WireError;
-use broker_protocol::api::produce::{Payload, ProduceRequest, ProduceResponse, Routed};
-use broker_record::{Codec, RoutableRecords};
+use broker_protocol::api::produce::{
+    Payload, ProduceRequest, ProduceResponse, Routed, split_records,
+};
+use broker_record::Codec;
 use bytes::Bytes;
 use tokio::time::Instant;
 
@@ -40,14 +42,23 @@ async fn deliver(
     gathered: Gathered,
     opened_at: Instant,
 ) -> Result<Outcome, ClientError> {
-    let Gathered::Encoded(builder) = gathered else {
-        return Err(ClientError::invalid("records to be routed are encoded"));
-    };
     let context = lane.context();
     let mut attempts = Attempts::new(opened_at, context.options.delivery_timeout);
     let mut backoff = context.backoff();
-    let (body, claims) = finish(*builder, Codec::None)?;
-    let count = usize::try_from(claims.record_count).unwrap_or(usize::MAX);
+    let (body, count) = match gathered {
+        Gathered::Encoded(builder) => {
+            let (body, claims) = finish(*builder, Codec::None)?;
+            let count = usize::try_from(claims.record_count).unwrap_or(usize::MAX);
+            (body, count)
+        }
+        Gathered::Values(values) => {
+            let count = values.len();
+            (values.finish(), count)
+        }
+        Gathered::Records(_) => {
+            return Err(ClientError::invalid("records to be routed are encoded"));
+        }
+    };
     let mut round = Round::whole(body, count);
     loop {
         let failed = match attempt(lane, round.body.clone(), attempts.deadline()).await {
@@ -173,9 +184,7 @@ impl Round {
     /// Cuts the records that go again out of the batch.
     fn keep(&mut self, again: Vec<usize>) {
         if again.len() < self.fates.len() {
-            let records = RoutableRecords::walk(self.whole.clone())
-                .expect("the batch builder writes what the walk accepts");
-            let raw: Vec<&[u8]> = records.iter().map(|record| record.raw).collect();
+            let raw = split_records(&self.whole).expect("the builders write arrays of records");
             let kept = again.iter().filter_map(|index| raw.get(*index).copied());
             self.body = array_of(again.len(), kept);
         }

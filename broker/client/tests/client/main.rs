@@ -10,3 +10,4 @@ mod consumer_faults;
 mod fake;
 mod producer;
 mod producer_faults;
+mod typed;

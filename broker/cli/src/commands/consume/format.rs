@@ -229,6 +229,7 @@ mod tests {
             key: key.map(Bytes::from_static),
             value: value.map(Bytes::from_static),
             headers: vec![header("a", Some("1")), header("a", None)],
+            undecoded: None,
         }
     }
 

@@ -98,6 +98,7 @@ mod tests {
                 name: "h".to_owned(),
                 value: None,
             }],
+            undecoded: None,
         }
     }
 

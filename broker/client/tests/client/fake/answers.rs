@@ -102,7 +102,7 @@ fn hello(world: &World, broker: u32) -> HelloResponse {
         broker_version: "fake".to_owned(),
         cluster_id: "fake".to_owned(),
         broker_id: BrokerId::new(broker),
-        features: Vec::new(),
+        features: world.features.clone(),
         codecs: Vec::new(),
         limits: Default::default(),
     };

@@ -63,6 +63,7 @@ pub(crate) struct World {
     pub(crate) claimed_leaders: HashMap<TopicPartition, BrokerId>,
     pub(crate) endpoints: Vec<(BrokerId, u16)>,
     pub(crate) in_flight_requests_max: Option<u64>,
+    pub(crate) features: Vec<String>,
     hook: Option<Hook>,
     counts: HashMap<Method, usize>,
     connections: u64,

@@ -4,6 +4,7 @@
 
 mod request;
 mod response;
+mod value_records;
 
 #[cfg(test)]
 mod tests;
@@ -11,3 +12,4 @@ mod tests;
 pub(crate) use request::read_topic_id;
 pub use request::{Acks, OpaqueBody, Partial, Payload, ProduceRequest, ProducerFields};
 pub use response::{Appended, ProduceResponse, RecordErrors, Routed};
+pub use value_records::{ValueRecords, split_records};
