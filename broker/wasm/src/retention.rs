@@ -19,7 +19,7 @@ use crate::sandbox::Sandbox;
 
 /// Most segments of one call. A log with more is asked about in parts: if all of the oldest may go, then
 /// about the next as if those were gone.
-const SEGMENTS_PER_CALL_MAX: usize = 4_096;
+const SEGMENTS_PER_CALL_MAX: usize = 1_024;
 
 /// What the topic's configuration says about how much to keep; `None` for no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ComponentType, Lower)]

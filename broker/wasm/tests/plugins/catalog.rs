@@ -139,22 +139,20 @@ fn a_catalog_can_be_copied_and_changed_while_others_use_it() {
 
 #[test]
 fn options_that_only_a_topic_can_give_are_not_asked_for_at_start() {
-    // A constructor that refuses is taken for one that waits for a topic's options only where the
-    // entry has none.
-    let plugin = Plugin::new(
-        "guest",
-        hostile(PluginKind::Serializer),
-        PluginSource::Builtin,
-    );
-    let picky = Plugin::new(
-        "guest",
-        hostile(PluginKind::Serializer),
-        PluginSource::Builtin,
-    )
-    .with_options(&[("behaviour".to_owned(), "refuse-to-start".to_owned())]);
-    assert_eq!(Arc::new(plugin).check_own_config(engine()), Ok(()));
-    let error = Arc::new(picky).check_own_config(engine()).unwrap_err();
+    let folder = Folder::new();
+    let entry = "[[plugin]]\nname = \"by-header\"\nkind = \"partitioner\"\nbuiltin = \"by-header\"\n\
+                 limits = { deadline = \"50ms\" }\n";
+    let catalog = folder.load(entry).unwrap();
+    let plugin = catalog.get("by-header").unwrap();
+    let error = plugin.check_config(engine(), "orders", &[]).unwrap_err();
     assert_eq!(error.kind, PluginErrorKind::InvalidConfig);
+    let of_topic = [("header".to_owned(), "region".to_owned())];
+    assert_eq!(plugin.check_config(engine(), "orders", &of_topic), Ok(()));
+    // An entry that has options is taken at its word.
+    folder.refuses(
+        &format!("{entry}options = {{ missing = \"key\" }}\n"),
+        " refused its configuration: option header is missing",
+    );
 }
 
 #[test]
