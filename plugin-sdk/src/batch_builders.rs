@@ -1,4 +1,5 @@
-//! Batches for native tests, built column by column. The broker never calls these.
+//! Batches for native tests, built column by column. The broker never calls these: its batches come
+//! through the bindings. A batch that no broker would send, with columns of different length, panics.
 
 use crate::bytes_column::row_len;
 use crate::{Batch, BytesColumn, Columns, messagepack};

@@ -17,9 +17,9 @@ const DEPTH_MAX: u32 = 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// A table from keys to values of a fixed size. Made for a cleaning, it takes five eighths of the
-/// instance's memory at most, and says so when they are used up; a key takes about 1.5 times its 16 bytes
-/// and the value's, so that 64 MiB hold about a million keys with an offset each.
+/// A table from keys to values of a fixed size. Made for a cleaning, it takes three quarters of the
+/// instance's memory less 2 MiB, and says so when they are used up; a key takes about 1.5 times its 16
+/// bytes and the value's, so that 64 MiB hold about a million keys with an offset each.
 ///
 /// ```
 /// use plugin_sdk::{Environment, KeyTable};
@@ -84,7 +84,9 @@ impl<V: Copy + Default> KeyTable<V> {
     /// An empty table for the memory of a cleaning.
     pub fn new(environment: &Environment) -> Self {
         let bytes = usize::try_from(environment.memory_bytes).unwrap_or(usize::MAX);
-        KeyTable::with_bytes(bytes / 8 * 5)
+        // The stack, the batch that is being looked at, and what the allocator cannot use.
+        let others = bytes / 4 + (2 << 20);
+        KeyTable::with_bytes(bytes.saturating_sub(others))
     }
 
     /// An empty table of at most so many bytes, but never less than one bucket of 128 entries.

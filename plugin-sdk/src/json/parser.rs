@@ -1,4 +1,5 @@
-//! JSON text to MessagePack, as RFC 8259 has it and nothing more. Reasons say where, counted in bytes.
+//! JSON text to MessagePack in one pass, as RFC 8259 has it and nothing more. Heads of arrays and maps are
+//! put in when their length is known. Reasons say where, counted in bytes.
 
 use std::borrow::Cow;
 
@@ -356,6 +357,21 @@ mod tests {
             from_messagepack(&value, Binary::Refuse, &mut back).unwrap();
             assert_eq!(String::from_utf8(back).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn a_name_that_comes_twice_is_found_among_many() {
+        let names = |last: &str| {
+            let names: Vec<_> = (0..100)
+                .map(|name| format!("\"{name}\":{{\"7\":1}}"))
+                .collect();
+            format!("{{{},{last}:0}}", names.join(","))
+        };
+        assert!(to_messagepack(names("\"100\"").as_bytes(), &mut Vec::new()).is_ok());
+        let text = names("\"7\"");
+        let at = text.rfind("\"7\":0").unwrap();
+        let reason = format!("not JSON at byte {at}: a name that the object has already");
+        assert_eq!(refused(text.as_bytes()), reason);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! MessagePack to JSON text without spaces, names in the order in which they came.
+//! MessagePack to JSON text without spaces, names in the order in which they came. What JSON cannot say
+//! is an error, except for bytes, about which the caller decides.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;

@@ -1,4 +1,5 @@
 //! Reads MessagePack from a slice: one marker at a time, every length checked against what is there.
+//! Never panics and never allocates, whatever the bytes.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! Writes MessagePack: every value in its shortest form, so that equal values are equal bytes.
+//! Writes MessagePack: every value in its shortest form, so that equal values are equal bytes. Who writes
+//! the head of an array or map has to write its elements too.
 
 /// Adds nil.
 pub fn write_nil(out: &mut Vec<u8>) {

@@ -1,4 +1,5 @@
-//! Applies a schema to a value. The first rule that is broken is the reason, with its place.
+//! Applies a schema to a value. The first rule that is broken is the reason, with its place. A rule holds
+//! for a value of another type than its own: `minimum` says nothing about text.
 
 use crate::document::Document;
 use crate::rules::{Limit, Node, Range, Rule, Schema};

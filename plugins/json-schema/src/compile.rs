@@ -1,4 +1,5 @@
-//! Reads a schema's text into rules. What is not known is refused: see the head of the crate.
+//! Reads a schema's text into rules. What is not known is refused: see the head of the crate. A `$ref` is
+//! resolved here; one that leads back to the same value is refused, so that a check always ends.
 
 use std::collections::BTreeMap;
 

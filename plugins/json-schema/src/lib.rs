@@ -14,7 +14,7 @@
 //! `$schema`, `$id`, `$comment`, `$defs`, `title`, `description`, `default`, `examples`, `deprecated`,
 //! `readOnly`, `writeOnly` and `format` say nothing that is checked. A schema with any other keyword is
 //! refused, so that no rule is silently left out. A number such as 1.0 is a whole number, as the
-//! standard says.
+//! standard says; limits are compared as 64-bit floats, exact for whole numbers up to 2^53.
 
 mod check;
 mod compile;

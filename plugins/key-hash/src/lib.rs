@@ -30,7 +30,7 @@ impl Partitioner for KeyHash {
 plugin_sdk::export_partitioner!(KeyHash);
 
 #[cfg(test)]
-mod vectors;
+mod vectors_tests;
 
 #[cfg(test)]
 mod tests {

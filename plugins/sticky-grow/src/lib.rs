@@ -71,4 +71,4 @@ plugin_sdk::export_partitioner!(StickyGrow);
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod vectors;
+mod vectors_tests;

@@ -17,5 +17,6 @@ mod mutated;
 mod samples;
 mod shipped;
 mod shipped_kinds;
+mod shipped_memory;
 mod subject;
 mod suspension;
