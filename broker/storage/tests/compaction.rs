@@ -5,9 +5,9 @@ mod cleaning;
 mod support;
 
 use broker_model::LeaderEpoch;
-use broker_record::{Codec, ProducerState, TimestampType};
+use broker_record::{Codec, ProducerState, StoredBatch, TimestampType};
 use broker_storage::io::recording::RecordingIo;
-use broker_storage::{Log, LogConfig, Pace, ReadLimit};
+use broker_storage::{CompactionPolicy, Log, LogConfig, Pace, PolicyFailed, ReadLimit};
 use cleaning::{
     KeepIf, Keyed, LatestByKey, NOW, append_batch, clean, clean_with, delete, keyed_batch, put,
     records, records_from, settings, settle, shape,
@@ -284,4 +284,70 @@ fn deleted_records_are_cleaned_away_and_the_start_stays() {
         cleaned.iter().filter(|record| record.offset < base).count(),
         3
     );
+}
+
+/// Notes how large the runs were that it was shown.
+#[derive(Default)]
+struct Measuring {
+    runs: Vec<(usize, u32)>,
+}
+
+impl Measuring {
+    fn note(&mut self, run: &[StoredBatch]) {
+        let bytes = run.iter().map(|batch| batch.header.batch_len()).sum();
+        let records = run.iter().map(|batch| batch.header.record_count).sum();
+        self.runs.push((bytes, records));
+    }
+}
+
+impl CompactionPolicy for Measuring {
+    fn observe(&mut self, run: &[StoredBatch]) -> Result<u64, PolicyFailed> {
+        self.note(run);
+        let records = run.iter().map(|batch| u64::from(batch.header.record_count));
+        Ok(records.sum())
+    }
+
+    fn retain(&mut self, run: &[StoredBatch], keep: &mut Vec<u8>) -> Result<(), PolicyFailed> {
+        self.note(run);
+        keep.resize(1 << 17, 0xff);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_policy_is_shown_runs_of_about_a_mebibyte() {
+    let io = RecordingIo::new();
+    let config = LogConfig {
+        segment_bytes: 4 << 20,
+        ..LogConfig::default()
+    };
+    let (dir, mut log, _) = open(&io, config);
+    let large = ".".repeat(30_000);
+    for _ in 0..100 {
+        let batch = keyed_batch(&[(Some("a"), Some(&large))], 1_000, Codec::None);
+        append_batch(&mut log, batch);
+    }
+    for _ in 0..50 {
+        append_batch(
+            &mut log,
+            keyed_batch(&[(Some("a"), None); 1_000], 1_000, Codec::None),
+        );
+    }
+    let whole = ".".repeat(1_000_000);
+    for _ in 0..5 {
+        append_batch(
+            &mut log,
+            keyed_batch(&[(Some("a"), Some(&whole))], 1_000, Codec::None),
+        );
+    }
+    settle(&dir, &mut log);
+    let mut policy = Measuring::default();
+    clean_with(&mut log, &mut policy);
+    assert!(policy.runs.len() > 10, "{:?}", policy.runs);
+    for (bytes, records) in policy.runs {
+        assert!(
+            bytes < (2 << 20) && records < 16_384 + 1_000,
+            "{bytes} {records}"
+        );
+    }
 }

@@ -1,4 +1,5 @@
-//! `Cleaned`: a cleaning that has run and is not in place yet. Dropping it removes what it wrote.
+//! `Cleaned`: a cleaning that has run and is not in place yet. Dropping it removes what it wrote; the
+//! log it is for puts it in place, and only if nothing that it has read was cut since.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,16 +1,9 @@
-//! Compaction: sealed segments below the high watermark are written again without the records that
-//! a policy gives up. Offsets are kept, the active segment and the recovery point never touched.
-//!
-//! [`Log::begin_cleaning`](crate::Log::begin_cleaning) makes a [`Cleaning`], which owns what it reads
-//! and runs on any thread: a first pass shows the policy what was not cleaned before, a second one
-//! asks it about everything and writes `.cleaned` files.
-//! [`Log::finish_cleaning`](crate::Log::finish_cleaning) puts them in place in one step: a journal
-//! that is durable first, then renames, which recovery carries on with wherever they were
-//! interrupted. Until then the log is as it was, and whatever fails leaves it so.
-//!
-//! A batch that loses all its records leaves no trace of its own: the batch in front of it covers its
-//! offsets, or a batch without records does. So the batches of a log always follow each other without
-//! a gap, and a gap is always damage.
+//! Compaction: sealed segments below the high watermark are written again without the records that a
+//! policy gives up. Offsets are kept, the active segment and the recovery point never touched. A
+//! [`Cleaning`] runs on any thread, in two passes, and writes `.cleaned` files; the log puts them in
+//! place in one step (`swap`). Until then the log is as it was, and whatever fails leaves it so.
+//! Batches always follow each other without a gap: offsets of batches that went are covered by the
+//! batch in front of them or by one without records, so that a gap is damage, as everywhere.
 
 mod cleaned;
 mod cleaned_files;

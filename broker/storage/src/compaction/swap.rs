@@ -1,14 +1,6 @@
 //! The swap: putting cleaned segments in place of others, so that after a stop anywhere the log has
-//! either all of the new ones or all of the old ones.
-//!
-//! 1. the `.cleaned` files are durable, names included;
-//! 2. the journal is durable: the cleaning has happened from here on, whatever follows;
-//! 3. `.cleaned` files are renamed over the old ones, what is left of the old ones is removed;
-//! 4. that is made durable, and only then the journal is removed, durably too: a base offset that it
-//!    names may be used again later.
-//!
-//! Opening a log repeats 3 and 4 when it finds a journal, and sweeps `.cleaned` files away otherwise.
-//! After 2 nothing needs space on the disk.
+//! either all of the new ones or all of the old ones. A journal is the point of no return; opening a
+//! log carries on with it where it was interrupted, and without one sweeps `.cleaned` files away.
 
 use std::io;
 use std::path::Path;
@@ -21,7 +13,15 @@ use crate::small_file::{CleanerCheckpoint, SmallFile, SmallFileError};
 
 /// `cleaning-swap` of a partition: what is being put in place of what. One line each: `id {number}`
 /// that the `.cleaned` files have in their names, `put {base}` of a new segment, `remove {base}` of an
-/// old one.
+/// old one. The steps of a swap:
+///
+/// 1. the `.cleaned` files are durable, names included;
+/// 2. the journal is durable: the cleaning has happened from here on, whatever follows;
+/// 3. `.cleaned` files are renamed over the old ones, what is left of the old ones is removed;
+/// 4. that is made durable, and only then the journal is removed, durably too: a base offset that it
+///    names may be used again later.
+///
+/// After the second one nothing needs space on the disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SwapJournal {
     pub(crate) id: u64,

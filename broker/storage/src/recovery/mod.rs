@@ -151,26 +151,7 @@ impl<'a> Recovery<'a> {
         let known_first = known.map(|point| point.segment);
         let lowest = first.into_iter().chain(known_first).min();
         let start = stored_start.or(lowest).unwrap_or(Offset::ZERO);
-        let begin_at = |offset| RecoveryPoint {
-            segment: offset,
-            end: offset,
-            ..RecoveryPoint::default()
-        };
-        // The segment it lies in may have been deleted since, with everything below the log start.
-        let point = match known {
-            // Replaced since: a cleaning waits for the point to be past what it replaces, so this one
-            // is what was left when the latest were lost.
-            Some(point) if point.end < cleaned.cleaned_to() => {
-                let behind = files
-                    .iter()
-                    .rfind(|(base, _)| *base <= cleaned.cleaned_to());
-                begin_at(behind.map_or(start, |(base, _)| *base))
-            }
-            Some(point) if point.end > start => point,
-            Some(point) if files.iter().any(|(base, _)| *base == point.segment) => point,
-            Some(_) if first.is_none_or(|first| first > start) => begin_at(start),
-            _ => begin_at(first.unwrap_or(start)),
-        };
+        let point = point_to_begin_at(known, &files, start, cleaned.cleaned_to());
         Ok(Self {
             request,
             times: Times::of(&*shared.clock),
@@ -303,6 +284,35 @@ fn load_cleaned(request: &OpenRequest) -> Result<CleanerCheckpoint, OpenLogError
             Ok(CleanerCheckpoint::default())
         }
         other => Ok(other?.unwrap_or_default()),
+    }
+}
+
+/// The recovery point: where reading begins. The known one, unless what it points to is gone for a good
+/// reason.
+fn point_to_begin_at(
+    known: Option<RecoveryPoint>,
+    files: &[(Offset, u32)],
+    start: Offset,
+    cleaned_to: Offset,
+) -> RecoveryPoint {
+    let first = files.first().map(|(base, _)| *base);
+    let begin_at = |offset| RecoveryPoint {
+        segment: offset,
+        end: offset,
+        ..RecoveryPoint::default()
+    };
+    // The segment it lies in may have been deleted since, with everything below the log start.
+    match known {
+        // Replaced since: a cleaning waits for the point to be past what it replaces, so this one
+        // is what was left when the latest were lost.
+        Some(point) if point.end < cleaned_to => {
+            let behind = files.iter().rfind(|(base, _)| *base <= cleaned_to);
+            begin_at(behind.map_or(start, |(base, _)| *base))
+        }
+        Some(point) if point.end > start => point,
+        Some(point) if files.iter().any(|(base, _)| *base == point.segment) => point,
+        Some(_) if first.is_none_or(|first| first > start) => begin_at(start),
+        _ => begin_at(first.unwrap_or(start)),
     }
 }
 
