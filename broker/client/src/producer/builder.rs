@@ -1,4 +1,5 @@
-//! `ProducerBuilder`: the settings of a producer, with their defaults and bounds.
+//! `ProducerBuilder`: the settings of a producer, with their defaults and bounds. Settings that do not
+//! go together are refused when the producer is built, not when the first record is sent.
 
 use std::sync::Arc;
 use std::time::Duration;

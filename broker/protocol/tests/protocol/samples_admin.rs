@@ -208,7 +208,6 @@ fn key_hash() -> PluginBinding {
 
 fn describe_topic() -> Vec<Vector> {
     let partition = PartitionDescription {
-        partition: PartitionId::new(0),
         leader: Some(BrokerId::new(1)),
         leader_epoch: LeaderEpoch::new(5),
         replicas: vec![BrokerId::new(1)],
@@ -226,7 +225,7 @@ fn describe_topic() -> Vec<Vector> {
             last_cleaned_ms: Some(NOW),
             cleanings: 3,
         }),
-        error: None,
+        ..PartitionDescription::default()
     };
     let failed = PartitionDescription {
         partition: PartitionId::new(1),
@@ -267,14 +266,11 @@ fn describe_topic() -> Vec<Vector> {
         },
         partitions: vec![partition, failed],
     };
+    let ask = DescribeTopicRequest {
+        name: TOPIC.to_owned(),
+    };
     vec![
-        Vector::request(
-            40,
-            "",
-            &DescribeTopicRequest {
-                name: TOPIC.to_owned(),
-            },
-        ),
+        Vector::request(40, "", &ask),
         Vector::response::<DescribeTopicRequest>(40, "", &answer),
     ]
 }

@@ -1,4 +1,5 @@
-//! What a dry run found, one shape for each kind of plugin.
+//! What a dry run found, one shape for each kind of plugin. Numbers are those of the topic as it was
+//! while the run went over it; keys are cut, so that a report stays small whatever the records are.
 
 use broker_model::{Offset, PartitionId, Timestamp};
 use bytes::Bytes;
