@@ -1,4 +1,7 @@
 //! One `[[plugin]]` of a manifest: its keys, their rules, and where in the text each of them stands.
+//!
+//! What is read here is only what the text says: whether the module is there and is what the entry
+//! calls it is found out when the catalogue is filled.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

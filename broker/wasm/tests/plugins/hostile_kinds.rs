@@ -89,7 +89,7 @@ fn a_panic_is_reported_with_its_place_and_text_in_one_short_line() {
         let error = misbehave(kind, "panic");
         assert_eq!(error.kind, PluginErrorKind::Trapped);
         let text = error.to_string();
-        let begin = "plugin hostile 6.6.6 trapped: panicked at common/src/lib.rs:";
+        let begin = "plugin hostile 6.6.6 trapped: panicked at orders/src/lib.rs:";
         assert!(text.starts_with(begin), "{text}");
         assert!(text.contains(": the roof is on fire !!!"), "{text}");
     }
@@ -146,7 +146,7 @@ fn a_constructor_that_fails_gives_no_binding_and_says_why() {
         let begin = "plugin hostile 6.6.6 refused its configuration: no. no. no. ";
         assert!(text.starts_with(begin) && text.len() < 320, "{text}");
         let text = start("panic-at-start");
-        let begin = "plugin hostile 6.6.6 trapped: panicked at common/src/lib.rs:";
+        let begin = "plugin hostile 6.6.6 trapped: panicked at orders/src/lib.rs:";
         assert!(text.starts_with(begin), "{text}");
         assert!(text.ends_with(": cannot even start"), "{text}");
         let deadline = Limits::default_for(kind).deadline;

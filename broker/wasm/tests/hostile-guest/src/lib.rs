@@ -1,7 +1,7 @@
 //! Does what its option `behaviour` says as soon as a batch begins with the key `go`; answers
 //! partition 0 for every record of any other batch.
 
-use hostile_common::Orders;
+use hostile_orders::Orders;
 use plugin_sdk::{Batch, Config, Layout, Partitioner};
 
 struct Hostile(Orders);

@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 
-use hostile_common::Orders;
+use hostile_orders::Orders;
 use plugin_sdk::{Batch, Bitmap, CompactionPolicy, Config, Environment};
 
 struct Hostile {

@@ -1,7 +1,7 @@
 //! Does what its option `behaviour` says when the log ends at offset 666; lets half of the segments of
 //! any other log go, rounded down.
 
-use hostile_common::Orders;
+use hostile_orders::Orders;
 use plugin_sdk::{Bounds, Config, LogView, RetentionPolicy};
 
 struct Hostile(Orders);
