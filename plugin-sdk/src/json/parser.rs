@@ -314,8 +314,13 @@ fn begin(out: &mut Vec<u8>) -> usize {
 
 /// Puts the head into its place; a long one moves what was written since.
 fn finish(out: &mut Vec<u8>, from: usize, write: impl FnOnce(&mut Vec<u8>)) {
-    let mut head = Vec::with_capacity(5);
-    write(&mut head);
+    let end = out.len();
+    write(out);
+    if out.len() == end + 1 {
+        out.swap_remove(from);
+        return;
+    }
+    let head = out.split_off(end);
     out.splice(from..=from, head);
 }
 
