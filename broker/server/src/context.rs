@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::broker::BrokerHandle;
 use crate::config::BrokerConfig;
 use crate::controller::ControllerHandle;
+use crate::dry_run::DryRuns;
 use crate::log_dirs::LogDirs;
 use crate::net::RequestBudget;
 use crate::net::listener::ConnectionCount;
@@ -34,6 +35,7 @@ pub(crate) struct Context {
     pub(crate) broker: BrokerHandle,
     pub(crate) dirs: Arc<LogDirs>,
     pub(crate) plugins: Arc<Plugins>,
+    pub(crate) dry_runs: DryRuns,
     pub(crate) requests: RequestBudget,
     pub(crate) connections: ConnectionCount,
     pub(crate) stopping: watch::Receiver<bool>,

@@ -13,11 +13,13 @@
 mod actor_stats;
 mod arbiters;
 mod broker;
+mod cleaner;
 pub mod config;
 mod connection;
 mod context;
 mod controller;
 mod death_notice;
+mod dry_run;
 mod log_dirs;
 mod net;
 mod partition;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use broker_cluster::{ClusterMetadata, InvalidConfig, TopicConfig};
+use broker_cluster::{ClusterMetadata, InvalidConfig, PluginSlot, TopicConfig};
 use broker_model::{Clock, SystemClock};
 use broker_storage::LogDirError;
 use broker_storage::io::RealIo;
@@ -19,10 +19,12 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::arbiters::Arbiters;
+use crate::cleaner::Cleaner;
 use crate::broker::{BrokerActor, BrokerHandle, Hosting};
 use crate::config::BrokerConfig;
 use crate::connection;
 use crate::context::Context;
+use crate::dry_run::DryRuns;
 use crate::controller::{
     ControllerError, ControllerHandle, ControllerLauncher, Intent, MetadataLogError, Plan,
 };
@@ -30,6 +32,7 @@ use crate::log_dirs::LogDirs;
 use crate::net::RequestBudget;
 use crate::net::listener::{ConnectionCount, accept_connections};
 use crate::plugins::Plugins;
+use crate::request::follow_manifest;
 use crate::topics::Topics;
 
 /// How often high watermarks and recovery points are saved.
@@ -60,9 +63,14 @@ pub enum StartError {
     /// The engine that runs plugins.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The default partitioner, or its options.
-    #[error("the configured default partitioner cannot be used: {0}")]
-    DefaultPartitioner(String),
+    /// A plugin that topics use by default, or its options.
+    #[error("the configured default {slot} cannot be used: {reason}")]
+    DefaultPlugin {
+        /// The key that names it.
+        slot: PluginSlot,
+        /// Why not.
+        reason: String,
+    },
     /// The defaults of topic configuration.
     #[error(transparent)]
     TopicDefaults(#[from] InvalidConfig),
@@ -110,15 +118,13 @@ impl Server {
             .filter_map(|listener| listener.local_addr().ok())
             .collect();
         let topic_defaults = TopicConfig::check(&Default::default(), &config.creation.topic)?;
-        let plugins = load_plugins(config.plugin_manifest.clone()).await?;
-        plugins
-            .check("(default)", &topic_defaults)
-            .map_err(|error| StartError::DefaultPartitioner(error.to_string()))?;
+        let (engine, catalog) = load_plugins(config.plugin_manifest.clone()).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let dirs = Arc::new(open_dirs(&config, clock.clone()).await?);
+        let plugins = Arc::new(Plugins::new(engine, catalog, dirs.first().blobs()));
         let arbiters = Arbiters::start(config.arbiters.unwrap_or_else(cores));
         let (stop, stopping) = watch::channel(false);
-        let hosting = hosting(&config, &arbiters, &clock, &dirs);
+        let hosting = hosting(&config, &arbiters, &clock, (&dirs, &plugins));
         let context = Arc::new(Context {
             broker_id: config.broker_id,
             cluster_id: dirs.first().identity().cluster_id,
@@ -131,7 +137,8 @@ impl Server {
             controller: hosting.controller.handle.clone(),
             broker: hosting.handle.clone(),
             dirs,
-            plugins: Arc::new(plugins),
+            plugins: plugins.clone(),
+            dry_runs: DryRuns::default(),
             requests: RequestBudget::new(),
             connections: ConnectionCount::new(config.connections_max),
             stopping: stopping.clone(),
@@ -140,6 +147,8 @@ impl Server {
         hosting
             .finish_deletions(&replayed.deleted, &replayed.metadata)
             .await;
+        plugins.install_deployed(&replayed.metadata).await;
+        check_default_plugins(&plugins, &topic_defaults)?;
         BrokerActor::start_on(hosting.clone());
         let hosted = hosting
             .handle
@@ -147,7 +156,7 @@ impl Server {
             .await;
         hosted.map_err(|_| StartError::Register("the broker actor crashed".to_owned()))?;
         register(&context, advertised(&config, &addresses)).await?;
-        warn_of_missing_plugins(&context);
+        follow_manifest(&context).await;
         for listener in listeners {
             let accepting = accept(
                 listener,
@@ -179,6 +188,7 @@ impl Server {
     /// `shutdown.timeout.ms` allows), everything is synced, the directories are marked clean.
     pub async fn stop(self) {
         self.stop.send_replace(true);
+        self.context.dry_runs.cancel_all();
         let timeout = self.context.config.shutdown_timeout;
         let connections = &self.context.connections;
         let drained = async {
@@ -228,8 +238,22 @@ async fn listen(addresses: &[String]) -> Result<Vec<TcpListener>, StartError> {
     Ok(listeners)
 }
 
-async fn load_plugins(manifest: Option<PathBuf>) -> Result<Plugins, StartError> {
-    let loading = actix_rt::task::spawn_blocking(move || -> Result<Plugins, StartError> {
+/// Tries the plugins of a topic that says nothing about plugins.
+fn check_default_plugins(plugins: &Plugins, defaults: &TopicConfig) -> Result<(), StartError> {
+    for slot in PluginSlot::ALL {
+        let tried = plugins.try_out("(default)", defaults, slot);
+        tried.map_err(|error| StartError::DefaultPlugin {
+            slot,
+            reason: error.to_string(),
+        })?;
+    }
+    Ok(())
+}
+
+type Loaded = (Arc<PluginEngine>, Catalog);
+
+async fn load_plugins(manifest: Option<PathBuf>) -> Result<Loaded, StartError> {
+    let loading = actix_rt::task::spawn_blocking(move || -> Result<Loaded, StartError> {
         let engine = PluginEngine::new()?;
         let shipped: Vec<Builtin<'_>> = broker_plugin_bundle::modules()
             .iter()
@@ -240,7 +264,7 @@ async fn load_plugins(manifest: Option<PathBuf>) -> Result<Plugins, StartError> 
             .collect();
         let manifest = manifest.as_deref().map(Manifest::load).transpose()?;
         let catalog = Catalog::load(&engine, &shipped, manifest.as_ref())?;
-        Ok(Plugins::new(engine, catalog))
+        Ok((engine, catalog))
     });
     loading
         .await
@@ -261,15 +285,22 @@ fn hosting(
     config: &Arc<BrokerConfig>,
     arbiters: &Arbiters,
     clock: &Arc<dyn Clock>,
-    dirs: &Arc<LogDirs>,
+    (dirs, plugins): (&Arc<LogDirs>, &Arc<Plugins>),
 ) -> Arc<Hosting> {
+    let topics = Arc::new(Topics::default());
+    let cleaner = Cleaner::new(
+        topics.clone(),
+        plugins.clone(),
+        clock.clone(),
+        (config.cleaner_threads, config.cleaner_bytes_per_second),
+    );
     let metadata = Arc::new(ArcSwap::from_pointee(ClusterMetadata::new()));
     Arc::new(Hosting {
         handle: BrokerHandle::default(),
         arbiters: arbiters.clone(),
         clock: clock.clone(),
         dirs: dirs.clone(),
-        topics: Arc::new(Topics::default()),
+        topics,
         metadata: metadata.clone(),
         topic_defaults: Arc::new(config.creation.topic.clone()),
         controller: ControllerLauncher {
@@ -280,6 +311,9 @@ fn hosting(
             clock: clock.clone(),
             arbiters: arbiters.clone(),
         },
+        plugins: plugins.clone(),
+        cleaner: Arc::new(cleaner),
+        cleaner_backoff: config.cleaner_backoff,
         retention_check_interval: config.retention_check_interval,
         checkpoint_interval: CHECKPOINT_INTERVAL,
         stopping: false.into(),
@@ -325,14 +359,6 @@ async fn register(context: &Context, address: String) -> Result<(), StartError> 
             other => format!("{other:?}"),
         })
     })
-}
-
-fn warn_of_missing_plugins(context: &Context) {
-    for topic in context.topics.all().values() {
-        if let Err(error) = context.plugins.partitioner(&topic.config.partitioner) {
-            warn!(topic = %topic.name, %error, "records without a partition will be refused");
-        }
-    }
 }
 
 async fn accept(

@@ -1,11 +1,25 @@
-//! From a topic's configuration to what the storage layer takes. Storage knows no configuration keys
-//! and the cluster crate no storage; this is the one place where they meet.
+//! `TopicSettings`: what a topic's partitions go by, and from there to what the storage layer takes. Storage
+//! knows no configuration keys and the cluster crate no storage; this is the one place where they meet.
+
+use std::sync::Arc;
 
 use broker_cluster::FlushMode;
 use broker_cluster::{MessageTimestampType, TopicConfig};
 use broker_model::limits::BATCH_FRAMING_BYTES;
+use broker_model::{TopicId, TopicName};
 use broker_record::TimestampType;
-use broker_storage::{LogConfig, TimeAndSize};
+use broker_storage::{CompactionSettings, LogConfig};
+
+use crate::plugins::TopicPlugins;
+
+/// A topic as its partitions know it. Replaced as a whole when the configuration or a binding changes.
+#[derive(Debug)]
+pub(crate) struct TopicSettings {
+    pub(crate) id: TopicId,
+    pub(crate) name: TopicName,
+    pub(crate) config: Arc<TopicConfig>,
+    pub(crate) plugins: Arc<TopicPlugins>,
+}
 
 /// How the log of a topic's partitions behaves.
 pub(crate) fn log_config(topic: &TopicConfig) -> LogConfig {
@@ -33,11 +47,12 @@ pub(crate) fn batch_bytes_max(topic: &TopicConfig) -> u32 {
     topic.message_bytes_max.saturating_add(BATCH_FRAMING_BYTES)
 }
 
-/// Which sealed segments of a topic's partitions may go.
-pub(crate) fn retention_policy(topic: &TopicConfig) -> TimeAndSize {
-    let deletes = topic.cleanup_policy.delete;
-    TimeAndSize {
-        retention: topic.retention.filter(|_| deletes),
-        bytes: topic.retention_bytes.filter(|_| deletes),
+/// When a topic's partitions are compacted.
+pub(crate) fn compaction_settings(topic: &TopicConfig) -> CompactionSettings {
+    CompactionSettings {
+        min_dirty_ratio: topic.min_cleanable_dirty_ratio,
+        min_lag: topic.min_compaction_lag,
+        max_lag: topic.max_compaction_lag,
+        delete_retention: topic.delete_retention,
     }
 }

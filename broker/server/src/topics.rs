@@ -10,6 +10,8 @@ use broker_cluster::TopicConfig;
 use broker_model::{PartitionId, TopicId, TopicName};
 
 use crate::partition::PartitionHandle;
+use crate::plugins::TopicPlugins;
+use crate::topic_settings::TopicSettings;
 
 /// One topic of this broker.
 #[derive(Clone)]
@@ -17,6 +19,7 @@ pub(crate) struct HostedTopic {
     pub(crate) name: TopicName,
     pub(crate) id: TopicId,
     pub(crate) config: Arc<TopicConfig>,
+    pub(crate) plugins: Arc<TopicPlugins>,
     /// The partition counts the topic has had, newest last; never empty.
     pub(crate) partition_counts: Arc<[u32]>,
     /// By partition number.
@@ -32,6 +35,16 @@ pub(crate) enum HostedPartition {
 }
 
 impl HostedTopic {
+    /// What its partitions go by.
+    pub(crate) fn settings(&self) -> Arc<TopicSettings> {
+        Arc::new(TopicSettings {
+            id: self.id,
+            name: self.name.clone(),
+            config: self.config.clone(),
+            plugins: self.plugins.clone(),
+        })
+    }
+
     /// The partition of that number, if the topic has one.
     pub(crate) fn partition(&self, partition: PartitionId) -> Option<&HostedPartition> {
         self.partitions.get(usize::try_from(partition.get()).ok()?)

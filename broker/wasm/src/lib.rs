@@ -69,7 +69,7 @@ pub use load_error::LoadError;
 pub use manifest::Manifest;
 pub use manifest_entry::{ManifestEntry, ModuleSource};
 pub use manifest_error::{ManifestError, ManifestProblem};
-pub use module::Module;
+pub use module::{Module, digest as module_digest};
 pub use partitioner::{Layout, Partitioner};
 pub use plugin::{Plugin, PluginSource};
 pub use plugin_error::{PluginError, PluginErrorKind};

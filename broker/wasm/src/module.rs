@@ -97,7 +97,7 @@ impl fmt::Debug for Module {
 }
 
 /// SHA-256 of a module, in lower-case hexadecimal.
-pub(crate) fn digest(bytes: &[u8]) -> String {
+pub fn digest(bytes: &[u8]) -> String {
     use fmt::Write as _;
     let mut hex = String::with_capacity(64);
     for byte in Sha256::digest(bytes) {

@@ -70,6 +70,10 @@ impl Actor for BrokerActor {
         ctx.run_interval(self.hosting.retention_check_interval(), |act, _| {
             act.hosting.check_retention();
         });
+        ctx.run_interval(self.hosting.cleaner_backoff(), |act, ctx| {
+            let cleaner = act.hosting.cleaner().clone();
+            ctx.spawn(actix::fut::wrap_future(async move { cleaner.round().await }));
+        });
         ctx.run_interval(self.hosting.checkpoint_interval(), |act, ctx| {
             let hosting = act.hosting.clone();
             ctx.spawn(actix::fut::wrap_future(async move {

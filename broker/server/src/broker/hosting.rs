@@ -17,11 +17,13 @@ use tracing::{debug, error, info, warn};
 use super::BrokerHandle;
 use crate::actor_stats::ActorStats;
 use crate::arbiters::Arbiters;
+use crate::cleaner::Cleaner;
 use crate::controller::ControllerLauncher;
 use crate::death_notice::DeathNotice;
 use crate::log_dirs::LogDirs;
 use crate::partition::{PartitionActor, PartitionHandle, PartitionSetup};
-use crate::topic_settings::log_config;
+use crate::plugins::{Plugins, TopicPlugins};
+use crate::topic_settings::{TopicSettings, log_config};
 use crate::topics::{HostedPartition, HostedTopic, RouteCounters, Topics};
 
 /// Logs opened at once at start; recovery of one reads its file, so a few keep the disk busy.
@@ -37,6 +39,9 @@ pub(crate) struct Hosting {
     pub(crate) metadata: Arc<ArcSwap<ClusterMetadata>>,
     pub(crate) topic_defaults: Arc<TopicDefaults>,
     pub(crate) controller: ControllerLauncher,
+    pub(crate) plugins: Arc<Plugins>,
+    pub(crate) cleaner: Arc<Cleaner>,
+    pub(crate) cleaner_backoff: Duration,
     pub(crate) retention_check_interval: Duration,
     pub(crate) checkpoint_interval: Duration,
     pub(crate) stopping: AtomicBool,
@@ -50,7 +55,7 @@ struct Assignment {
     partition: TopicPartition,
     topic_id: TopicId,
     leader_epoch: LeaderEpoch,
-    config: Arc<TopicConfig>,
+    settings: Arc<TopicSettings>,
     stats: Arc<ActorStats>,
 }
 
@@ -69,6 +74,14 @@ impl Hosting {
 
     pub(super) fn retention_check_interval(&self) -> Duration {
         self.retention_check_interval
+    }
+
+    pub(super) fn cleaner(&self) -> &Arc<Cleaner> {
+        &self.cleaner
+    }
+
+    pub(super) fn cleaner_backoff(&self) -> Duration {
+        self.cleaner_backoff
     }
 
     pub(super) fn checkpoint_interval(&self) -> Duration {
@@ -91,11 +104,15 @@ impl Hosting {
                 Change::TopicCreated { topic } | Change::PartitionsAdded { topic, .. } => {
                     self.host_topic(topic).await;
                 }
-                Change::TopicConfigChanged { topic } => self.configure_topic(topic),
+                Change::TopicConfigChanged { topic } => self.configure_topic(topic).await,
                 Change::TopicDeleted { topic } => self.drop_topic(&topic.name, topic.id).await,
-                Change::BrokerRegistered { .. }
-                | Change::PluginDeployed { .. }
-                | Change::PluginRemoved { .. } => {}
+                Change::PluginDeployed { name, plugin } => {
+                    if let Some(deployment) = plugin.current() {
+                        self.plugins.install(name, deployment).await;
+                    }
+                }
+                Change::PluginRemoved { name } => self.plugins.withdraw(name),
+                Change::BrokerRegistered { .. } => {}
             }
         }
     }
@@ -113,7 +130,7 @@ impl Hosting {
     }
 
     async fn host_topic(self: &Arc<Self>, topic: &Topic) {
-        let config = self.resolve(topic);
+        let settings = self.settings(topic).await;
         let known = self
             .topics
             .get(topic.name.as_str())
@@ -122,14 +139,13 @@ impl Hosting {
             .as_ref()
             .map(|known| known.partitions.to_vec())
             .unwrap_or_default();
-        let shared = config.clone();
         let missing = (partitions.len()..topic.partitions.len()).map(|index| {
             let number = PartitionId::new(u32::try_from(index).unwrap_or(u32::MAX));
             let assignment = Assignment {
                 partition: TopicPartition::new(topic.name.clone(), number),
                 topic_id: topic.id,
                 leader_epoch: topic.partitions[index].leader_epoch,
-                config: shared.clone(),
+                settings: settings.clone(),
                 stats: Arc::default(),
             };
             let hosting = self.clone();
@@ -142,7 +158,8 @@ impl Hosting {
         self.topics.put([HostedTopic {
             name: topic.name.clone(),
             id: topic.id,
-            config,
+            config: settings.config.clone(),
+            plugins: settings.plugins.clone(),
             partition_counts: topic.counts().into(),
             partitions: partitions.into(),
             routed: known.map_or_else(Arc::<RouteCounters>::default, |known| known.routed.clone()),
@@ -153,7 +170,7 @@ impl Hosting {
         let opened = {
             let (dirs, assignment) = (self.dirs.clone(), assignment.clone());
             actix_rt::task::spawn_blocking(move || {
-                let config = log_config(&assignment.config);
+                let config = log_config(&assignment.settings.config);
                 dirs.open_log(&assignment.partition, assignment.topic_id, config)
             })
         };
@@ -188,7 +205,8 @@ impl Hosting {
                 log,
                 dir,
                 leader_epoch: assignment.leader_epoch,
-                config: assignment.config,
+                settings: assignment.settings,
+                plugins: self.plugins.clone(),
                 clock: self.clock.clone(),
                 stats: assignment.stats,
                 death,
@@ -217,7 +235,7 @@ impl Hosting {
             partition: partition.clone(),
             topic_id: topic.id,
             leader_epoch: state.leader_epoch,
-            config: hosted.config.clone(),
+            settings: hosted.settings(),
             stats: dead.stats().clone(),
         };
         let restarted = self.start_partition(assignment).await;
@@ -251,18 +269,19 @@ impl Hosting {
         }
     }
 
-    fn configure_topic(&self, topic: &Topic) {
+    async fn configure_topic(&self, topic: &Topic) {
         let Some(hosted) = self.topics.get(topic.name.as_str()) else {
             return;
         };
-        let config = self.resolve(topic);
+        let settings = self.settings(topic).await;
         for partition in hosted.partitions.iter() {
             if let HostedPartition::Online(handle) = partition {
-                handle.configure(config.clone());
+                handle.configure(settings.clone());
             }
         }
         self.topics.put([HostedTopic {
-            config,
+            config: settings.config.clone(),
+            plugins: settings.plugins.clone(),
             ..HostedTopic::clone(&hosted)
         }]);
     }
@@ -316,6 +335,31 @@ impl Hosting {
         }
     }
 
+    /// What the topic's configuration and bindings come to on this broker. A module that is not compiled yet
+    /// is compiled on a blocking thread.
+    async fn settings(&self, topic: &Topic) -> Arc<TopicSettings> {
+        let config = self.resolve(topic);
+        let resolving = {
+            let (plugins, topic, config) = (self.plugins.clone(), topic.clone(), config.clone());
+            actix_rt::task::spawn_blocking(move || plugins.resolve(&topic, &config))
+        };
+        let plugins = resolving.await.unwrap_or_else(|problem| {
+            error!(topic = %topic.name, %problem, "resolving the topic's plugins panicked");
+            TopicPlugins::default()
+        });
+        for (slot, bound) in plugins.slots() {
+            if let Err(error) = bound {
+                error!(topic = %topic.name, %slot, %error, "a plugin of the topic is not available");
+            }
+        }
+        Arc::new(TopicSettings {
+            id: topic.id,
+            name: topic.name.clone(),
+            config,
+            plugins: Arc::new(plugins),
+        })
+    }
+
     fn resolve(&self, topic: &Topic) -> Arc<TopicConfig> {
         let config = TopicConfig::resolve(&topic.config, &self.topic_defaults);
         Arc::new(config.unwrap_or_else(|problem| {
@@ -356,6 +400,7 @@ impl Hosting {
     /// Closes every partition, then marks the directories as cleanly shut down.
     pub(super) async fn close_all(&self) {
         self.stopping.store(true, Ordering::SeqCst);
+        self.cleaner.stop().await;
         let mut clean = self.controller.close().await;
         let topics = self.topics.all();
         let closing: Vec<_> = topics

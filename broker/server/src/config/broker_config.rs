@@ -39,6 +39,12 @@ pub struct BrokerConfig {
     pub log_dirs: Vec<PathBuf>,
     /// `log.retention.check.interval.ms`
     pub retention_check_interval: Duration,
+    /// `log.cleaner.backoff.ms`
+    pub cleaner_backoff: Duration,
+    /// `log.cleaner.threads`
+    pub cleaner_threads: usize,
+    /// `log.cleaner.io.max.bytes.per.second`; none for no limit.
+    pub cleaner_bytes_per_second: Option<u64>,
     /// `num.partitions`, `default.replication.factor` and the defaults of topic configuration.
     pub creation: CreationDefaults,
     /// `auto.create.topics.enable`
@@ -90,6 +96,9 @@ impl BrokerConfig {
             connection_idle_max: read.millis(names::CONNECTIONS_MAX_IDLE_MS),
             log_dirs: read.log_dirs(),
             retention_check_interval: read.millis(names::LOG_RETENTION_CHECK_INTERVAL_MS),
+            cleaner_backoff: read.millis(names::LOG_CLEANER_BACKOFF_MS),
+            cleaner_threads: read.number(names::LOG_CLEANER_THREADS),
+            cleaner_bytes_per_second: read.limit(names::LOG_CLEANER_IO_MAX_BYTES_PER_SECOND),
             creation: CreationDefaults {
                 partitions: read.number(names::NUM_PARTITIONS),
                 replication_factor: read.number(names::DEFAULT_REPLICATION_FACTOR),
@@ -150,6 +159,13 @@ impl<'a> Reader<'a> {
 
     fn millis(&mut self, name: &'static str) -> Duration {
         Duration::from_millis(self.number(name))
+    }
+
+    fn limit(&mut self, name: &'static str) -> Option<u64> {
+        match self.text(name) {
+            "-1" => None,
+            _ => Some(self.number(name)),
+        }
     }
 
     fn path(&self, name: &'static str) -> Option<PathBuf> {

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use broker_cluster::config_key::{ConfigKey, Empty, Unlimited, ValueKind};
+use broker_cluster::config_key::{ConfigKey, Empty, NO_MAX, Unlimited, ValueKind};
 use broker_cluster::{InvalidConfig, TOPIC_KEYS, topic_key};
 use broker_model::limits;
 
@@ -25,6 +25,12 @@ pub mod names {
     pub const LOG_DIRS: &str = "log.dirs";
     /// How often retention is looked at.
     pub const LOG_RETENTION_CHECK_INTERVAL_MS: &str = "log.retention.check.interval.ms";
+    /// How often the cleaner looks for something to compact.
+    pub const LOG_CLEANER_BACKOFF_MS: &str = "log.cleaner.backoff.ms";
+    /// Partitions compacted at once.
+    pub const LOG_CLEANER_THREADS: &str = "log.cleaner.threads";
+    /// How fast compaction reads and writes.
+    pub const LOG_CLEANER_IO_MAX_BYTES_PER_SECOND: &str = "log.cleaner.io.max.bytes.per.second";
     /// Partitions of a topic created without a number.
     pub const NUM_PARTITIONS: &str = "num.partitions";
     /// Replicas of a topic created without a number.
@@ -250,6 +256,48 @@ const OWN_KEYS: &[BrokerKey] = &[
             default: "300000",
             documentation: "How often the broker looks for segments that may be deleted.",
             consequence: "Nothing is deleted earlier than the next check.",
+        },
+    ),
+    row(
+        DATA,
+        ConfigKey {
+            name: names::LOG_CLEANER_BACKOFF_MS,
+            kind: ValueKind::Duration {
+                min: 1,
+                max: 365 * DAY_MS,
+                unlimited: Unlimited::Refused,
+            },
+            default: "15000",
+            documentation: "How often the cleaner looks for partitions that are dirty enough to be \
+                compacted.",
+            consequence: "Nothing is compacted earlier than the next look.",
+        },
+    ),
+    row(
+        DATA,
+        ConfigKey {
+            name: names::LOG_CLEANER_THREADS,
+            kind: ValueKind::Number { min: 1, max: 64 },
+            default: "1",
+            documentation: "Partitions that are compacted at the same time.",
+            consequence: "Each takes a thread, and the memory that the compaction plugin's limits \
+                allow.",
+        },
+    ),
+    row(
+        DATA,
+        ConfigKey {
+            name: names::LOG_CLEANER_IO_MAX_BYTES_PER_SECOND,
+            kind: ValueKind::Bytes {
+                min: 1024,
+                max: NO_MAX,
+                unlimited: Unlimited::Allowed,
+            },
+            default: "-1",
+            documentation: "Bytes that compaction may read and write a second, all of its threads \
+                together; -1 for no limit.",
+            consequence: "A limit leaves more of the disk to clients and lets dirty data pile up \
+                if it is written faster than cleaned.",
         },
     ),
     row(

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 use actix_rt::ArbiterHandle;
 use arc_swap::ArcSwap;
-use broker_cluster::{ClusterMetadata, Command, ConfigChange, CreationDefaults};
+use broker_cluster::{ClusterMetadata, Command, CreationDefaults};
 use broker_model::limits::CONTROLLER_MAILBOX;
 use broker_model::{Clock, LeaderEpoch, Offset, TopicId};
 use tracing::{error, info, warn};
@@ -101,12 +101,7 @@ impl ControllerActor {
                     .plan_create_topic(&new, &self.defaults, now, TopicId::random())?
             }
             Plan::DeleteTopic { name } => (self.newest.plan_delete_topic(&name)?, Vec::new()),
-            Plan::AlterTopic { name, set, unset } => {
-                let change = ConfigChange {
-                    set,
-                    unset,
-                    bindings: Vec::new(),
-                };
+            Plan::AlterTopic { name, change } => {
                 let defaults = &self.defaults.topic;
                 (
                     self.newest.plan_alter_config(&name, &change, defaults)?,
@@ -120,6 +115,14 @@ impl ControllerActor {
             } => self
                 .newest
                 .plan_create_partitions(&name, count, assignment.as_deref(), now)?,
+            Plan::DeployPlugin { name, new, rebind } => {
+                let command = self.newest.plan_deploy(&name, new, rebind, now)?;
+                (command, Vec::new())
+            }
+            Plan::RemovePlugin { name } => {
+                let defaults = &self.defaults.topic;
+                (self.newest.plan_remove(&name, defaults, now)?, Vec::new())
+            }
             Plan::RegisterBroker { id, address } => {
                 (Command::RegisterBroker { id, address }, Vec::new())
             }

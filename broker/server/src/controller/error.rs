@@ -1,6 +1,8 @@
 //! Why a change of metadata was not made.
 
-use broker_cluster::{AlterTopicError, CreatePartitionsError, CreateTopicError};
+use broker_cluster::{
+    AlterTopicError, CreatePartitionsError, CreateTopicError, DeployPluginError, RemovePluginError,
+};
 
 use crate::reply::Lost;
 
@@ -25,6 +27,22 @@ pub(crate) enum ControllerError {
     AlterTopic(AlterTopicError),
     /// A rule about adding partitions.
     CreatePartitions(CreatePartitionsError),
+    /// A rule about deploying plugins.
+    DeployPlugin(DeployPluginError),
+    /// A rule about removing plugins.
+    RemovePlugin(RemovePluginError),
+}
+
+impl From<DeployPluginError> for ControllerError {
+    fn from(error: DeployPluginError) -> Self {
+        Self::DeployPlugin(error)
+    }
+}
+
+impl From<RemovePluginError> for ControllerError {
+    fn from(error: RemovePluginError) -> Self {
+        Self::RemovePlugin(error)
+    }
 }
 
 impl From<Lost> for ControllerError {

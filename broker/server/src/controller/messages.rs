@@ -1,10 +1,8 @@
 //! The controller's messages, private to this folder but for what a caller fills in and gets back.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use actix::Message;
-use broker_cluster::{Command, NewTopic};
-use broker_model::BrokerId;
+use broker_cluster::{Binding, Command, ConfigChange, NewDeployment, NewTopic};
+use broker_model::{BrokerId, TopicId};
 use broker_storage::SyncOutcome;
 
 use super::error::ControllerError;
@@ -19,13 +17,20 @@ pub(crate) enum Plan {
     },
     AlterTopic {
         name: String,
-        set: BTreeMap<String, String>,
-        unset: BTreeSet<String>,
+        change: ConfigChange,
     },
     CreatePartitions {
         name: String,
         count: u32,
         assignment: Option<Vec<Vec<BrokerId>>>,
+    },
+    DeployPlugin {
+        name: String,
+        new: NewDeployment,
+        rebind: Vec<(TopicId, Binding)>,
+    },
+    RemovePlugin {
+        name: String,
     },
     RegisterBroker {
         id: BrokerId,

@@ -11,7 +11,7 @@ use actix::dev::channel;
 use actix::prelude::*;
 use actix_rt::ArbiterHandle;
 use broker_cluster::{
-    Acks, Effects, FlushMode, NotAdmitted, PartitionReplica, ReplicaStart, TopicConfig,
+    Acks, Effects, FlushMode, NotAdmitted, PartitionReplica, ReplicaStart,
 };
 use broker_model::limits::PARTITION_MAILBOX;
 use broker_model::{Clock, LeaderEpoch, Offset, TopicPartition};
@@ -26,8 +26,9 @@ use super::messages::{Append, AppendReply, Appended, Synced};
 use super::offsets::PartitionOffsets;
 use crate::actor_stats::ActorStats;
 use crate::death_notice::DeathNotice;
+use crate::plugins::Plugins;
 use crate::reply::Reply;
-use crate::topic_settings::batch_bytes_max;
+use crate::topic_settings::{TopicSettings, batch_bytes_max};
 
 /// How often acknowledgements that wait are compared with their deadlines.
 const DEADLINE_CHECK: Duration = Duration::from_millis(250);
@@ -38,7 +39,8 @@ pub(crate) struct PartitionSetup {
     pub(crate) log: Log,
     pub(crate) dir: LogDir,
     pub(crate) leader_epoch: LeaderEpoch,
-    pub(crate) config: Arc<TopicConfig>,
+    pub(crate) settings: Arc<TopicSettings>,
+    pub(crate) plugins: Arc<Plugins>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) stats: Arc<ActorStats>,
     pub(crate) death: DeathNotice,
@@ -67,7 +69,8 @@ pub(crate) struct PartitionActor {
     pub(super) log: Option<Log>,
     pub(super) dir: LogDir,
     pub(super) leader_epoch: LeaderEpoch,
-    pub(super) config: Arc<TopicConfig>,
+    pub(super) settings: Arc<TopicSettings>,
+    pub(super) plugins: Arc<Plugins>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) stats: Arc<ActorStats>,
     pub(super) replica: PartitionReplica<u64>,
@@ -99,7 +102,7 @@ impl PartitionActor {
                 .dir
                 .high_watermark(&setup.partition)
                 .unwrap_or(Offset::ZERO),
-            flush_mode: setup.config.flush_mode,
+            flush_mode: setup.settings.config.flush_mode,
         });
         let first = PartitionOffsets {
             start: setup.log.start(),
@@ -126,7 +129,8 @@ impl PartitionActor {
             log: Some(setup.log),
             dir: setup.dir,
             leader_epoch: setup.leader_epoch,
-            config: setup.config,
+            settings: setup.settings,
+            plugins: setup.plugins,
             clock: setup.clock,
             stats: setup.stats,
             replica,
@@ -175,7 +179,7 @@ impl PartitionActor {
     pub(super) fn check_append(&self, message: &Append) -> Result<(), PartitionError> {
         self.check_in_service()?;
         self.replica
-            .admit(message.acks, self.config.min_insync_replicas)
+            .admit(message.acks, self.settings.config.min_insync_replicas)
             .map_err(|problem| match problem {
                 NotAdmitted::NotEnoughReplicas { in_sync, required } => {
                     PartitionError::NotEnoughReplicas { in_sync, required }
@@ -184,13 +188,13 @@ impl PartitionActor {
                     reason: problem.to_string(),
                 },
             })?;
-        let (size, max) = (message.batch.size(), batch_bytes_max(&self.config));
+        let (size, max) = (message.batch.size(), batch_bytes_max(&self.settings.config));
         if u32::try_from(size).is_ok_and(|size| size <= max) {
             Ok(())
         } else {
             Err(PartitionError::BatchTooLarge {
                 size,
-                max: self.config.message_bytes_max,
+                max: self.settings.config.message_bytes_max,
             })
         }
     }
@@ -263,12 +267,12 @@ impl PartitionActor {
 
     /// Starts whatever has to follow a write: a sync now or later, a roll by age.
     fn after_write(&mut self, ctx: &mut Context<Self>) {
-        match self.config.flush_mode {
+        match self.settings.config.flush_mode {
             FlushMode::Sync => self.start_sync(ctx),
             FlushMode::Async => {
                 if !self.sync_timer {
                     self.sync_timer = true;
-                    ctx.run_later(self.config.flush_every, |act, ctx| {
+                    ctx.run_later(self.settings.config.flush_every, |act, ctx| {
                         act.sync_timer = false;
                         act.start_sync(ctx);
                     });
@@ -296,7 +300,7 @@ impl PartitionActor {
     /// Looks at the age of the active segment when it may have been reached.
     fn arm_roll_timer(&mut self, ctx: &mut Context<Self>) {
         if self.roll_timer.is_none() && self.log().size_bytes() > 0 {
-            self.roll_timer = Some(ctx.run_later(self.config.roll_after, |act, ctx| {
+            self.roll_timer = Some(ctx.run_later(self.settings.config.roll_after, |act, ctx| {
                 act.roll_timer = None;
                 act.roll(ctx);
             }));

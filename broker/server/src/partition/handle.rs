@@ -9,21 +9,21 @@ use actix::dev::ToEnvelope;
 use actix::prelude::SendError;
 use actix::{Addr, Handler, Message};
 use broker_cluster::Acks;
-use broker_cluster::TopicConfig;
 use broker_model::{Offset, Timestamp};
 use broker_record::ProducedBatch;
-use broker_storage::{FileSlice, ReadLimit};
+use broker_storage::{Cleaned, Cleaning, CleaningOutcome, CleaningState, FileSlice, ReadLimit};
 use tokio::sync::watch;
 
 use super::PartitionActor;
 use super::error::PartitionError;
 use super::messages::{
-    Append, AppendReply, CheckRetention, Close, Configure, Crash, DeleteRecords, FindTimestamp,
-    PartitionSummary, Read, Summarize,
+    Append, AppendReply, BeginCleaning, CheckRetention, CleaningPurpose, Close, Configure, Crash,
+    DeleteRecords, FindTimestamp, FinishCleaning, LookAtCleaning, PartitionSummary, Read, Summarize,
 };
 use super::offsets::PartitionOffsets;
 use crate::actor_stats::ActorStats;
 use crate::reply::Reply;
+use crate::topic_settings::TopicSettings;
 
 /// A cheap clone that speaks to one partition.
 #[derive(Clone)]
@@ -93,15 +93,40 @@ impl PartitionHandle {
     }
 
     /// Hands over a changed topic configuration.
-    pub(crate) fn configure(&self, config: Arc<TopicConfig>) {
+    pub(crate) fn configure(&self, settings: Arc<TopicSettings>) {
         // Not driven by load: one message per change of the topic, and it must not be lost.
         self.stats.sent();
-        self.addr.do_send(Configure(config));
+        self.addr.do_send(Configure(settings));
     }
 
     /// Looks whether the retention policy lets segments go. Skipped while the mailbox is full.
     pub(crate) fn check_retention(&self) {
         self.post(CheckRetention);
+    }
+
+    /// Whether a cleaning is due, and how much there is to clean.
+    pub(crate) async fn cleaning_state(&self) -> Result<CleaningState, PartitionError> {
+        self.ask(|reply| LookAtCleaning { reply }).await
+    }
+
+    /// Begins a cleaning that is due, or a survey; none when there is nothing to clean.
+    pub(crate) async fn begin_cleaning(
+        &self,
+        purpose: CleaningPurpose,
+    ) -> Result<Option<Cleaning>, PartitionError> {
+        self.ask(|reply| BeginCleaning { purpose, reply }).await
+    }
+
+    /// Puts the result of a cleaning in place.
+    pub(crate) async fn finish_cleaning(
+        &self,
+        cleaned: Cleaned,
+    ) -> Result<CleaningOutcome, PartitionError> {
+        let (reply, answer) = Reply::channel();
+        self.stats.sent();
+        // Not driven by load: a full mailbox must not cost the work of minutes.
+        self.addr.do_send(FinishCleaning { cleaned, reply });
+        answer.await
     }
 
     /// Flushes, syncs, closes the log and ends the actor.
@@ -186,7 +211,15 @@ macro_rules! refusable {
         }
     )*};
 }
-refusable!(Append, Read, FindTimestamp, DeleteRecords, Summarize);
+refusable!(
+    Append,
+    Read,
+    FindTimestamp,
+    DeleteRecords,
+    Summarize,
+    LookAtCleaning,
+    BeginCleaning
+);
 
 impl Refusable for CheckRetention {
     fn refuse(self, _: PartitionError) {}

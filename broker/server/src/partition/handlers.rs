@@ -9,10 +9,11 @@ use tracing::{info, warn};
 use super::actor::{PartitionActor, Waiting};
 use super::error::PartitionError;
 use super::messages::{
-    Append, CheckRetention, Close, Configure, Crash, DeleteRecords, FindTimestamp,
-    PartitionSummary, Read, Summarize, Synced,
+    Append, BeginCleaning, CheckRetention, CleaningPurpose, Close, Configure, Crash, DeleteRecords,
+    FindTimestamp, FinishCleaning, LookAtCleaning, PartitionSummary, Read, Summarize, Synced,
 };
-use crate::topic_settings::{log_config, retention_policy};
+use crate::plugins::PluginRetention;
+use crate::topic_settings::{compaction_settings, log_config};
 
 impl Handler<Append> for PartitionActor {
     type Result = ();
@@ -61,7 +62,7 @@ impl Handler<Synced> for PartitionActor {
                 let effects = self.replica.on_durable(durable_end);
                 self.publish();
                 self.carry_out(effects);
-                if self.config.flush_mode == FlushMode::Sync {
+                if self.settings.config.flush_mode == FlushMode::Sync {
                     self.start_sync(ctx);
                 }
             }
@@ -138,12 +139,12 @@ impl Handler<Summarize> for PartitionActor {
 impl Handler<Configure> for PartitionActor {
     type Result = ();
 
-    fn handle(&mut self, Configure(config): Configure, ctx: &mut Self::Context) {
+    fn handle(&mut self, Configure(settings): Configure, ctx: &mut Self::Context) {
         self.stats.handled();
         self.write_waiting(ctx);
-        self.log_mut().set_config(log_config(&config));
-        let effects = self.replica.on_flush_mode(config.flush_mode);
-        self.config = config;
+        self.log_mut().set_config(log_config(&settings.config));
+        let effects = self.replica.on_flush_mode(settings.config.flush_mode);
+        self.settings = settings;
         self.reset_roll_timer(ctx);
         self.publish();
         self.carry_out(effects);
@@ -159,7 +160,14 @@ impl Handler<CheckRetention> for PartitionActor {
         self.dir
             .record_high_watermark(&self.partition, self.replica.high_watermark());
         self.roll(ctx);
-        let mut policy = retention_policy(&self.config);
+        if !self.settings.config.cleanup_policy.delete {
+            return;
+        }
+        let (settings, plugins) = (self.settings.clone(), self.plugins.clone());
+        let mut policy = PluginRetention {
+            plugins: &plugins,
+            topic: &settings,
+        };
         let high_watermark = self.replica.high_watermark();
         let now = self.clock.now();
         match self
@@ -174,6 +182,48 @@ impl Handler<CheckRetention> for PartitionActor {
             Ok(_) => {}
             Err(error) => warn!(partition = %self.partition, %error, "retention failed"),
         }
+    }
+}
+
+impl Handler<LookAtCleaning> for PartitionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: LookAtCleaning, _: &mut Self::Context) {
+        self.stats.handled();
+        let settings = compaction_settings(&self.settings.config);
+        let high_watermark = self.replica.high_watermark();
+        let now = self.clock.now();
+        let state = self.log().cleaning_state(&settings, high_watermark, now);
+        message.reply.send(Ok(state));
+    }
+}
+
+impl Handler<BeginCleaning> for PartitionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: BeginCleaning, _: &mut Self::Context) {
+        self.stats.handled();
+        let settings = compaction_settings(&self.settings.config);
+        let high_watermark = self.replica.high_watermark();
+        let now = self.clock.now();
+        let begun = self.check_in_service().map(|()| match message.purpose {
+            CleaningPurpose::Clean => self.log_mut().begin_cleaning(&settings, high_watermark, now),
+            CleaningPurpose::Survey => self.log().survey(&settings, high_watermark, now),
+        });
+        message.reply.send(begun);
+    }
+}
+
+impl Handler<FinishCleaning> for PartitionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: FinishCleaning, _: &mut Self::Context) {
+        self.stats.handled();
+        let finished = self.check_in_service().and_then(|()| {
+            let finished = self.log_mut().finish_cleaning(message.cleaned);
+            finished.map_err(PartitionError::from)
+        });
+        message.reply.send(finished);
     }
 }
 

@@ -7,10 +7,13 @@ use actix::Message;
 use broker_cluster::Acks;
 use broker_model::{Offset, Timestamp};
 use broker_record::ProducedBatch;
-use broker_storage::{FileSlice, ReadLimit, SegmentInfo, SyncOutcome};
+use broker_storage::{
+    Cleaned, Cleaning, CleaningOutcome, CleaningState, FileSlice, ReadLimit, SegmentInfo, SyncOutcome,
+};
 
 use super::error::PartitionError;
 use crate::reply::Reply;
+use crate::topic_settings::TopicSettings;
 
 /// Where a batch went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +75,37 @@ pub(super) struct Summarize {
 
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Configure(pub(super) Arc<broker_cluster::TopicConfig>);
+pub(super) struct Configure(pub(super) Arc<TopicSettings>);
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct LookAtCleaning {
+    pub(super) reply: Reply<CleaningState, PartitionError>,
+}
+
+/// What a cleaning is begun for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CleaningPurpose {
+    /// To be carried out, if one is due.
+    Clean,
+    /// To see what it would do.
+    Survey,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct BeginCleaning {
+    pub(super) purpose: CleaningPurpose,
+    pub(super) reply: Reply<Option<Cleaning>, PartitionError>,
+}
+
+/// A cleaning that has run. One that failed is over as soon as it is dropped.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct FinishCleaning {
+    pub(super) cleaned: Cleaned,
+    pub(super) reply: Reply<CleaningOutcome, PartitionError>,
+}
 
 #[derive(Message)]
 #[rtype(result = "()")]

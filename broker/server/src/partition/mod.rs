@@ -15,5 +15,5 @@ mod tests;
 pub(crate) use actor::{PartitionActor, PartitionSetup};
 pub(crate) use error::PartitionError;
 pub(crate) use handle::PartitionHandle;
-pub(crate) use messages::Appended;
+pub(crate) use messages::{Appended, CleaningPurpose, PartitionSummary};
 pub(crate) use offsets::PartitionOffsets;

@@ -1,114 +1,342 @@
-//! Plugins as the broker uses them: the catalogue of what is installed, and for each arbiter the instances
-//! that serve its topics. A topic without a plugin of a kind that looks into records pays nothing.
+//! Plugins as the broker uses them: what is offered by name now, what topics are bound to, and the instances
+//! of each thread. A topic without a plugin of a kind that looks into records pays nothing.
+//!
+//! A topic runs the module it is bound to in the metadata, whatever its name means by now. Modules in use are
+//! kept by digest in the first log directory.
 
 mod columns;
-mod partitioners;
+mod deciding;
+mod deploying;
+mod instances;
+mod partitioning;
+mod serializing;
+mod topic_plugins;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
-use broker_cluster::{PluginSlot, TopicConfig};
-use broker_model::PartitionId;
-use broker_record::RoutableRecords;
-use broker_wasm::{Catalog, Partitioner, Plugin, PluginEngine, PluginError, PluginKind};
-use bytes::Bytes;
+use arc_swap::{ArcSwap, Guard};
+use broker_cluster::{BoundPlugin, PluginSlot, Topic, TopicConfig};
+use broker_storage::BlobStore;
+use broker_wasm::{
+    Catalog, Module, Plugin, PluginEngine, PluginError, PluginKind, PluginSource, module_digest,
+};
 
-use crate::topics::HostedTopic;
-use columns::Columns;
+pub(crate) use deploying::{DeployError, limits};
+pub(crate) use columns::Columns;
+pub(crate) use deciding::{PluginRetention, bounds};
+pub(crate) use serializing::{DecodedColumn, Fault, Field, RefusedRecord, Serialized};
+pub(crate) use topic_plugins::{BoundSlot, TopicPlugins};
 
-/// The installed plugins and the engine that runs them.
+/// The plugins of this broker and the engine that runs them.
 pub(crate) struct Plugins {
     engine: Arc<PluginEngine>,
-    catalog: Catalog,
+    offered: ArcSwap<Catalog>,
+    modules: BlobStore,
+    /// Plugins that topics are bound to although their names mean another module by now, or none.
+    pinned: Mutex<HashMap<PluginId, Weak<Plugin>>>,
 }
 
-/// Why records could not be routed.
+/// A name and a digest.
+type PluginId = (String, String);
+
+/// Why a plugin of a topic cannot do its work.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum RoutingError {
-    /// The topic's configuration names a plugin that is not installed.
+pub(crate) enum SlotError {
+    /// The topic's configuration names a plugin that is not offered.
     #[error("there is no plugin {plugin:?}: see `broker plugin list`")]
     NotInstalled { plugin: String },
     /// It names a plugin of another kind.
-    #[error("plugin {plugin:?} is a {kind}, not a partitioner")]
-    WrongKind { plugin: String, kind: PluginKind },
+    #[error("plugin {plugin:?} is a {kind}, and {slot} takes a {}", slot.kind_name())]
+    WrongKind {
+        plugin: String,
+        kind: PluginKind,
+        slot: PluginSlot,
+    },
+    /// The module that the topic is bound to cannot be had.
+    #[error("the module {digest} of plugin {plugin:?} is not available: {reason}")]
+    NoModule {
+        plugin: String,
+        digest: String,
+        reason: String,
+    },
+    /// A slot that every topic fills is empty.
+    #[error("the topic has no {slot}")]
+    Empty { slot: PluginSlot },
     /// The plugin failed.
     #[error(transparent)]
     Plugin(#[from] PluginError),
 }
 
-impl Plugins {
-    /// Plugins that are loaded and checked.
-    pub(crate) fn new(engine: Arc<PluginEngine>, catalog: Catalog) -> Self {
-        Self { engine, catalog }
-    }
-
-    /// Every plugin, by name.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Plugin>> {
-        self.catalog.plugins()
-    }
-
-    /// The partitioner that a topic's configuration names.
-    pub(crate) fn partitioner(&self, name: &str) -> Result<&Arc<Plugin>, RoutingError> {
-        let Some(plugin) = self.catalog.get(name) else {
-            return Err(RoutingError::NotInstalled {
-                plugin: name.to_owned(),
-            });
-        };
-        match plugin.kind() {
-            PluginKind::Partitioner => Ok(plugin),
-            kind => Err(RoutingError::WrongKind {
-                plugin: name.to_owned(),
-                kind,
-            }),
+impl SlotError {
+    /// The plugin it is about, where there is one.
+    pub(crate) fn plugin_name(&self) -> &str {
+        match self {
+            Self::NotInstalled { plugin }
+            | Self::WrongKind { plugin, .. }
+            | Self::NoModule { plugin, .. } => plugin,
+            Self::Plugin(error) => &error.plugin,
+            Self::Empty { .. } => "",
         }
-    }
-
-    /// Whether a topic of this name and configuration could be routed: its partitioner is installed and
-    /// takes the options.
-    pub(crate) fn check(&self, topic: &str, config: &TopicConfig) -> Result<(), RoutingError> {
-        let plugin = self.partitioner(&config.partitioner)?;
-        Partitioner::new(&self.engine, plugin, topic, &options(config))?;
-        Ok(())
-    }
-
-    /// Where each record goes; one call of the plugin.
-    pub(crate) fn partition_records(
-        &self,
-        topic: &HostedTopic,
-        records: &RoutableRecords,
-    ) -> Result<Vec<PartitionId>, RoutingError> {
-        let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
-        partitioners::assign(self, topic, count, |needs, columns| {
-            Columns::gather_records(columns, needs, records);
-        })
-    }
-
-    /// Where records with these keys go; one call of the plugin.
-    pub(crate) fn partition_keys(
-        &self,
-        topic: &HostedTopic,
-        keys: &[Option<Bytes>],
-    ) -> Result<Vec<PartitionId>, RoutingError> {
-        let count = u32::try_from(keys.len()).unwrap_or(u32::MAX);
-        partitioners::assign(self, topic, count, |needs, columns| {
-            Columns::gather_keys(columns, needs, keys);
-        })
-    }
-
-    /// The options a topic's plugin runs with: the manifest's, and the topic's over them.
-    pub(crate) fn effective_options(
-        plugin: &Plugin,
-        config: &TopicConfig,
-    ) -> BTreeMap<String, String> {
-        let mut effective: BTreeMap<String, String> = plugin.options().iter().cloned().collect();
-        effective.extend(config.slot_options(PluginSlot::Partitioner).clone());
-        effective
     }
 }
 
-fn options(config: &TopicConfig) -> Vec<(String, String)> {
-    let options = config.slot_options(PluginSlot::Partitioner).iter();
+impl Plugins {
+    /// Plugins that are loaded and checked, and where modules are kept.
+    pub(crate) fn new(engine: Arc<PluginEngine>, catalog: Catalog, modules: BlobStore) -> Self {
+        Self {
+            engine,
+            offered: ArcSwap::from_pointee(catalog),
+            modules,
+            pinned: Mutex::default(),
+        }
+    }
+
+    /// What runs them.
+    pub(crate) fn engine(&self) -> &Arc<PluginEngine> {
+        &self.engine
+    }
+
+    /// Where modules are kept by digest.
+    pub(crate) fn modules(&self) -> &BlobStore {
+        &self.modules
+    }
+
+    /// The plugins as their names mean them now.
+    pub(crate) fn offered(&self) -> Guard<Arc<Catalog>> {
+        self.offered.load()
+    }
+
+    /// The plugin of that name.
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Plugin>> {
+        self.offered.load().get(name).cloned()
+    }
+
+    /// Offers a plugin, in place of another of its name. Only the broker actor and the start call it.
+    pub(crate) fn offer(&self, plugin: Arc<Plugin>) {
+        let mut catalog = Catalog::clone(&self.offered.load());
+        if let Some(before) = catalog.get(plugin.name()) {
+            // Topics that are bound to it go on with it, and its counters.
+            self.pin(before);
+        }
+        catalog.insert(plugin);
+        self.offered.store(Arc::new(catalog));
+    }
+
+    /// Offers a name no longer. Topics that are bound to its module keep it.
+    pub(crate) fn withdraw(&self, name: &str) {
+        let mut catalog = Catalog::clone(&self.offered.load());
+        catalog.remove(name);
+        self.offered.store(Arc::new(catalog));
+    }
+
+    /// Plugins that topics are bound to and that their names no longer mean.
+    pub(crate) fn pinned(&self) -> Vec<Arc<Plugin>> {
+        let offered = self.offered.load();
+        let mut pinned: Vec<Arc<Plugin>> = self
+            .pins()
+            .values()
+            .filter_map(Weak::upgrade)
+            .filter(|plugin| {
+                let now = offered.get(plugin.name());
+                now.is_none_or(|now| now.module().digest() != plugin.module().digest())
+            })
+            .collect();
+        pinned.sort_by(|a, b| {
+            (a.name(), a.module().digest()).cmp(&(b.name(), b.module().digest()))
+        });
+        pinned
+    }
+
+    /// The plugin that a slot of a configuration names; `None` when the slot is empty.
+    pub(crate) fn named(
+        &self,
+        config: &TopicConfig,
+        slot: PluginSlot,
+    ) -> Result<Option<Arc<Plugin>>, SlotError> {
+        let Some(name) = config.slot_plugin(slot) else {
+            return Ok(None);
+        };
+        let Some(plugin) = self.get(name) else {
+            return Err(SlotError::NotInstalled {
+                plugin: name.to_owned(),
+            });
+        };
+        if plugin.kind().name() != slot.kind_name() {
+            return Err(SlotError::WrongKind {
+                plugin: name.to_owned(),
+                kind: plugin.kind(),
+                slot,
+            });
+        }
+        Ok(Some(plugin))
+    }
+
+    /// Whether a slot of this configuration can be filled: the plugin is there and takes its options.
+    pub(crate) fn try_out(
+        &self,
+        topic: &str,
+        config: &TopicConfig,
+        slot: PluginSlot,
+    ) -> Result<Option<Arc<Plugin>>, SlotError> {
+        let Some(plugin) = self.named(config, slot)? else {
+            return Ok(None);
+        };
+        plugin.check_config(&self.engine, topic, &options(config, slot))?;
+        Ok(Some(plugin))
+    }
+
+    /// What the metadata is to keep about a slot of this configuration. The plugin is tried out and its
+    /// module kept: not for an arbiter.
+    pub(crate) fn bind(
+        &self,
+        topic: &str,
+        config: &TopicConfig,
+        slot: PluginSlot,
+    ) -> Result<Option<BoundPlugin>, SlotError> {
+        let Some(plugin) = self.try_out(topic, config, slot)? else {
+            return Ok(None);
+        };
+        self.keep(&plugin)?;
+        Ok(Some(bound_plugin(&plugin, &options(config, slot))))
+    }
+
+    /// Keeps a plugin's module, so that topics can go on with it when its name means another.
+    fn keep(&self, plugin: &Plugin) -> Result<(), SlotError> {
+        let digest = plugin.module().digest();
+        let failed = |reason: String| SlotError::NoModule {
+            plugin: plugin.name().to_owned(),
+            digest: digest.to_owned(),
+            reason,
+        };
+        let known = self.modules.get(digest);
+        if known.map_err(|error| failed(error.to_string()))?.is_some() {
+            return Ok(());
+        }
+        let bytes = match plugin.source() {
+            PluginSource::Builtin => broker_plugin_bundle::modules()
+                .iter()
+                .find(|module| module_digest(module.bytes) == digest)
+                .map(|module| module.bytes.to_vec())
+                .ok_or_else(|| failed("it is not part of this binary".to_owned()))?,
+            PluginSource::File(path) => {
+                let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+                if module_digest(&bytes) != digest {
+                    let path = path.display();
+                    let reason = format!("{path} was changed since the broker started: restart it");
+                    return Err(failed(reason));
+                }
+                bytes
+            }
+            PluginSource::Deployed => return Err(failed("its file is gone".to_owned())),
+        };
+        let kept = self.modules.put(digest, &bytes);
+        kept.map_err(|error| failed(error.to_string()))
+    }
+
+    /// What the slots of a topic are bound to. Modules may be read and compiled: not for an arbiter.
+    pub(crate) fn resolve(&self, topic: &Topic, config: &TopicConfig) -> TopicPlugins {
+        let mut slots = BTreeMap::new();
+        for slot in PluginSlot::ALL {
+            let bound = match topic.binding(slot).map(|binding| &binding.bound) {
+                Some(None) => continue,
+                Some(Some(bound)) => self.find(bound).map(|plugin| {
+                    let options = bound.options.clone().into_iter().collect();
+                    (plugin, options)
+                }),
+                // From before bindings were kept: as the configuration says.
+                None => match self.named(config, slot) {
+                    Ok(None) => continue,
+                    Ok(Some(plugin)) => Ok((plugin, options(config, slot))),
+                    Err(error) => Err(error),
+                },
+            };
+            let bound = bound.map(|(plugin, options)| {
+                Arc::new(BoundSlot {
+                    slot,
+                    plugin,
+                    options,
+                })
+            });
+            slots.insert(slot, bound);
+        }
+        TopicPlugins::new(slots)
+    }
+
+    /// The plugin that has this name and this module.
+    fn find(&self, bound: &BoundPlugin) -> Result<Arc<Plugin>, SlotError> {
+        let offered = self.get(&bound.plugin);
+        if let Some(plugin) = &offered
+            && plugin.module().digest() == bound.digest
+            // An option that the name has got since would reach a topic that was bound without it.
+            && plugin.options().iter().all(|(name, _)| bound.options.contains_key(name))
+        {
+            return Ok(plugin.clone());
+        }
+        let id = (bound.plugin.clone(), bound.digest.clone());
+        if let Some(plugin) = self.pins().get(&id).and_then(Weak::upgrade) {
+            return Ok(plugin);
+        }
+        let module = self.module(&bound.plugin, &bound.digest)?;
+        let mut plugin = Plugin::new(&bound.plugin, module, PluginSource::Deployed);
+        if let Some(offered) = offered.filter(|offered| offered.kind() == plugin.kind()) {
+            // Limits and fallback are the operator's, and go with the name.
+            plugin = plugin.with_limits(offered.limits());
+            plugin = plugin.with_fallback(offered.fallback().cloned());
+        }
+        let plugin = Arc::new(plugin);
+        self.pins().insert(id, Arc::downgrade(&plugin));
+        Ok(plugin)
+    }
+
+    /// The module that is kept under a digest, compiled.
+    fn module(&self, plugin: &str, digest: &str) -> Result<Module, SlotError> {
+        let unavailable = |reason: String| SlotError::NoModule {
+            plugin: plugin.to_owned(),
+            digest: digest.to_owned(),
+            reason,
+        };
+        let bytes = self.modules.get(digest);
+        let bytes = bytes.map_err(|error| unavailable(error.to_string()))?;
+        let bytes = bytes.ok_or_else(|| unavailable("it was never kept".to_owned()))?;
+        let module = self.engine.load(&bytes);
+        module.map_err(|error| unavailable(error.to_string()))
+    }
+
+    fn pin(&self, plugin: &Arc<Plugin>) {
+        let mut pins = self.pins();
+        pins.retain(|_, plugin| plugin.strong_count() > 0);
+        let id = (plugin.name().to_owned(), plugin.module().digest().to_owned());
+        pins.insert(id, Arc::downgrade(plugin));
+    }
+
+    fn pins(&self) -> MutexGuard<'_, HashMap<PluginId, Weak<Plugin>>> {
+        self.pinned
+            .lock()
+            .expect("no code panics while it holds this lock")
+    }
+}
+
+/// What the metadata keeps about a plugin that runs with these options of its topic.
+pub(crate) fn bound_plugin(plugin: &Plugin, topic_options: &[(String, String)]) -> BoundPlugin {
+    let mut options: BTreeMap<String, String> = plugin.options().iter().cloned().collect();
+    options.extend(topic_options.iter().cloned());
+    BoundPlugin {
+        plugin: plugin.name().to_owned(),
+        version: plugin.version().to_owned(),
+        kind: plugin.kind().to_string(),
+        digest: plugin.module().digest().to_owned(),
+        options,
+    }
+}
+
+/// The options that a topic's configuration gives to a slot.
+pub(crate) fn options(config: &TopicConfig, slot: PluginSlot) -> Vec<(String, String)> {
+    let options = config.slot_options(slot).iter();
     options
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use broker_cluster::{ConfigChange, PluginSlot};
 use broker_protocol::WireError;
 use broker_protocol::api::alter_topic::{AlterTopicRequest, AlterTopicResponse};
 
-use super::plugin_check;
+use super::bindings;
 use super::wire::controller_error;
 use crate::context::Context;
 use crate::controller::{Intent, Plan};
@@ -15,16 +16,17 @@ pub(super) async fn handle(
     context: Arc<Context>,
     request: AlterTopicRequest,
 ) -> Result<AlterTopicResponse, WireError> {
-    if let Some(topic) = context.metadata.load().topic(&request.name) {
+    let mut bindings = Vec::new();
+    if let Some(topic) = context.metadata.load_full().topic(&request.name) {
         let mut overrides = topic.config.clone();
         overrides.retain(|key, _| !request.unset.contains(key));
         overrides.extend(request.set.clone());
-        plugin_check::check(&context, &request.name, &overrides)?;
+        let altered = bindings::of_altered_topic(&context, topic, &overrides, &request.set);
+        bindings = altered.await?;
     }
     let mut warnings = Vec::new();
-    let moves_keys = |key: &str| key == "partitioner" || key.starts_with("partitioner.");
-    let mut changed = request.set.keys().chain(&request.unset);
-    if changed.any(|key| moves_keys(key)) {
+    let partitioner = PluginSlot::Partitioner;
+    if bindings.iter().any(|binding| binding.slot == partitioner) {
         warnings.push(format!(
             "with another partitioner, records of one key of topic {} may go to another partition \
              from now on, and order per key does not hold across the change",
@@ -38,8 +40,11 @@ pub(super) async fn handle(
     };
     let plan = Plan::AlterTopic {
         name: request.name.clone(),
-        set: request.set,
-        unset: request.unset.into_iter().collect(),
+        change: ConfigChange {
+            set: request.set,
+            unset: request.unset.into_iter().collect(),
+            bindings,
+        },
     };
     let proposed = context.controller.propose(plan, intent).await;
     warnings.extend(proposed.map_err(controller_error)?.warnings);

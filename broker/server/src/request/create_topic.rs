@@ -6,7 +6,7 @@ use broker_cluster::{Command, NewTopic};
 use broker_protocol::api::create_topic::{CreateTopicRequest, CreateTopicResponse};
 use broker_protocol::{ErrorCode, WireError};
 
-use super::plugin_check;
+use super::bindings;
 use super::wire::controller_error;
 use crate::context::Context;
 use crate::controller::{Intent, Plan};
@@ -17,7 +17,7 @@ pub(super) async fn handle(
     context: Arc<Context>,
     request: CreateTopicRequest,
 ) -> Result<CreateTopicResponse, WireError> {
-    plugin_check::check(&context, &request.name, &request.config)?;
+    let bindings = bindings::of_new_topic(&context, &request.name, &request.config).await?;
     let intent = if request.validate_only {
         Intent::OnlyCheck
     } else {
@@ -29,7 +29,7 @@ pub(super) async fn handle(
         replication_factor: request.replication_factor,
         assignment: request.assignment,
         config: request.config,
-        bindings: Vec::new(),
+        bindings,
     };
     let proposed = context
         .controller

@@ -13,7 +13,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::fetch_partition::{Located, RECORDS_BYTES_MAX, Room, locate, read};
+use super::fetch_partition::{Located, RECORDS_BYTES_MAX, Room, Wanted, locate, read};
 use super::lookup;
 use crate::connection::{Asker, Session};
 use crate::context::Context;
@@ -39,6 +39,10 @@ pub(super) fn start(session: &Rc<Session>, args: &Bytes, asker: Asker) {
 }
 
 fn check(request: FetchRequest) -> Result<FetchRequest, WireError> {
+    if request.decode && request.form == FetchForm::Batch {
+        let message = "decode goes with form = records: stored batches are sent as they are";
+        return Err(WireError::new(ErrorCode::InvalidRequest, message));
+    }
     let partitions = request.partitions.len();
     if (1..=FETCH_PARTITIONS_MAX).contains(&partitions) {
         return Ok(request);
@@ -57,7 +61,7 @@ async fn fetch(context: &Context, budget: &AnswerBudget, request: &FetchRequest,
         let bytes: u64 = located.iter().map(Located::bytes).sum();
         let failed = located.iter().any(Located::is_failed);
         if bytes >= u64::from(request.min_bytes) || failed || time_is_up {
-            return answer(budget, request, located, asker).await;
+            return answer(context, budget, request, located, asker).await;
         }
         drop(located);
         match wait_for_change(context, &mut watches, deadline, &asker).await {
@@ -127,6 +131,7 @@ async fn changed(offsets: &mut watch::Receiver<PartitionOffsets>) {
 /// Reads what was located and answers. Decoded records take their place in the broker's budget for answers
 /// first, all of it at once, and keep it until they are written.
 async fn answer(
+    context: &Context,
     budget: &AnswerBudget,
     request: &FetchRequest,
     located: Vec<Located>,
@@ -144,10 +149,15 @@ async fn answer(
             }
         };
     }
+    let form = match request.form {
+        FetchForm::Batch => Wanted::Batches,
+        FetchForm::Records if request.decode => Wanted::Decoded(context.plugins.clone()),
+        FetchForm::Records => Wanted::Records,
+    };
     let mut room = RECORDS_BYTES_MAX;
     let mut answers = Vec::with_capacity(located.len());
     for partition in located {
-        answers.push(read(partition, request.form, &mut room).await);
+        answers.push(read(partition, &form, &mut room).await);
     }
     asker.answer_with(
         |id, in_flight| match FetchAnswer::response_frame(id, answers) {

@@ -2,6 +2,7 @@
 //! the place of the damage and where reading can go on; it never hides what lies before it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use broker_model::limits::FRAME_BYTES_MAX;
 use broker_model::{Offset, PartitionId};
@@ -13,9 +14,12 @@ use broker_record::{BatchError, Batches, StoredBatch};
 use broker_storage::{FileSlice, ReadLimit};
 use bytes::Bytes;
 
+use super::record_decoder::RecordDecoder;
 use super::{lookup, wire};
 use crate::context::Context;
 use crate::partition::{PartitionError, PartitionOffsets};
+use crate::plugins::Plugins;
+use crate::topics::HostedTopic;
 
 /// Above this many bytes a read or a check goes to a blocking thread.
 const INLINE_BYTES_MAX: u64 = 64 * 1024;
@@ -26,6 +30,7 @@ pub(super) const RECORDS_BYTES_MAX: usize = FRAME_BYTES_MAX - 2 * 1024 * 1024;
 pub(super) struct Located {
     answer: FetchAnswer<FileSlice>,
     slice: Option<FileSlice>,
+    topic: Option<Arc<HostedTopic>>,
 }
 
 impl Located {
@@ -79,9 +84,11 @@ pub(super) async fn locate(
             },
         },
         slice: None,
+        topic: None,
     };
     match find_slice(context, wanted, room, &mut located.answer).await {
-        Ok(slice) => {
+        Ok((topic, slice)) => {
+            located.topic = Some(topic);
             room.stored = room.stored.saturating_sub(slice.len());
             room.empty &= slice.is_empty();
             located.slice = Some(slice).filter(|slice| !slice.is_empty());
@@ -96,7 +103,7 @@ async fn find_slice(
     wanted: &FetchPartition,
     room: &Room,
     answer: &mut FetchAnswer<FileSlice>,
-) -> Result<FileSlice, WireError> {
+) -> Result<(Arc<HostedTopic>, FileSlice), WireError> {
     let topic = lookup::topic(context, &wanted.topic, wanted.topic_id)?;
     let handle = lookup::partition(&topic, wanted.partition)?;
     let offsets = handle.offsets();
@@ -108,7 +115,7 @@ async fn find_slice(
         .stored
         .min(wanted.max_bytes.map_or(u64::MAX, u64::from));
     if wanted.offset == offsets.high_watermark || (max_bytes == 0 && !room.empty) {
-        return Ok(FileSlice::empty(wanted.offset));
+        return Ok((topic, FileSlice::empty(wanted.offset)));
     }
     let limit = if room.empty {
         ReadLimit::OneBatchOr(max_bytes)
@@ -116,21 +123,47 @@ async fn find_slice(
         ReadLimit::Strict(max_bytes)
     };
     let slice = handle.read(wanted.offset, limit).await;
-    slice.map_err(|error| wire::partition_error(&wanted.topic, wanted.partition, error))
+    match slice {
+        Ok(slice) => Ok((topic, slice)),
+        Err(error) => Err(wire::partition_error(&wanted.topic, wanted.partition, error)),
+    }
+}
+
+/// How an answer wants its data.
+#[derive(Clone)]
+pub(super) enum Wanted {
+    Batches,
+    Records,
+    /// Keys and values as the topic's serializers decode them.
+    Decoded(Arc<Plugins>),
 }
 
 /// Reads what was located into an answer. `room` is how many bytes of decoded records the whole answer can
 /// still take.
 pub(super) async fn read(
     located: Located,
-    form: FetchForm,
+    form: &Wanted,
     room: &mut usize,
 ) -> FetchAnswer<FileSlice> {
-    let Located { mut answer, slice } = located;
+    let Located {
+        mut answer,
+        slice,
+        topic,
+    } = located;
     let Some(slice) = slice else { return answer };
+    let serializing = topic.filter(|topic| topic.plugins.serializes());
+    let decoder = match (form, serializing) {
+        (Wanted::Decoded(plugins), Some(topic)) => Some(RecordDecoder::new(plugins.clone(), topic)),
+        _ => None,
+    };
     let at = (answer.topic.clone(), answer.partition);
     let filled = match verified(slice).await {
-        Ok(slice) => fill(&mut answer, slice, form, room).await,
+        Ok(slice) if matches!(form, Wanted::Batches) => {
+            answer.next_offset = slice.next_offset();
+            answer.data = FetchData::Batch(vec![(slice.len(), slice)]);
+            Ok(())
+        }
+        Ok(slice) => fill(&mut answer, &slice, decoder, room).await,
         Err(error) => Err(error),
     };
     if let Err(error) = filled {
@@ -141,17 +174,12 @@ pub(super) async fn read(
 
 async fn fill(
     answer: &mut FetchAnswer<FileSlice>,
-    slice: FileSlice,
-    form: FetchForm,
+    slice: &FileSlice,
+    decoder: Option<RecordDecoder>,
     room: &mut usize,
 ) -> Result<(), PartitionError> {
-    if form == FetchForm::Batch {
-        answer.next_offset = slice.next_offset();
-        answer.data = FetchData::Batch(vec![(slice.len(), slice)]);
-        return Ok(());
-    }
     let from = answer.next_offset;
-    let (records, next) = decode(&slice, from, *room).await?;
+    let (records, next) = decode(slice, from, decoder, *room).await?;
     if next == from && *room == RECORDS_BYTES_MAX {
         answer.error = Some(record_too_large(&answer.topic, answer.partition, next));
         return Ok(());
@@ -192,10 +220,11 @@ async fn verified(slice: FileSlice) -> Result<FileSlice, PartitionError> {
 async fn decode(
     slice: &FileSlice,
     from: Offset,
+    decoder: Option<RecordDecoder>,
     room: usize,
 ) -> Result<(Bytes, Offset), PartitionError> {
     let reading = slice.clone();
-    let work = move || write_records(&reading, from, room);
+    let work = move || write_records(&reading, from, decoder, room);
     if slice.len() <= INLINE_BYTES_MAX {
         return work();
     }
@@ -215,6 +244,7 @@ fn unreadable(problem: &dyn std::fmt::Display) -> PartitionError {
 fn write_records(
     slice: &FileSlice,
     from: Offset,
+    decoder: Option<RecordDecoder>,
     room: usize,
 ) -> Result<(Bytes, Offset), PartitionError> {
     let bytes = slice.read().map_err(|error| unreadable(&error))?;
@@ -228,7 +258,11 @@ fn write_records(
         let position = slice.position() + batches.position() as u64;
         let Some(batch) = batches.next() else { break };
         let batch = batch.map_err(|error| unreadable(&error))?;
-        match decoded.take(&batch) {
+        let taken = match &decoder {
+            None => decoded.take(&batch),
+            Some(decoder) => decoded.take_decoded(&batch, decoder),
+        };
+        match taken {
             Ok(Fits::Whole) => {}
             Ok(Fits::InPart) => break,
             Err(_) if decoded.writer.count() > 0 => break,
@@ -281,6 +315,35 @@ impl Decoded {
                 value,
                 record.headers(),
             );
+            self.next = record.offset.next();
+        }
+        self.next = self.next.max(batch.header.next_offset());
+        Ok(Fits::Whole)
+    }
+}
+
+impl Decoded {
+    /// The same with keys and values as the serializers decode them.
+    fn take_decoded(
+        &mut self,
+        batch: &StoredBatch,
+        decoder: &RecordDecoder,
+    ) -> Result<Fits, BatchError> {
+        let records = batch.records()?;
+        let columns = decoder.decode(&records);
+        let mut encoded = Vec::new();
+        for (index, record) in (0..).zip(records.iter()) {
+            let record = record?;
+            if record.offset < self.next {
+                continue;
+            }
+            encoded.clear();
+            columns.write(index, &record, &mut encoded);
+            if self.writer.bytes_len() + encoded.len() > self.room {
+                return Ok(Fits::InPart);
+            }
+            self.writer
+                .push_encoded(|out| out.extend_from_slice(&encoded));
             self.next = record.offset.next();
         }
         self.next = self.next.max(batch.header.next_offset());

@@ -3,9 +3,11 @@
 //! runs in a task of its own and may be overtaken.
 
 mod alter_topic;
+mod bindings;
 mod crash_actor;
 mod create_partitions;
 mod create_topic;
+mod dead_letters;
 mod delete_records;
 mod delete_topic;
 mod describe_cluster;
@@ -21,10 +23,13 @@ mod lookup;
 mod metadata;
 mod partition_for;
 mod ping;
-mod plugin_check;
 mod produce;
+mod record_decoder;
 mod routed_produce;
+mod serialized_produce;
 mod wire;
+
+pub(crate) use bindings::follow_manifest;
 
 use std::rc::Rc;
 

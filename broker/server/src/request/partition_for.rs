@@ -25,6 +25,6 @@ pub(super) async fn handle(
     let partitions = context
         .plugins
         .partition_keys(&topic, &request.keys)
-        .map_err(|error| wire::routing_error(&error))?;
+        .map_err(|error| wire::slot_error(&error))?;
     Ok(PartitionForResponse { partitions })
 }

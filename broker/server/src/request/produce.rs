@@ -13,7 +13,7 @@ use broker_protocol::{ErrorCode, Request, WireError};
 use broker_record::{Codec, OpaqueClaims, ProducedBatch, Validation};
 use bytes::Bytes;
 
-use super::{lookup, routed_produce, wire};
+use super::{lookup, routed_produce, serialized_produce, wire};
 use crate::connection::Asker;
 use crate::context::Context;
 use crate::partition::PartitionHandle;
@@ -27,6 +27,18 @@ pub(super) fn start(context: &Arc<Context>, args: &Bytes, asker: Asker) {
         && let Some(asker) = asker
     {
         asker.refuse(error);
+    }
+}
+
+/// Who waits for what became of a request, or of a part of one.
+pub(super) trait Answerer: Send + 'static {
+    /// Takes the answer.
+    fn answer(self, result: Result<ProduceResponse, WireError>);
+}
+
+impl Answerer for Asker {
+    fn answer(self, result: Result<ProduceResponse, WireError>) {
+        Asker::answer(self, result);
     }
 }
 
@@ -54,6 +66,13 @@ fn try_start(
         timeout: Duration::from_millis(u64::from(request.timeout_ms)),
     };
     let default_timestamp = request.timestamp_ms.unwrap_or_else(|| context.clock.now());
+    if topic.plugins.serializes() || request.encode {
+        let serialized = serialized_produce::prepare(context, &topic, request, default_timestamp)?;
+        if let Some(asker) = asker.take() {
+            serialized.append(context, &topic, terms, asker);
+        }
+        return Ok(());
+    }
     match (request.partition, request.payload) {
         (None, Payload::Plain(records)) => {
             let routed = routed_produce::route(context, &topic, records, default_timestamp)?;
@@ -80,7 +99,7 @@ fn try_start(
     Ok(())
 }
 
-fn opaque_batch(topic: &HostedTopic, opaque: OpaqueBody) -> Result<ProducedBatch, WireError> {
+pub(super) fn opaque_batch(topic: &HostedTopic, opaque: OpaqueBody) -> Result<ProducedBatch, WireError> {
     if opaque.producer.is_some() {
         let message =
             "idempotent producers are not available in this version: leave `producer` out";
@@ -104,12 +123,13 @@ fn opaque_batch(topic: &HostedTopic, opaque: OpaqueBody) -> Result<ProducedBatch
         .map_err(|error| wire::invalid_batch(&error))
 }
 
-fn append(
+/// Appends a batch and answers where it is.
+pub(super) fn append(
     handle: &PartitionHandle,
     topic: &Arc<HostedTopic>,
     partition: PartitionId,
     (batch, terms): (ProducedBatch, Terms),
-    asker: Asker,
+    asker: impl Answerer,
 ) {
     let record_count = batch.header.record_count;
     let topic = topic.clone();
@@ -121,6 +141,7 @@ fn append(
                     partition,
                     base_offset: known.then_some(appended.base_offset),
                     record_count,
+                    refused: Vec::new(),
                     log_append_time_ms: appended.log_append_time,
                     log_start: known.then_some(appended.log_start),
                     refused: Vec::new(),

@@ -11,9 +11,8 @@ use broker_protocol::api::produce::{ProduceResponse, RecordErrors, Routed};
 use broker_record::{PartitionBatch, RoutableRecords};
 use bytes::Bytes;
 
-use super::produce::Terms;
+use super::produce::{Answerer, Terms};
 use super::{lookup, wire};
-use crate::connection::Asker;
 use crate::context::Context;
 use crate::partition::{Appended, PartitionError};
 use crate::reply::Reply;
@@ -36,7 +35,7 @@ pub(super) fn route(
     let partitions = context
         .plugins
         .partition_records(topic, &records)
-        .map_err(|error| wire::routing_error(&error))?;
+        .map_err(|error| wire::slot_error(&error))?;
     let targets: Vec<Option<PartitionId>> = partitions.iter().copied().map(Some).collect();
     let batches = records
         .regroup(&targets, default_timestamp)
@@ -49,7 +48,7 @@ pub(super) fn route(
 
 impl RoutedRecords {
     /// Sends every batch to its partition.
-    pub(super) fn append(self, topic: &Arc<HostedTopic>, terms: Terms, asker: Asker) {
+    pub(super) fn append(self, topic: &Arc<HostedTopic>, terms: Terms, asker: impl Answerer) {
         let gathering = Arc::new(Gathering::new(self.partitions, self.batches.len(), asker));
         for PartitionBatch {
             partition,
@@ -81,16 +80,16 @@ impl RoutedRecords {
 }
 
 /// The answer while it is put together; the partitions answer from their own threads.
-struct Gathering(Mutex<Gathered>);
+struct Gathering<A>(Mutex<Gathered<A>>);
 
-struct Gathered {
+struct Gathered<A> {
     routed: Routed,
     left: usize,
-    asker: Option<Asker>,
+    asker: Option<A>,
 }
 
-impl Gathering {
-    fn new(partitions: Vec<PartitionId>, batches: usize, asker: Asker) -> Self {
+impl<A: Answerer> Gathering<A> {
+    fn new(partitions: Vec<PartitionId>, batches: usize, asker: A) -> Self {
         let offsets = vec![None; partitions.len()];
         let routed = Routed {
             partitions: partitions.into_iter().map(Some).collect(),

@@ -9,7 +9,7 @@ use broker_wasm::{PluginError, PluginErrorKind};
 
 use crate::controller::ControllerError;
 use crate::partition::PartitionError;
-use crate::plugins::RoutingError;
+use crate::plugins::{Fault, SlotError};
 
 /// Errors of a partition. Whether a failed write is definite is told by the variant.
 pub(super) fn partition_error(
@@ -135,15 +135,16 @@ pub(super) fn invalid_batch(error: &InvalidBatch) -> WireError {
     WireError::new(code, message).with_data(data)
 }
 
-/// Records that could not be routed. Names the plugin, so that its owner is found.
-pub(super) fn routing_error(error: &RoutingError) -> WireError {
+/// A topic's plugin that could not do its work. Names the plugin, so that its owner is found.
+pub(super) fn slot_error(error: &SlotError) -> WireError {
     let data = match error {
-        RoutingError::Plugin(error) => return partitioner_error(error),
-        RoutingError::NotInstalled { plugin } => ErrorData {
+        SlotError::Plugin(error) => return plugin_error(error),
+        SlotError::NotInstalled { plugin } | SlotError::NoModule { plugin, .. } => ErrorData {
             plugin: Some(plugin.clone()),
             ..ErrorData::default()
         },
-        RoutingError::WrongKind { plugin, kind } => ErrorData {
+        SlotError::Empty { .. } => ErrorData::default(),
+        SlotError::WrongKind { plugin, kind, .. } => ErrorData {
             plugin: Some(plugin.clone()),
             plugin_kind: Some(kind.to_string()),
             ..ErrorData::default()
@@ -152,8 +153,14 @@ pub(super) fn routing_error(error: &RoutingError) -> WireError {
     WireError::new(ErrorCode::UnknownPlugin, error.to_string()).with_data(data)
 }
 
-fn partitioner_error(error: &PluginError) -> WireError {
-    let code = match error.kind {
+/// Why a field could not be decoded: the code of the plugin's failure, or that it refused the record.
+pub(super) fn fault_code(fault: &Fault) -> ErrorCode {
+    let failed = fault.failed.as_ref();
+    failed.map_or(ErrorCode::PluginRejected, |error| plugin_code(error.kind))
+}
+
+fn plugin_code(kind: PluginErrorKind) -> ErrorCode {
+    match kind {
         PluginErrorKind::Timeout => ErrorCode::PluginTimeout,
         PluginErrorKind::Rejected => ErrorCode::PluginRejected,
         PluginErrorKind::InvalidAnswer => ErrorCode::PluginInvalidAnswer,
@@ -162,11 +169,17 @@ fn partitioner_error(error: &PluginError) -> WireError {
         }
         PluginErrorKind::Suspended => ErrorCode::PluginSuspended,
         PluginErrorKind::InvalidConfig => ErrorCode::InvalidConfig,
-    };
+        PluginErrorKind::Suspended => ErrorCode::PluginSuspended,
+        PluginErrorKind::OverBudget => ErrorCode::PluginOverBudget,
+    }
+}
+
+/// A call of a plugin that gave no usable answer.
+pub(super) fn plugin_error(error: &PluginError) -> WireError {
+    let code = plugin_code(error.kind);
     let data = ErrorData {
         plugin: Some(error.plugin.clone()),
         plugin_version: Some(error.version.clone()),
-        plugin_kind: Some("partitioner".to_owned()),
         record: error.record,
         ..ErrorData::default()
     };

@@ -1,0 +1,250 @@
+//! Dry runs: what a plugin would do to a topic, tried on the topic's real records and without any effect. Each
+//! runs on a blocking thread, says how far it is, can be cancelled, and keeps its report for a while.
+
+mod deciding;
+mod partitioning;
+mod records;
+mod serializing;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use broker_cluster::PluginSlot;
+use broker_model::limits::{DRY_RUNS_KEPT_MAX, DRY_RUNS_MAX};
+use broker_protocol::api::dry_run_status::DryRunReport;
+use broker_storage::Pace;
+
+use crate::plugins::{BoundSlot, Plugins};
+use crate::topics::HostedTopic;
+
+/// How long the report of a run that has ended is kept.
+const KEPT_FOR: Duration = Duration::from_secs(10 * 60);
+
+/// Bytes of a key that a report shows.
+const SHOWN_KEY_BYTES_MAX: usize = 256;
+
+/// What is to be tried.
+pub(crate) struct DryRun {
+    pub(crate) plugins: Arc<Plugins>,
+    pub(crate) topic: Arc<HostedTopic>,
+    pub(crate) slot: BoundSlot,
+    /// Newest records of each partition that are looked at; all when none.
+    pub(crate) last: Option<u64>,
+    /// How many keys are shown as samples.
+    pub(crate) sample: usize,
+    pub(crate) now: broker_model::Timestamp,
+}
+
+/// How far a run has come.
+pub(crate) struct Progress {
+    done: AtomicU64,
+    total: AtomicU64,
+    cancelled: AtomicBool,
+    /// The cleaning that is surveyed now, and what it counts for.
+    surveying: Mutex<Option<(Arc<Pace>, u64)>>,
+    unit: &'static str,
+    ended: Mutex<Option<Ended>>,
+}
+
+struct Ended {
+    at: Instant,
+    outcome: Outcome,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub(crate) enum Outcome {
+    Done(Box<DryRunReport>),
+    Failed(String),
+    Cancelled,
+}
+
+/// Why a run stopped before its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Stopped {
+    #[error("cancelled")]
+    Cancelled,
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Stopped {
+    fn failed(error: impl std::fmt::Display) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl Progress {
+    fn new(slot: PluginSlot) -> Self {
+        Self {
+            done: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+            cancelled: AtomicBool::new(false),
+            surveying: Mutex::default(),
+            unit: match slot {
+                PluginSlot::RetentionPolicy => "segments",
+                PluginSlot::CompactionPolicy => "bytes",
+                _ => "records",
+            },
+            ended: Mutex::default(),
+        }
+    }
+
+    /// What was done, of how much, and in what it is counted.
+    pub(crate) fn counts(&self) -> (u64, u64, &'static str) {
+        let own = self.done.load(Ordering::Relaxed);
+        let total = self.total.load(Ordering::Relaxed);
+        let surveyed = self.surveying().as_ref().map_or(0, |(pace, bytes)| {
+            let share = u128::from(*bytes) * u128::from(pace.done());
+            let share = share.checked_div(u128::from(pace.total())).unwrap_or(0);
+            u64::try_from(share).unwrap_or(*bytes).min(*bytes)
+        });
+        ((own + surveyed).min(total), total, self.unit)
+    }
+
+    /// How it ended; none while it runs.
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        self.ended().as_ref().map(|ended| ended.outcome.clone())
+    }
+
+    /// Asks it to stop.
+    pub(crate) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+        if let Some((pace, _)) = self.surveying().as_ref() {
+            pace.cancel();
+        }
+    }
+
+    /// The pace of a survey of so many bytes, the next one of this run.
+    fn survey(&self, bytes: u64) -> Arc<Pace> {
+        let pace = Arc::new(Pace::unthrottled());
+        *self.surveying() = Some((pace.clone(), bytes));
+        if self.cancelled.load(Ordering::Relaxed) {
+            pace.cancel();
+        }
+        pace
+    }
+
+    fn surveying(&self) -> MutexGuard<'_, Option<(Arc<Pace>, u64)>> {
+        self.surveying
+            .lock()
+            .expect("no code panics while it holds this lock")
+    }
+
+    fn expect(&self, total: u64) {
+        self.total.fetch_add(total, Ordering::Relaxed);
+    }
+
+    fn advance(&self, by: u64) -> Result<(), Stopped> {
+        self.done.fetch_add(by, Ordering::Relaxed);
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(Stopped::Cancelled);
+        }
+        Ok(())
+    }
+
+    fn end(&self, outcome: Outcome) {
+        let at = Instant::now();
+        *self.ended() = Some(Ended { at, outcome });
+    }
+
+    fn ended(&self) -> MutexGuard<'_, Option<Ended>> {
+        self.ended
+            .lock()
+            .expect("no code panics while it holds this lock")
+    }
+}
+
+/// The runs of this broker.
+#[derive(Default)]
+pub(crate) struct DryRuns(Mutex<Runs>);
+
+#[derive(Default)]
+struct Runs {
+    last_id: u64,
+    runs: BTreeMap<u64, Arc<Progress>>,
+}
+
+impl DryRuns {
+    /// Starts a run; none when too many are under way.
+    pub(crate) fn start(&self, dry_run: DryRun) -> Option<u64> {
+        let progress = Arc::new(Progress::new(dry_run.slot.slot));
+        let id = {
+            let mut runs = self.runs();
+            runs.forget_old();
+            let under_way = runs.runs.values().filter(|run| run.outcome().is_none());
+            if under_way.count() >= DRY_RUNS_MAX {
+                return None;
+            }
+            runs.last_id += 1;
+            let id = runs.last_id;
+            runs.runs.insert(id, progress.clone());
+            id
+        };
+        actix_rt::task::spawn_blocking(move || {
+            let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                run(&dry_run, &progress)
+            }));
+            progress.end(match ran {
+                Ok(Ok(report)) => Outcome::Done(Box::new(report)),
+                Ok(Err(_)) if progress.cancelled.load(Ordering::Relaxed) => Outcome::Cancelled,
+                Ok(Err(stopped)) => Outcome::Failed(stopped.to_string()),
+                Err(_) => Outcome::Failed("the run panicked; see the broker's log".to_owned()),
+            });
+        });
+        Some(id)
+    }
+
+    /// A run that is under way or whose report is still kept.
+    pub(crate) fn get(&self, id: u64) -> Option<Arc<Progress>> {
+        self.runs().runs.get(&id).cloned()
+    }
+
+    /// Asks every run to stop.
+    pub(crate) fn cancel_all(&self) {
+        self.runs().runs.values().for_each(|run| run.cancel());
+    }
+
+    fn runs(&self) -> MutexGuard<'_, Runs> {
+        self.0
+            .lock()
+            .expect("no code panics while it holds this lock")
+    }
+}
+
+impl Runs {
+    fn forget_old(&mut self) {
+        let old = |run: &Progress| {
+            let ended = run.ended();
+            ended.as_ref().is_some_and(|ended| ended.at.elapsed() > KEPT_FOR)
+        };
+        self.runs.retain(|_, run| !old(run));
+        while self.runs.len() >= DRY_RUNS_KEPT_MAX {
+            let ended = self.runs.iter().find(|(_, run)| run.outcome().is_some());
+            let Some(id) = ended.map(|(id, _)| *id) else {
+                return;
+            };
+            self.runs.remove(&id);
+        }
+    }
+}
+
+/// A key as a report shows it, cut if it is long.
+fn shown_key(key: Option<&[u8]>) -> Option<bytes::Bytes> {
+    let shown = key?;
+    let shown = shown.get(..SHOWN_KEY_BYTES_MAX).unwrap_or(shown);
+    Some(bytes::Bytes::copy_from_slice(shown))
+}
+
+fn run(dry_run: &DryRun, progress: &Progress) -> Result<DryRunReport, Stopped> {
+    match dry_run.slot.slot {
+        PluginSlot::Partitioner => partitioning::run(dry_run, progress),
+        PluginSlot::KeySerializer | PluginSlot::ValueSerializer => {
+            serializing::run(dry_run, progress)
+        }
+        PluginSlot::RetentionPolicy => deciding::retention(dry_run, progress),
+        PluginSlot::CompactionPolicy => deciding::compaction(dry_run, progress),
+    }
+}

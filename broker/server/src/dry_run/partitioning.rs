@@ -1,0 +1,127 @@
+//! A dry run of a partitioner: where the topic's records lie and where they would have gone, and the keys that
+//! most of them have.
+
+use std::collections::HashMap;
+
+use broker_model::{Offset, PartitionId};
+use broker_protocol::api::dry_run_status::{DryRunReport, HotKey, PartitionerReport};
+use broker_record::Records;
+use broker_wasm::{Layout, Partitioner};
+
+use super::records::for_each_batch;
+use super::{DryRun, Progress, Stopped, shown_key};
+use crate::plugins::Columns;
+
+/// Keys that are counted; further ones are not, so that memory is bounded.
+const KEYS_MAX: usize = 100_000;
+
+struct Tally {
+    before: Vec<u64>,
+    after: Vec<u64>,
+    moved: u64,
+    keys: HashMap<Option<Vec<u8>>, KeyTally>,
+}
+
+#[derive(Clone, Copy)]
+struct KeyTally {
+    records: u64,
+    before: u32,
+    after: u32,
+}
+
+pub(super) fn run(dry_run: &DryRun, progress: &Progress) -> Result<DryRunReport, Stopped> {
+    let topic = &dry_run.topic;
+    let slot = &dry_run.slot;
+    let (engine, name) = (dry_run.plugins.engine(), topic.name.as_str());
+    let partitioner = Partitioner::new(engine, &slot.plugin, name, &slot.options);
+    let mut partitioner = partitioner.map_err(Stopped::failed)?;
+    let needs = partitioner.needs();
+    let partitions = u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX);
+    let mut tally = Tally {
+        before: vec![0; topic.partitions.len()],
+        after: vec![0; topic.partitions.len()],
+        moved: 0,
+        keys: HashMap::new(),
+    };
+    let mut columns = Columns::default();
+    let mut layout = Layout {
+        partitions,
+        counts: &topic.partition_counts,
+        sequence: 0,
+        batches: 0,
+    };
+    for_each_batch(dry_run, progress, |partition, from, records| {
+        columns.clear();
+        // As on produce: offsets are not assigned yet.
+        let gathered = columns.gather_stored(needs, 0, records);
+        gathered.map_err(Stopped::failed)?;
+        let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
+        if count == 0 {
+            return Ok(());
+        }
+        let assigned = partitioner.assign(&columns.batch(count, needs), &layout);
+        let assigned = assigned.map_err(Stopped::failed)?;
+        layout.sequence += u64::from(count);
+        layout.batches += 1;
+        tally.add(partition, from, records, &assigned);
+        Ok(())
+    })?;
+    Ok(DryRunReport {
+        partitioner: Some(tally.report(dry_run.sample)),
+        ..DryRunReport::default()
+    })
+}
+
+impl Tally {
+    fn add(&mut self, partition: PartitionId, from: Offset, records: &Records, assigned: &[u32]) {
+        let before = partition.get();
+        for (record, after) in records.iter().map_while(Result::ok).zip(assigned) {
+            if record.offset < from {
+                continue;
+            }
+            count(&mut self.before, before);
+            count(&mut self.after, *after);
+            self.moved += u64::from(before != *after);
+            let full = self.keys.len() >= KEYS_MAX;
+            let key = record.key.map(<[u8]>::to_vec);
+            if full && !self.keys.contains_key(&key) {
+                continue;
+            }
+            let tally = self.keys.entry(key).or_insert(KeyTally {
+                records: 0,
+                before,
+                after: *after,
+            });
+            tally.records += 1;
+            (tally.before, tally.after) = (before, *after);
+        }
+    }
+
+    fn report(self, sample: usize) -> PartitionerReport {
+        let mut keys: Vec<_> = self.keys.into_iter().collect();
+        keys.sort_by(|(a_key, a), (b_key, b)| b.records.cmp(&a.records).then(a_key.cmp(b_key)));
+        keys.truncate(sample);
+        PartitionerReport {
+            records: self.before.iter().sum(),
+            moved: self.moved,
+            before: self.before,
+            after: self.after,
+            hottest: keys
+                .into_iter()
+                .map(|(key, tally)| HotKey {
+                    key: shown_key(key.as_deref()),
+                    records: tally.records,
+                    before: PartitionId::new(tally.before),
+                    after: PartitionId::new(tally.after),
+                })
+                .collect(),
+        }
+    }
+}
+
+fn count(counts: &mut [u64], partition: u32) {
+    let index = usize::try_from(partition).unwrap_or(usize::MAX);
+    if let Some(count) = counts.get_mut(index) {
+        *count += 1;
+    }
+}

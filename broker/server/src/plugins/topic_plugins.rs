@@ -1,0 +1,58 @@
+//! `TopicPlugins`: what each plugin slot of a topic is bound to on this broker. Made by the broker actor when
+//! a topic is hosted or its bindings change; whoever holds one goes on with it until the next batch.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use broker_cluster::PluginSlot;
+use broker_wasm::Plugin;
+
+use super::SlotError;
+
+/// One slot bound to one module with the options it runs with.
+#[derive(Debug)]
+pub(crate) struct BoundSlot {
+    pub(crate) slot: PluginSlot,
+    pub(crate) plugin: Arc<Plugin>,
+    pub(crate) options: Vec<(String, String)>,
+}
+
+/// The slots of one topic.
+#[derive(Debug, Default)]
+pub(crate) struct TopicPlugins {
+    slots: BTreeMap<PluginSlot, Result<Arc<BoundSlot>, SlotError>>,
+}
+
+impl TopicPlugins {
+    /// Slots that are bound, or that should be and cannot.
+    pub(super) fn new(slots: BTreeMap<PluginSlot, Result<Arc<BoundSlot>, SlotError>>) -> Self {
+        Self { slots }
+    }
+
+    /// What a slot is bound to; `None` when it is empty.
+    pub(crate) fn slot(&self, slot: PluginSlot) -> Result<Option<&Arc<BoundSlot>>, SlotError> {
+        match self.slots.get(&slot) {
+            None => Ok(None),
+            Some(Ok(bound)) => Ok(Some(bound)),
+            Some(Err(error)) => Err(error.clone()),
+        }
+    }
+
+    /// What a slot that every topic fills is bound to.
+    pub(crate) fn required(&self, slot: PluginSlot) -> Result<&Arc<BoundSlot>, SlotError> {
+        self.slot(slot)?.ok_or(SlotError::Empty { slot })
+    }
+
+    /// Every slot that is not empty.
+    pub(crate) fn slots(
+        &self,
+    ) -> impl Iterator<Item = (PluginSlot, &Result<Arc<BoundSlot>, SlotError>)> {
+        self.slots.iter().map(|(slot, bound)| (*slot, bound))
+    }
+
+    /// Whether keys or values go through a serializer. Without one, records are not looked into.
+    pub(crate) fn serializes(&self) -> bool {
+        let filled = |slot| self.slots.contains_key(&slot);
+        filled(PluginSlot::KeySerializer) || filled(PluginSlot::ValueSerializer)
+    }
+}

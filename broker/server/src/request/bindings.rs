@@ -1,0 +1,161 @@
+//! Binding topics to plugins: before a configuration is accepted, each slot's plugin is tried with its
+//! options, its module is kept, and what the metadata is to say about it is put together. A plugin that is not
+//! there, or options it refuses, are refused now and not at the first record.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use broker_cluster::{Binding, BoundPlugin, ConfigChange, PluginSlot, Topic, TopicConfig};
+use broker_model::Offset;
+use broker_protocol::{ErrorCode, WireError};
+use tracing::warn;
+
+use super::wire;
+use crate::context::Context;
+use crate::controller::{Intent, Plan};
+use crate::topics::{HostedPartition, HostedTopic};
+
+/// The bindings of a topic that is about to be created. Overrides that are wrong in another way are the
+/// controller's to refuse.
+pub(super) async fn of_new_topic(
+    context: &Arc<Context>,
+    name: &str,
+    overrides: &BTreeMap<String, String>,
+) -> Result<Vec<Binding>, WireError> {
+    let Ok(config) = TopicConfig::resolve(overrides, &context.config.creation.topic) else {
+        return Ok(Vec::new());
+    };
+    let bound = bind(context, name, config, PluginSlot::ALL.to_vec()).await?;
+    let filled = bound.into_iter().filter(|(_, bound)| bound.is_some());
+    Ok(bindings(context, filled, Vec::new()))
+}
+
+/// The bindings of those slots that other overrides change, or that are set again by name: that is how a
+/// topic moves to what a name means by now.
+pub(super) async fn of_altered_topic(
+    context: &Arc<Context>,
+    topic: &Topic,
+    overrides: &BTreeMap<String, String>,
+    set: &BTreeMap<String, String>,
+) -> Result<Vec<Binding>, WireError> {
+    let defaults = &context.config.creation.topic;
+    let (Ok(before), Ok(after)) = (
+        TopicConfig::resolve(&topic.config, defaults),
+        TopicConfig::resolve(overrides, defaults),
+    ) else {
+        return Ok(Vec::new());
+    };
+    let changes = |slot: &PluginSlot| {
+        set.contains_key(slot.key())
+            || before.slot_plugin(*slot) != after.slot_plugin(*slot)
+            || before.slot_options(*slot) != after.slot_options(*slot)
+    };
+    let slots: Vec<_> = PluginSlot::ALL.into_iter().filter(changes).collect();
+    if slots.is_empty() {
+        return Ok(Vec::new());
+    }
+    let bound = bind(context, topic.name.as_str(), after, slots).await?;
+    let is_new = |(slot, bound): &(PluginSlot, Option<BoundPlugin>)| {
+        topic.binding(*slot).and_then(|known| known.bound.as_ref()) != bound.as_ref()
+    };
+    let offsets = log_ends(context.topics.get(topic.name.as_str()).as_deref());
+    Ok(bindings(context, bound.into_iter().filter(is_new), offsets))
+}
+
+/// The end of each partition's log now: where a binding that is made now begins.
+pub(super) fn log_ends(topic: Option<&HostedTopic>) -> Vec<Offset> {
+    let partitions = topic.map(|topic| topic.partitions.iter());
+    let ends = partitions.into_iter().flatten().map(|partition| match partition {
+        HostedPartition::Online(handle) => handle.offsets().end,
+        HostedPartition::Offline { .. } => Offset::ZERO,
+    });
+    ends.collect()
+}
+
+type Bound = Vec<(PluginSlot, Option<BoundPlugin>)>;
+
+async fn bind(
+    context: &Arc<Context>,
+    topic: &str,
+    config: TopicConfig,
+    slots: Vec<PluginSlot>,
+) -> Result<Bound, WireError> {
+    let (plugins, topic) = (context.plugins.clone(), topic.to_owned());
+    let binding = actix_rt::task::spawn_blocking(move || {
+        let bind = |slot| {
+            let bound = plugins.bind(&topic, &config, slot)?;
+            Ok((slot, bound))
+        };
+        slots.into_iter().map(bind).collect()
+    });
+    match binding.await {
+        Ok(bound) => bound.map_err(|error| wire::slot_error(&error)),
+        Err(panicked) => Err(WireError::new(ErrorCode::Unknown, panicked.to_string())),
+    }
+}
+
+fn bindings(
+    context: &Context,
+    bound: impl Iterator<Item = (PluginSlot, Option<BoundPlugin>)>,
+    offsets: Vec<Offset>,
+) -> Vec<Binding> {
+    let since = context.clock.now();
+    bound
+        .map(|(slot, bound)| Binding {
+            slot,
+            bound,
+            since,
+            offsets: offsets.clone(),
+        })
+        .collect()
+}
+
+/// At start: topics whose plugin comes from the manifest move to what the manifest names now, since whoever
+/// changed it wanted that. What comes with the binary stays as it was bound. Topics from before bindings were
+/// kept are bound to what they have been running.
+pub(crate) async fn follow_manifest(context: &Arc<Context>) {
+    let metadata = context.metadata.load_full();
+    for topic in metadata.topics() {
+        let defaults = &context.config.creation.topic;
+        let Ok(config) = TopicConfig::resolve(&topic.config, defaults) else {
+            continue;
+        };
+        let moves = |slot: &PluginSlot| match (topic.binding(*slot), config.slot_plugin(*slot)) {
+            (None, named) => named.is_some(),
+            (Some(_), None) => false,
+            (Some(_), Some(named)) => context
+                .plugins
+                .get(named)
+                .is_some_and(|plugin| plugin.path().is_some()),
+        };
+        let slots: Vec<_> = PluginSlot::ALL.into_iter().filter(moves).collect();
+        let name = topic.name.as_str();
+        let mut new = Vec::new();
+        for slot in slots {
+            match bind(context, name, config.clone(), vec![slot]).await {
+                Ok(bound) => new.extend(bound),
+                Err(error) => {
+                    warn!(topic = name, %slot, %error, "the topic stays with the plugin it is bound to");
+                }
+            }
+        }
+        new.retain(|(slot, bound)| {
+            topic.binding(*slot).and_then(|known| known.bound.as_ref()) != bound.as_ref()
+        });
+        if new.is_empty() {
+            continue;
+        }
+        let offsets = log_ends(context.topics.get(name).as_deref());
+        let change = ConfigChange {
+            bindings: bindings(context, new.into_iter(), offsets),
+            ..ConfigChange::default()
+        };
+        let plan = Plan::AlterTopic {
+            name: name.to_owned(),
+            change,
+        };
+        if let Err(error) = context.controller.propose(plan, Intent::CarryOut).await {
+            warn!(topic = name, ?error, "the topic's plugins could not be bound");
+        }
+    }
+}

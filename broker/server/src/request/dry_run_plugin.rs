@@ -1,0 +1,117 @@
+//! `dry_run_plugin`: starts a dry run on this broker and answers its name.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use broker_cluster::{DeploymentLimits, PluginSlot};
+use broker_protocol::api::dry_run_plugin::{DryRunPluginRequest, DryRunPluginResponse};
+use broker_protocol::{ErrorCode, WireError};
+use broker_wasm::{Plugin, PluginKind, PluginSource};
+
+use super::{lookup, wire};
+use crate::context::Context;
+use crate::dry_run::DryRun;
+use crate::plugins::{BoundSlot, SlotError, Wanted};
+
+const SAMPLE_DEFAULT: u32 = 10;
+const SAMPLE_MAX: u32 = 100;
+
+/// Starts a dry run.
+pub(super) async fn handle(
+    context: Arc<Context>,
+    request: DryRunPluginRequest,
+) -> Result<DryRunPluginResponse, WireError> {
+    let topic = lookup::topic(&context, &request.topic, None)?;
+    let plugin = plugin(&context, &request).await?;
+    let slot = slot(&request, plugin.kind())?;
+    let options: Vec<(String, String)> = request.options.clone().into_iter().collect();
+    let name = topic.name.as_str();
+    let tried = plugin.check_config(context.plugins.engine(), name, &options);
+    tried.map_err(|error| wire::plugin_error(&error))?;
+    let kind = plugin.kind().to_string();
+    let sample = request.sample.unwrap_or(SAMPLE_DEFAULT).min(SAMPLE_MAX);
+    let started = context.dry_runs.start(DryRun {
+        plugins: context.plugins.clone(),
+        topic,
+        slot: BoundSlot {
+            slot,
+            plugin,
+            options,
+        },
+        last: request.last,
+        sample: usize::try_from(sample).unwrap_or(0),
+        now: context.clock.now(),
+    });
+    let Some(run) = started else {
+        let message = "other dry runs are under way: wait for them, or cancel one";
+        return Err(WireError::new(ErrorCode::Busy, message));
+    };
+    Ok(DryRunPluginResponse {
+        run: run.to_string(),
+        kind,
+        slot: slot.to_string(),
+    })
+}
+
+/// The plugin to try, with counters and a log of its own: a dry run costs the installed plugin nothing.
+async fn plugin(
+    context: &Arc<Context>,
+    request: &DryRunPluginRequest,
+) -> Result<Arc<Plugin>, WireError> {
+    match (&request.module, &request.plugin) {
+        (None, Some(name)) => {
+            let Some(installed) = context.plugins.get(name) else {
+                let plugin = name.clone();
+                return Err(wire::slot_error(&SlotError::NotInstalled { plugin }));
+            };
+            let module = installed.module().clone();
+            let copy = Plugin::new(name, module, installed.source().clone());
+            let copy = copy.with_options(installed.options());
+            Ok(Arc::new(copy.with_limits(installed.limits())))
+        }
+        (Some(module), None) => {
+            let (plugins, module) = (context.plugins.clone(), module.clone());
+            let loading = actix_rt::task::spawn_blocking(move || {
+                let wanted = Wanted {
+                    module: &module,
+                    options: &BTreeMap::new(),
+                    limits: &DeploymentLimits::default(),
+                    fallback: None,
+                };
+                plugins.load(&wanted, "dry-run")
+            });
+            match loading.await {
+                Ok(loaded) => loaded
+                    .map(|plugin| Arc::new(plugin.with_source(PluginSource::Deployed)))
+                    .map_err(|error| wire::deploy_error("dry-run", &error)),
+                Err(panicked) => Err(WireError::new(ErrorCode::Unknown, panicked.to_string())),
+            }
+        }
+        _ => {
+            let message = "give either a module or the name of an installed plugin";
+            Err(WireError::new(ErrorCode::InvalidRequest, message))
+        }
+    }
+}
+
+fn slot(request: &DryRunPluginRequest, kind: PluginKind) -> Result<PluginSlot, WireError> {
+    let Some(key) = &request.slot else {
+        return Ok(match kind {
+            PluginKind::Partitioner => PluginSlot::Partitioner,
+            PluginKind::Serializer => PluginSlot::ValueSerializer,
+            PluginKind::Retention => PluginSlot::RetentionPolicy,
+            PluginKind::Compaction => PluginSlot::CompactionPolicy,
+        });
+    };
+    let found = PluginSlot::from_key(key).filter(|slot| slot.kind_name() == kind.name());
+    found.ok_or_else(|| {
+        let fits = PluginSlot::ALL.into_iter();
+        let fits = fits.filter(|slot| slot.kind_name() == kind.name());
+        let fits: Vec<&str> = fits.map(PluginSlot::key).collect();
+        let message = format!(
+            "a {kind} does not go into slot {key:?}; it goes into {}",
+            fits.join(" or ")
+        );
+        WireError::new(ErrorCode::InvalidRequest, message)
+    })
+}

@@ -1,0 +1,28 @@
+//! `resume_plugin`: a suspended plugin is asked again, at once and in every topic.
+
+use std::sync::Arc;
+
+use broker_protocol::WireError;
+use broker_protocol::api::resume_plugin::{ResumePluginRequest, ResumePluginResponse};
+use broker_wasm::PluginState;
+use tracing::info;
+
+use super::lookup;
+use crate::context::Context;
+
+/// Resumes a plugin, the modules included that topics are pinned to under its name.
+pub(super) async fn handle(
+    context: Arc<Context>,
+    request: ResumePluginRequest,
+) -> Result<ResumePluginResponse, WireError> {
+    let named = lookup::plugins_named(&context, &request.name)?;
+    let mut was_suspended = false;
+    for plugin in named {
+        if plugin.state() != PluginState::Active {
+            was_suspended = true;
+            plugin.resume();
+            info!(plugin = plugin.name(), digest = plugin.module().digest(), "plugin resumed");
+        }
+    }
+    Ok(ResumePluginResponse { was_suspended })
+}

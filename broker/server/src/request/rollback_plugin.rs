@@ -1,0 +1,68 @@
+//! `rollback_plugin`: an earlier revision of a deployed plugin becomes the present one, as a new revision.
+
+use std::sync::Arc;
+
+use broker_cluster::{Deployment, NewDeployment};
+use broker_protocol::api::rollback_plugin::RollbackPluginRequest;
+use broker_protocol::{DeployedRevision, ErrorCode, ErrorData, WireError};
+
+use super::{deploy_plugin, wire};
+use crate::context::Context;
+use crate::controller::Intent;
+
+/// Goes back.
+pub(super) async fn handle(
+    context: Arc<Context>,
+    request: RollbackPluginRequest,
+) -> Result<DeployedRevision, WireError> {
+    let earlier = earlier(&context, &request)?;
+    let preparing = {
+        let (plugins, name, earlier) = (context.plugins.clone(), request.name.clone(), earlier.clone());
+        actix_rt::task::spawn_blocking(move || plugins.make(&name, &earlier))
+    };
+    let plugin = match preparing.await {
+        Ok(prepared) => prepared.map_err(|error| wire::deploy_error(&request.name, &error))?,
+        Err(panicked) => return Err(WireError::new(ErrorCode::Unknown, panicked.to_string())),
+    };
+    let new = NewDeployment::rollback(&earlier);
+    deploy_plugin::deploy(&context, &plugin, new, None, Intent::CarryOut).await
+}
+
+/// The revision that is asked for: by number, or the last one that differs from the present.
+fn earlier(context: &Context, request: &RollbackPluginRequest) -> Result<Deployment, WireError> {
+    let metadata = context.metadata.load();
+    let name = &request.name;
+    let refuse = |code, message: String| {
+        Err(WireError::new(code, message).with_data(ErrorData {
+            plugin: Some(name.clone()),
+            ..ErrorData::default()
+        }))
+    };
+    let Some(plugin) = metadata.plugins().get(name) else {
+        let message = format!("plugin {name:?} was never deployed, so it has no earlier revision");
+        return refuse(ErrorCode::UnknownPlugin, message);
+    };
+    let found = match request.revision {
+        Some(revision) => plugin.revision(revision),
+        None => {
+            let present = plugin.history.last();
+            let differs = |earlier: &&Deployment| {
+                present.is_some_and(|present| !present.equals(&NewDeployment::rollback(earlier)))
+            };
+            plugin.history.iter().rev().find(differs)
+        }
+    };
+    match found {
+        Some(found) => Ok(found.clone()),
+        None => {
+            let known = plugin.history.len();
+            let message = match request.revision {
+                Some(revision) => format!(
+                    "plugin {name:?} has no revision {revision}: it has 1 to {known}"
+                ),
+                None => format!("plugin {name:?} has no earlier revision that differs"),
+            };
+            refuse(ErrorCode::UnknownRevision, message)
+        }
+    }
+}
