@@ -61,7 +61,10 @@ fn the_newest_record_of_each_key_stays_with_its_offset() {
     let after = wire.read_all("t", 0);
     let boundary = partition.get("first_dirty").u64();
     assert!(boundary > 0, "{partition:?}");
-    let tail: Vec<&Rec> = after.iter().filter(|record| record.offset < boundary).collect();
+    let tail: Vec<&Rec> = after
+        .iter()
+        .filter(|record| record.offset < boundary)
+        .collect();
     let mut keys: Vec<_> = tail.iter().map(|record| record.key.clone()).collect();
     keys.sort();
     let count = keys.len();
@@ -79,7 +82,11 @@ fn the_newest_record_of_each_key_stays_with_its_offset() {
         }
     }
     // The active segment is not touched: every record above the boundary is there.
-    let above: Vec<u64> = after.iter().map(|record| record.offset).filter(|offset| *offset >= boundary).collect();
+    let above: Vec<u64> = after
+        .iter()
+        .map(|record| record.offset)
+        .filter(|offset| *offset >= boundary)
+        .collect();
     assert_eq!(above, (boundary..1_000).collect::<Vec<_>>());
     // A fetch from inside a gap goes on at the next record.
     let fetched = wire.fetch("t", 0, 1, map! {}).unwrap();
@@ -91,8 +98,14 @@ fn the_newest_record_of_each_key_stays_with_its_offset() {
 fn tombstones_go_after_their_time_and_not_before() {
     let broker = quick().start();
     let mut wire = broker.connect();
-    let soon = [("min.cleanable.dirty.ratio", "0"), ("delete.retention.ms", "0")];
-    let later = [("min.cleanable.dirty.ratio", "0"), ("delete.retention.ms", "1h")];
+    let soon = [
+        ("min.cleanable.dirty.ratio", "0"),
+        ("delete.retention.ms", "0"),
+    ];
+    let later = [
+        ("min.cleanable.dirty.ratio", "0"),
+        ("delete.retention.ms", "1h"),
+    ];
     compacted(&mut wire, "soon", &soon);
     compacted(&mut wire, "later", &later);
     for topic in ["soon", "later"] {
@@ -108,7 +121,9 @@ fn tombstones_go_after_their_time_and_not_before() {
     };
     let gone = |wire: &mut Wire, topic: &str| -> Vec<Rec> {
         let all = wire.read_all(topic, 0);
-        all.into_iter().filter(|record| record.key == Some(b"gone".to_vec())).collect()
+        all.into_iter()
+            .filter(|record| record.key == Some(b"gone".to_vec()))
+            .collect()
     };
     for topic in ["soon", "later"] {
         fill(&mut wire, topic);
@@ -144,9 +159,14 @@ fn the_dirty_ratio_decides_when_it_starts() {
         (partition.get("dirty_bytes").u64() > 0).then_some(partition)
     });
     std::thread::sleep(std::time::Duration::from_millis(300));
-    assert_eq!(described(&mut wire, "t").get("cleanings").u64(), cleanings, "{partition:?}");
+    assert_eq!(
+        described(&mut wire, "t").get("cleanings").u64(),
+        cleanings,
+        "{partition:?}"
+    );
     let set = map! { "min.cleanable.dirty.ratio" => "0.3" };
-    wire.call("alter_topic", map! { "name" => "t", "set" => set }).unwrap();
+    wire.call("alter_topic", map! { "name" => "t", "set" => set })
+        .unwrap();
     eventually("it is cleaned again", || {
         let partition = described(&mut wire, "t");
         (partition.get("cleanings").u64() > cleanings).then_some(())
@@ -165,7 +185,11 @@ fn compaction_and_deletion_work_together() {
     ];
     wire.create_topic("t", 1, &config);
     for n in 0..200 {
-        wire.produce("t", 0, vec![keyed(&format!("k{}", n % 7), &"x".repeat(200))]);
+        wire.produce(
+            "t",
+            0,
+            vec![keyed(&format!("k{}", n % 7), &"x".repeat(200))],
+        );
     }
     eventually("old segments go", || {
         (wire.offset_at("t", 0, "earliest") > Some(100)).then_some(())
@@ -193,14 +217,24 @@ fn a_kill_in_the_middle_of_compaction_loses_and_revives_nothing() {
         wire = broker.connect();
         let records = wire.read_all("t", 0);
         let offsets: Vec<u64> = records.iter().map(|record| record.offset).collect();
-        assert!(offsets.is_sorted_by(|a, b| a < b), "round {round}: {offsets:?}");
+        assert!(
+            offsets.is_sorted_by(|a, b| a < b),
+            "round {round}: {offsets:?}"
+        );
         assert_eq!(latest(&records), expected, "round {round}");
         for record in &records {
             let key = record.key.clone().expect("keyed");
             let known = gone_below.entry(key).or_insert(0);
-            assert!(record.offset >= *known, "round {round}: a removed record came back");
+            assert!(
+                record.offset >= *known,
+                "round {round}: a removed record came back"
+            );
         }
-        let first = |key: &Vec<u8>| records.iter().find(|record| record.key.as_ref() == Some(key));
+        let first = |key: &Vec<u8>| {
+            records
+                .iter()
+                .find(|record| record.key.as_ref() == Some(key))
+        };
         for (key, below) in &mut gone_below {
             *below = first(key).map_or(*below, |record| record.offset);
         }
@@ -219,7 +253,10 @@ fn another_compaction_plugin_decides_otherwise() {
     ];
     compacted(&mut wire, "t", &config);
     let record = |key: &str, version: u64| {
-        let header = Value::Array(vec!["version".into(), version.to_string().as_bytes().into()]);
+        let header = Value::Array(vec![
+            "version".into(),
+            version.to_string().as_bytes().into(),
+        ]);
         Value::Array(vec![
             key.as_bytes().into(),
             format!("v{version}-{}", "x".repeat(200)).as_bytes().into(),
@@ -254,12 +291,18 @@ fn other_policies_are_refused() {
         let error = wire.refused("create_topic", args);
         assert_eq!(error.name, "INVALID_CONFIG", "{policy:?}: {error:?}");
     }
-    for (policy, shown) in [("compact", "compact"), ("delete", "delete"), ("delete,compact", "compact,delete")] {
+    for (policy, shown) in [
+        ("compact", "compact"),
+        ("delete", "delete"),
+        ("delete,compact", "compact,delete"),
+    ] {
         let name = policy.replace(',', "-");
         wire.create_topic(&name, 1, &[("cleanup.policy", policy)]);
         let described = wire.describe_topic(&name);
         let entries = described.get("config").list();
-        let entry = entries.iter().find(|entry| entry.get("name").text() == "cleanup.policy");
+        let entry = entries
+            .iter()
+            .find(|entry| entry.get("name").text() == "cleanup.policy");
         assert_eq!(entry.expect("it is listed").get("value").text(), shown);
     }
 }

@@ -7,10 +7,13 @@ fn pair(key: impl Into<Value>, value: impl Into<Value>) -> Value {
     Value::Array(vec![key.into(), value.into()])
 }
 
-fn produce(wire: &mut Wire, topic: &str, records: Vec<Value>, more: Value) -> Result<Value, crate::harness::WireError> {
-    let mut args = more
-        .set("topic", topic)
-        .set("records", records);
+fn produce(
+    wire: &mut Wire,
+    topic: &str,
+    records: Vec<Value>,
+    more: Value,
+) -> Result<Value, crate::harness::WireError> {
+    let mut args = more.set("topic", topic).set("records", records);
     if args.get("partition").is_nil() {
         args = args.set("partition", 0);
     }
@@ -43,12 +46,19 @@ fn values_are_stored_as_the_plugin_serializes_them_and_come_back_as_values() {
     let config = [("value.serializer", "json"), ("key.serializer", "integer")];
     wire.create_topic("t", 1, &config);
     let order = map! { "id" => 7, "items" => vec![Value::from("a"), Value::Nil] };
-    let records = vec![pair(1, order.clone()), pair(Value::Nil, Value::Nil), pair(-1, "x")];
+    let records = vec![
+        pair(1, order.clone()),
+        pair(Value::Nil, Value::Nil),
+        pair(-1, "x"),
+    ];
     produce(&mut wire, "t", records, map! { "encode" => true }).unwrap();
     let stored = wire.read_all("t", 0);
     assert_eq!(stored[0].key, Some(1_i64.to_be_bytes().to_vec()));
     assert_eq!(stored[0].text(), r#"{"id":7,"items":["a",null]}"#);
-    assert_eq!((stored[1].key.clone(), stored[1].value.clone()), (None, None));
+    assert_eq!(
+        (stored[1].key.clone(), stored[1].value.clone()),
+        (None, None)
+    );
     assert_eq!(stored[2].text(), r#""x""#);
     let back = decoded(&mut wire, "t");
     assert_eq!(back[0], (1.into(), order, None));
@@ -73,7 +83,11 @@ fn a_bad_record_refuses_the_batch_unless_the_producer_wants_the_rest_in() {
         let entry = |entry: &Value| {
             assert!(!entry.get("reason").text().is_empty(), "{entry:?}");
             let field = entry.get("field").text().to_owned();
-            (entry.get("index").u64(), field, entry.get("plugin").text().to_owned())
+            (
+                entry.get("index").u64(),
+                field,
+                entry.get("plugin").text().to_owned(),
+            )
         };
         list.list().iter().map(entry).collect()
     };
@@ -93,7 +107,11 @@ fn a_bad_record_refuses_the_batch_unless_the_producer_wants_the_rest_in() {
 
     let only_bad = vec![pair(Value::Nil, &b"{"[..])];
     let answer = produce(&mut wire, "t", only_bad, map! { "partial" => "accept" }).unwrap();
-    assert_eq!(answer.get("record_count").u64(), 0, "nothing was left to store");
+    assert_eq!(
+        answer.get("record_count").u64(),
+        0,
+        "nothing was left to store"
+    );
     assert!(answer.get("base_offset").is_nil());
 }
 
@@ -110,7 +128,10 @@ fn routed_records_are_refused_by_their_own_index() {
         .collect();
     let args = map! { "topic" => "t", "records" => records, "partial" => "accept" };
     let answer = wire.call("produce", args).unwrap();
-    let (partitions, offsets) = (answer.get("partitions").list(), answer.get("offsets").list());
+    let (partitions, offsets) = (
+        answer.get("partitions").list(),
+        answer.get("offsets").list(),
+    );
     assert_eq!((partitions.len(), offsets.len()), (40, 40));
     for n in 0..40 {
         assert_eq!(partitions[n].is_nil(), n % 3 == 1, "{n}");
@@ -159,7 +180,8 @@ fn a_record_that_cannot_be_decoded_is_given_raw_and_stops_nobody() {
         wire.produce("t", 0, vec![pair(Value::Nil, text.as_bytes())]);
     }
     let set = map! { "value.serializer" => "json" };
-    wire.call("alter_topic", map! { "name" => "t", "set" => set }).unwrap();
+    wire.call("alter_topic", map! { "name" => "t", "set" => set })
+        .unwrap();
     let back = decoded(&mut wire, "t");
     assert_eq!(back.len(), 3, "the consumer is not stopped");
     assert_eq!(back[0].1, map! {});
@@ -187,10 +209,16 @@ fn refused_records_go_to_the_dead_letter_topic_with_the_reason() {
     let records = vec![pair(Value::Nil, &b"{}"[..]), bad];
     let answer = produce(&mut wire, "t", records, map! { "partial" => "accept" }).unwrap();
     let letter = answer.get("refused").list()[0].get("dead_letter").clone();
-    assert_eq!((letter.get("partition").u64(), letter.get("offset").u64()), (0, 0));
+    assert_eq!(
+        (letter.get("partition").u64(), letter.get("offset").u64()),
+        (0, 0)
+    );
     let dead = wire.read_all("dead", 0);
     assert_eq!(dead.len(), 1);
-    assert_eq!((dead[0].key.clone(), dead[0].text(), dead[0].timestamp), (Some(b"k".to_vec()), "{".to_owned(), 77));
+    assert_eq!(
+        (dead[0].key.clone(), dead[0].text(), dead[0].timestamp),
+        (Some(b"k".to_vec()), "{".to_owned(), 77)
+    );
     let headers: Vec<(&str, String)> = dead[0]
         .headers
         .iter()
@@ -202,7 +230,10 @@ fn refused_records_go_to_the_dead_letter_topic_with_the_reason() {
     assert_eq!(headers[0], ("trace", "42".to_owned()));
     let of = |name: &str| {
         let found = headers.iter().find(|(known, _)| *known == name);
-        found.unwrap_or_else(|| panic!("{name}: {headers:?}")).1.clone()
+        found
+            .unwrap_or_else(|| panic!("{name}: {headers:?}"))
+            .1
+            .clone()
     };
     assert_eq!(of("dead-letter.topic"), "t");
     assert_eq!(of("dead-letter.partition"), "0");
@@ -221,7 +252,11 @@ fn a_field_without_a_serializer_takes_bytes_and_says_so() {
     let records = vec![pair("k", &b"v"[..]), pair(Value::Nil, map! {})];
     let error = produce(&mut wire, "t", records, map! { "encode" => true }).unwrap_err();
     assert_eq!(error.name, "RECORD_REFUSED");
-    assert!(error.message.contains("value.serializer"), "{}", error.message);
+    assert!(
+        error.message.contains("value.serializer"),
+        "{}",
+        error.message
+    );
     let records = vec![pair("k", &b"v"[..])];
     produce(&mut wire, "t", records, map! { "encode" => true }).unwrap();
     assert_eq!(wire.read_all("t", 0)[0].text(), "v");
@@ -246,7 +281,10 @@ fn a_schema_refuses_what_does_not_fit() {
     let answer = produce(&mut wire, "t", records, more).unwrap();
     let refused = answer.get("refused").list();
     assert_eq!(refused.len(), 2, "{answer:?}");
-    assert!(refused[0].get("reason").text().contains("id"), "{refused:?}");
+    assert!(
+        refused[0].get("reason").text().contains("id"),
+        "{refused:?}"
+    );
     assert_eq!(wire.read_all("t", 0).len(), 1);
     let args = map! { "name" => "u", "partitions" => 1, "config" => map! {
         "value.serializer" => "json-schema",

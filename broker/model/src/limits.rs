@@ -88,12 +88,6 @@ pub const PLUGIN_TRAPS_MAX: usize = 3;
 pub const PLUGIN_TRAP_WINDOW: Duration = Duration::from_secs(60);
 /// Plugin instances of each kind that one thread keeps; the one used longest ago makes room.
 pub const PLUGIN_INSTANCES_PER_THREAD_MAX: usize = 256;
-/// Dry runs under way at once on one broker.
-pub const DRY_RUNS_MAX: usize = 2;
-/// Dry runs whose reports one broker keeps.
-pub const DRY_RUNS_KEPT_MAX: usize = 32;
-/// Refused records that an answer lists; a request with more of them is refused as a whole.
-pub const REFUSED_RECORDS_MAX: usize = 10_000;
 /// Bytes of decoded records in answers of one connection that wait for its socket.
 pub const ANSWER_BYTES_PER_CONNECTION: usize = 16 * 1024 * 1024;
 /// Bytes of decoded records in answers that wait for their sockets, on the whole broker.

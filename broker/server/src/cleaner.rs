@@ -6,9 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use broker_model::{Clock, PartitionId, TopicPartition};
-use broker_storage::{
-    CleaningFailed, CleaningOutcome, CleaningState, DueReason, Pace, Throttle,
-};
+use broker_storage::{CleaningFailed, CleaningOutcome, CleaningState, DueReason, Pace, Throttle};
 use futures::StreamExt;
 use tracing::{debug, info, warn};
 
@@ -122,7 +120,10 @@ impl Cleaner {
                 };
                 if state.due.is_some() {
                     due.push(Due {
-                        partition: TopicPartition::new(topic.name.clone(), PartitionId::new(number)),
+                        partition: TopicPartition::new(
+                            topic.name.clone(),
+                            PartitionId::new(number),
+                        ),
                         settings: settings.clone(),
                         handle: handle.clone(),
                         state,
@@ -172,7 +173,9 @@ impl Cleaner {
         };
         match due.handle.finish_cleaning(cleaned).await {
             Ok(outcome) => tell(partition, &outcome),
-            Err(error) => warn!(%partition, %error, "the result of a compaction was not put in place"),
+            Err(error) => {
+                warn!(%partition, %error, "the result of a compaction was not put in place")
+            }
         }
     }
 }

@@ -19,15 +19,15 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::arbiters::Arbiters;
-use crate::cleaner::Cleaner;
 use crate::broker::{BrokerActor, BrokerHandle, Hosting};
+use crate::cleaner::Cleaner;
 use crate::config::BrokerConfig;
 use crate::connection;
 use crate::context::Context;
-use crate::dry_run::DryRuns;
 use crate::controller::{
     ControllerError, ControllerHandle, ControllerLauncher, Intent, MetadataLogError, Plan,
 };
+use crate::dry_run::DryRuns;
 use crate::log_dirs::LogDirs;
 use crate::net::RequestBudget;
 use crate::net::listener::{ConnectionCount, accept_connections};

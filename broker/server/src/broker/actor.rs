@@ -72,7 +72,9 @@ impl Actor for BrokerActor {
         });
         ctx.run_interval(self.hosting.cleaner_backoff(), |act, ctx| {
             let cleaner = act.hosting.cleaner().clone();
-            ctx.spawn(actix::fut::wrap_future(async move { cleaner.round().await }));
+            ctx.spawn(actix::fut::wrap_future(
+                async move { cleaner.round().await },
+            ));
         });
         ctx.run_interval(self.hosting.checkpoint_interval(), |act, ctx| {
             let hosting = act.hosting.clone();

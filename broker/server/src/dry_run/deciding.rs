@@ -3,8 +3,8 @@
 
 use broker_model::{Offset, Timestamp};
 use broker_protocol::api::dry_run_status::{
-    CompactionPartition, CompactionReport, DryRunReport, SampleKey, RetentionPartition,
-    RetentionReport,
+    CompactionPartition, CompactionReport, DryRunReport, RetentionPartition, RetentionReport,
+    SampleKey,
 };
 use broker_wasm::{Retention, RetentionView, SegmentFacts};
 use tokio::runtime::Handle;
@@ -22,7 +22,9 @@ pub(super) fn retention(dry_run: &DryRun, progress: &Progress) -> Result<DryRunR
     let mut policy = policy.map_err(Stopped::failed)?;
     let mut report = RetentionReport::default();
     for (number, handle) in partitions(dry_run) {
-        let summary = Handle::current().block_on(handle.summarize()).map_err(Stopped::failed)?;
+        let summary = Handle::current()
+            .block_on(handle.summarize())
+            .map_err(Stopped::failed)?;
         progress.expect(summary.segments.len() as u64);
         let offsets = handle.offsets();
         let eligible = eligible(&summary, offsets.high_watermark);
@@ -36,7 +38,9 @@ pub(super) fn retention(dry_run: &DryRun, progress: &Progress) -> Result<DryRunR
         };
         let expired = policy.expired(&view).map_err(Stopped::failed)?;
         let gone = eligible.get(..expired as usize).unwrap_or_default();
-        let start = gone.last().map_or(offsets.start.get(), |last| last.next_offset);
+        let start = gone
+            .last()
+            .map_or(offsets.start.get(), |last| last.next_offset);
         let times = || gone.iter().map(|segment| segment.max_timestamp_ms);
         let partition = RetentionPartition {
             partition: number,
@@ -63,7 +67,10 @@ pub(super) fn retention(dry_run: &DryRun, progress: &Progress) -> Result<DryRunR
 
 /// The sealed segments below the high watermark, as storage shows them to a policy.
 fn eligible(summary: &PartitionSummary, high_watermark: Offset) -> Vec<SegmentFacts> {
-    let sealed = summary.segments.split_last().map_or(&[][..], |(_, sealed)| sealed);
+    let sealed = summary
+        .segments
+        .split_last()
+        .map_or(&[][..], |(_, sealed)| sealed);
     sealed
         .iter()
         .take_while(|segment| segment.next <= high_watermark)
@@ -95,7 +102,9 @@ pub(super) fn compaction(dry_run: &DryRun, progress: &Progress) -> Result<DryRun
         }
     }
     for (number, cleaning) in cleanings {
-        let policy = dry_run.plugins.compaction_of(&dry_run.slot, name, dry_run.now);
+        let policy = dry_run
+            .plugins
+            .compaction_of(&dry_run.slot, name, dry_run.now);
         let mut policy = policy.map_err(Stopped::failed)?;
         let bytes = cleaning.bytes();
         let pace = progress.survey(bytes);

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use broker_cluster::PluginSlot;
-use broker_model::limits::{DRY_RUNS_KEPT_MAX, DRY_RUNS_MAX};
+use broker_model::limits::DRY_RUNS_MAX;
 use broker_protocol::api::dry_run_status::DryRunReport;
 use broker_storage::Pace;
 
@@ -168,14 +168,14 @@ struct Runs {
 }
 
 impl DryRuns {
-    /// Starts a run; none when too many are under way.
+    /// Starts a run, which makes room for itself among those that have ended; none when too many are under
+    /// way.
     pub(crate) fn start(&self, dry_run: DryRun) -> Option<u64> {
         let progress = Arc::new(Progress::new(dry_run.slot.slot));
         let id = {
             let mut runs = self.runs();
             runs.forget_old();
-            let under_way = runs.runs.values().filter(|run| run.outcome().is_none());
-            if under_way.count() >= DRY_RUNS_MAX {
+            if runs.runs.len() >= DRY_RUNS_MAX {
                 return None;
             }
             runs.last_id += 1;
@@ -184,9 +184,8 @@ impl DryRuns {
             id
         };
         actix_rt::task::spawn_blocking(move || {
-            let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                run(&dry_run, &progress)
-            }));
+            let ran =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&dry_run, &progress)));
             progress.end(match ran {
                 Ok(Ok(report)) => Outcome::Done(Box::new(report)),
                 Ok(Err(_)) if progress.cancelled.load(Ordering::Relaxed) => Outcome::Cancelled,
@@ -218,10 +217,12 @@ impl Runs {
     fn forget_old(&mut self) {
         let old = |run: &Progress| {
             let ended = run.ended();
-            ended.as_ref().is_some_and(|ended| ended.at.elapsed() > KEPT_FOR)
+            ended
+                .as_ref()
+                .is_some_and(|ended| ended.at.elapsed() > KEPT_FOR)
         };
         self.runs.retain(|_, run| !old(run));
-        while self.runs.len() >= DRY_RUNS_KEPT_MAX {
+        while self.runs.len() >= DRY_RUNS_MAX {
             let ended = self.runs.iter().find(|(_, run)| run.outcome().is_some());
             let Some(id) = ended.map(|(id, _)| *id) else {
                 return;

@@ -35,7 +35,9 @@ pub(super) fn for_each_batch(
         .map(|(number, handle)| {
             let offsets = handle.offsets();
             let end = offsets.high_watermark;
-            let oldest = dry_run.last.map_or(0, |last| end.get().saturating_sub(last));
+            let oldest = dry_run
+                .last
+                .map_or(0, |last| end.get().saturating_sub(last));
             let from = Offset::new(oldest).max(offsets.start);
             progress.expect(end.get().saturating_sub(from.get()));
             (number, handle, from, end)
@@ -44,7 +46,8 @@ pub(super) fn for_each_batch(
     for (number, handle, from, end) in ranges {
         let mut next = from;
         while next < end {
-            let read = Handle::current().block_on(handle.read(next, ReadLimit::OneBatchOr(READ_BYTES)));
+            let read =
+                Handle::current().block_on(handle.read(next, ReadLimit::OneBatchOr(READ_BYTES)));
             let slice = read.map_err(Stopped::failed)?;
             let slice = slice.verified().map_err(Stopped::failed)?;
             let bytes = slice.read().map_err(Stopped::failed)?;

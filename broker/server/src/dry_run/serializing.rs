@@ -57,7 +57,9 @@ pub(super) fn run(dry_run: &DryRun, progress: &Progress) -> Result<DryRunReport,
         Ok(())
     })?;
     report.reasons = reasons.into_values().collect();
-    report.reasons.sort_by_key(|reason| std::cmp::Reverse(reason.records));
+    report
+        .reasons
+        .sort_by_key(|reason| std::cmp::Reverse(reason.records));
     report.reasons.truncate(dry_run.sample);
     Ok(DryRunReport {
         serializer: Some(report),

@@ -10,9 +10,7 @@ use std::time::Duration;
 use actix::dev::channel;
 use actix::prelude::*;
 use actix_rt::ArbiterHandle;
-use broker_cluster::{
-    Acks, Effects, FlushMode, NotAdmitted, PartitionReplica, ReplicaStart,
-};
+use broker_cluster::{Acks, Effects, FlushMode, NotAdmitted, PartitionReplica, ReplicaStart};
 use broker_model::limits::PARTITION_MAILBOX;
 use broker_model::{Clock, LeaderEpoch, Offset, TopicPartition};
 use broker_record::{ProducedBatch, TimestampType};

@@ -18,7 +18,8 @@ use super::PartitionActor;
 use super::error::PartitionError;
 use super::messages::{
     Append, AppendReply, BeginCleaning, CheckRetention, CleaningPurpose, Close, Configure, Crash,
-    DeleteRecords, FindTimestamp, FinishCleaning, LookAtCleaning, PartitionSummary, Read, Summarize,
+    DeleteRecords, FindTimestamp, FinishCleaning, LookAtCleaning, PartitionSummary, Read,
+    Summarize,
 };
 use super::offsets::PartitionOffsets;
 use crate::actor_stats::ActorStats;

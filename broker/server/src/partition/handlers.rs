@@ -207,7 +207,9 @@ impl Handler<BeginCleaning> for PartitionActor {
         let high_watermark = self.replica.high_watermark();
         let now = self.clock.now();
         let begun = self.check_in_service().map(|()| match message.purpose {
-            CleaningPurpose::Clean => self.log_mut().begin_cleaning(&settings, high_watermark, now),
+            CleaningPurpose::Clean => self
+                .log_mut()
+                .begin_cleaning(&settings, high_watermark, now),
             CleaningPurpose::Survey => self.log().survey(&settings, high_watermark, now),
         });
         message.reply.send(begun);

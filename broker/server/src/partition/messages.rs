@@ -8,7 +8,8 @@ use broker_cluster::Acks;
 use broker_model::{Offset, Timestamp};
 use broker_record::ProducedBatch;
 use broker_storage::{
-    Cleaned, Cleaning, CleaningOutcome, CleaningState, FileSlice, ReadLimit, SegmentInfo, SyncOutcome,
+    Cleaned, Cleaning, CleaningOutcome, CleaningState, FileSlice, ReadLimit, SegmentInfo,
+    SyncOutcome,
 };
 
 use super::error::PartitionError;

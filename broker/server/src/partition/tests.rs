@@ -17,7 +17,7 @@ use super::{Appended, PartitionActor, PartitionError, PartitionHandle, Partition
 use crate::actor_stats::ActorStats;
 use crate::death_notice::DeathNotice;
 use crate::reply::Reply;
-use crate::topic_settings::log_config;
+use crate::topic_settings::{TopicSettings, log_config};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -36,16 +36,24 @@ fn host(overrides: &[(&str, &str)]) -> Hosted {
         .collect();
     let config = TopicConfig::resolve(&overrides, &TopicDefaults::default()).expect("a config");
     let name = TopicName::new("t").expect("a name");
-    let partition = TopicPartition::new(name, PartitionId::new(0));
-    let opened = dir.open_or_create_log(&partition, TopicId::random(), log_config(&config));
+    let partition = TopicPartition::new(name.clone(), PartitionId::new(0));
+    let id = TopicId::random();
+    let opened = dir.open_or_create_log(&partition, id, log_config(&config));
     let (log, _) = opened.expect("a log");
     let (sender, died) = tokio::sync::mpsc::unbounded_channel();
+    let plugins = crate::plugins::tests::shipped(&dir);
     let setup = PartitionSetup {
         partition,
+        settings: Arc::new(TopicSettings {
+            id,
+            name,
+            config: Arc::new(config),
+            plugins: Arc::default(),
+        }),
+        plugins,
         log,
         dir,
         leader_epoch: LeaderEpoch::new(0),
-        config: Arc::new(config),
         clock: Arc::new(SystemClock::new()),
         stats: Arc::new(ActorStats::default()),
         death: DeathNotice::new(move || {

@@ -43,7 +43,6 @@ impl Columns {
             value_lens: needs
                 .contains(Needs::VALUE_LENS)
                 .then_some(&self.value_lens[..]),
-            ..BatchColumns::default()
         }
     }
 

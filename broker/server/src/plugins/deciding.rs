@@ -48,9 +48,8 @@ impl RetentionPolicy for PluginRetention<'_> {
 
 /// The bounds that a topic's configuration sets.
 pub(crate) fn bounds(config: &TopicConfig) -> Bounds {
-    let millis = |duration: std::time::Duration| {
-        u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-    };
+    let millis =
+        |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     Bounds {
         retention_ms: config.retention.map(millis),
         retention_bytes: config.retention_bytes,
@@ -116,7 +115,9 @@ impl PluginCompaction {
         let needs = self.compactor.needs();
         self.columns.clear();
         let mut records = 0_u32;
-        let base = run.first().map_or(0, |batch| batch.header.base_offset.get());
+        let base = run
+            .first()
+            .map_or(0, |batch| batch.header.base_offset.get());
         for (taken, batch) in run.iter().enumerate() {
             let last = batch.header.last_offset().get();
             if taken > 0 && u32::try_from(last - base).is_err() {
@@ -138,7 +139,9 @@ impl CompactionPolicy for PluginCompaction {
             let base = first.header.base_offset.get();
             let (batches, records) = self.gather(run)?;
             if records > 0 {
-                let columns = self.columns.stored_batch(records, base, self.compactor.needs());
+                let columns = self
+                    .columns
+                    .stored_batch(records, base, self.compactor.needs());
                 let took = self.compactor.observe(&columns);
                 let took = took.map_err(|error| PolicyFailed {
                     reason: error.to_string(),
@@ -159,7 +162,9 @@ impl CompactionPolicy for PluginCompaction {
             let base = first.header.base_offset.get();
             let (batches, records) = self.gather(run)?;
             if records > 0 {
-                let columns = self.columns.stored_batch(records, base, self.compactor.needs());
+                let columns = self
+                    .columns
+                    .stored_batch(records, base, self.compactor.needs());
                 let answer = self.compactor.retain(&columns, &mut self.bits);
                 answer.map_err(|error| PolicyFailed {
                     reason: error.to_string(),

@@ -65,15 +65,32 @@ impl Plugins {
                 self.offer(plugin);
                 info!(plugin = name, revision, digest, "plugin deployed");
             }
-            Ok(Err(error)) => error!(plugin = name, revision, %error, "a deployed plugin is not available"),
-            Err(error) => error!(plugin = name, revision, %error, "loading a deployed plugin panicked"),
+            Ok(Err(error)) => {
+                error!(plugin = name, revision, %error, "a deployed plugin is not available")
+            }
+            Err(error) => {
+                error!(plugin = name, revision, %error, "loading a deployed plugin panicked")
+            }
         }
     }
 
     /// A plugin made of a module that somebody wants to deploy: loaded, and tried with its options. Takes
     /// milliseconds: not for an arbiter.
-    pub(crate) fn prepare(&self, name: &str, wanted: &Wanted<'_>) -> Result<Arc<Plugin>, DeployError> {
+    pub(crate) fn prepare(
+        &self,
+        name: &str,
+        wanted: &Wanted<'_>,
+    ) -> Result<Arc<Plugin>, DeployError> {
         self.check_name(name)?;
+        let plugin = self.load(name, wanted)?;
+        plugin
+            .check_config(self.engine(), "", &[])
+            .map_err(SlotError::from)?;
+        Ok(plugin)
+    }
+
+    /// The same, whatever the name, and not tried.
+    pub(crate) fn load(&self, name: &str, wanted: &Wanted<'_>) -> Result<Arc<Plugin>, DeployError> {
         let module = self.engine().load(wanted.module)?;
         let limits = limits(module.kind(), wanted.limits)?;
         let options: Vec<(String, String)> = wanted.options.clone().into_iter().collect();
@@ -81,12 +98,15 @@ impl Plugins {
             .with_options(&options)
             .with_limits(limits)
             .with_fallback(self.fallback(name, wanted.fallback)?);
-        let plugin = Arc::new(plugin);
-        plugin.check_config(self.engine(), "", &[]).map_err(SlotError::from)?;
-        Ok(plugin)
+        Ok(Arc::new(plugin))
     }
 
-    fn make(&self, name: &str, deployment: &Deployment) -> Result<Arc<Plugin>, DeployError> {
+    /// The plugin of a deployment whose module is kept.
+    pub(crate) fn make(
+        &self,
+        name: &str,
+        deployment: &Deployment,
+    ) -> Result<Arc<Plugin>, DeployError> {
         self.check_name(name)?;
         let module = self.module(name, &deployment.digest)?;
         let options: Vec<(String, String)> = deployment.options.clone().into_iter().collect();

@@ -17,14 +17,15 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use arc_swap::{ArcSwap, Guard};
 use broker_cluster::{BoundPlugin, PluginSlot, Topic, TopicConfig};
-use broker_storage::BlobStore;
+use broker_storage::{BlobError, BlobStore};
 use broker_wasm::{
     Catalog, Module, Plugin, PluginEngine, PluginError, PluginKind, PluginSource, module_digest,
 };
+use bytes::Bytes;
 
-pub(crate) use deploying::{DeployError, limits};
 pub(crate) use columns::Columns;
 pub(crate) use deciding::{PluginRetention, bounds};
+pub(crate) use deploying::{DeployError, Wanted};
 pub(crate) use serializing::{DecodedColumn, Fault, Field, RefusedRecord, Serialized};
 pub(crate) use topic_plugins::{BoundSlot, TopicPlugins};
 
@@ -63,6 +64,9 @@ pub(crate) enum SlotError {
     /// A slot that every topic fills is empty.
     #[error("the topic has no {slot}")]
     Empty { slot: PluginSlot },
+    /// A key that cannot be serialized, where no record is stored.
+    #[error("key {} was refused: {}", .0.index, .0.reason)]
+    KeyRefused(RefusedRecord),
     /// The plugin failed.
     #[error(transparent)]
     Plugin(#[from] PluginError),
@@ -76,6 +80,7 @@ impl SlotError {
             | Self::WrongKind { plugin, .. }
             | Self::NoModule { plugin, .. } => plugin,
             Self::Plugin(error) => &error.plugin,
+            Self::KeyRefused(refused) => refused.plugin.as_deref().unwrap_or_default(),
             Self::Empty { .. } => "",
         }
     }
@@ -142,9 +147,8 @@ impl Plugins {
                 now.is_none_or(|now| now.module().digest() != plugin.module().digest())
             })
             .collect();
-        pinned.sort_by(|a, b| {
-            (a.name(), a.module().digest()).cmp(&(b.name(), b.module().digest()))
-        });
+        pinned
+            .sort_by(|a, b| (a.name(), a.module().digest()).cmp(&(b.name(), b.module().digest())));
         pinned
     }
 
@@ -289,6 +293,16 @@ impl Plugins {
         Ok(plugin)
     }
 
+    /// The module of that digest, if it is kept or part of the binary.
+    pub(crate) fn module_bytes(&self, digest: &str) -> Result<Option<Bytes>, BlobError> {
+        if let Some(kept) = self.modules.get(digest)? {
+            return Ok(Some(kept));
+        }
+        let mut shipped = broker_plugin_bundle::modules().iter();
+        let found = shipped.find(|module| module_digest(module.bytes) == digest);
+        Ok(found.map(|module| Bytes::from_static(module.bytes)))
+    }
+
     /// The module that is kept under a digest, compiled.
     fn module(&self, plugin: &str, digest: &str) -> Result<Module, SlotError> {
         let unavailable = |reason: String| SlotError::NoModule {
@@ -296,7 +310,7 @@ impl Plugins {
             digest: digest.to_owned(),
             reason,
         };
-        let bytes = self.modules.get(digest);
+        let bytes = self.module_bytes(digest);
         let bytes = bytes.map_err(|error| unavailable(error.to_string()))?;
         let bytes = bytes.ok_or_else(|| unavailable("it was never kept".to_owned()))?;
         let module = self.engine.load(&bytes);
@@ -306,7 +320,10 @@ impl Plugins {
     fn pin(&self, plugin: &Arc<Plugin>) {
         let mut pins = self.pins();
         pins.retain(|_, plugin| plugin.strong_count() > 0);
-        let id = (plugin.name().to_owned(), plugin.module().digest().to_owned());
+        let id = (
+            plugin.name().to_owned(),
+            plugin.module().digest().to_owned(),
+        );
         pins.insert(id, Arc::downgrade(plugin));
     }
 
@@ -339,4 +356,4 @@ pub(crate) fn options(config: &TopicConfig, slot: PluginSlot) -> Vec<(String, St
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -10,10 +10,14 @@ use broker_model::limits::DECODED_VALUE_DEPTH_MAX;
 use broker_protocol::api::fetch::DecodedField as WireField;
 use broker_record::{DecodedField, FieldForm, Records, SerializableRecords, bytes_in_value};
 use broker_wasm::{BytesColumn, PluginError, RowError, Serializer};
+use bytes::Bytes;
 
 use super::topic_plugins::BoundSlot;
 use super::{Plugins, SlotError, instances};
 use crate::topics::HostedTopic;
+
+/// MessagePack's nil.
+const NIL: u8 = 0xc0;
 
 /// A part of a record that serializers work on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -202,15 +206,53 @@ impl Plugins {
             Err(error) => failed(slot.plugin.name(), error),
             Ok(errors) => DecodedColumn::Decoded {
                 faults: too_deep(slot, &out)
-                    .chain(errors.into_iter().map(|error| (error.row, fault(slot, error))))
+                    .chain(
+                        errors
+                            .into_iter()
+                            .map(|error| (error.row, fault(slot, error))),
+                    )
                     .collect(),
                 rows: out.rows().map(|row| row.map(<[u8]>::to_vec)).collect(),
             },
         }
     }
 
-    /// Serializes keys alone, for `partition_for`.
-    pub(crate) fn run<R>(
+    /// The bytes of keys that are encoded MessagePack values; the first that is refused refuses all.
+    pub(crate) fn serialize_keys(
+        &self,
+        topic: &HostedTopic,
+        keys: &[Option<Bytes>],
+    ) -> Result<Vec<Option<Bytes>>, SlotError> {
+        let rows = keys
+            .iter()
+            .map(|key| key.as_deref().filter(|key| *key != [NIL]));
+        let mut refused = Vec::new();
+        let column = match topic.plugins.slot(PluginSlot::KeySerializer)? {
+            None => take_bytes(rows, Field::Key, &mut refused),
+            Some(slot) => {
+                let rows: BytesColumn = rows.collect();
+                let mut out = BytesColumn::default();
+                let errors = self.run(topic, slot, |serializer| {
+                    serializer.serialize(&rows, &mut out)
+                })?;
+                let plugin = slot.plugin.name();
+                refused.extend(errors.into_iter().map(|error| RefusedRecord {
+                    index: error.row,
+                    field: Field::Key,
+                    reason: error.message,
+                    plugin: Some(plugin.to_owned()),
+                }));
+                out
+            }
+        };
+        if let Some(first) = refused.into_iter().next() {
+            return Err(SlotError::KeyRefused(first));
+        }
+        let rows = column.rows();
+        Ok(rows.map(|row| row.map(Bytes::copy_from_slice)).collect())
+    }
+
+    fn run<R>(
         &self,
         topic: &HostedTopic,
         slot: &Arc<BoundSlot>,

@@ -13,6 +13,7 @@ use tracing::warn;
 use super::wire;
 use crate::context::Context;
 use crate::controller::{Intent, Plan};
+use crate::plugins::SlotError;
 use crate::topics::{HostedPartition, HostedTopic};
 
 /// The bindings of a topic that is about to be created. Overrides that are wrong in another way are the
@@ -65,10 +66,13 @@ pub(super) async fn of_altered_topic(
 /// The end of each partition's log now: where a binding that is made now begins.
 pub(super) fn log_ends(topic: Option<&HostedTopic>) -> Vec<Offset> {
     let partitions = topic.map(|topic| topic.partitions.iter());
-    let ends = partitions.into_iter().flatten().map(|partition| match partition {
-        HostedPartition::Online(handle) => handle.offsets().end,
-        HostedPartition::Offline { .. } => Offset::ZERO,
-    });
+    let ends = partitions
+        .into_iter()
+        .flatten()
+        .map(|partition| match partition {
+            HostedPartition::Online(handle) => handle.offsets().end,
+            HostedPartition::Offline { .. } => Offset::ZERO,
+        });
     ends.collect()
 }
 
@@ -86,7 +90,10 @@ async fn bind(
             let bound = plugins.bind(&topic, &config, slot)?;
             Ok((slot, bound))
         };
-        slots.into_iter().map(bind).collect()
+        slots
+            .into_iter()
+            .map(bind)
+            .collect::<Result<Bound, SlotError>>()
     });
     match binding.await {
         Ok(bound) => bound.map_err(|error| wire::slot_error(&error)),
@@ -155,7 +162,11 @@ pub(crate) async fn follow_manifest(context: &Arc<Context>) {
             change,
         };
         if let Err(error) = context.controller.propose(plan, Intent::CarryOut).await {
-            warn!(topic = name, ?error, "the topic's plugins could not be bound");
+            warn!(
+                topic = name,
+                ?error,
+                "the topic's plugins could not be bound"
+            );
         }
     }
 }

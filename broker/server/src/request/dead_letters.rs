@@ -50,11 +50,16 @@ pub(super) fn letters(
         headers.push((REASON, Some(letter.reason.as_bytes())));
         let key = keys.get(row).copied().flatten();
         let value = values.get(row).copied().flatten();
-        let timestamp = records.timestamp(letter.index).unwrap_or(Timestamp::from_millis(0));
+        let timestamp = records
+            .timestamp(letter.index)
+            .unwrap_or(Timestamp::from_millis(0));
         if builder.push(key, value, timestamp, headers).is_ok() {
             indexes.push(letter.index);
         }
     }
     let built = builder.build(Codec::None);
-    (indexes, built.map_or_else(|_| Bytes::new(), |(body, _)| body))
+    (
+        indexes,
+        built.map_or_else(|_| Bytes::new(), |(body, _)| body),
+    )
 }

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use broker_cluster::{
-    Binding, ClusterMetadata, Command, DeploymentLimits, DeploymentSource, NewDeployment, PluginSlot,
-    TopicConfig,
+    Binding, ClusterMetadata, Command, DeploymentLimits, DeploymentSource, NewDeployment,
+    PluginSlot, TopicConfig,
 };
 use broker_model::TopicId;
 use broker_protocol::api::deploy_plugin::DeployPluginRequest;
@@ -69,7 +69,10 @@ pub(super) async fn deploy(
 ) -> Result<DeployedRevision, WireError> {
     let name = plugin.name().to_owned();
     let metadata = context.metadata.load_full();
-    let present = metadata.plugins().get(&name).and_then(|plugin| plugin.current().cloned());
+    let present = metadata
+        .plugins()
+        .get(&name)
+        .and_then(|plugin| plugin.current().cloned());
     let mut answer = DeployedRevision {
         name: name.clone(),
         kind: new.kind.clone(),
@@ -181,11 +184,12 @@ fn topic_names(metadata: &ClusterMetadata, rebind: &[(TopicId, Binding)]) -> Vec
     names
 }
 
-fn of_topic(topic: &str, error: WireError) -> WireError {
+fn of_topic(topic: &str, mut error: WireError) -> WireError {
     let message = format!("topic {topic} cannot use it: {}", error.message);
-    let mut data = error.data.clone().unwrap_or_default();
+    let mut data = error.data.as_deref().cloned().unwrap_or_default();
     data.topic = Some(topic.to_owned());
-    WireError { message, ..error }.with_data(*Box::new(data))
+    error.message = message;
+    error.with_data(data)
 }
 
 fn check_kind(request: &DeployPluginRequest, plugin: &Plugin) -> Result<(), WireError> {

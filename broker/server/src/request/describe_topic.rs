@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use broker_cluster::PartitionState;
+use broker_cluster::{BoundPlugin, PartitionState, PluginSlot, Topic};
 use broker_model::PartitionId;
 use broker_protocol::WireError;
 use broker_protocol::api::describe_topic::{
-    DescribeTopicRequest, DescribeTopicResponse, PartitionCount, PartitionDescription,
-    PluginBinding, TopicFormat,
+    CleaningDescription, DescribeTopicRequest, DescribeTopicResponse, FieldFormat, PartitionCount,
+    PartitionDescription, PluginBinding, SlotBinding, TopicFormat,
 };
 
 use super::{describe_configs, lookup, wire};
 use crate::context::Context;
-use crate::plugins::Plugins;
+use crate::partition::PartitionHandle;
+use crate::plugins::bound_plugin;
 use crate::topics::HostedTopic;
 
 /// Describes a topic.
@@ -42,26 +43,78 @@ pub(super) async fn handle(
             })
             .collect(),
         config: describe_configs::of_topic(&context, topic),
-        plugins: bindings(&context, &hosted),
-        bindings: Vec::new(),
-        format: TopicFormat::default(),
+        plugins: running(&hosted),
+        bindings: history(topic),
+        format: format(&hosted),
         partitions,
     })
 }
 
-fn bindings(context: &Context, hosted: &HostedTopic) -> Vec<PluginBinding> {
-    let config = &hosted.config;
-    let binding = context
+/// What the topic's slots run on this broker.
+fn running(hosted: &HostedTopic) -> Vec<PluginBinding> {
+    let bound = hosted
         .plugins
-        .partitioner(&config.partitioner)
-        .map(|plugin| PluginBinding {
-            kind: plugin.kind().to_string(),
-            name: plugin.name().to_owned(),
-            version: plugin.version().to_owned(),
-            digest: plugin.module().digest().to_owned(),
-            options: Plugins::effective_options(plugin, config),
-        });
-    binding.into_iter().collect()
+        .slots()
+        .filter_map(|(_, slot)| slot.as_ref().ok());
+    bound
+        .map(|slot| {
+            let plugin = bound_plugin(&slot.plugin, &slot.options);
+            plugin_binding(&plugin)
+        })
+        .collect()
+}
+
+/// What they ever ran.
+fn history(topic: &Topic) -> Vec<SlotBinding> {
+    let bindings = topic.bindings.iter();
+    bindings
+        .map(|binding| SlotBinding {
+            slot: binding.slot.to_string(),
+            plugin: binding.bound.as_ref().map(plugin_binding),
+            since_ms: binding.since,
+            offsets: binding.offsets.clone(),
+        })
+        .collect()
+}
+
+fn plugin_binding(bound: &BoundPlugin) -> PluginBinding {
+    PluginBinding {
+        kind: bound.kind.clone(),
+        name: bound.plugin.clone(),
+        version: bound.version.clone(),
+        digest: bound.digest.clone(),
+        options: bound.options.clone(),
+    }
+}
+
+fn format(hosted: &HostedTopic) -> TopicFormat {
+    let of = |slot| {
+        let bound = hosted.plugins.slot(slot).ok().flatten()?;
+        Some(FieldFormat {
+            serializer: bound.plugin.name().to_owned(),
+            version: bound.plugin.version().to_owned(),
+        })
+    };
+    TopicFormat {
+        key: of(PluginSlot::KeySerializer),
+        value: of(PluginSlot::ValueSerializer),
+    }
+}
+
+/// How compaction stands, for a topic that is compacted.
+async fn cleaning(hosted: &HostedTopic, handle: &PartitionHandle) -> Option<CleaningDescription> {
+    if !hosted.config.cleanup_policy.compact {
+        return None;
+    }
+    let state = handle.cleaning_state().await.ok()?;
+    Some(CleaningDescription {
+        first_dirty: state.first_dirty,
+        dirty_bytes: state.dirty_bytes,
+        clean_bytes: state.clean_bytes,
+        dirty_ratio: state.ratio,
+        last_cleaned_ms: state.last_cleaned,
+        cleanings: state.cleanings,
+    })
 }
 
 async fn describe_partition(
@@ -91,6 +144,7 @@ async fn describe_partition(
             described.log_end = Some(offsets.end);
             described.high_watermark = Some(offsets.high_watermark);
             described.size_bytes = summary.size_bytes;
+            described.cleaning = cleaning(hosted, handle).await;
             described.segments = u32::try_from(summary.segments.len()).unwrap_or(u32::MAX);
         }
         Err(error) => {

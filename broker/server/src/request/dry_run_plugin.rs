@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use broker_cluster::{DeploymentLimits, PluginSlot};
+use broker_model::limits::DRY_RUN_SAMPLE_MAX;
 use broker_protocol::api::dry_run_plugin::{DryRunPluginRequest, DryRunPluginResponse};
 use broker_protocol::{ErrorCode, WireError};
-use broker_wasm::{Plugin, PluginKind, PluginSource};
+use broker_wasm::{Plugin, PluginKind};
 
 use super::{lookup, wire};
 use crate::context::Context;
@@ -14,7 +15,6 @@ use crate::dry_run::DryRun;
 use crate::plugins::{BoundSlot, SlotError, Wanted};
 
 const SAMPLE_DEFAULT: u32 = 10;
-const SAMPLE_MAX: u32 = 100;
 
 /// Starts a dry run.
 pub(super) async fn handle(
@@ -29,7 +29,10 @@ pub(super) async fn handle(
     let tried = plugin.check_config(context.plugins.engine(), name, &options);
     tried.map_err(|error| wire::plugin_error(&error))?;
     let kind = plugin.kind().to_string();
-    let sample = request.sample.unwrap_or(SAMPLE_DEFAULT).min(SAMPLE_MAX);
+    let sample = request
+        .sample
+        .unwrap_or(SAMPLE_DEFAULT)
+        .min(DRY_RUN_SAMPLE_MAX);
     let started = context.dry_runs.start(DryRun {
         plugins: context.plugins.clone(),
         topic,
@@ -78,12 +81,10 @@ async fn plugin(
                     limits: &DeploymentLimits::default(),
                     fallback: None,
                 };
-                plugins.load(&wanted, "dry-run")
+                plugins.load("dry-run", &wanted)
             });
             match loading.await {
-                Ok(loaded) => loaded
-                    .map(|plugin| Arc::new(plugin.with_source(PluginSource::Deployed)))
-                    .map_err(|error| wire::deploy_error("dry-run", &error)),
+                Ok(loaded) => loaded.map_err(|error| wire::deploy_error("dry-run", &error)),
                 Err(panicked) => Err(WireError::new(ErrorCode::Unknown, panicked.to_string())),
             }
         }

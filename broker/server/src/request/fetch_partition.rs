@@ -125,7 +125,11 @@ async fn find_slice(
     let slice = handle.read(wanted.offset, limit).await;
     match slice {
         Ok(slice) => Ok((topic, slice)),
-        Err(error) => Err(wire::partition_error(&wanted.topic, wanted.partition, error)),
+        Err(error) => Err(wire::partition_error(
+            &wanted.topic,
+            wanted.partition,
+            error,
+        )),
     }
 }
 

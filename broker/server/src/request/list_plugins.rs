@@ -1,4 +1,4 @@
-//! `list_plugins`: what is installed, which topics use it, and what it has cost.
+//! `list_plugins`: what is offered, what topics are pinned to beside it, and what each has cost.
 
 use std::sync::Arc;
 
@@ -11,67 +11,108 @@ use broker_wasm::{Plugin, PluginKind, PluginSource, PluginState};
 
 use crate::context::Context;
 
-/// Lists every plugin.
+/// Lists every plugin, and under its own digest each module that a name no longer means but topics run.
 pub(super) async fn handle(
     context: Arc<Context>,
     _: ListPluginsRequest,
 ) -> Result<ListPluginsResponse, WireError> {
-    let plugins = context
-        .plugins
-        .all()
-        .map(|plugin| describe(&context, plugin))
+    let offered = context.plugins.offered().clone();
+    let mut plugins: Vec<PluginEntry> = offered
+        .plugins()
+        .map(|plugin| describe(&context, plugin, Meaning::Present))
         .collect();
+    let pinned = context.plugins.pinned();
+    plugins.extend(
+        pinned
+            .iter()
+            .map(|plugin| describe(&context, plugin, Meaning::Past)),
+    );
+    plugins.sort_by(|a, b| (&a.kind, &a.name).cmp(&(&b.kind, &b.name)));
     Ok(ListPluginsResponse { plugins })
 }
 
-fn describe(context: &Context, plugin: &Plugin) -> PluginEntry {
+/// Whether a plugin is what its name means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    Present,
+    Past,
+}
+
+fn describe(context: &Context, plugin: &Arc<Plugin>, meaning: Meaning) -> PluginEntry {
     let usage = plugin.counters().usage();
-    let limits = plugin.limits();
-    let hosted = context.topics.all();
-    let users = hosted
-        .values()
-        .filter(|topic| topic.config.partitioner == plugin.name());
-    let mut topics: Vec<String> = users.map(|topic| topic.name.to_string()).collect();
-    topics.sort();
-    let state = plugin.state();
-    let (suspended_since_ms, suspended_reason) = match &state {
+    let digest = plugin.module().digest();
+    let metadata = context.metadata.load();
+    let revision = metadata.plugins().get(plugin.name()).and_then(|deployed| {
+        let mut newest_first = deployed.history.iter().rev();
+        newest_first.find(|deployment| deployment.digest == digest)
+    });
+    let (since, reason) = match plugin.state() {
         PluginState::Active => (None, None),
         PluginState::Suspended { since, reason } => {
-            (Some(Timestamp::from_millis(*since)), Some(reason.clone()))
+            (Some(Timestamp::from_millis(since)), Some(reason))
         }
     };
+    let pinned = users(context, plugin);
     PluginEntry {
         name: plugin.name().to_owned(),
         version: plugin.version().to_owned(),
         kind: plugin.kind().to_string(),
-        digest: plugin.module().digest().to_owned(),
+        digest: digest.to_owned(),
         source: match plugin.source() {
             PluginSource::Builtin => "builtin".to_owned(),
-            PluginSource::Deployed => "deployed".to_owned(),
             PluginSource::File(path) => path.display().to_string(),
+            PluginSource::Deployed => "deployed".to_owned(),
         },
-        revision: None,
-        state: state.name().to_owned(),
-        suspended_since_ms,
-        suspended_reason,
-        fallback: plugin.fallback().map(|other| other.name().to_owned()),
+        revision: revision.map(|deployment| deployment.revision),
+        state: plugin.state().name().to_owned(),
+        suspended_since_ms: since,
+        suspended_reason: reason,
         options: plugin.options().iter().cloned().collect(),
-        limits: PluginLimits {
-            call_ms_max: u64::try_from(limits.deadline.as_millis()).unwrap_or(u64::MAX),
-            memory_bytes_max: limits.memory_bytes as u64,
-            output_bytes_max: limits.output_bytes as u64,
-            budget_ms_max: (plugin.kind() == PluginKind::Compaction)
-                .then(|| u64::try_from(limits.budget.as_millis()).unwrap_or(u64::MAX)),
+        fallback: plugin.fallback().map(|fallback| fallback.name().to_owned()),
+        limits: limits(plugin),
+        topics: match meaning {
+            Meaning::Present => pinned.clone(),
+            Meaning::Past => Vec::new(),
         },
-        topics,
-        pinned: Vec::new(),
+        pinned,
         calls: usage.calls,
         records: usage.records,
         errors: usage.errors,
         traps: usage.traps,
-        time_us: usage.time_ns / 1_000,
-        memory_bytes: usage.memory_bytes,
         fallbacks: usage.fallbacks,
         suspensions: usage.suspensions,
+        time_us: usage.time_ns / 1_000,
+        memory_bytes: usage.memory_bytes,
     }
+}
+
+/// What a call may use.
+fn limits(plugin: &Plugin) -> PluginLimits {
+    let limits = plugin.limits();
+    let millis =
+        |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    PluginLimits {
+        call_ms_max: millis(limits.deadline),
+        memory_bytes_max: limits.memory_bytes as u64,
+        output_bytes_max: limits.output_bytes as u64,
+        budget_ms_max: (plugin.kind() == PluginKind::Compaction).then(|| millis(limits.budget)),
+    }
+}
+
+/// Topics of which a slot runs this very plugin.
+fn users(context: &Context, plugin: &Arc<Plugin>) -> Vec<String> {
+    let hosted = context.topics.all();
+    let runs = |bound: &Arc<Plugin>| {
+        bound.name() == plugin.name() && bound.module().digest() == plugin.module().digest()
+    };
+    let mut users: Vec<String> = hosted
+        .values()
+        .filter(|topic| {
+            let mut slots = topic.plugins.slots();
+            slots.any(|(_, slot)| slot.as_ref().is_ok_and(|slot| runs(&slot.plugin)))
+        })
+        .map(|topic| topic.name.to_string())
+        .collect();
+    users.sort();
+    users
 }

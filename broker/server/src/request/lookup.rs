@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use broker_model::{PartitionId, TopicId, TopicName};
 use broker_protocol::{ErrorCode, ErrorData, WireError};
+use broker_wasm::Plugin;
 
-use super::wire::partition_error;
+use super::wire::{partition_error, slot_error};
 use crate::context::Context;
 use crate::partition::{PartitionError, PartitionHandle};
+use crate::plugins::SlotError;
 use crate::topics::{HostedPartition, HostedTopic};
 
 /// The topic of that name; with an id, only that very topic.
@@ -66,6 +68,18 @@ pub(super) fn partition(
             )
         }
     }
+}
+
+/// Every plugin that has this name: the one that it means now, and those that topics are pinned to.
+pub(super) fn plugins_named(context: &Context, name: &str) -> Result<Vec<Arc<Plugin>>, WireError> {
+    let pinned = context.plugins.pinned().into_iter();
+    let mut named: Vec<Arc<Plugin>> = context.plugins.get(name).into_iter().collect();
+    named.extend(pinned.filter(|plugin| plugin.name() == name));
+    if named.is_empty() {
+        let plugin = name.to_owned();
+        return Err(slot_error(&SlotError::NotInstalled { plugin }));
+    }
+    Ok(named)
 }
 
 /// No such topic.

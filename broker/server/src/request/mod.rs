@@ -10,9 +10,12 @@ mod create_topic;
 mod dead_letters;
 mod delete_records;
 mod delete_topic;
+mod deploy_plugin;
 mod describe_cluster;
 mod describe_configs;
 mod describe_topic;
+mod dry_run_plugin;
+mod dry_run_status;
 mod fetch;
 mod fetch_partition;
 mod hello;
@@ -23,8 +26,14 @@ mod lookup;
 mod metadata;
 mod partition_for;
 mod ping;
+mod plugin_history;
+mod plugin_logs;
+mod plugin_module;
 mod produce;
 mod record_decoder;
+mod remove_plugin;
+mod resume_plugin;
+mod rollback_plugin;
 mod routed_produce;
 mod serialized_produce;
 mod wire;
@@ -55,6 +64,15 @@ pub(crate) fn start(session: &Rc<Session>, method: Method, args: Bytes, asker: A
         Method::ListOffsets => session.spawn(&args, asker, list_offsets::handle),
         Method::DeleteRecords => session.spawn(&args, asker, delete_records::handle),
         Method::PartitionFor => session.spawn(&args, asker, partition_for::handle),
+        Method::DeployPlugin => session.spawn(&args, asker, deploy_plugin::handle),
+        Method::RollbackPlugin => session.spawn(&args, asker, rollback_plugin::handle),
+        Method::RemovePlugin => session.spawn(&args, asker, remove_plugin::handle),
+        Method::ResumePlugin => session.spawn(&args, asker, resume_plugin::handle),
+        Method::PluginHistory => session.spawn(&args, asker, plugin_history::handle),
+        Method::PluginLogs => session.spawn(&args, asker, plugin_logs::handle),
+        Method::PluginModule => session.spawn(&args, asker, plugin_module::handle),
+        Method::DryRunPlugin => session.spawn(&args, asker, dry_run_plugin::handle),
+        Method::DryRunStatus => session.spawn(&args, asker, dry_run_status::handle),
         Method::ListPlugins => session.spawn(&args, asker, list_plugins::handle),
         Method::DescribeCluster => session.spawn(&args, asker, describe_cluster::handle),
         Method::ListActors => session.spawn(&args, asker, list_actors::handle),

@@ -22,9 +22,14 @@ pub(super) async fn handle(
         );
         return Err(WireError::new(ErrorCode::InvalidRequest, message));
     }
+    let keys = match request.encode {
+        true => context.plugins.serialize_keys(&topic, &request.keys),
+        false => Ok(request.keys),
+    };
+    let keys = keys.map_err(|error| wire::slot_error(&error))?;
     let partitions = context
         .plugins
-        .partition_keys(&topic, &request.keys)
+        .partition_keys(&topic, &keys)
         .map_err(|error| wire::slot_error(&error))?;
     Ok(PartitionForResponse { partitions })
 }

@@ -20,11 +20,21 @@ pub(super) async fn handle(
         return Ok(PluginLogsResponse::default());
     };
     let max = usize::try_from(request.max).unwrap_or(usize::MAX);
-    let kept = plugin.log().after(request.after, max.min(PLUGIN_LOG_LINES_KEPT));
+    let kept = plugin
+        .log()
+        .after(request.after, max.min(PLUGIN_LOG_LINES_KEPT));
     // The numbers of another module under this name, or of before a restart, mean nothing here.
     let last = plugin.log().last_sequence();
-    let after = if request.after > last { 0 } else { request.after };
-    let kept = if after == request.after { kept } else { plugin.log().after(0, max) };
+    let after = if request.after > last {
+        0
+    } else {
+        request.after
+    };
+    let kept = if after == request.after {
+        kept
+    } else {
+        plugin.log().after(0, max)
+    };
     let first = kept.first().map(|line| line.sequence);
     let dropped = first.map_or(0, |first| first.saturating_sub(after + 1));
     Ok(PluginLogsResponse {

@@ -99,7 +99,10 @@ fn try_start(
     Ok(())
 }
 
-pub(super) fn opaque_batch(topic: &HostedTopic, opaque: OpaqueBody) -> Result<ProducedBatch, WireError> {
+pub(super) fn opaque_batch(
+    topic: &HostedTopic,
+    opaque: OpaqueBody,
+) -> Result<ProducedBatch, WireError> {
     if opaque.producer.is_some() {
         let message =
             "idempotent producers are not available in this version: leave `producer` out";
@@ -144,7 +147,6 @@ pub(super) fn append(
                     refused: Vec::new(),
                     log_append_time_ms: appended.log_append_time,
                     log_start: known.then_some(appended.log_start),
-                    refused: Vec::new(),
                 })
             })
             .map_err(|error| wire::partition_error(topic.name.as_str(), partition, error));

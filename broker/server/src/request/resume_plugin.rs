@@ -21,7 +21,11 @@ pub(super) async fn handle(
         if plugin.state() != PluginState::Active {
             was_suspended = true;
             plugin.resume();
-            info!(plugin = plugin.name(), digest = plugin.module().digest(), "plugin resumed");
+            info!(
+                plugin = plugin.name(),
+                digest = plugin.module().digest(),
+                "plugin resumed"
+            );
         }
     }
     Ok(ResumePluginResponse { was_suspended })

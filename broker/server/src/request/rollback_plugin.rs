@@ -17,7 +17,11 @@ pub(super) async fn handle(
 ) -> Result<DeployedRevision, WireError> {
     let earlier = earlier(&context, &request)?;
     let preparing = {
-        let (plugins, name, earlier) = (context.plugins.clone(), request.name.clone(), earlier.clone());
+        let (plugins, name, earlier) = (
+            context.plugins.clone(),
+            request.name.clone(),
+            earlier.clone(),
+        );
         actix_rt::task::spawn_blocking(move || plugins.make(&name, &earlier))
     };
     let plugin = match preparing.await {
@@ -57,9 +61,9 @@ fn earlier(context: &Context, request: &RollbackPluginRequest) -> Result<Deploym
         None => {
             let known = plugin.history.len();
             let message = match request.revision {
-                Some(revision) => format!(
-                    "plugin {name:?} has no revision {revision}: it has 1 to {known}"
-                ),
+                Some(revision) => {
+                    format!("plugin {name:?} has no revision {revision}: it has 1 to {known}")
+                }
                 None => format!("plugin {name:?} has no earlier revision that differs"),
             };
             refuse(ErrorCode::UnknownRevision, message)

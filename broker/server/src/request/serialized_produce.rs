@@ -9,9 +9,7 @@ use broker_model::{PartitionId, Timestamp};
 use broker_protocol::api::produce::{
     Appended, Partial, Payload, ProduceRequest, ProduceResponse, Routed,
 };
-use broker_protocol::{
-    DeadLetter, ErrorCode, ErrorData, RefusedRecord as WireRefused, WireError,
-};
+use broker_protocol::{DeadLetter, ErrorCode, ErrorData, RefusedRecord as WireRefused, WireError};
 use broker_record::{FieldForm, InvalidBatch, ProducedBatch, SerializableRecords};
 use bytes::Bytes;
 
@@ -67,8 +65,7 @@ pub(super) fn prepare(
             return Err(WireError::new(ErrorCode::InvalidRequest, message));
         }
         Payload::Opaque(_) if request.partition.is_none() => {
-            let message =
-                "an encoded body needs a partition: ask partition_for, or send records";
+            let message = "an encoded body needs a partition: ask partition_for, or send records";
             return Err(WireError::new(ErrorCode::InvalidRequest, message));
         }
         Payload::Opaque(body) => {
@@ -152,8 +149,8 @@ impl Prepared {
             main: None,
             asker: Some(asker),
         })));
-        let takes_none = self.partial == Partial::Accept
-            && self.refused.len() <= REFUSED_RECORDS_MAX;
+        let takes_none =
+            self.partial == Partial::Accept && self.refused.len() <= REFUSED_RECORDS_MAX;
         match self.accepted {
             Accepted::Nothing if takes_none => waiting.main_is(Some(Ok(nothing(self.partition)))),
             Accepted::Nothing => waiting.main_is(None),
@@ -373,7 +370,10 @@ fn all_refused(refused: Vec<WireRefused>, count: usize, records: usize) -> WireE
             .plugin
             .as_ref()
             .map_or_else(String::new, |plugin| format!("{plugin}: "));
-        format!("; record {}, {}: {by}{}", first.index, first.field, first.reason)
+        format!(
+            "; record {}, {}: {by}{}",
+            first.index, first.field, first.reason
+        )
     });
     let listed = match count.saturating_sub(refused.len()) {
         0 => String::new(),

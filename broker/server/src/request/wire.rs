@@ -1,7 +1,10 @@
 //! From what went wrong inside to what the client is told: one function per kind of error, so that a
 //! code, its flags and its facts are decided in one place.
 
-use broker_cluster::{AlterTopicError, CreatePartitionsError, CreateTopicError, InvalidConfig};
+use broker_cluster::{
+    AlterTopicError, CreatePartitionsError, CreateTopicError, DeployPluginError, InvalidConfig,
+    RemovePluginError,
+};
 use broker_model::PartitionId;
 use broker_protocol::{ErrorCode, ErrorData, WireError};
 use broker_record::InvalidBatch;
@@ -9,7 +12,7 @@ use broker_wasm::{PluginError, PluginErrorKind};
 
 use crate::controller::ControllerError;
 use crate::partition::PartitionError;
-use crate::plugins::{Fault, SlotError};
+use crate::plugins::{DeployError, Fault, SlotError};
 
 /// Errors of a partition. Whether a failed write is definite is told by the variant.
 pub(super) fn partition_error(
@@ -144,6 +147,14 @@ pub(super) fn slot_error(error: &SlotError) -> WireError {
             ..ErrorData::default()
         },
         SlotError::Empty { .. } => ErrorData::default(),
+        SlotError::KeyRefused(refused) => {
+            let error = WireError::new(ErrorCode::RecordRefused, error.to_string());
+            return error.with_data(ErrorData {
+                record: Some(refused.index),
+                plugin: refused.plugin.clone(),
+                ..ErrorData::default()
+            });
+        }
         SlotError::WrongKind { plugin, kind, .. } => ErrorData {
             plugin: Some(plugin.clone()),
             plugin_kind: Some(kind.to_string()),
@@ -164,10 +175,7 @@ fn plugin_code(kind: PluginErrorKind) -> ErrorCode {
         PluginErrorKind::Timeout => ErrorCode::PluginTimeout,
         PluginErrorKind::Rejected => ErrorCode::PluginRejected,
         PluginErrorKind::InvalidAnswer => ErrorCode::PluginInvalidAnswer,
-        PluginErrorKind::Trapped | PluginErrorKind::OutOfMemory | PluginErrorKind::OverBudget => {
-            ErrorCode::PluginTrapped
-        }
-        PluginErrorKind::Suspended => ErrorCode::PluginSuspended,
+        PluginErrorKind::Trapped | PluginErrorKind::OutOfMemory => ErrorCode::PluginTrapped,
         PluginErrorKind::InvalidConfig => ErrorCode::InvalidConfig,
         PluginErrorKind::Suspended => ErrorCode::PluginSuspended,
         PluginErrorKind::OverBudget => ErrorCode::PluginOverBudget,
@@ -185,6 +193,35 @@ pub(super) fn plugin_error(error: &PluginError) -> WireError {
     };
     let wire = WireError::new(code, error.to_string()).with_data(data);
     wire.with_retriable(error.retriable)
+}
+
+/// A module that cannot be deployed under a name.
+pub(super) fn deploy_error(name: &str, error: &DeployError) -> WireError {
+    let code = match error {
+        DeployError::Slot(error) => return slot_error(error),
+        DeployError::NameTaken { .. } => ErrorCode::PluginInUse,
+        DeployError::Fallback { .. } | DeployError::Limit(_) => ErrorCode::InvalidConfig,
+        DeployError::Load(_) => ErrorCode::InvalidPlugin,
+    };
+    WireError::new(code, error.to_string()).with_data(ErrorData {
+        plugin: Some(name.to_owned()),
+        ..ErrorData::default()
+    })
+}
+
+fn deploy_plugin_error(error: &DeployPluginError) -> WireError {
+    WireError::new(ErrorCode::InvalidPlugin, error.to_string())
+}
+
+fn remove_plugin_error(error: &RemovePluginError) -> WireError {
+    let (code, topics) = match error {
+        RemovePluginError::InUse { topics, .. } => (ErrorCode::PluginInUse, topics.as_slice()),
+        RemovePluginError::NotDeployed { .. } => (ErrorCode::UnknownPlugin, &[][..]),
+    };
+    WireError::new(code, error.to_string()).with_data(ErrorData {
+        topics: topics.iter().map(ToString::to_string).collect(),
+        ..ErrorData::default()
+    })
 }
 
 /// A change of metadata that was not made, or perhaps not.
@@ -216,6 +253,8 @@ pub(super) fn controller_error(error: ControllerError) -> WireError {
         ControllerError::CreateTopic(error) => create_topic_error(error),
         ControllerError::AlterTopic(error) => alter_topic_error(error),
         ControllerError::CreatePartitions(error) => create_partitions_error(&error),
+        ControllerError::DeployPlugin(error) => deploy_plugin_error(&error),
+        ControllerError::RemovePlugin(error) => remove_plugin_error(&error),
     }
 }
 
