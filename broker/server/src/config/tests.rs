@@ -382,6 +382,7 @@ fn every_key_is_explained_and_set_by_its_variable() {
         assert!(text.contains(&row.variable()), "{text}");
         let value = match row.key.default {
             "" if row.key.kind == ValueKind::TopicName => "x",
+            "" if row.key.name == "dead.letter.topic" => "x-1",
             "" => "x:1",
             default => default,
         };
