@@ -149,7 +149,10 @@ fn the_dirty_ratio_decides_when_it_starts() {
     for n in 0..60 {
         wire.produce("t", 0, vec![keyed(&format!("k{n}"), &"x".repeat(200))]);
     }
-    cleaned(&mut wire, "t");
+    // Nothing was ever cleaned: all of it is dirty.
+    eventually("the log is cleaned", || {
+        (described(&mut wire, "t").get("cleanings").u64() > 0).then_some(())
+    });
     let cleanings = described(&mut wire, "t").get("cleanings").u64();
     for n in 0..60 {
         wire.produce("t", 0, vec![keyed(&format!("k{n}"), &"x".repeat(200))]);
@@ -286,7 +289,7 @@ fn another_compaction_plugin_decides_otherwise() {
 fn other_policies_are_refused() {
     let broker = Broker::start();
     let mut wire = broker.connect();
-    for policy in ["compacted", "delete,", "compact,compact", ""] {
+    for policy in ["compacted", "delete;compact", ""] {
         let args = map! { "name" => "t", "partitions" => 1, "config" => map! { "cleanup.policy" => policy } };
         let error = wire.refused("create_topic", args);
         assert_eq!(error.name, "INVALID_CONFIG", "{policy:?}: {error:?}");

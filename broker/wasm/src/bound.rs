@@ -166,7 +166,8 @@ impl<G: Guest> Bound<G> {
             topic: &self.topic,
             options: &self.options,
         };
-        let code = self.plugin.module().code();
+        let code = self.plugin.module().code(&self.engine);
+        let code = code.map_err(|reason| self.error(PluginErrorKind::InvalidConfig, reason))?;
         match Running::start(&self.engine, code, sandbox, config, self.start) {
             Ok((running, needs)) => {
                 self.running = Some(running);

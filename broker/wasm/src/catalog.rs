@@ -32,7 +32,7 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Loads the shipped plugins and those of a manifest. An entry of the manifest that has the name
+    /// Loads the shipped plugins, each of which is compiled when it is first used, and those of a manifest. An entry of the manifest that has the name
     /// of a shipped plugin and names it as `builtin` sets that one's options and limits.
     ///
     /// # Errors
@@ -44,12 +44,14 @@ impl Catalog {
     ) -> Result<Self, ManifestError> {
         let mut shipped = BTreeMap::new();
         for builtin in builtins {
-            let module = engine.load(builtin.bytes).map_err(|error| ManifestError {
-                path: None,
-                line: None,
-                plugin: Some(builtin.name.to_owned()),
-                problem: Box::new(error.into()),
-            })?;
+            let module = engine
+                .load_later(builtin.bytes)
+                .map_err(|error| ManifestError {
+                    path: None,
+                    line: None,
+                    plugin: Some(builtin.name.to_owned()),
+                    problem: Box::new(error.into()),
+                })?;
             shipped.insert(builtin.name.to_owned(), module);
         }
         let plugins = shipped.iter().map(|(name, module)| {

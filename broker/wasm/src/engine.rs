@@ -16,7 +16,7 @@ use crate::guest::Code;
 use crate::kind::PluginKind;
 use crate::limits::GUEST_STACK_BYTES;
 use crate::load_error::LoadError;
-use crate::module::{Module, ModuleParts, WeakModule, digest};
+use crate::module::{LazyCode, Module, ModuleParts, WeakModule, digest};
 use crate::partitioner::PartitionerGuest;
 use crate::plugin_log::clean;
 use crate::retention::RetentionGuest;
@@ -73,6 +73,28 @@ impl PluginEngine {
     /// # Errors
     /// The module is no plugin that this broker runs; the error says why.
     pub fn load(&self, module: &[u8]) -> Result<Module, LoadError> {
+        let module = self.take(module, |kind, module| {
+            let code = self.compile(kind, module);
+            let code = code.map_err(|reason| LoadError::Interface { reason })?;
+            Ok(LazyCode::compiled(code))
+        })?;
+        module.compile(self)?;
+        Ok(module)
+    }
+
+    /// The same for a module that is known to be good: it is compiled when it is first used.
+    ///
+    /// # Errors
+    /// It is no module of a plugin, which shows without compiling it.
+    pub(crate) fn load_later(&self, module: &[u8]) -> Result<Module, LoadError> {
+        self.take(module, |_, module| Ok(LazyCode::later(module)))
+    }
+
+    fn take(
+        &self,
+        module: &[u8],
+        code: impl FnOnce(PluginKind, &[u8]) -> Result<LazyCode, LoadError>,
+    ) -> Result<Module, LoadError> {
         if module.len() > PLUGIN_MODULE_BYTES_MAX {
             return Err(LoadError::TooLarge {
                 bytes: module.len() as u64,
@@ -84,12 +106,7 @@ impl PluginEngine {
         }
         let anatomy = Anatomy::read(module)?;
         let kind = anatomy.check()?;
-        let interface = |error: String| LoadError::Interface {
-            reason: clean(&error),
-        };
-        let component = encode(module).map_err(interface)?;
-        let code = self.compile(kind, &component);
-        let code = code.map_err(|error| interface(format!("{error:#}")))?;
+        let code = code(kind, module)?;
         let size_bytes = module.len();
         let parts = ModuleParts {
             kind,
@@ -105,8 +122,14 @@ impl PluginEngine {
         Ok(module)
     }
 
-    /// Compiles a component and tries it out as what it is.
-    fn compile(&self, kind: PluginKind, component: &[u8]) -> wasmtime::Result<Code> {
+    /// Makes a module a component, compiles it and tries it out as what it is. An error is one clean line.
+    pub(crate) fn compile(&self, kind: PluginKind, module: &[u8]) -> Result<Code, String> {
+        let component = encode(module).map_err(|error| clean(&error))?;
+        let compiled = self.compile_component(kind, &component);
+        compiled.map_err(|error| clean(&format!("{error:#}")))
+    }
+
+    fn compile_component(&self, kind: PluginKind, component: &[u8]) -> wasmtime::Result<Code> {
         let code = Code::compile(self, kind, component)?;
         match kind {
             PluginKind::Partitioner => code.try_out::<PartitionerGuest>(self)?,

@@ -1,14 +1,17 @@
-//! A loaded module: checked, made a component, compiled, and ready to be instantiated many times.
+//! A loaded module: checked, made a component, compiled, and ready to be instantiated many times. One that is
+//! part of the binary is compiled when it is first used: most brokers use a few of them.
 
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use sha2::{Digest, Sha256};
 
 use crate::abi::ABI_VERSION;
 use crate::anatomy::Anatomy;
+use crate::engine::PluginEngine;
 use crate::guest::Code;
 use crate::kind::PluginKind;
+use crate::load_error::LoadError;
 
 /// A compiled plugin module. A clone is cheap and shares the code.
 #[derive(Clone)]
@@ -28,7 +31,33 @@ pub(crate) struct ModuleParts {
     pub(crate) digest: String,
     pub(crate) size_bytes: usize,
     pub(crate) anatomy: Anatomy,
-    pub(crate) code: Code,
+    pub(crate) code: LazyCode,
+}
+
+/// Code, or the bytes that it will be made of.
+#[derive(Default)]
+pub(crate) struct LazyCode {
+    compiled: OnceLock<Result<Code, String>>,
+    /// Gone once they are compiled.
+    bytes: Mutex<Vec<u8>>,
+}
+
+impl LazyCode {
+    /// Code that is there already.
+    pub(crate) fn compiled(code: Code) -> Self {
+        LazyCode {
+            compiled: OnceLock::from(Ok(code)),
+            ..LazyCode::default()
+        }
+    }
+
+    /// Code of a module that is compiled when it is asked for.
+    pub(crate) fn later(module: &[u8]) -> Self {
+        LazyCode {
+            bytes: Mutex::new(module.to_vec()),
+            ..LazyCode::default()
+        }
+    }
 }
 
 impl Module {
@@ -81,8 +110,25 @@ impl Module {
         self.0.anatomy.exports.iter().map(String::as_str)
     }
 
-    pub(crate) fn code(&self) -> &Code {
-        &self.0.code
+    /// Compiles it, if nobody has yet. Takes milliseconds: not for a thread that serves requests.
+    ///
+    /// # Errors
+    /// The module does not fit its interface after all.
+    pub fn compile(&self, engine: &PluginEngine) -> Result<(), LoadError> {
+        let compiled = self.code(engine).map(drop);
+        compiled.map_err(|reason| LoadError::Interface {
+            reason: reason.to_owned(),
+        })
+    }
+
+    pub(crate) fn code(&self, engine: &PluginEngine) -> Result<&Code, &str> {
+        let lazy = &self.0.code;
+        let compiled = lazy.compiled.get_or_init(|| {
+            let bytes =
+                std::mem::take(&mut *lazy.bytes.lock().unwrap_or_else(PoisonError::into_inner));
+            engine.compile(self.0.kind, &bytes)
+        });
+        compiled.as_ref().map_err(String::as_str)
     }
 }
 

@@ -84,7 +84,7 @@ impl Plugins {
         self.check_name(name)?;
         let plugin = self.load(name, wanted)?;
         plugin
-            .check_config(self.engine(), "", &[])
+            .check_own_config(self.engine())
             .map_err(SlotError::from)?;
         Ok(plugin)
     }

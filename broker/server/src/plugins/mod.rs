@@ -255,12 +255,18 @@ impl Plugins {
                     Err(error) => Err(error),
                 },
             };
-            let bound = bound.map(|(plugin, options)| {
-                Arc::new(BoundSlot {
+            let bound = bound.and_then(|(plugin, options)| {
+                let compiled = plugin.module().compile(&self.engine);
+                compiled.map_err(|error| SlotError::NoModule {
+                    plugin: plugin.name().to_owned(),
+                    digest: plugin.module().digest().to_owned(),
+                    reason: error.to_string(),
+                })?;
+                Ok(Arc::new(BoundSlot {
                     slot,
                     plugin,
                     options,
-                })
+                }))
             });
             slots.insert(slot, bound);
         }
