@@ -305,7 +305,7 @@ fn other_policies_are_refused() {
         let entries = described.get("config").list();
         let entry = entries
             .iter()
-            .find(|entry| entry.get("name").text() == "cleanup.policy");
+            .find(|entry| entry.get("key").text() == "cleanup.policy");
         assert_eq!(entry.expect("it is listed").get("value").text(), shown);
     }
 }

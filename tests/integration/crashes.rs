@@ -74,8 +74,7 @@ impl Ledger {
 }
 
 /// Sends until the broker is gone. Each request has one or two records, plain, compressed, or routed.
-fn produce_until_killed(address: &str, topic: &str, partition: u32, ledger: &Ledger) {
-    let mut wire = Wire::connect(address);
+fn produce_until_killed(mut wire: Wire, topic: &str, partition: u32, ledger: &Ledger) {
     let mut under_way: BTreeMap<u64, Vec<String>> = BTreeMap::new();
     loop {
         while under_way.len() < UNDER_WAY {
@@ -140,10 +139,10 @@ fn kill_under_load(flush_mode: &str, rounds: u64) {
     for round in 0..rounds {
         let before = ledger.count();
         std::thread::scope(|scope| {
-            let address = broker.address().to_owned();
             for partition in 0..3 {
-                let (address, ledger) = (address.clone(), &ledger);
-                scope.spawn(move || produce_until_killed(&address, "t", partition, ledger));
+                // Connected before the others begin, so that none of them gets the broker killed first.
+                let (wire, ledger) = (broker.connect(), &ledger);
+                scope.spawn(move || produce_until_killed(wire, "t", partition, ledger));
             }
             // At least some of each round is acknowledged; the rest of the wait varies the moment.
             while ledger.count() < before + 50 {

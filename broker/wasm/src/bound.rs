@@ -145,6 +145,7 @@ impl<G: Guest> Bound<G> {
         PluginError {
             plugin: self.plugin.name().to_owned(),
             version: self.plugin.version().to_owned(),
+            plugin_kind: self.plugin.kind(),
             kind,
             message: clean(message),
             record: None,

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::kind::PluginKind;
+
 /// What went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PluginErrorKind {
@@ -64,6 +66,8 @@ pub struct PluginError {
     pub plugin: String,
     /// The plugin's version.
     pub version: String,
+    /// What the plugin decides.
+    pub plugin_kind: PluginKind,
     /// What went wrong.
     pub kind: PluginErrorKind,
     /// The reason, in one line of at most 256 bytes.

@@ -188,6 +188,7 @@ pub(super) fn plugin_error(error: &PluginError) -> WireError {
     let data = ErrorData {
         plugin: Some(error.plugin.clone()),
         plugin_version: Some(error.version.clone()),
+        plugin_kind: Some(error.plugin_kind.to_string()),
         record: error.record,
         ..ErrorData::default()
     };
