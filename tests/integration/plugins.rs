@@ -260,10 +260,18 @@ fn a_topic_goes_on_with_its_plugin_when_the_manifest_names_it_no_longer() {
     broker.set_up_again(|_| Setup::new());
     broker.start_again();
     let mut wire = broker.connect();
-    assert_eq!(mapping(&mut wire, "t"), before, "it runs what it is bound to");
+    assert_eq!(
+        mapping(&mut wire, "t"),
+        before,
+        "it runs what it is bound to"
+    );
     let listed = plugin(&mut wire, "mine");
     assert_eq!(*listed.get("pinned"), Value::from(vec!["t"]));
-    assert_eq!(listed.get("topics").list(), [], "the name means nothing any more");
+    assert_eq!(
+        listed.get("topics").list(),
+        [],
+        "the name means nothing any more"
+    );
     let args = map! { "name" => "u", "config" => map! { "partitioner" => "mine" } };
     let error = wire.refused("create_topic", args);
     assert_eq!(error.name, "UNKNOWN_PLUGIN");
