@@ -1,3 +1,5 @@
+//! Records on their way through serializers: taken apart, and put together again without the refused ones.
+
 use broker_model::Timestamp;
 use bytes::Bytes;
 

@@ -2,6 +2,7 @@
 //! knows no configuration keys and the cluster crate no storage; this is the one place where they meet.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use broker_cluster::FlushMode;
 use broker_cluster::{MessageTimestampType, TopicConfig};
@@ -25,7 +26,7 @@ pub(crate) struct TopicSettings {
 pub(crate) fn log_config(topic: &TopicConfig) -> LogConfig {
     LogConfig {
         segment_bytes: topic.segment_bytes,
-        roll_after: topic.roll_after,
+        roll_after: roll_after(topic),
         index_interval_bytes: topic.index_interval_bytes,
         flush: match topic.flush_mode {
             FlushMode::Sync => broker_storage::FlushMode::Sync,
@@ -40,6 +41,14 @@ pub(crate) fn log_config(topic: &TopicConfig) -> LogConfig {
         batch_bytes_max: batch_bytes_max(topic),
         ..LogConfig::default()
     }
+}
+
+/// A record waits for compaction until its segment is sealed, so a bound on that wait bounds the roll too.
+pub(crate) fn roll_after(topic: &TopicConfig) -> Duration {
+    let bound = topic
+        .max_compaction_lag
+        .filter(|_| topic.cleanup_policy.compact);
+    bound.map_or(topic.roll_after, |lag| topic.roll_after.min(lag))
 }
 
 /// The largest batch a topic takes, header and framing included.

@@ -172,7 +172,7 @@ fn open_module(
     if shipped.contains_key(&entry.name) {
         return Err(("name", ManifestProblem::ShippedName));
     }
-    let bytes = read_module(path)?;
+    let bytes = read_module(path).map_err(|problem| ("path", problem))?;
     check_digest(entry, &path.display().to_string(), &digest(&bytes))?;
     let module = engine
         .load(&bytes)
@@ -180,14 +180,18 @@ fn open_module(
     Ok((module, PluginSource::File(path.clone())))
 }
 
-fn read_module(path: &Path) -> Result<Vec<u8>, (&'static str, ManifestProblem)> {
+/// Reads the file of a module.
+///
+/// # Errors
+/// It is not there, cannot be read, or is larger than a module may be.
+pub fn read_module(path: &Path) -> Result<Vec<u8>, ManifestProblem> {
     let unreadable = |error: std::io::Error| {
         let (path, reason) = (path.to_owned(), error.to_string());
-        ("path", ManifestProblem::MissingFile { path, reason })
+        ManifestProblem::MissingFile { path, reason }
     };
     let bytes = fs::metadata(path).map_err(unreadable)?.len();
     if bytes > PLUGIN_MODULE_BYTES_MAX as u64 {
-        return Err(("path", LoadError::TooLarge { bytes }.into()));
+        return Err(LoadError::TooLarge { bytes }.into());
     }
     fs::read(path).map_err(unreadable)
 }

@@ -57,7 +57,7 @@ mod suspension;
 mod ticker;
 
 pub use abi::Columns;
-pub use catalog::{Builtin, Catalog};
+pub use catalog::{Builtin, Catalog, read_module};
 pub use columns::{BatchColumns, BytesColumn, Rows};
 pub use compactor::Compactor;
 pub use counters::{Counters, Usage};

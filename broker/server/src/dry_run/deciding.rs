@@ -29,7 +29,7 @@ pub(super) fn retention(dry_run: &DryRun, progress: &Progress) -> Result<DryRunR
         let offsets = handle.offsets();
         let eligible = eligible(&summary, offsets.high_watermark);
         let view = RetentionView {
-            now_ms: dry_run.now.as_millis(),
+            now_ms: dry_run.clock.now().as_millis(),
             high_watermark: offsets.high_watermark.get(),
             log_start: offsets.start.get(),
             log_end: offsets.end.get(),
@@ -104,7 +104,7 @@ pub(super) fn compaction(dry_run: &DryRun, progress: &Progress) -> Result<DryRun
     for (number, cleaning) in cleanings {
         let policy = dry_run
             .plugins
-            .compaction_of(&dry_run.slot, name, dry_run.now);
+            .compaction_of(&dry_run.slot, name, dry_run.clock.now());
         let mut policy = policy.map_err(Stopped::failed)?;
         let bytes = cleaning.bytes();
         let pace = progress.survey(bytes);

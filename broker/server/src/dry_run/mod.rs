@@ -9,9 +9,10 @@ mod serializing;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use broker_cluster::PluginSlot;
+use broker_model::Clock;
 use broker_model::limits::DRY_RUNS_MAX;
 use broker_protocol::api::dry_run_status::DryRunReport;
 use broker_storage::Pace;
@@ -34,7 +35,7 @@ pub(crate) struct DryRun {
     pub(crate) last: Option<u64>,
     /// How many keys are shown as samples.
     pub(crate) sample: usize,
-    pub(crate) now: broker_model::Timestamp,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// How far a run has come.
@@ -49,7 +50,8 @@ pub(crate) struct Progress {
 }
 
 struct Ended {
-    at: Instant,
+    /// On the monotonic clock.
+    at: Duration,
     outcome: Outcome,
 }
 
@@ -145,8 +147,7 @@ impl Progress {
         Ok(())
     }
 
-    fn end(&self, outcome: Outcome) {
-        let at = Instant::now();
+    fn end(&self, outcome: Outcome, at: Duration) {
         *self.ended() = Some(Ended { at, outcome });
     }
 
@@ -174,7 +175,7 @@ impl DryRuns {
         let progress = Arc::new(Progress::new(dry_run.slot.slot));
         let id = {
             let mut runs = self.runs();
-            runs.forget_old();
+            runs.forget_old(dry_run.clock.monotonic());
             if runs.runs.len() >= DRY_RUNS_MAX {
                 return None;
             }
@@ -186,12 +187,13 @@ impl DryRuns {
         actix_rt::task::spawn_blocking(move || {
             let ran =
                 std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&dry_run, &progress)));
-            progress.end(match ran {
+            let outcome = match ran {
                 Ok(Ok(report)) => Outcome::Done(Box::new(report)),
                 Ok(Err(_)) if progress.cancelled.load(Ordering::Relaxed) => Outcome::Cancelled,
                 Ok(Err(stopped)) => Outcome::Failed(stopped.to_string()),
                 Err(_) => Outcome::Failed("the run panicked; see the broker's log".to_owned()),
-            });
+            };
+            progress.end(outcome, dry_run.clock.monotonic());
         });
         Some(id)
     }
@@ -214,12 +216,12 @@ impl DryRuns {
 }
 
 impl Runs {
-    fn forget_old(&mut self) {
+    fn forget_old(&mut self, now: Duration) {
         let old = |run: &Progress| {
             let ended = run.ended();
             ended
                 .as_ref()
-                .is_some_and(|ended| ended.at.elapsed() > KEPT_FOR)
+                .is_some_and(|ended| now.saturating_sub(ended.at) > KEPT_FOR)
         };
         self.runs.retain(|_, run| !old(run));
         while self.runs.len() >= DRY_RUNS_MAX {

@@ -26,7 +26,7 @@ use crate::actor_stats::ActorStats;
 use crate::death_notice::DeathNotice;
 use crate::plugins::Plugins;
 use crate::reply::Reply;
-use crate::topic_settings::{TopicSettings, batch_bytes_max};
+use crate::topic_settings::{TopicSettings, batch_bytes_max, roll_after};
 
 /// How often acknowledgements that wait are compared with their deadlines.
 const DEADLINE_CHECK: Duration = Duration::from_millis(250);
@@ -298,10 +298,12 @@ impl PartitionActor {
     /// Looks at the age of the active segment when it may have been reached.
     fn arm_roll_timer(&mut self, ctx: &mut Context<Self>) {
         if self.roll_timer.is_none() && self.log().size_bytes() > 0 {
-            self.roll_timer = Some(ctx.run_later(self.settings.config.roll_after, |act, ctx| {
-                act.roll_timer = None;
-                act.roll(ctx);
-            }));
+            self.roll_timer = Some(
+                ctx.run_later(roll_after(&self.settings.config), |act, ctx| {
+                    act.roll_timer = None;
+                    act.roll(ctx);
+                }),
+            );
         }
     }
 

@@ -20,6 +20,7 @@ use broker_cluster::{BoundPlugin, PluginSlot, Topic, TopicConfig};
 use broker_storage::{BlobError, BlobStore};
 use broker_wasm::{
     Catalog, Module, Plugin, PluginEngine, PluginError, PluginKind, PluginSource, module_digest,
+    read_module,
 };
 use bytes::Bytes;
 
@@ -224,13 +225,13 @@ impl Plugins {
                 .map(|module| module.bytes.to_vec())
                 .ok_or_else(|| failed("it is not part of this binary".to_owned()))?,
             PluginSource::File(path) => {
-                let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-                if module_digest(&bytes) != digest {
+                let read = read_module(path).map_err(|error| failed(error.to_string()))?;
+                if module_digest(&read) != digest {
                     let path = path.display();
                     let reason = format!("{path} was changed since the broker started: restart it");
                     return Err(failed(reason));
                 }
-                bytes
+                read
             }
             PluginSource::Deployed => return Err(failed("its file is gone".to_owned())),
         };
@@ -319,6 +320,9 @@ impl Plugins {
         let bytes = self.module_bytes(digest);
         let bytes = bytes.map_err(|error| unavailable(error.to_string()))?;
         let bytes = bytes.ok_or_else(|| unavailable("it was never kept".to_owned()))?;
+        if module_digest(&bytes) != digest {
+            return Err(unavailable("the file that keeps it is damaged".to_owned()));
+        }
         let module = self.engine.load(&bytes);
         module.map_err(|error| unavailable(error.to_string()))
     }

@@ -1,4 +1,5 @@
-//! `describe_topic`: everything about one topic.
+//! `describe_topic`: everything about one topic: configuration, partitions, what its plugin slots run and
+//! ever ran, and how far it is compacted.
 
 use std::sync::Arc;
 

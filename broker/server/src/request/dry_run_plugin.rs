@@ -43,7 +43,7 @@ pub(super) async fn handle(
         },
         last: request.last,
         sample: usize::try_from(sample).unwrap_or(0),
-        now: context.clock.now(),
+        clock: context.clock.clone(),
     });
     let Some(run) = started else {
         let message = "other dry runs are under way: wait for them, or cancel one";
