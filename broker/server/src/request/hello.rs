@@ -19,6 +19,9 @@ const FEATURES: [&str; 3] = [
     feature::ROUTED_PRODUCE,
     feature::PARTITION_FOR,
     feature::FETCH_BATCH,
+    feature::SERIALIZERS,
+    feature::PLUGIN_DEPLOYMENT,
+    feature::PLUGIN_DRY_RUN,
 ];
 
 /// Answers `hello` and lets the connection go on.
