@@ -15,7 +15,7 @@ use crate::connection::{Asker, Session};
 use crate::context::Context;
 
 /// What this broker can do beyond the first version of the protocol.
-const FEATURES: [&str; 3] = [
+const FEATURES: [&str; 6] = [
     feature::ROUTED_PRODUCE,
     feature::PARTITION_FOR,
     feature::FETCH_BATCH,
