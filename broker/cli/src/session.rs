@@ -68,7 +68,7 @@ pub(crate) async fn topic_failure(client: &Client, topic: &str, error: ClientErr
 }
 
 /// The name that was most likely meant, if one is near enough.
-fn nearest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let reach = (asked.chars().count() / 3).max(1);
     names
         .map(|name| (strsim::damerau_levenshtein(asked, name), name))

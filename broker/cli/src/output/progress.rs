@@ -17,6 +17,16 @@ pub(crate) struct Progress {
 const DRAWS_PER_SECOND: u8 = 10;
 
 impl Output {
+    /// A bar over what a broker counts, such as `records`; how much there is comes with the reports.
+    pub(crate) fn progress_in(&self, unit: &str) -> Progress {
+        let progress = self.progress(Some(0));
+        let template = format!("{{bar:30}} {{human_pos}}/{{human_len}} {unit} {{elapsed}}");
+        if let Ok(style) = ProgressStyle::with_template(&template) {
+            progress.bar.set_style(style);
+        }
+        progress
+    }
+
     /// A bar; `total` bytes when that is known.
     pub(crate) fn progress(&self, total: Option<u64>) -> Progress {
         let wanted = self.progress && !self.quiet && self.shape == Shape::Text;
@@ -49,6 +59,12 @@ impl Progress {
         let rate = records as f64 / self.bar.elapsed().as_secs_f64().max(1e-3);
         let message = format!("{} records, {rate:.0}/s", number(records));
         self.bar.set_message(message);
+    }
+
+    /// So much of so much is done.
+    pub(crate) fn at_of(&self, done: u64, total: u64) {
+        self.bar.set_length(total);
+        self.bar.set_position(done);
     }
 
     /// Takes the bar away.

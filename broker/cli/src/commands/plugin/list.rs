@@ -2,62 +2,75 @@
 
 use std::time::Duration;
 
+use broker_client::protocol::api::list_plugins::PluginEntry;
 use clap::Args;
 
 use crate::failure::Failure;
-use crate::output::{Align, Table, bytes, duration, number};
+use crate::output::{Align, Table, duration, number};
 use crate::runtime::block_on;
 use crate::session::Session;
 
-/// List the plugins of a broker, with what they have cost so far
+/// List the plugins of a broker: shipped, of the manifest and deployed ones, with what they cost
 ///
-/// CALLS, ERRORS and TIME count since the broker was started; a call handles a whole batch.
-/// --json shows options, limits and the whole digest too.
+/// CALLS, ERRORS, TRAPS and TIME count since the broker was started; a call handles a whole batch.
+/// A suspended plugin is not asked until `broker plugin resume`. --json shows every counter,
+/// options, limits and the whole digest; `broker plugin describe` shows them for one.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   broker plugin list
+  broker plugin list --kind serializer
   broker plugin list --json")]
-pub(super) struct ListArgs {}
+pub(super) struct ListArgs {
+    /// Only plugins of this kind
+    #[arg(long, value_enum)]
+    kind: Option<super::kind::Kind>,
+}
 
 impl ListArgs {
     pub(super) fn run(self, session: &Session) -> Result<(), Failure> {
-        let plugins = block_on(async {
+        let mut plugins = block_on(async {
             let client = session.connect().await?;
             Ok(client.admin().list_plugins().await?)
         })?;
-        session.output.show(&plugins, |plugins| {
-            let mut table = Table::new(&[
-                ("PLUGIN", Align::Left),
-                ("VERSION", Align::Left),
-                ("KIND", Align::Left),
-                ("SOURCE", Align::Left),
-                ("STATE", Align::Left),
-                ("SHA256", Align::Left),
-                ("CALLS", Align::Right),
-                ("RECORDS", Align::Right),
-                ("ERRORS", Align::Right),
-                ("TIME", Align::Right),
-                ("MEMORY", Align::Right),
-                ("TOPICS", Align::Left),
-            ]);
-            for plugin in plugins {
-                table.row([
-                    plugin.name.clone(),
-                    plugin.version.clone(),
-                    plugin.kind.clone(),
-                    plugin.source.clone(),
-                    plugin.state.clone(),
-                    plugin.digest.chars().take(12).collect(),
-                    number(plugin.calls),
-                    number(plugin.records),
-                    number(plugin.errors),
-                    duration(Duration::from_micros(plugin.time_us)),
-                    bytes(plugin.memory_bytes),
-                    plugin.topics.join(","),
-                ]);
-            }
-            table.to_string()
-        })
+        plugins.retain(|plugin| self.kind.is_none_or(|kind| plugin.kind == kind.name()));
+        session
+            .output
+            .show(&plugins, |plugins| table(plugins).to_string())
     }
+}
+
+fn table(plugins: &[PluginEntry]) -> Table {
+    let mut table = Table::new(&[
+        ("PLUGIN", Align::Left),
+        ("KIND", Align::Left),
+        ("VERSION", Align::Left),
+        ("SOURCE", Align::Left),
+        ("REVISION", Align::Right),
+        ("STATE", Align::Left),
+        ("CALLS", Align::Right),
+        ("RECORDS", Align::Right),
+        ("ERRORS", Align::Right),
+        ("TRAPS", Align::Right),
+        ("TIME", Align::Right),
+        ("TOPICS", Align::Left),
+    ]);
+    for plugin in plugins {
+        let revision = plugin.revision.map(|revision| revision.to_string());
+        table.row([
+            plugin.name.clone(),
+            plugin.kind.clone(),
+            plugin.version.clone(),
+            plugin.source.clone(),
+            revision.unwrap_or_else(|| "-".to_owned()),
+            plugin.state.clone(),
+            number(plugin.calls),
+            number(plugin.records),
+            number(plugin.errors),
+            number(plugin.traps),
+            duration(Duration::from_micros(plugin.time_us)),
+            plugin.topics.join(","),
+        ]);
+    }
+    table
 }

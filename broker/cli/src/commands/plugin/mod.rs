@@ -3,11 +3,23 @@
 mod bench;
 mod build;
 mod cargo_build;
+mod deploy;
+mod deployed;
+mod describe;
+mod dry_run;
+mod history;
 mod inspect;
+mod kind;
 mod list;
+mod logs;
 mod module_file;
 mod new;
+mod remove;
+mod resume;
+mod rollback;
 mod test;
+
+use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
 
@@ -24,6 +36,8 @@ use crate::session::Session;
 Examples:
   broker plugin new by-region --kind partitioner
   broker plugin test ./by-region
+  broker plugin dry-run by_region.wasm --topic orders
+  broker plugin deploy by-region=by_region.wasm
   broker plugin list")]
 pub(crate) struct PluginArgs {
     #[command(subcommand)]
@@ -37,7 +51,15 @@ enum PluginCommand {
     Test(test::TestArgs),
     Bench(bench::BenchArgs),
     Inspect(inspect::InspectArgs),
+    DryRun(dry_run::DryRunArgs),
+    Deploy(deploy::DeployArgs),
     List(list::ListArgs),
+    Describe(describe::DescribeArgs),
+    History(history::HistoryArgs),
+    Rollback(rollback::RollbackArgs),
+    Remove(remove::RemoveArgs),
+    Resume(resume::ResumeArgs),
+    Logs(logs::LogsArgs),
 }
 
 impl PluginArgs {
@@ -48,7 +70,15 @@ impl PluginArgs {
             PluginCommand::Test(args) => args.run(session),
             PluginCommand::Bench(args) => args.run(session),
             PluginCommand::Inspect(args) => args.run(session),
+            PluginCommand::DryRun(args) => args.run(session),
+            PluginCommand::Deploy(args) => args.run(session),
             PluginCommand::List(args) => args.run(session),
+            PluginCommand::Describe(args) => args.run(session),
+            PluginCommand::History(args) => args.run(session),
+            PluginCommand::Rollback(args) => args.run(session),
+            PluginCommand::Remove(args) => args.run(session),
+            PluginCommand::Resume(args) => args.run(session),
+            PluginCommand::Logs(args) => args.run(session),
         }
     }
 }
@@ -59,4 +89,15 @@ fn name_value(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write NAME=VALUE".to_owned()),
     }
+}
+
+/// Options by name; none twice.
+fn options(given: Vec<(String, String)>) -> Result<BTreeMap<String, String>, Failure> {
+    let mut options = BTreeMap::new();
+    for (name, value) in given {
+        if options.insert(name.clone(), value).is_some() {
+            return Err(Failure::usage(format!("--option {name} is given twice")));
+        }
+    }
+    Ok(options)
 }

@@ -8,6 +8,7 @@ use broker_client::protocol::api::describe_configs::ConfigEntry;
 use broker_client::protocol::api::describe_topic::{DescribeTopicResponse, PartitionDescription};
 use clap::Args;
 
+use super::plugins;
 use crate::failure::Failure;
 use crate::output::{Align, Table, bytes, number, time};
 use crate::session::{Session, topic_failure};
@@ -65,27 +66,19 @@ impl DescribeArgs {
                 .collect();
             let _ = writeln!(text, "partition counts: {}", counts.join(", "));
         }
-        for plugin in &topic.plugins {
-            let options: Vec<String> = plugin
-                .options
-                .iter()
-                .map(|(key, value)| format!("{key}={value}"))
-                .collect();
-            let digest: String = plugin.digest.chars().take(12).collect();
-            let _ = writeln!(
-                text,
-                "{}: {} {} (sha256 {digest}…) {}",
-                plugin.kind,
-                plugin.name,
-                plugin.version,
-                options.join(" ")
-            );
-        }
+        let _ = write!(text, "{}", plugins::current(topic));
         let _ = write!(text, "\n{}", partitions(&topic.partitions));
+        let cleaning = cleaning(&topic.partitions);
+        if !cleaning.is_empty() {
+            let _ = write!(text, "\n{cleaning}");
+        }
         for partition in &topic.partitions {
             if let Some(error) = &partition.error {
                 let _ = writeln!(text, "partition {}: {error}", partition.partition);
             }
+        }
+        if self.all || topic.bindings.len() > topic.plugins.len() {
+            let _ = write!(text, "\n{}", plugins::history(topic));
         }
         let shown = topic
             .config
@@ -134,6 +127,37 @@ fn partitions(partitions: &[PartitionDescription]) -> Table {
             offset(partition.log_end),
             bytes(partition.size_bytes),
             number(u64::from(partition.segments)),
+        ]);
+    }
+    table
+}
+
+/// How far cleanings have come, where the topic is compacted: below the first dirty offset each
+/// record was looked at.
+fn cleaning(partitions: &[PartitionDescription]) -> Table {
+    let mut table = Table::new(&[
+        ("PARTITION", Align::Right),
+        ("FIRST DIRTY", Align::Right),
+        ("CLEAN", Align::Right),
+        ("DIRTY", Align::Right),
+        ("DIRTY RATIO", Align::Right),
+        ("CLEANINGS", Align::Right),
+        ("LAST CLEANED", Align::Left),
+    ]);
+    for partition in partitions {
+        let Some(cleaning) = &partition.cleaning else {
+            continue;
+        };
+        table.row([
+            partition.partition.to_string(),
+            cleaning.first_dirty.to_string(),
+            bytes(cleaning.clean_bytes),
+            bytes(cleaning.dirty_bytes),
+            format!("{:.2}", cleaning.dirty_ratio),
+            number(cleaning.cleanings),
+            cleaning
+                .last_cleaned_ms
+                .map_or_else(|| "never".to_owned(), time),
         ]);
     }
     table

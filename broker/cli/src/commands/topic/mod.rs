@@ -8,6 +8,7 @@ mod delete_records;
 pub(crate) mod describe;
 mod list;
 pub(crate) mod offsets;
+mod plugins;
 
 use std::collections::BTreeMap;
 

@@ -5,9 +5,10 @@ mod sdk_sources;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 
+use super::kind::Kind;
 use crate::failure::Failure;
 use crate::session::Session;
 
@@ -31,7 +32,7 @@ pub(super) struct NewArgs {
     name: String,
 
     /// What it decides
-    #[arg(long)]
+    #[arg(long, value_enum)]
     kind: Kind,
 
     /// The folder to make [default: ./NAME]
@@ -43,29 +44,8 @@ pub(super) struct NewArgs {
     sdk: Option<PathBuf>,
 }
 
-/// The kinds of plugin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Kind {
-    /// Which partition each record goes to
-    Partitioner,
-    /// How values become stored bytes and back
-    Serializer,
-    /// How many of the oldest segments go
-    Retention,
-    /// Which records a cleaning keeps
-    Compaction,
-}
-
+/// What a new plugin of a kind begins with.
 impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Partitioner => "partitioner",
-            Self::Serializer => "serializer",
-            Self::Retention => "retention",
-            Self::Compaction => "compaction",
-        }
-    }
-
     fn library(self) -> &'static str {
         match self {
             Self::Partitioner => include_str!("templates/partitioner.rs"),

@@ -43,6 +43,8 @@ pub(super) struct Subject<'a> {
 #[derive(Debug, Serialize)]
 pub(super) struct CaseResult {
     pub(super) name: String,
+    /// The file that it is in, and the line it begins on.
+    pub(super) fixtures: String,
     pub(super) line: u64,
     pub(super) passed: bool,
     pub(super) problems: Vec<String>,
@@ -57,12 +59,17 @@ const DIFFERENCES_SHOWN: usize = 10;
 /// How many log lines of one case are shown.
 const LOG_LINES_SHOWN: usize = 10;
 
-/// Runs the cases.
-pub(super) fn run_all<C: Case>(cases: &[Located<C>], offline: &Offline) -> Vec<CaseResult> {
-    cases.iter().map(|case| run(case, offline)).collect()
+/// Runs the cases of a file.
+pub(super) fn run_all<C: Case>(
+    cases: &[Located<C>],
+    offline: &Offline,
+    file: &str,
+) -> Vec<CaseResult> {
+    let results = cases.iter().map(|case| run(case, offline, file));
+    results.collect()
 }
 
-fn run<C: Case>(located: &Located<C>, offline: &Offline) -> CaseResult {
+fn run<C: Case>(located: &Located<C>, offline: &Offline, file: &str) -> CaseResult {
     let case = &located.case;
     let fresh = || Subject {
         offline,
@@ -76,6 +83,7 @@ fn run<C: Case>(located: &Located<C>, offline: &Offline) -> CaseResult {
     let log = first.plugin.log().after(0, LOG_LINES_SHOWN).into_iter();
     CaseResult {
         name: case.name().to_owned(),
+        fixtures: file.to_owned(),
         line: located.line,
         passed: problems.is_empty(),
         problems,

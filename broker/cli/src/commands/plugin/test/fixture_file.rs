@@ -14,14 +14,15 @@ use crate::output::bytes;
 /// The largest file of fixtures that is read.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// What fixtures are called where nobody says.
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 5] = [
     "fixtures.yaml",
     "fixtures.yml",
     "fixtures.jsonl",
     "fixtures.ndjson",
-    "tests/fixtures.yaml",
-    "tests/fixtures.jsonl",
+    "fixtures",
 ];
+/// How files of fixtures end.
+const EXTENSIONS: [&str; 4] = ["yaml", "yml", "jsonl", "ndjson"];
 
 /// A case and the line it begins on.
 #[derive(Debug)]
@@ -45,11 +46,8 @@ pub(super) fn find(module_or_folder: &Path) -> Result<PathBuf, Failure> {
     let start = module_or_folder.canonicalize();
     let start = start.unwrap_or_else(|_| module_or_folder.to_owned());
     for folder in start.ancestors().filter(|folder| folder.is_dir()) {
-        if let Some(found) = NAMES
-            .iter()
-            .map(|name| folder.join(name))
-            .find(|path| path.is_file())
-        {
+        let mut candidates = NAMES.iter().map(|name| folder.join(name));
+        if let Some(found) = candidates.find(|path| path.exists()) {
             return Ok(found);
         }
         if folder.join("Cargo.toml").is_file() {
@@ -57,10 +55,37 @@ pub(super) fn find(module_or_folder: &Path) -> Result<PathBuf, Failure> {
         }
     }
     let missing = format!("no fixtures found for {}", module_or_folder.display());
-    Err(Failure::usage(missing).with_hint(format!(
-        "write {} beside it, or name a file with --fixtures; `broker plugin new` shows how they look",
-        NAMES.first().copied().unwrap_or_default()
-    )))
+    Err(Failure::usage(missing).with_hint(
+        "write a fixtures.yaml beside it, or name a file with --fixtures; `broker plugin test --help` shows how cases look",
+    ))
+}
+
+/// The files of fixtures at a path: itself, or what lies in that folder, by name.
+pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, Failure> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries =
+        std::fs::read_dir(path).map_err(|error| Failure::from(error).after(path.display()))?;
+    let is_fixture = |file: &PathBuf| {
+        let extension = file.extension().and_then(|extension| extension.to_str());
+        extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
+    };
+    let mut files: Vec<_> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(is_fixture)
+        .collect();
+    files.sort();
+    if files.is_empty() {
+        return Err(
+            Failure::failed(format!("{} has no fixtures", path.display())).with_hint(format!(
+                "files of fixtures end with .{}",
+                EXTENSIONS.join(", .")
+            )),
+        );
+    }
+    Ok(files)
 }
 
 /// Reads the cases for a plugin of that kind.

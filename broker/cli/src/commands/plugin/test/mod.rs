@@ -36,8 +36,8 @@ pub(super) struct TestArgs {
     #[arg(default_value = ".", value_name = "FILE|DIR")]
     subject: PathBuf,
 
-    /// The fixtures [default: fixtures.yaml or fixtures.jsonl of the crate]
-    #[arg(long, value_name = "FILE")]
+    /// The fixtures [default: fixtures.yaml, fixtures.jsonl or the folder fixtures of the crate]
+    #[arg(long, value_name = "FILE|DIR")]
     fixtures: Option<PathBuf>,
 
     #[command(flatten)]
@@ -82,7 +82,6 @@ struct Tested {
     name: String,
     version: Option<String>,
     sha256: String,
-    fixtures: String,
     passed: usize,
     failed: usize,
     cases: Vec<CaseResult>,
@@ -105,24 +104,31 @@ impl TestArgs {
             (self.subject.clone(), fixtures(&self.subject)?)
         };
         let offline = Offline::load(&file)?;
-        let cases = fixture_file::read(&fixtures, offline.module.kind())?;
-        // What the plugin writes is part of the report.
-        let quiet = tracing::subscriber::NoSubscriber::default();
-        let results = tracing::subscriber::with_default(quiet, || match cases {
-            Cases::Partitioner(cases) => run_all(&cases, &offline),
-            Cases::Serializer(cases) => run_all(&cases, &offline),
-            Cases::Retention(cases) => run_all(&cases, &offline),
-            Cases::Compaction(cases) => run_all(&cases, &offline),
-        });
-        report(session, &file, &offline, (&fixtures, results))
+        let mut results = Vec::new();
+        for file in fixture_file::files(&fixtures)? {
+            let cases = fixture_file::read(&file, offline.module.kind())?;
+            results.extend(run_cases(&cases, &offline, &file.display().to_string()));
+        }
+        report(session, &file, &offline, results)
     }
+}
+
+/// Runs the cases of one file. What the plugin writes is part of their results, and of nothing else.
+fn run_cases(cases: &Cases, offline: &Offline, file: &str) -> Vec<CaseResult> {
+    let quiet = tracing::subscriber::NoSubscriber::default();
+    tracing::subscriber::with_default(quiet, || match cases {
+        Cases::Partitioner(cases) => run_all(cases, offline, file),
+        Cases::Serializer(cases) => run_all(cases, offline, file),
+        Cases::Retention(cases) => run_all(cases, offline, file),
+        Cases::Compaction(cases) => run_all(cases, offline, file),
+    })
 }
 
 fn report(
     session: &Session,
     file: &Path,
     offline: &Offline,
-    (fixtures, cases): (&Path, Vec<CaseResult>),
+    cases: Vec<CaseResult>,
 ) -> Result<(), Failure> {
     let passed = cases.iter().filter(|case| case.passed).count();
     let tested = Tested {
@@ -131,7 +137,6 @@ fn report(
         name: offline.name().to_owned(),
         version: offline.module.version().map(str::to_owned),
         sha256: offline.module.digest().to_owned(),
-        fixtures: fixtures.display().to_string(),
         passed,
         failed: cases.len() - passed,
         cases,
@@ -159,7 +164,7 @@ fn text(tested: &Tested) -> String {
         let _ = writeln!(
             text,
             "FAILED  {} ({}:{})",
-            case.name, tested.fixtures, case.line
+            case.name, case.fixtures, case.line
         );
         for problem in &case.problems {
             let _ = writeln!(text, "          {problem}");
