@@ -10,5 +10,5 @@ mod record_format;
 pub(crate) use self::field_path::FieldPath;
 pub(crate) use self::reader_thread::{Chunk, Feed, SourceLine, read_ahead};
 pub(crate) use self::record_format::{
-    Draft, LineFormat, MissingKey, NdjsonFormat, RecordFormat, unescape,
+    Draft, LineFormat, MissingKey, NdjsonFormat, RecordFormat, ValueForm, unescape,
 };

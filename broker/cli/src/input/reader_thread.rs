@@ -107,7 +107,7 @@ impl Reading {
             false => File::open(&path).map(|file| Box::new(file) as Box<dyn Read>),
         };
         let read = match (opened, &self.format) {
-            (Ok(input), RecordFormat::Raw) => self.whole(input, &name),
+            (Ok(input), RecordFormat::Raw(_)) => self.whole(input, &name),
             (Ok(input), _) => self.lines(input, &name),
             (Err(error), _) => Err((0, error)),
         };
@@ -266,6 +266,7 @@ mod tests {
     fn a_bad_line_is_named_and_reading_goes_on() {
         let input = file(b"{}\n{\n\n{}\n");
         let format = NdjsonFormat {
+            form: Default::default(),
             key: None,
             missing_key: MissingKey::Error,
             value: None,
@@ -303,7 +304,7 @@ mod tests {
         let (a, b) = (file(b"1\n2\n\xff"), file(b""));
         let feeds = all(
             vec![a.path().to_owned(), b.path().to_owned()],
-            RecordFormat::Raw,
+            RecordFormat::Raw(Default::default()),
         );
         assert_eq!(count(&feeds), 2);
         let Some(Feed::Records { chunk, .. }) = feeds.first() else {

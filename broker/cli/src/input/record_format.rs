@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::field_path::FieldPath;
 use super::json_field::{check, find};
+use crate::message_pack::{from_json_text, text_value};
 use crate::time_spec::TimeSpec;
 
 /// How input becomes records.
@@ -19,7 +20,52 @@ pub(crate) enum RecordFormat {
     /// Each line is a JSON value and a record.
     Ndjson(Box<NdjsonFormat>),
     /// The whole input is one record.
-    Raw,
+    Raw(ValueForm),
+}
+
+/// What keys and values are sent as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ValueForm {
+    /// The bytes of the input.
+    #[default]
+    Bytes,
+    /// The MessagePack of the JSON in the input; a key that is plain text is text.
+    MessagePack,
+}
+
+impl ValueForm {
+    /// A value that stands in the input as it is.
+    fn value(self, bytes: &[u8]) -> Result<Option<Bytes>, String> {
+        match self {
+            Self::Bytes => Ok(Some(Bytes::copy_from_slice(bytes))),
+            Self::MessagePack => self.json(utf8(bytes)?),
+        }
+    }
+
+    /// A key that stands in the input as plain text.
+    pub(crate) fn text_key(self, key: Bytes) -> Result<Bytes, String> {
+        match self {
+            Self::Bytes => Ok(key),
+            Self::MessagePack => Ok(text_value(utf8(&key)?).into()),
+        }
+    }
+
+    /// A value given as JSON.
+    fn json(self, raw: &str) -> Result<Option<Bytes>, String> {
+        match self {
+            Self::Bytes => Ok(text_or_raw(raw)),
+            Self::MessagePack if raw.trim() == "null" => Ok(None),
+            Self::MessagePack => match from_json_text(raw) {
+                Ok(packed) => Ok(Some(packed.into())),
+                Err(reason) => Err(format!("not JSON: {reason}")),
+            },
+        }
+    }
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(bytes)
+        .map_err(|error| format!("not UTF-8 from byte {} on", error.valid_up_to() + 1))
 }
 
 /// Plain lines.
@@ -29,6 +75,7 @@ pub(crate) struct LineFormat {
     pub(crate) key_separator: Option<Vec<u8>>,
     /// A key or value of exactly these bytes is null.
     pub(crate) null: Option<Vec<u8>>,
+    pub(crate) form: ValueForm,
 }
 
 /// Lines of JSON.
@@ -39,6 +86,7 @@ pub(crate) struct NdjsonFormat {
     pub(crate) value: Option<FieldPath>,
     pub(crate) timestamp: Option<FieldPath>,
     pub(crate) headers: Option<FieldPath>,
+    pub(crate) form: ValueForm,
 }
 
 /// What a line without the key's field means.
@@ -65,13 +113,10 @@ impl RecordFormat {
     /// with the line.
     pub(crate) fn record(&self, line: &[u8]) -> Result<Option<Draft>, String> {
         match self {
-            Self::Raw => {
-                let value = Some(Bytes::copy_from_slice(line));
-                Ok(Some(Draft {
-                    value,
-                    ..Draft::default()
-                }))
-            }
+            Self::Raw(form) => Ok(Some(Draft {
+                value: form.value(line)?,
+                ..Draft::default()
+            })),
             Self::Lines(lines) => lines.record(line).map(Some),
             // Blank lines are allowed between JSON lines.
             Self::Ndjson(_) if line.iter().all(u8::is_ascii_whitespace) => Ok(None),
@@ -93,28 +138,32 @@ impl LineFormat {
                     format!("the key separator {separator:?} is not in it")
                 })?;
                 let (key, rest) = line.split_at(at);
-                (
-                    self.nullable(key),
-                    rest.get(separator.len()..).unwrap_or_default(),
-                )
+                let key = match self.is_null(key) {
+                    true => None,
+                    false => Some(self.form.text_key(Bytes::copy_from_slice(key))?),
+                };
+                (key, rest.get(separator.len()..).unwrap_or_default())
             }
+        };
+        let value = match self.is_null(value) {
+            true => None,
+            false => self.form.value(value)?,
         };
         Ok(Draft {
             key,
-            value: self.nullable(value),
+            value,
             ..Draft::default()
         })
     }
 
-    fn nullable(&self, bytes: &[u8]) -> Option<Bytes> {
-        (self.null.as_deref() != Some(bytes)).then(|| Bytes::copy_from_slice(bytes))
+    fn is_null(&self, bytes: &[u8]) -> bool {
+        self.null.as_deref() == Some(bytes)
     }
 }
 
 impl NdjsonFormat {
     fn record(&self, line: &[u8]) -> Result<Draft, String> {
-        let text = std::str::from_utf8(line)
-            .map_err(|error| format!("not UTF-8 from byte {} on", error.valid_up_to() + 1))?;
+        let text = utf8(line)?;
         if self.key.is_none()
             && self.value.is_none()
             && self.timestamp.is_none()
@@ -122,17 +171,22 @@ impl NdjsonFormat {
         {
             check(text)?;
         }
-        let mut draft = Draft {
-            value: Some(Bytes::copy_from_slice(line)),
-            ..Draft::default()
+        let mut draft = Draft::default();
+        draft.value = match &self.value {
+            Some(path) => {
+                let found = find(text, path)?.ok_or_else(|| missing(path))?;
+                self.form.json(found)?
+            }
+            None => self.form.value(line)?,
         };
-        if let Some(path) = &self.value {
-            let found = find(text, path)?.ok_or_else(|| missing(path))?;
-            draft.value = text_or_raw(found);
-        }
         if let Some(path) = &self.key {
             draft.key = match (find(text, path)?, self.missing_key) {
-                (Some(found), _) => key(found).map_err(|why| format!("the key {path} {why}"))?,
+                (Some(found), _) => match self.form {
+                    ValueForm::Bytes => {
+                        key(found).map_err(|why| format!("the key {path} {why}"))?
+                    }
+                    form @ ValueForm::MessagePack => form.json(found)?,
+                },
                 (None, MissingKey::Null) => None,
                 (None, MissingKey::Error) => {
                     return Err(format!("{} (--missing-key null allows it)", missing(path)));

@@ -1,9 +1,11 @@
 //! Tests of how lines become records.
 
 use super::*;
+use crate::message_pack::{BinForm, json_text};
 
 fn ndjson() -> NdjsonFormat {
     NdjsonFormat {
+        form: ValueForm::Bytes,
         key: None,
         missing_key: MissingKey::Error,
         value: None,
@@ -37,6 +39,7 @@ fn a_line_is_its_own_bytes_also_when_it_is_empty_or_no_text() {
 #[test]
 fn a_separator_splits_key_and_value_at_its_first_place() {
     let lines = LineFormat {
+        form: ValueForm::Bytes,
         key_separator: Some(b"::".to_vec()),
         null: Some(b"NULL".to_vec()),
     };
@@ -197,4 +200,56 @@ fn separators_may_be_written_with_backslashes() {
         Ok([&b"a\\\0"[..], "é".as_bytes()].concat())
     );
     assert!(unescape("").is_err() && unescape(r"\x").is_err());
+}
+
+/// The MessagePack of a line's key and value, as JSON again.
+fn packed(format: &RecordFormat, line: &[u8]) -> Result<[Option<String>; 2], String> {
+    let draft = format.record(line)?.expect("it is no blank line");
+    let json = |data: Option<Bytes>| {
+        data.map(|packed| json_text(&packed, BinForm::Marked).expect("it is MessagePack"))
+    };
+    Ok([json(draft.key), json(draft.value)])
+}
+
+#[test]
+fn values_are_packed_as_they_are_typed_in_json() {
+    let ndjson = NdjsonFormat {
+        form: ValueForm::MessagePack,
+        key: Some("id".parse().unwrap()),
+        value: Some("v".parse().unwrap()),
+        ..ndjson()
+    };
+    let ndjson = RecordFormat::Ndjson(Box::new(ndjson));
+    let text = |text: &str| Some(text.to_owned());
+    for (line, key, value) in [
+        (
+            r#"{"id":7,"v":{"b":1,"a":"x"}}"#,
+            text("7"),
+            text(r#"{"b":1,"a":"x"}"#),
+        ),
+        (r#"{"id":"7","v":null}"#, text("\"7\""), None),
+        (r#"{"id":null,"v":[0.5,true]}"#, None, text("[0.5,true]")),
+    ] {
+        assert_eq!(packed(&ndjson, line.as_bytes()), Ok([key, value]), "{line}");
+    }
+}
+
+#[test]
+fn a_plain_line_is_json_and_its_key_is_text() {
+    let lines = RecordFormat::Lines(LineFormat {
+        form: ValueForm::MessagePack,
+        key_separator: Some(b"\t".to_vec()),
+        null: Some(b"-".to_vec()),
+    });
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(packed(&lines, b"7\t7"), Ok([text("\"7\""), text("7")]));
+    assert_eq!(packed(&lines, b"-\tnull"), Ok([None, None]));
+    assert!(
+        packed(&lines, b"7\tseven")
+            .unwrap_err()
+            .contains("not JSON")
+    );
+    let raw = RecordFormat::Raw(ValueForm::MessagePack);
+    assert_eq!(packed(&raw, b"[1,\n2]\n"), Ok([None, text("[1,2]")]));
+    assert!(packed(&raw, b"\xff").is_err());
 }

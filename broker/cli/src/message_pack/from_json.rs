@@ -47,6 +47,13 @@ pub(crate) fn from_json_text(text: &str) -> Result<Vec<u8>, String> {
     }
 }
 
+/// The MessagePack of a text.
+pub(crate) fn text_value(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + 5);
+    let _ = encode::write_str(&mut out, text);
+    out
+}
+
 /// The bytes of `{"hex": "…"}` or `{"base64": "…"}`.
 pub(crate) fn bytes_of(mark: &str, text: &str) -> Result<Vec<u8>, String> {
     match mark {

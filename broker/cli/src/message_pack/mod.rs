@@ -5,7 +5,7 @@
 mod from_json;
 mod to_json;
 
-pub(crate) use self::from_json::{Packed, bytes_of, from_json_text};
+pub(crate) use self::from_json::{Packed, bytes_of, from_json_text, text_value};
 pub(crate) use self::to_json::{BinForm, json_text};
 
 /// How deep values may be nested; the broker takes no more either.

@@ -12,7 +12,6 @@ use crate::output::hex;
 /// How bytes are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BinForm {
-    #[allow(dead_code, reason = "for `consume --decode`")]
     /// As text if they are UTF-8, else as `{"hex": "…"}`.
     Readable,
     /// Always as `{"hex": "…"}`, so that they are not mistaken for text.

@@ -2,8 +2,11 @@
 //! not text stay apart; the buffer of a line is used again for the next.
 
 use broker_client::ConsumerRecord;
+use broker_client::protocol::api::fetch::{FieldError, FieldErrors};
+use bytes::Bytes;
 use clap::ValueEnum;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::template::RecordTemplate;
 use crate::failure::Failure;
@@ -48,6 +51,8 @@ impl Column {
 
 /// How text formats show things.
 pub(super) struct Settings {
+    /// Keys and values are JSON text, where they could be decoded.
+    pub(super) decoded: bool,
     pub(super) columns: Vec<Column>,
     pub(super) raw: bool,
     pub(super) null: Vec<u8>,
@@ -72,9 +77,35 @@ struct JsonRecord<'a> {
     partition: u32,
     offset: u64,
     timestamp_ms: i64,
-    key: JsonData<'a>,
-    value: JsonData<'a>,
+    key: JsonField<'a>,
+    value: JsonField<'a>,
     headers: Vec<JsonHeader<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undecoded: Option<&'a FieldErrors>,
+}
+
+/// A key or a value.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum JsonField<'a> {
+    Data(JsonData<'a>),
+    /// It is JSON already.
+    Json(&'a RawValue),
+}
+
+impl<'a> JsonField<'a> {
+    fn data(data: Option<&'a Bytes>) -> Self {
+        Self::Data(JsonData(data.map(AsRef::as_ref)))
+    }
+
+    /// JSON text, unless there is a reason why it is not.
+    fn decoded(data: Option<&'a Bytes>, error: Option<&FieldError>) -> Self {
+        let json = data.filter(|_| error.is_none());
+        match json.and_then(|json| serde_json::from_slice(json).ok()) {
+            Some(json) => Self::Json(json),
+            None => Self::data(data),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -194,14 +225,29 @@ impl<'t> RecordPrinter<'t> {
             name: &header.name,
             value: JsonData(header.value.as_deref()),
         });
+        let errors = record.undecoded.as_deref();
+        let (key, value) = match self.settings.decoded {
+            false => (
+                JsonField::data(record.key.as_ref()),
+                JsonField::data(record.value.as_ref()),
+            ),
+            true => (
+                JsonField::decoded(record.key.as_ref(), errors.and_then(|it| it.key.as_ref())),
+                JsonField::decoded(
+                    record.value.as_ref(),
+                    errors.and_then(|it| it.value.as_ref()),
+                ),
+            ),
+        };
         let shown = JsonRecord {
             topic: record.topic.as_str(),
             partition: record.partition.get(),
             offset: record.offset.get(),
             timestamp_ms: record.timestamp.as_millis(),
-            key: JsonData(record.key.as_deref()),
-            value: JsonData(record.value.as_deref()),
+            key,
+            value,
             headers: headers.collect(),
+            undecoded: errors,
         };
         serde_json::to_writer(&mut self.line, &shown)
             .map_err(|error| Failure::failed(format!("a record cannot be shown as JSON: {error}")))
@@ -245,6 +291,7 @@ mod tests {
 
     fn printer(format: Format) -> RecordPrinter<'static> {
         let settings = Settings {
+            decoded: false,
             columns: Column::ALL.to_vec(),
             raw: false,
             null: b"<null>".to_vec(),

@@ -1,6 +1,7 @@
 //! `broker consume`: records out, from a place in the log up to its end or for ever. Finding the
 //! place is here, and the loop; `format` says what a record looks like.
 
+mod decoded;
 mod format;
 mod template;
 
@@ -10,6 +11,7 @@ use broker_client::{Client, ClientError, Consumer, ConsumerBuilder, ConsumerReco
 use clap::Args;
 use futures::FutureExt;
 
+use self::decoded::Undecoded;
 use self::format::{Column, Format, RecordPrinter, Settings};
 use self::template::RecordTemplate;
 use crate::commands::topic::offsets::partitions_of;
@@ -29,7 +31,9 @@ use crate::time_spec::TimeSpec;
 ///
 /// By default a record is its value and a line feed, so a file that `broker produce` took in comes
 /// back as it was. Bytes that are not text are shown as 0x and hexadecimal digits, unless --raw
-/// asks for them as they are. --json prints one JSON object per record, with null, text and
+/// asks for them as they are. With --decode the topic's serializers turn keys and values back into
+/// MessagePack values, which are shown as JSON; what cannot be decoded is shown as it is stored, and
+/// the reason goes to standard error. --json prints one JSON object per record, with null, text and
 /// {"hex": …} told apart.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -37,6 +41,7 @@ Examples:
   broker consume orders
   broker consume orders --from -10 --follow --format text
   broker consume orders --from 2026-11-20T10:00:00Z --partition 2 -n 100 --json
+  broker consume orders --decode --template '{{ json.id }} {{ json.amount }}'
   broker consume packages --template '{{ offset }} {{ json.Package }} {{ json.Version }}'")]
 pub(crate) struct ConsumeArgs {
     /// The topic
@@ -81,6 +86,10 @@ pub(crate) struct ConsumeArgs {
     #[arg(long)]
     raw: bool,
 
+    /// Show values as the topic's serializers decode them, as JSON
+    #[arg(long, conflicts_with = "raw")]
+    decode: bool,
+
     /// What a null key or value looks like in text
     #[arg(long, value_name = "TEXT", default_value = "<null>")]
     null_value: String,
@@ -119,7 +128,13 @@ impl ConsumeArgs {
                 "--format template needs --template TEMPLATE",
             ));
         }
+        if self.decode && format == Format::Hex {
+            return Err(Failure::usage(
+                "--format hex shows stored bytes: leave out --decode",
+            ));
+        }
         let settings = Settings {
+            decoded: self.decode,
             columns: self.columns.clone(),
             raw: self.raw,
             null: self.null_value.clone().into_bytes(),
@@ -143,6 +158,7 @@ impl ConsumeArgs {
             printed: 0,
             bytes: 0,
             damaged: None,
+            undecoded: self.decode.then(Undecoded::default),
         };
         let ended = tokio::select! {
             ended = reading.run(consumer) => ended,
@@ -150,6 +166,9 @@ impl ConsumeArgs {
         };
         reading.stream.flush()?;
         reading.progress.clear();
+        if let Some(undecoded) = &reading.undecoded {
+            undecoded.sum_up(&session.output);
+        }
         ended?;
         if reading.printed == 0 && !self.follow {
             session.output.note(format!(
@@ -175,6 +194,9 @@ impl ConsumeArgs {
             .map(PartitionId::new)
             .collect();
         let mut builder = Consumer::builder(client);
+        if self.decode {
+            builder = builder.decode();
+        }
         if chosen.is_empty() {
             builder = builder.topic(&self.topic);
         }
@@ -236,6 +258,8 @@ struct Reading<'a> {
     bytes: u64,
     /// The first damage that was passed over.
     damaged: Option<Failure>,
+    /// With --decode: what could not be.
+    undecoded: Option<Undecoded>,
 }
 
 impl Reading<'_> {
@@ -251,7 +275,13 @@ impl Reading<'_> {
                 }
             };
             match next {
-                Some(Ok(record)) => self.print(&record)?,
+                Some(Ok(record)) => match &mut self.undecoded {
+                    Some(undecoded) => {
+                        undecoded.note(&record, &self.session.output);
+                        self.print(&decoded::shown(record))?;
+                    }
+                    None => self.print(&record)?,
+                },
                 Some(Err(
                     damage @ ClientError::CorruptBatch {
                         next_offset: Some(_),

@@ -1,6 +1,7 @@
 //! `broker produce`: lines, JSON lines or whole files in, records out, in order, with a summary of
 //! what was stored. The arguments are here; `sending` does the work, `tally` counts.
 
+mod refusals;
 mod sending;
 mod tally;
 
@@ -9,13 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_client::model::{parse_bytes, parse_duration};
+use broker_client::protocol::api::produce::Partial;
 use broker_client::{Acks, Codec, Header};
 use clap::{Args, ValueEnum};
 
-use self::sending::{OnError, RecordTemplate, Sending};
+use self::sending::{OnError, RecordTemplate, Rules, Sending};
 use crate::failure::Failure;
 use crate::input::{
-    FieldPath, LineFormat, MissingKey, NdjsonFormat, RecordFormat, read_ahead, unescape,
+    FieldPath, LineFormat, MissingKey, NdjsonFormat, RecordFormat, ValueForm, read_ahead, unescape,
 };
 use crate::runtime::block_on;
 use crate::session::{Session, topic_failure};
@@ -27,6 +29,9 @@ use crate::time_spec::TimeSpec;
 /// back. Records of one partition keep their order. Without --partition the topic's partitioner
 /// plugin chooses partitions by key.
 ///
+/// With --encode values are read as JSON and sent as MessagePack values, which the topic's
+/// serializers turn into the bytes that are stored; a key that is plain text is sent as text.
+///
 /// What was stored is summed up at the end; --json prints the sum as one JSON object. A bad line,
 /// or a record that the broker refuses, ends it with an error that says where and how much was
 /// stored before (--on-error skip goes on and counts).
@@ -36,6 +41,7 @@ Examples:
   echo hello | broker produce orders
   broker produce orders --key-separator '\\t' --header source=import part1.tsv part2.tsv
   broker produce packages --format ndjson --key-field source packages.ndjson
+  broker produce orders --encode --partial accept --format ndjson --key-field id orders.ndjson
   broker produce pictures --format raw --key cat cat.jpg")]
 pub(crate) struct ProduceArgs {
     /// The topic
@@ -139,6 +145,38 @@ struct SendingArgs {
     /// What to do about a bad line or a record that the broker refuses
     #[arg(long, value_enum, default_value_t = OnError::Stop)]
     on_error: OnError,
+
+    /// Send values, given as JSON, that the topic's serializers turn into bytes
+    #[arg(long)]
+    encode: bool,
+
+    /// When a serializer refuses records of a batch: store nothing of the batch and stop, or store
+    /// the others, go on, and list what was refused [default: refuse; accept with --on-error skip]
+    #[arg(long, value_enum)]
+    partial: Option<PartialArg>,
+}
+
+/// What becomes of a batch of which records are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PartialArg {
+    Refuse,
+    Accept,
+}
+
+impl SendingArgs {
+    fn partial(&self) -> Partial {
+        match (self.partial, self.on_error) {
+            (Some(PartialArg::Accept), _) | (None, OnError::Skip) => Partial::Accept,
+            (Some(PartialArg::Refuse), _) | (None, OnError::Stop) => Partial::Refuse,
+        }
+    }
+
+    fn form(&self) -> ValueForm {
+        match self.encode {
+            true => ValueForm::MessagePack,
+            false => ValueForm::Bytes,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -189,7 +227,16 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 impl ProduceArgs {
     pub(crate) fn run(self, session: &Session) -> Result<(), Failure> {
-        let format = self.reading.format()?;
+        let form = self.sending.form();
+        let format = self.reading.format(form)?;
+        let key = self.record.key.clone().map(|key| form.text_key(key.into()));
+        let key = key.transpose().map_err(Failure::usage)?;
+        if self.sending.encode && self.sending.compression != Codec::None {
+            return Err(Failure::usage(
+                "--compression does not go with --encode: what the serializers make is not known here",
+            )
+            .with_hint("the topic's compression.type compresses on the broker"));
+        }
         block_on(async {
             let client = session.connect().await?;
             // Before anything is read: a misspelt topic should not cost a pass over the input.
@@ -207,24 +254,31 @@ impl ProduceArgs {
                     count.saturating_sub(1)
                 )));
             }
-            let producer = broker_client::Producer::builder(&client)
+            let mut producer = broker_client::Producer::builder(&client)
                 .acks(self.sending.acks)
                 .compression(self.sending.compression)
                 .batch_bytes(self.sending.batch_size)
                 .linger(self.sending.linger)
                 .delivery_timeout(self.sending.delivery_timeout)
-                .build()
-                .map_err(Failure::from)?;
+                .partial(self.sending.partial());
+            if self.sending.encode {
+                producer = producer.encode_values();
+            }
+            let producer = producer.build().map_err(Failure::from)?;
             let total = self.total_bytes();
             let feeds = read_ahead(self.files, format)?;
             let template = RecordTemplate {
                 topic: Arc::from(self.topic.as_str()),
                 partition: self.record.partition,
-                key: self.record.key.map(Into::into),
+                key,
                 headers: self.record.headers,
                 timestamp: self.record.timestamp.map(|TimeSpec(time)| time),
             };
-            let sending = Sending::new(producer, template, self.sending.on_error);
+            let rules = Rules {
+                on_error: self.sending.on_error,
+                partial: self.sending.partial(),
+            };
+            let sending = Sending::new(producer, template, rules);
             sending.run(feeds, session, total).await
         })
     }
@@ -246,7 +300,7 @@ impl ProduceArgs {
 }
 
 impl ReadingArgs {
-    fn format(&self) -> Result<RecordFormat, Failure> {
+    fn format(&self, form: ValueForm) -> Result<RecordFormat, Failure> {
         let only_for = |format: &str, given: &[(bool, &str)]| {
             let misplaced = given.iter().find(|(given, _)| *given);
             misplaced.map_or(Ok(()), |(_, name)| {
@@ -275,6 +329,7 @@ impl ReadingArgs {
             InputFormat::Lines => RecordFormat::Lines(LineFormat {
                 key_separator: self.key_separator.clone().map(|Separator(bytes)| bytes),
                 null: self.null_value.clone().map(String::into_bytes),
+                form,
             }),
             InputFormat::Ndjson => RecordFormat::Ndjson(Box::new(NdjsonFormat {
                 key: self.key_field.clone(),
@@ -282,8 +337,9 @@ impl ReadingArgs {
                 value: self.value_field.clone(),
                 timestamp: self.timestamp_field.clone(),
                 headers: self.headers_field.clone(),
+                form,
             })),
-            InputFormat::Raw => RecordFormat::Raw,
+            InputFormat::Raw => RecordFormat::Raw(form),
         })
     }
 }

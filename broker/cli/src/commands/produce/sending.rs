@@ -6,12 +6,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use broker_client::model::{PartitionId, Timestamp};
+use broker_client::protocol::api::produce::Partial;
 use broker_client::{ClientError, Delivery, Header, Producer, ProducerRecord, RecordMetadata};
 use bytes::Bytes;
 use clap::ValueEnum;
 use futures::FutureExt;
 use tokio::sync::mpsc;
 
+use super::refusals::{Refusals, Verdict};
 use super::tally::Tally;
 use crate::exit_status::ExitStatus;
 use crate::failure::Failure;
@@ -27,6 +29,13 @@ pub(super) enum OnError {
     Stop,
     /// Count it and go on.
     Skip,
+}
+
+/// What is done about records that are not stored.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    pub(super) on_error: OnError,
+    pub(super) partial: Partial,
 }
 
 /// What all records of a run have in common.
@@ -56,6 +65,8 @@ enum Stop {
         line: SourceLine,
         error: ClientError,
     },
+    /// A serializer refused records, and nothing of their batch was stored.
+    Refused,
     Interrupted,
 }
 
@@ -68,18 +79,21 @@ pub(super) struct Sending {
     tally: Tally,
     /// The first refused record of a run that goes on.
     first_refused: Option<(SourceLine, ClientError)>,
+    /// Those that a serializer refused.
+    refusals: Refusals,
     stop: Option<Stop>,
 }
 
 impl Sending {
-    pub(super) fn new(producer: Producer, template: RecordTemplate, on_error: OnError) -> Self {
+    pub(super) fn new(producer: Producer, template: RecordTemplate, rules: Rules) -> Self {
         Self {
             producer,
             template,
-            on_error,
+            on_error: rules.on_error,
             under_way: VecDeque::new(),
             tally: Tally::new(),
             first_refused: None,
+            refusals: Refusals::new(rules.partial),
             stop: None,
         }
     }
@@ -198,6 +212,13 @@ impl Sending {
     /// what is wrong with the connection or the broker cannot.
     fn failed(&mut self, line: SourceLine, error: ClientError) {
         self.tally.not_stored += 1;
+        if self.refusals.take(&line, &error) != Verdict::Other {
+            let goes_on = self.refusals.others_are_stored() || self.on_error == OnError::Skip;
+            if !goes_on && self.stop.is_none() {
+                self.stop = Some(Stop::Refused);
+            }
+            return;
+        }
         let is_about_record = error.is_definite()
             && !error.is_retriable()
             && matches!(
@@ -217,25 +238,40 @@ impl Sending {
     }
 
     fn report(self, session: &Session) -> Result<(), Failure> {
-        let summary = self.tally.summary(&self.template.topic);
+        let summary = self.tally.summary(&self.template.topic, &self.refusals);
+        self.refusals.show(&session.output);
         match session.output.is_json() {
             true => session.output.json_line(&summary)?,
             false => session.output.note(summary.text()),
         }
         let stored = self.tally.stored;
-        let not_stored = self.tally.not_stored;
-        let so_far = match (stored, not_stored) {
-            (stored, 0) => format!("{} record(s) were stored before it", number(stored)),
-            (stored, not) => format!(
-                "{} record(s) were stored, {} were not or perhaps not",
-                number(stored),
-                number(not)
-            ),
+        match self.failure() {
+            None => Ok(()),
+            Some(failure) if stored > 0 && failure.status() == ExitStatus::Failed => {
+                Err(failure.with_status(ExitStatus::Partial))
+            }
+            Some(failure) => Err(failure),
+        }
+    }
+
+    /// Why the run did not go well.
+    fn failure(self) -> Option<Failure> {
+        let stored = number(self.tally.stored);
+        let so_far = match self.tally.not_stored {
+            0 => format!("{stored} record(s) were stored before it"),
+            not => {
+                let not = number(not);
+                format!("{stored} record(s) were stored, {not} were not or perhaps not")
+            }
         };
+        let refused = self.refusals.first().map(|first| {
+            let count = number(self.refusals.count);
+            format!("{count} record(s) were refused, first {}", first.text())
+        });
         let failure = match (self.stop, self.first_refused) {
             (Some(Stop::Interrupted), _) => {
-                let what = format!("interrupted; {} record(s) were stored", number(stored));
-                return Err(Failure::new(ExitStatus::Interrupted, what));
+                let what = format!("interrupted; {stored} record(s) were stored");
+                Failure::new(ExitStatus::Interrupted, what)
             }
             (Some(Stop::BadLine { line, reason }), _) => {
                 Failure::failed(format!("{line}: {reason}; {so_far}"))
@@ -244,22 +280,25 @@ impl Sending {
             (Some(Stop::NotStored { line, error }), _) => {
                 Failure::from(error).after(format!("{line} ({so_far})"))
             }
+            (Some(Stop::Refused), _) => {
+                let refused = refused.unwrap_or_else(|| "records were refused".to_owned());
+                Failure::failed(format!("{refused}; {so_far}"))
+                    .with_hint("--partial accept stores the others and lists what was refused")
+            }
             (None, Some((line, error))) => Failure::from(error).after(format!(
                 "{} record(s) were refused, first {line}",
-                number(not_stored)
+                number(self.tally.not_stored)
             )),
-            (None, None) if self.tally.bad_lines > 0 => {
-                let bad = number(self.tally.bad_lines);
-                Failure::failed(format!("{bad} line(s) were no records and were skipped"))
-            }
-            (None, None) => return Ok(()),
+            (None, None) => match refused {
+                Some(refused) => Failure::failed(refused),
+                None if self.tally.bad_lines > 0 => {
+                    let bad = number(self.tally.bad_lines);
+                    Failure::failed(format!("{bad} line(s) were no records and were skipped"))
+                }
+                None => return None,
+            },
         };
-        let partly = stored > 0 && failure.status() == ExitStatus::Failed;
-        Err(if partly {
-            failure.with_status(ExitStatus::Partial)
-        } else {
-            failure
-        })
+        Some(failure)
     }
 }
 

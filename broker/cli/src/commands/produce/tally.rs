@@ -8,6 +8,7 @@ use broker_client::RecordMetadata;
 use broker_client::model::PartitionId;
 use serde::Serialize;
 
+use super::refusals::{Refusals, RefusedLine};
 use crate::output::{bytes, duration, number, per_second};
 
 /// Counts of a run.
@@ -44,6 +45,10 @@ pub(super) struct Summary {
     bad_lines: u64,
     blank_lines: u64,
     not_stored: u64,
+    /// How many of them a serializer refused; the first thousand follow.
+    refused: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refused_records: Vec<RefusedLine>,
     partitions: Vec<PartitionSummary>,
 }
 
@@ -80,7 +85,7 @@ impl Tally {
         }
     }
 
-    pub(super) fn summary(&self, topic: &str) -> Summary {
+    pub(super) fn summary(&self, topic: &str, refusals: &Refusals) -> Summary {
         let elapsed = self.started.elapsed();
         Summary {
             topic: topic.to_owned(),
@@ -92,6 +97,8 @@ impl Tally {
             bad_lines: self.bad_lines,
             blank_lines: self.blank_lines,
             not_stored: self.not_stored,
+            refused: refusals.count,
+            refused_records: refusals.listed().to_vec(),
             partitions: self
                 .partitions
                 .iter()
@@ -152,8 +159,13 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use broker_client::model::{Offset, Timestamp};
+    use broker_client::protocol::api::produce::Partial;
 
     use super::*;
+
+    fn none() -> Refusals {
+        Refusals::new(Partial::Accept)
+    }
 
     fn at(partition: u32, offset: u64) -> RecordMetadata {
         RecordMetadata {
@@ -170,7 +182,7 @@ mod tests {
             tally.stored(&at(partition, offset), 5);
         }
         tally.bad_lines = 2;
-        let summary = tally.summary("orders");
+        let summary = tally.summary("orders", &none());
         assert_eq!((summary.records, summary.bytes), (4, 20));
         let text = summary.text();
         assert!(text.contains("0: 3..3, 1: 7..10"), "{text}");
@@ -179,7 +191,7 @@ mod tests {
 
     #[test]
     fn nothing_stored_is_said_without_dividing_by_zero() {
-        let text = Tally::new().summary("orders").text();
+        let text = Tally::new().summary("orders", &none()).text();
         assert!(text.starts_with("0 record(s), 0 B to orders in "), "{text}");
     }
 }
