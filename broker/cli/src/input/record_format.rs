@@ -171,13 +171,16 @@ impl NdjsonFormat {
         {
             check(text)?;
         }
-        let mut draft = Draft::default();
-        draft.value = match &self.value {
+        let value = match &self.value {
             Some(path) => {
                 let found = find(text, path)?.ok_or_else(|| missing(path))?;
                 self.form.json(found)?
             }
             None => self.form.value(line)?,
+        };
+        let mut draft = Draft {
+            value,
+            ..Draft::default()
         };
         if let Some(path) = &self.key {
             draft.key = match (find(text, path)?, self.missing_key) {

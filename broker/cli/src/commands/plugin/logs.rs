@@ -68,7 +68,10 @@ impl LogsArgs {
             ));
         }
         show(kept.into_iter().skip(skipped), session)?;
-        while self.follow {
+        if !self.follow {
+            return Ok(());
+        }
+        loop {
             tokio::time::sleep(PAUSE).await;
             let answer = self.ask(client, &request).await?;
             if answer.next < request.after {
@@ -84,7 +87,6 @@ impl LogsArgs {
             request.after = answer.next;
             show(answer.lines.into_iter(), session)?;
         }
-        Ok(())
     }
 
     async fn ask(

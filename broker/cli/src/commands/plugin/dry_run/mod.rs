@@ -94,7 +94,7 @@ impl DryRunArgs {
                     cancel: false,
                 },
             };
-            let report = run.to_end(&session.output).await?;
+            let report = run.finish(&session.output).await?;
             Ok::<(DryRunPluginResponse, DryRunReport), Failure>((begun, report))
         })?;
         let tried = Tried {
@@ -142,7 +142,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Waits for the report; Ctrl-C cancels the run.
-    async fn to_end(&mut self, output: &Output) -> Result<DryRunReport, Failure> {
+    async fn finish(&mut self, output: &Output) -> Result<DryRunReport, Failure> {
         tokio::select! {
             ended = self.poll(output) => return ended,
             () = interrupted() => {}
