@@ -148,6 +148,11 @@ fn hint_for(code: ErrorCode) -> &'static str {
             "see `broker config list --topic` and `broker config explain KEY`"
         }
         ErrorCode::UnknownPlugin => "see `broker plugin list`",
+        ErrorCode::PluginInUse => "see `broker plugin list` for who uses which plugin",
+        ErrorCode::UnknownRevision => "see `broker plugin history NAME`",
+        ErrorCode::RecordRefused => {
+            "`broker plugin describe NAME` and the topic's options say what it takes"
+        }
         ErrorCode::OffsetOutOfRange => "see `broker topic offsets TOPIC`",
         ErrorCode::InvalidReplicationFactor => {
             "see `broker cluster describe` for the brokers there are"

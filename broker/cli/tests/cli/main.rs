@@ -4,6 +4,7 @@
 mod authoring;
 mod configuration;
 mod consuming;
+mod deploying;
 mod exit_codes;
 mod fake_broker;
 mod fixtures;
@@ -15,3 +16,4 @@ mod plugins;
 mod producing;
 mod serving;
 mod topics;
+mod typed;

@@ -45,10 +45,15 @@ pub(super) fn text(deployed: &DeployedRevision, done: &str) -> String {
 /// The failure for an error about a plugin; where there is no such plugin, with the name that was
 /// probably meant.
 pub(super) async fn plugin_failure(client: &Client, name: &str, error: ClientError) -> Failure {
-    let unknown = error.code() == Some(ErrorCode::UnknownPlugin);
+    let code = error.code();
     let failure = Failure::from(error);
-    if !unknown {
-        return failure;
+    match code {
+        Some(ErrorCode::UnknownPlugin) => {}
+        Some(ErrorCode::InvalidConfig) => {
+            return failure
+                .with_hint("options, limits and the fallback are those of this command line");
+        }
+        _ => return failure,
     }
     let Ok(plugins) = client.admin().list_plugins().await else {
         return failure;

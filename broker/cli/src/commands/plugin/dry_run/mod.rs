@@ -128,7 +128,9 @@ impl DryRunArgs {
 
     async fn failure(&self, client: &Client, error: ClientError) -> Failure {
         match error.code() {
-            Some(ErrorCode::UnknownPlugin) => plugin_failure(client, &self.plugin, error).await,
+            Some(ErrorCode::UnknownPlugin | ErrorCode::InvalidConfig) => {
+                plugin_failure(client, &self.plugin, error).await
+            }
             _ => topic_failure(client, &self.topic, error).await,
         }
     }

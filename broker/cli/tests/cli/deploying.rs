@@ -1,0 +1,305 @@
+//! Plugins of a running broker: deployed, listed, tried on a topic, rolled back, removed, watched.
+
+use crate::fixtures::shipped;
+use crate::harness::{Broker, run};
+
+/// A broker and the modules of two shipped partitioners in its home.
+fn broker_with_modules() -> (Broker, String, String) {
+    let broker = Broker::start();
+    let key_hash = shipped("key-hash", broker.home.path());
+    let round_robin = shipped("round-robin", broker.home.path());
+    (broker, key_hash, round_robin)
+}
+
+fn names(list: &serde_json::Value) -> Vec<&str> {
+    let plugins = list.as_array().into_iter().flatten();
+    plugins
+        .filter_map(|plugin| plugin["name"].as_str())
+        .collect()
+}
+
+#[test]
+fn a_plugin_is_deployed_replaced_rolled_back_and_removed() {
+    let (broker, first, second) = broker_with_modules();
+    let could = broker
+        .run(&["plugin", "deploy", &format!("mine={first}"), "--check"])
+        .ok()
+        .text();
+    assert!(
+        could.contains("mine could be deployed as revision 1"),
+        "{could}"
+    );
+    let list = broker.run(&["plugin", "list", "--json"]).ok().json();
+    assert!(!names(&list).contains(&"mine"), "--check deployed it");
+
+    let deployed = broker
+        .run(&[
+            "plugin",
+            "deploy",
+            &format!("mine={first}"),
+            "--limit",
+            "deadline=20ms",
+            "--json",
+        ])
+        .ok()
+        .json();
+    assert_eq!(
+        (&deployed["revision"], &deployed["unchanged"]),
+        (&1.into(), &false.into())
+    );
+    let again = broker
+        .run(&[
+            "plugin",
+            "deploy",
+            &format!("mine={first}"),
+            "--limit",
+            "deadline=20ms",
+        ])
+        .ok();
+    assert!(
+        again.text().contains("mine is already revision 1"),
+        "{again:?}"
+    );
+
+    broker
+        .run(&["topic", "create", "orders", "-c", "partitioner=mine"])
+        .ok();
+    let replaced = broker
+        .run(&["plugin", "deploy", &format!("mine={second}")])
+        .ok();
+    assert!(
+        replaced.text().contains("revision 2") && replaced.text().contains("orders"),
+        "{replaced:?}"
+    );
+    replaced.says(&["warning:", "order per key"]);
+    broker
+        .run(&["plugin", "remove", "mine"])
+        .ended(1)
+        .says(&["PLUGIN_IN_USE", "orders"]);
+
+    let history = broker.run(&["plugin", "history", "mine"]).ok().text();
+    assert!(history.contains("deadline=20ms"), "{history}");
+    broker
+        .run(&["plugin", "rollback", "mine", "--revision", "7"])
+        .ended(1)
+        .says(&["1 to 2", "history"]);
+    let back = broker
+        .run(&["plugin", "rollback", "mine", "--json"])
+        .ok()
+        .json();
+    assert_eq!(
+        (&back["revision"], &back["digest"]),
+        (&3.into(), &deployed["digest"])
+    );
+    let history = broker
+        .run(&["plugin", "history", "mine", "--json"])
+        .ok()
+        .json();
+    assert_eq!(history["revisions"][2]["rollback_to"], 1);
+
+    let described = broker.run(&["plugin", "describe", "mine"]).ok().text();
+    for part in [
+        "deployed, revision 3",
+        "20.0 ms for a call",
+        "topics      orders",
+        "rollback to 1",
+    ] {
+        assert!(
+            described.contains(part),
+            "{part:?} is missing in {described}"
+        );
+    }
+    broker
+        .run(&["topic", "alter", "orders", "-c", "partitioner=key-hash"])
+        .ok();
+    let topic = broker.run(&["topic", "describe", "orders"]).ok().text();
+    assert!(
+        topic.contains("FROM OFFSETS") && topic.matches("mine").count() >= 3,
+        "{topic}"
+    );
+    broker.run(&["plugin", "remove", "mine"]).ok();
+    let list = broker.run(&["plugin", "list", "--json"]).ok().json();
+    assert!(!names(&list).contains(&"mine"));
+}
+
+#[test]
+fn what_cannot_be_deployed_is_refused_before_anything_changes() {
+    let (broker, module, _) = broker_with_modules();
+    let text = broker.file("text.wasm", b"#!/bin/sh\n");
+    let pair = |name: &str, file: &str| format!("{name}={file}");
+    for (args, parts) in [
+        (
+            vec![pair("x", &text)],
+            &["INVALID_PLUGIN", "not a WebAssembly module"][..],
+        ),
+        (vec![pair("x", "/nowhere.wasm")], &["/nowhere.wasm"]),
+        (
+            vec![pair("key-hash", &module)],
+            &["PLUGIN_IN_USE", "comes with the broker"],
+        ),
+        (
+            vec![pair("x", &module), "--kind".into(), "retention".into()],
+            &["INVALID_PLUGIN", "partitioner"],
+        ),
+        (
+            vec![pair("x", &module), "--option".into(), "a=b".into()],
+            &["unknown option a"],
+        ),
+        (
+            vec![pair("x", &module), "--fallback".into(), "nix".into()],
+            &["nix"],
+        ),
+        (
+            vec![pair("x", &module), "--limit".into(), "budget=1min".into()],
+            &["limit of compaction"],
+        ),
+    ] {
+        let mut command = vec!["plugin", "deploy"];
+        command.extend(args.iter().map(String::as_str));
+        broker.run(&command).ended(1).says(parts);
+    }
+    for bad in [
+        &["plugin", "deploy", "x"][..],
+        &["plugin", "deploy", "x=y", "--limit", "stack=1"],
+    ] {
+        run(bad).ended(2);
+    }
+    let list = broker.run(&["plugin", "list", "--json"]).ok().json();
+    assert!(!names(&list).contains(&"x"));
+}
+
+#[test]
+fn a_name_that_is_not_there_is_answered_with_the_one_that_was_meant() {
+    let broker = Broker::start();
+    for command in [
+        "describe", "history", "rollback", "remove", "resume", "logs",
+    ] {
+        broker
+            .run(&["plugin", command, "kee-hash"])
+            .ended(1)
+            .says(&["kee-hash", "did you mean \"key-hash\"?"]);
+    }
+    broker.topic("orders", 1);
+    broker
+        .run(&["plugin", "dry-run", "kee-hash", "--topic", "orders"])
+        .ended(1)
+        .says(&["did you mean \"key-hash\"?"]);
+    broker
+        .run(&["plugin", "dry-run", "key-hash", "--topic", "odrers"])
+        .ended(1)
+        .says(&["did you mean \"orders\"?"]);
+    broker
+        .run(&[
+            "plugin",
+            "dry-run",
+            "key-hash",
+            "--topic",
+            "orders",
+            "--slot",
+            "value.serializer",
+        ])
+        .ended(1)
+        .says(&["partitioner"]);
+    run(&[
+        "plugin", "dry-run", "key-hash", "--topic", "orders", "--slot", "values",
+    ])
+    .ended(2);
+}
+
+#[test]
+fn a_dry_run_shows_what_would_be_and_changes_nothing() {
+    let (broker, _, round_robin) = broker_with_modules();
+    broker.topic("orders", 2);
+    let lines: String = (0..200).map(|n| format!("k{}\t{n}\n", n % 5)).collect();
+    broker
+        .run_with_input(
+            &["produce", "orders", "--key-separator", "\\t"],
+            lines.as_bytes(),
+        )
+        .ok();
+
+    let tried = broker
+        .run(&[
+            "plugin",
+            "dry-run",
+            &round_robin,
+            "--topic",
+            "orders",
+            "--json",
+        ])
+        .ok()
+        .json();
+    let report = &tried["report"]["partitioner"];
+    assert_eq!(report["records"], 200);
+    let sum = |counts: &serde_json::Value| -> u64 {
+        counts
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(serde_json::Value::as_u64)
+            .sum()
+    };
+    assert_eq!((sum(&report["before"]), sum(&report["after"])), (200, 200));
+    assert_eq!(report["hottest"][0]["records"], 40);
+    assert!(
+        report["hottest"][0]["key"]
+            .as_str()
+            .unwrap()
+            .starts_with('k'),
+        "{report}"
+    );
+    let text = broker
+        .run(&["plugin", "dry-run", &round_robin, "--topic", "orders"])
+        .ok()
+        .text();
+    assert!(
+        text.contains("200 records of orders") && text.contains('█'),
+        "{text}"
+    );
+
+    let tried = broker
+        .run(&["plugin", "dry-run", "integer", "--topic", "orders"])
+        .ok()
+        .text();
+    assert!(
+        tried.contains("200 (100.0 %) would be refused") && tried.contains("instead of 8"),
+        "{tried}"
+    );
+    let tried = broker
+        .run(&["plugin", "dry-run", "time-and-size", "--topic", "orders"])
+        .ok()
+        .text();
+    assert!(tried.contains("0 segments of orders would go"), "{tried}");
+    let list = broker.run(&["plugin", "list", "--json"]).ok().json();
+    assert!(!names(&list).contains(&"dry-run"), "{list}");
+    let after = broker.run(&["consume", "orders"]).ok();
+    assert_eq!(after.text().lines().count(), 200);
+}
+
+#[test]
+fn a_list_can_be_of_one_kind_and_has_every_counter() {
+    let broker = Broker::start();
+    let list = broker
+        .run(&["plugin", "list", "--kind", "retention", "--json"])
+        .ok()
+        .json();
+    let plugins = list.as_array().unwrap();
+    assert!(!plugins.is_empty() && plugins.iter().all(|plugin| plugin["kind"] == "retention"));
+    for counter in [
+        "calls",
+        "records",
+        "errors",
+        "traps",
+        "time_us",
+        "memory_bytes",
+        "fallbacks",
+        "suspensions",
+    ] {
+        assert!(
+            plugins[0][counter].is_u64(),
+            "{counter} is missing in {list}"
+        );
+    }
+    let resumed = broker.run(&["plugin", "resume", "key-hash"]).ok().text();
+    assert!(resumed.contains("was not suspended"), "{resumed}");
+}
