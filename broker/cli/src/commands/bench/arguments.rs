@@ -7,6 +7,7 @@ use broker_client::model::parse_duration;
 use clap::{Args, ValueEnum};
 
 use crate::commands::produce::{codec, size};
+use crate::commands::topic::assignment;
 use crate::failure::Failure;
 
 /// The topic that is measured.
@@ -20,6 +21,10 @@ pub(super) struct TopicArgs {
     /// What an acknowledgement means: sync, it is on disk; async, it is in the page cache
     #[arg(long, value_enum, default_value_t = FlushMode::Sync)]
     pub(super) flush_mode: FlushMode,
+
+    /// A configuration override of the topic, such as a plugin to be measured; may be repeated
+    #[arg(short, long = "config", value_name = "KEY=VALUE", value_parser = assignment)]
+    pub(super) config: Vec<(String, String)>,
 
     /// Keep the topic afterwards
     #[arg(long)]
@@ -51,6 +56,10 @@ pub(super) struct BatchArgs {
     #[arg(long, value_name = "SIZE", default_value = "1KiB", value_parser = size)]
     pub(super) record_size: usize,
 
+    /// What values are: letters, or JSON strings for topics whose serializer checks them
+    #[arg(long, value_enum, default_value_t = ValueForm::Letters)]
+    pub(super) values: ValueForm,
+
     /// Records in a batch
     #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(super) batch: u32,
@@ -62,6 +71,13 @@ pub(super) struct BatchArgs {
     /// Give records keys, so many different ones; 0 for null keys
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     pub(super) keys: u32,
+}
+
+/// What the values of a batch are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ValueForm {
+    Letters,
+    Json,
 }
 
 /// How long it takes.

@@ -9,7 +9,7 @@ use broker_record::{BatchBuilder, OpaqueClaims};
 use bytes::Bytes;
 use clap::ValueEnum;
 
-use super::arguments::BatchArgs;
+use super::arguments::{BatchArgs, ValueForm};
 use crate::failure::Failure;
 
 /// How a batch travels.
@@ -58,7 +58,11 @@ impl EncodedBatch {
         for record in 0..args.batch {
             let key = (args.keys > 0)
                 .then(|| format!("key-{:08}", letters.next() % u64::from(args.keys)));
-            let value = letters.text(args.record_size);
+            let mut value = letters.text(args.record_size);
+            if args.values == ValueForm::Json {
+                value.insert(0, b'"');
+                value.push(b'"');
+            }
             payload_bytes += (value.len() + key.as_ref().map_or(0, String::len)) as u64;
             let key = key.as_ref().map(String::as_bytes);
             let pushed = builder.push(key, Some(&value), now, []);
@@ -148,6 +152,7 @@ mod tests {
 
     fn args(compression: Codec) -> BatchArgs {
         BatchArgs {
+            values: ValueForm::Letters,
             record_size: 100,
             batch: 50,
             compression,

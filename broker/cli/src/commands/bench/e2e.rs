@@ -13,7 +13,7 @@ use clap::Args;
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
 
-use super::arguments::{BatchArgs, RunArgs, TopicArgs, rate, threads};
+use super::arguments::{BatchArgs, RunArgs, TopicArgs, ValueForm, rate, threads};
 use super::batch::{EncodedBatch, Form, FrameSettings};
 use super::latency::Recorder;
 use super::reference::Reference;
@@ -101,6 +101,7 @@ impl E2eArgs {
 
     fn batch_args(&self) -> BatchArgs {
         BatchArgs {
+            values: ValueForm::Letters,
             record_size: self.record_size,
             batch: self.batch,
             compression: broker_client::Codec::None,

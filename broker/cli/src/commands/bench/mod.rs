@@ -31,6 +31,7 @@ use crate::session::Session;
 #[command(after_help = "\
 Examples:
   broker bench produce --record-size 1KiB --batch 100 --producers 4 --partitions 4
+  broker bench produce --values json -c value.serializer=json
   broker bench consume --size 1GiB
   broker bench e2e --rate 10000 --json")]
 pub(crate) struct BenchArgs {

@@ -36,6 +36,9 @@ impl BenchTopic {
         if body_len > 1024 * 1024 - BATCH_OVERHEAD {
             request = request.config("message.max.bytes", (body_len + BATCH_OVERHEAD).to_string());
         }
+        for (key, value) in &args.config {
+            request = request.config(key, value);
+        }
         request.send().await?;
         Ok(Self {
             name,
