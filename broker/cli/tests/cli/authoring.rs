@@ -1,11 +1,13 @@
 //! Writing a plugin without a broker: `new`, `build`, `test` and `bench`. Crates are begun in folders
 //! of fixed names and built into one target folder, so that a second run of this suite builds little.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::Receiver;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::harness::{Ran, broker, run};
+use crate::harness::{Broker, Ran, broker, eventually, run, signal, wait};
 
 const KINDS: [&str; 4] = ["partitioner", "serializer", "retention", "compaction"];
 
@@ -273,4 +275,108 @@ fn the_sdk_of_another_folder_is_used_where_it_is() {
         line.contains("path = \"/") && !line.contains(".."),
         "{line}"
     );
+}
+
+/// A partitioner that panics at the key `boom`, and says what it does.
+fn fragile() -> String {
+    let folder = begin("begun-fragile", "partitioner");
+    replace(
+        &folder.join("src/lib.rs"),
+        "Some(key) => {",
+        "Some(b\"boom\") => panic!(\"no boom today\"),\n            Some(key) => {\n                plugin_sdk::log::info(\"a key\");",
+    );
+    let path = folder.display().to_string();
+    let built = building(&["plugin", "build", &path, "--json"]).ok().json();
+    built["file"].as_str().expect("it says where").to_owned()
+}
+
+/// A broker whose topic `orders` is routed by the fragile plugin.
+fn broker_with_fragile_plugin() -> (Broker, String) {
+    let module = {
+        let _turn = cargo_turn();
+        fragile()
+    };
+    let broker = Broker::start();
+    broker
+        .run(&["plugin", "deploy", &format!("fragile={module}")])
+        .ok();
+    broker
+        .run(&["topic", "create", "orders", "-c", "partitioner=fragile"])
+        .ok();
+    (broker, module)
+}
+
+fn follow(broker: &Broker) -> (Child, Receiver<String>) {
+    let mut follower = broker.command(&["plugin", "logs", "fragile", "-f", "--lines", "0"]);
+    let mut follower = follower
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let output = BufReader::new(follower.stdout.take().expect("it was asked for"));
+    let (sender, lines) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        output
+            .lines()
+            .map_while(Result::ok)
+            .for_each(|line| drop(sender.send(line)))
+    });
+    (follower, lines)
+}
+
+#[test]
+fn a_plugin_that_traps_is_explained_logged_suspended_and_resumed() {
+    let (broker, module) = broker_with_fragile_plugin();
+    let fixtures = broker.file(
+        "fixtures.jsonl",
+        br#"{"name":"boom","partitions":2,"records":[{"key":"a"},{"key":"boom"}],"expect":{"partitions":[0,0]}}"#,
+    );
+    let ran = run(&["plugin", "test", &module, "--fixtures", &fixtures]).ended(1);
+    assert!(
+        ran.text().contains("no boom today") && ran.text().contains("log info: a key"),
+        "{ran:?}"
+    );
+
+    let produce = |key: &str| broker.run_with_input(&["produce", "orders", "--key", key], b"1\n");
+    for _ in 0..3 {
+        produce("boom").ended(1).says(&["no boom today"]);
+    }
+    let described = broker.run(&["plugin", "describe", "fragile"]).ok().text();
+    assert!(described.contains("suspended since"), "{described}");
+    let list = broker
+        .run(&["plugin", "list", "--kind", "partitioner"])
+        .ok()
+        .text();
+    let line = list
+        .lines()
+        .find(|line| line.starts_with("fragile"))
+        .unwrap_or_default();
+    assert!(
+        line.contains("suspended") && line.contains("orders"),
+        "{list}"
+    );
+    let logs = broker.run(&["plugin", "logs", "fragile"]).ok().text();
+    assert!(
+        logs.contains("ERROR") && logs.contains("no boom today") && logs.contains("suspended"),
+        "{logs}"
+    );
+    let last = broker
+        .run(&["plugin", "logs", "fragile", "--lines", "1", "--json"])
+        .ok()
+        .json();
+    assert_eq!(last["level"], "error");
+
+    let resumed = broker
+        .run(&["plugin", "resume", "fragile", "--json"])
+        .ok()
+        .json();
+    assert_eq!(resumed["was_suspended"], true);
+    let (mut follower, lines) = follow(&broker);
+    eventually("the follower shows a line that comes later", || {
+        produce("fine").ok();
+        lines
+            .try_iter()
+            .any(|line| line.contains("INFO") && line.ends_with("orders a key"))
+    });
+    signal(&follower, "INT");
+    assert_eq!(wait(&mut follower).code(), Some(0));
 }

@@ -19,10 +19,11 @@ fn names(list: &serde_json::Value) -> Vec<&str> {
 }
 
 #[test]
-fn a_plugin_is_deployed_replaced_rolled_back_and_removed() {
-    let (broker, first, second) = broker_with_modules();
+fn a_check_says_what_a_deployment_would_and_deploys_nothing() {
+    let (broker, module, _) = broker_with_modules();
+    let pair = format!("mine={module}");
     let could = broker
-        .run(&["plugin", "deploy", &format!("mine={first}"), "--check"])
+        .run(&["plugin", "deploy", &pair, "--check"])
         .ok()
         .text();
     assert!(
@@ -31,35 +32,25 @@ fn a_plugin_is_deployed_replaced_rolled_back_and_removed() {
     );
     let list = broker.run(&["plugin", "list", "--json"]).ok().json();
     assert!(!names(&list).contains(&"mine"), "--check deployed it");
+}
 
-    let deployed = broker
-        .run(&[
-            "plugin",
-            "deploy",
-            &format!("mine={first}"),
-            "--limit",
-            "deadline=20ms",
-            "--json",
-        ])
-        .ok()
-        .json();
+/// A broker whose topic `orders` runs the second revision of `mine`; the digest of the first.
+fn broker_with_two_revisions() -> (Broker, String) {
+    let (broker, first, second) = broker_with_modules();
+    let deploy = [
+        "plugin",
+        "deploy",
+        &format!("mine={first}"),
+        "--limit",
+        "deadline=20ms",
+    ];
+    let deployed = broker.run(&[&deploy[..], &["--json"]].concat()).ok().json();
     assert_eq!(
         (&deployed["revision"], &deployed["unchanged"]),
         (&1.into(), &false.into())
     );
-    let again = broker
-        .run(&[
-            "plugin",
-            "deploy",
-            &format!("mine={first}"),
-            "--limit",
-            "deadline=20ms",
-        ])
-        .ok();
-    assert!(
-        again.text().contains("mine is already revision 1"),
-        "{again:?}"
-    );
+    let again = broker.run(&deploy).ok().text();
+    assert!(again.contains("mine is already revision 1"), "{again}");
 
     broker
         .run(&["topic", "create", "orders", "-c", "partitioner=mine"])
@@ -67,16 +58,19 @@ fn a_plugin_is_deployed_replaced_rolled_back_and_removed() {
     let replaced = broker
         .run(&["plugin", "deploy", &format!("mine={second}")])
         .ok();
+    let text = replaced.text();
     assert!(
-        replaced.text().contains("revision 2") && replaced.text().contains("orders"),
-        "{replaced:?}"
+        text.contains("revision 2") && text.contains("orders"),
+        "{text}"
     );
     replaced.says(&["warning:", "order per key"]);
-    broker
-        .run(&["plugin", "remove", "mine"])
-        .ended(1)
-        .says(&["PLUGIN_IN_USE", "orders"]);
+    let digest = deployed["digest"].as_str().unwrap_or_default().to_owned();
+    (broker, digest)
+}
 
+#[test]
+fn a_rollback_brings_an_earlier_revision_back_under_a_new_number() {
+    let (broker, first) = broker_with_two_revisions();
     let history = broker.run(&["plugin", "history", "mine"]).ok().text();
     assert!(history.contains("deadline=20ms"), "{history}");
     broker
@@ -89,14 +83,13 @@ fn a_plugin_is_deployed_replaced_rolled_back_and_removed() {
         .json();
     assert_eq!(
         (&back["revision"], &back["digest"]),
-        (&3.into(), &deployed["digest"])
+        (&3.into(), &first.into())
     );
     let history = broker
         .run(&["plugin", "history", "mine", "--json"])
         .ok()
         .json();
     assert_eq!(history["revisions"][2]["rollback_to"], 1);
-
     let described = broker.run(&["plugin", "describe", "mine"]).ok().text();
     for part in [
         "deployed, revision 3",
@@ -109,17 +102,27 @@ fn a_plugin_is_deployed_replaced_rolled_back_and_removed() {
             "{part:?} is missing in {described}"
         );
     }
+}
+
+#[test]
+fn a_plugin_is_removed_once_no_topic_names_it_and_its_bindings_stay() {
+    let (broker, _) = broker_with_two_revisions();
+    broker
+        .run(&["plugin", "remove", "mine"])
+        .ended(1)
+        .says(&["PLUGIN_IN_USE", "orders"]);
     broker
         .run(&["topic", "alter", "orders", "-c", "partitioner=key-hash"])
         .ok();
-    let topic = broker.run(&["topic", "describe", "orders"]).ok().text();
-    assert!(
-        topic.contains("FROM OFFSETS") && topic.matches("mine").count() >= 3,
-        "{topic}"
-    );
     broker.run(&["plugin", "remove", "mine"]).ok();
     let list = broker.run(&["plugin", "list", "--json"]).ok().json();
     assert!(!names(&list).contains(&"mine"));
+    let topic = broker.run(&["topic", "describe", "orders"]).ok().text();
+    assert!(topic.contains("FROM OFFSETS"), "{topic}");
+    let bindings = topic
+        .lines()
+        .filter(|line| line.starts_with("partitioner ") && line.contains("mine"));
+    assert_eq!(bindings.count(), 2, "{topic}");
 }
 
 #[test]
@@ -302,4 +305,80 @@ fn a_list_can_be_of_one_kind_and_has_every_counter() {
     }
     let resumed = broker.run(&["plugin", "resume", "key-hash"]).ok().text();
     assert!(resumed.contains("was not suspended"), "{resumed}");
+}
+
+#[test]
+fn a_dry_run_of_a_policy_says_which_records_and_segments_would_go() {
+    let broker = Broker::start();
+    broker
+        .run(&[
+            "topic",
+            "create",
+            "states",
+            "-c",
+            "segment.bytes=64KiB",
+            "-c",
+            "cleanup.policy=delete",
+        ])
+        .ok();
+    let lines: String = (0..3_000)
+        .map(|n| format!("k{}\t{n:0>60}\n", n % 10))
+        .collect();
+    let produce = [
+        "produce",
+        "states",
+        "--key-separator",
+        "\\t",
+        "--batch-size",
+        "4KiB",
+    ];
+    broker.run_with_input(&produce, lines.as_bytes()).ok();
+    let run = |plugin: &str| {
+        broker
+            .run(&["plugin", "dry-run", plugin, "--topic", "states", "--json"])
+            .ok()
+            .json()
+    };
+    let report = run("latest-by-key")["report"]["compaction"].clone();
+    let count = |name: &str| report[name].as_u64().unwrap_or_default();
+    assert!(count("removed_records") > 1_000, "{report}");
+    assert!(count("bytes_after") < count("bytes_before"), "{report}");
+    assert!(
+        report["sample"][0]["key"]
+            .as_str()
+            .unwrap()
+            .starts_with('k'),
+        "{report}"
+    );
+
+    broker
+        .run(&[
+            "topic",
+            "alter",
+            "states",
+            "-c",
+            "retention.bytes=64KiB",
+            "-c",
+            "cleanup.policy=compact",
+        ])
+        .ok();
+    let text = broker
+        .run(&["plugin", "dry-run", "time-and-size", "--topic", "states"])
+        .ok()
+        .text();
+    assert!(
+        text.contains("NEW START") && !text.starts_with("0 segments"),
+        "{text}"
+    );
+    let described = broker.run(&["topic", "describe", "states"]).ok().text();
+    assert!(described.contains("FIRST DIRTY"), "{described}");
+    assert_eq!(
+        broker
+            .run(&["consume", "states"])
+            .ok()
+            .text()
+            .lines()
+            .count(),
+        3_000
+    );
 }

@@ -56,6 +56,22 @@ fn fixtures_beside_a_module_are_found_and_pass() {
 }
 
 #[test]
+fn a_folder_of_fixtures_is_read_file_by_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let module = shipped("key-hash", dir.path());
+    let folder = dir.path().join("fixtures");
+    std::fs::create_dir(&folder).unwrap();
+    let fields = r#""partitions":8,"records":[{"key":"21"}],"expect":{"partitions":[4]}"#;
+    std::fs::write(folder.join("b.jsonl"), case(fields)).unwrap();
+    std::fs::write(folder.join("a.yaml"), format!("- {}\n", case(fields))).unwrap();
+    std::fs::write(folder.join("notes.txt"), "no fixtures").unwrap();
+    let tested = run(&["plugin", "test", &module, "--json"]).ok().json();
+    assert_eq!(tested["passed"], 2, "{tested}");
+    let file = tested["cases"][0]["fixtures"].as_str().unwrap();
+    assert!(file.ends_with("a.yaml"), "{file}");
+}
+
+#[test]
 fn what_differs_is_said() {
     let found = problems(
         "key-hash",

@@ -4,17 +4,11 @@ use std::path::Path;
 
 use broker_wasm::{Builtin, Catalog, Manifest, PluginEngine};
 
+use crate::fixtures::shipped;
 use crate::harness::{Broker, run};
 
 fn key_hash(dir: &Path) -> String {
-    let modules = broker_plugin_bundle::modules();
-    let module = modules
-        .iter()
-        .find(|module| module.name == "key-hash")
-        .expect("it is shipped");
-    let path = dir.join("key_hash.wasm");
-    std::fs::write(&path, module.bytes).expect("it can be written");
-    path.display().to_string()
+    shipped("key-hash", dir)
 }
 
 #[test]
@@ -72,6 +66,91 @@ fn a_file_that_is_no_plugin_is_refused_with_the_reason() {
     run(&["plugin", "inspect", "/nowhere.wasm"])
         .ended(1)
         .says(&["/nowhere.wasm"]);
+}
+
+#[test]
+fn modules_of_every_kind_are_known() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, kind) in [
+        ("key-hash", "partitioner"),
+        ("string", "serializer"),
+        ("time-and-size", "retention"),
+        ("latest-by-key", "compaction"),
+    ] {
+        let path = shipped(name, dir.path());
+        let json = run(&["plugin", "inspect", &path, "--json"]).ok().json();
+        assert_eq!(json["kind"], kind);
+        assert_eq!(
+            json["imports"],
+            serde_json::json!(["broker:plugin/log@0.1.0#write"])
+        );
+    }
+}
+
+/// The bytes with one text in place of another of the same length, everywhere.
+fn with_text(module: &[u8], from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut changed = module.to_owned();
+    let mut found = 0;
+    for at in 0..changed.len().saturating_sub(from.len()) {
+        if changed[at..].starts_with(from.as_bytes()) {
+            changed[at..at + to.len()].copy_from_slice(to.as_bytes());
+            found += 1;
+        }
+    }
+    assert!(found > 0, "{from} is not in the module");
+    changed
+}
+
+#[test]
+fn every_bad_module_is_refused_with_what_is_wrong_and_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let module = std::fs::read(key_hash(dir.path())).unwrap();
+    let torn = &module[..module.len() / 2];
+    for (bad, parts) in [
+        (
+            b"".to_vec(),
+            ["not a WebAssembly module", "wasm32-unknown-unknown"],
+        ),
+        (
+            vec![7; 1_000],
+            ["not a WebAssembly module", "wasm32-unknown-unknown"],
+        ),
+        (b"\0asm\x0d\0\x01\0".to_vec(), ["component", "core module"]),
+        (b"\0asm\x01\0\0\0".to_vec(), ["exports no plugin", "cdylib"]),
+        (torn.to_vec(), ["damaged", "at byte"]),
+        (
+            with_text(&module, "plugin/log@0.1.0", "plugin/lag@0.1.0"),
+            ["imports broker:plugin/lag", "no WASI"],
+        ),
+        (
+            with_text(&module, "@0.1.0", "@9.1.0"),
+            ["version 9.1.0", "build it again"],
+        ),
+        (
+            with_text(&module, "partitioner.assign", "partitioner.assing"),
+            ["does not export", "assign"],
+        ),
+    ] {
+        let path = dir.path().join("bad.wasm");
+        std::fs::write(&path, &bad).unwrap();
+        let path = path.display().to_string();
+        run(&["plugin", "inspect", &path])
+            .ended(1)
+            .says(&parts)
+            .says(&["bad.wasm", "broker plugin new"]);
+    }
+    let huge = dir.path().join("huge.wasm");
+    std::fs::File::create(&huge)
+        .unwrap()
+        .set_len(17 << 20)
+        .unwrap();
+    run(&["plugin", "inspect", &huge.display().to_string()])
+        .ended(1)
+        .says(&["larger than a plugin may be"]);
+    run(&["plugin", "inspect", &dir.path().display().to_string()])
+        .ended(1)
+        .says(&["is a folder", "broker plugin build"]);
 }
 
 #[test]

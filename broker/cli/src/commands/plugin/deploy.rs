@@ -1,4 +1,5 @@
-//! `broker plugin deploy`: puts a module under a name on a running broker.
+//! `broker plugin deploy`: puts a module under a name on a running broker. The file is only read here;
+//! whether it is a plugin, the broker says.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! `broker plugin describe`: everything about one plugin.
+//! `broker plugin describe`: everything about one plugin: what `list` knows of it, the other modules
+//! that topics still run under its name, and its revisions if it was deployed.
 
 use std::fmt::Write;
 use std::time::Duration;

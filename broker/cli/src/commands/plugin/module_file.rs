@@ -1,4 +1,5 @@
 //! Module files: reading one, loading it as a broker would, and what there is to say about it.
+//! Everything here works without a broker.
 
 use std::fmt::Write;
 use std::path::Path;

@@ -2,6 +2,7 @@
 //! Where nothing of a batch is stored because of some, the others fail with the same error: they are
 //! told apart by their place in the batch.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use broker_client::ClientError;
@@ -14,6 +15,8 @@ use crate::output::{Output, number};
 
 /// How many refused records are remembered with their reasons.
 const LISTED_MAX: usize = 1_000;
+/// How many batches may be settled by turns.
+const BATCHES_MAX: usize = 64;
 /// How many of them are shown to people.
 const SHOWN_MAX: usize = 20;
 
@@ -48,8 +51,8 @@ pub(super) struct Refusals {
     partial: Partial,
     pub(super) count: u64,
     listed: Vec<RefusedLine>,
-    /// The answer for the batch that is being settled, and how many of its records were.
-    batch: Option<(Arc<WireError>, u32)>,
+    /// The answers for batches that are being settled, and the index of the last settled record.
+    batches: VecDeque<(Arc<WireError>, u32)>,
 }
 
 impl Refusals {
@@ -58,7 +61,7 @@ impl Refusals {
             partial,
             count: 0,
             listed: Vec::new(),
-            batch: None,
+            batches: VecDeque::new(),
         }
     }
 
@@ -93,18 +96,21 @@ impl Refusals {
         Verdict::Refused
     }
 
-    /// All records of a batch share one answer.
+    /// All records of a batch share one answer, and those of several batches may take turns.
     fn index_in_batch(&mut self, answer: &Arc<WireError>) -> u32 {
-        match &mut self.batch {
-            Some((same, settled)) if Arc::ptr_eq(same, answer) => {
-                *settled += 1;
-                *settled
-            }
-            other => {
-                *other = Some((Arc::clone(answer), 0));
-                0
-            }
+        let known = self
+            .batches
+            .iter_mut()
+            .find(|(same, _)| Arc::ptr_eq(same, answer));
+        if let Some((_, settled)) = known {
+            *settled += 1;
+            return *settled;
         }
+        if self.batches.len() == BATCHES_MAX {
+            self.batches.pop_front();
+        }
+        self.batches.push_back((Arc::clone(answer), 0));
+        0
     }
 
     /// The first one.
@@ -169,5 +175,84 @@ impl RefusedLine {
             text.push_str(&went);
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use broker_client::protocol::{ErrorCode, ErrorData};
+
+    use super::*;
+
+    fn refused(index: u32) -> RefusedRecord {
+        RefusedRecord {
+            index,
+            field: "value".to_owned(),
+            reason: format!("reason {index}"),
+            ..RefusedRecord::default()
+        }
+    }
+
+    /// The answer for a batch of which these records were refused.
+    fn answer(indexes: &[u32]) -> Arc<WireError> {
+        let data = ErrorData {
+            refused: indexes.iter().copied().map(refused).collect(),
+            ..ErrorData::default()
+        };
+        Arc::new(WireError::new(ErrorCode::RecordRefused, "no").with_data(data))
+    }
+
+    fn take(refusals: &mut Refusals, line: u64, answer: &Arc<WireError>) -> Verdict {
+        let call = broker_client::Call {
+            address: "broker:7420".into(),
+            method: "produce",
+        };
+        let line = SourceLine {
+            input: "a.txt".into(),
+            line,
+        };
+        let error = ClientError::Refused {
+            call,
+            error: Arc::clone(answer),
+        };
+        refusals.take(&line, &error)
+    }
+
+    #[test]
+    fn records_of_a_refused_batch_are_told_apart_by_their_place_also_when_batches_take_turns() {
+        let mut refusals = Refusals::new(Partial::Refuse);
+        let (one, other) = (answer(&[1]), answer(&[0, 2]));
+        let mut verdicts = Vec::new();
+        for line in 0..3 {
+            verdicts.push(take(&mut refusals, line * 2 + 1, &one));
+            verdicts.push(take(&mut refusals, line * 2 + 2, &other));
+        }
+        use Verdict::{BesideRefused, Refused};
+        assert_eq!(
+            verdicts,
+            [
+                BesideRefused,
+                Refused,
+                Refused,
+                BesideRefused,
+                BesideRefused,
+                Refused
+            ]
+        );
+        let lines: Vec<_> = refusals
+            .listed()
+            .iter()
+            .map(|refused| refused.line)
+            .collect();
+        assert_eq!((lines, refusals.count), (vec![2, 3, 6], 3));
+        assert_eq!(refusals.listed()[1].text(), "a.txt:3: value: reason 1");
+    }
+
+    #[test]
+    fn a_record_that_alone_was_refused_is_its_own_whatever_its_index() {
+        let mut refusals = Refusals::new(Partial::Accept);
+        assert_eq!(take(&mut refusals, 9, &answer(&[8])), Verdict::Refused);
+        let other = Arc::new(WireError::new(ErrorCode::InvalidRecord, "no"));
+        assert_eq!(take(&mut refusals, 10, &other), Verdict::Other);
     }
 }

@@ -1,4 +1,5 @@
-//! `broker plugin bench`: what a plugin costs, by batch size, in the broker's sandbox.
+//! `broker plugin bench`: what a plugin costs, by batch size, in the broker's sandbox. The arguments
+//! and the report are here; `workload` makes the calls, `timing` measures them.
 
 mod timing;
 mod workload;

@@ -1,4 +1,5 @@
-//! A dry run's report for people.
+//! A dry run's report for people: the numbers first, then a table by partition or reason, then
+//! examples. Texts and keys come from records and plugins, and are escaped.
 
 use std::fmt::Write;
 

@@ -1,4 +1,5 @@
-//! `broker plugin new`: a crate that is a plugin already, with the SDK it is written with.
+//! `broker plugin new`: a crate that is a plugin already, with the SDK it is written with. What it
+//! writes lies in `templates` and, for the SDK, in `sdk_sources`; nothing is ever overwritten.
 
 mod sdk_sources;
 

@@ -1,4 +1,5 @@
-//! `broker plugin test`: runs a plugin's own module in the broker's own sandbox on fixtures.
+//! `broker plugin test`: runs a plugin's own module in the broker's own sandbox on fixtures. `fixture`
+//! is the format, `fixture_file` reads it, `case` runs a case and says what differs.
 
 mod case;
 mod fixture;
