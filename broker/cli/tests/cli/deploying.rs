@@ -307,19 +307,11 @@ fn a_list_can_be_of_one_kind_and_has_every_counter() {
     assert!(resumed.contains("was not suspended"), "{resumed}");
 }
 
-#[test]
-fn a_dry_run_of_a_policy_says_which_records_and_segments_would_go() {
+/// A broker whose topic `states` has 3,000 records of ten keys in small segments.
+fn broker_with_states() -> Broker {
     let broker = Broker::start();
     broker
-        .run(&[
-            "topic",
-            "create",
-            "states",
-            "-c",
-            "segment.bytes=64KiB",
-            "-c",
-            "cleanup.policy=delete",
-        ])
+        .run(&["topic", "create", "states", "-c", "segment.bytes=64KiB"])
         .ok();
     let lines: String = (0..3_000)
         .map(|n| format!("k{}\t{n:0>60}\n", n % 10))
@@ -333,13 +325,24 @@ fn a_dry_run_of_a_policy_says_which_records_and_segments_would_go() {
         "4KiB",
     ];
     broker.run_with_input(&produce, lines.as_bytes()).ok();
-    let run = |plugin: &str| {
-        broker
-            .run(&["plugin", "dry-run", plugin, "--topic", "states", "--json"])
-            .ok()
-            .json()
-    };
-    let report = run("latest-by-key")["report"]["compaction"].clone();
+    broker
+}
+
+#[test]
+fn a_dry_run_of_a_compaction_policy_says_which_records_would_go() {
+    let broker = broker_with_states();
+    let tried = broker
+        .run(&[
+            "plugin",
+            "dry-run",
+            "latest-by-key",
+            "--topic",
+            "states",
+            "--json",
+        ])
+        .ok()
+        .json();
+    let report = &tried["report"]["compaction"];
     let count = |name: &str| report[name].as_u64().unwrap_or_default();
     assert!(count("removed_records") > 1_000, "{report}");
     assert!(count("bytes_after") < count("bytes_before"), "{report}");
@@ -350,17 +353,36 @@ fn a_dry_run_of_a_policy_says_which_records_and_segments_would_go() {
             .starts_with('k'),
         "{report}"
     );
+    let text = broker
+        .run(&["plugin", "dry-run", "latest-by-key", "--topic", "states"])
+        .ok()
+        .text();
+    assert!(
+        text.contains("would be removed") && text.contains("CLEANED TO"),
+        "{text}"
+    );
+    assert_eq!(
+        broker
+            .run(&["consume", "states"])
+            .ok()
+            .text()
+            .lines()
+            .count(),
+        3_000
+    );
+}
 
+#[test]
+fn a_dry_run_of_a_retention_policy_says_which_segments_would_go() {
+    let broker = broker_with_states();
+    let config = [
+        "-c",
+        "retention.bytes=64KiB",
+        "-c",
+        "cleanup.policy=compact",
+    ];
     broker
-        .run(&[
-            "topic",
-            "alter",
-            "states",
-            "-c",
-            "retention.bytes=64KiB",
-            "-c",
-            "cleanup.policy=compact",
-        ])
+        .run(&[&["topic", "alter", "states"], &config[..]].concat())
         .ok();
     let text = broker
         .run(&["plugin", "dry-run", "time-and-size", "--topic", "states"])
@@ -372,13 +394,4 @@ fn a_dry_run_of_a_policy_says_which_records_and_segments_would_go() {
     );
     let described = broker.run(&["topic", "describe", "states"]).ok().text();
     assert!(described.contains("FIRST DIRTY"), "{described}");
-    assert_eq!(
-        broker
-            .run(&["consume", "states"])
-            .ok()
-            .text()
-            .lines()
-            .count(),
-        3_000
-    );
 }
