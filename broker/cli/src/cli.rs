@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::output::{Output, Shape};
 use crate::session::Session;
 
-/// A durable, partitioned log whose partitioners are WebAssembly plugins
+/// A durable, partitioned log whose policies are WebAssembly plugins
 ///
 /// One binary: the server, its administration, clients for shells and scripts, tools that look
 /// into data directories, and benchmarks. It never asks anything; results go to standard output,

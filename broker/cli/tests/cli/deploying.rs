@@ -308,11 +308,10 @@ fn a_list_can_be_of_one_kind_and_has_every_counter() {
 }
 
 /// A broker whose topic `states` has 3,000 records of ten keys in small segments.
-fn broker_with_states() -> Broker {
+fn broker_with_states(config: &[&str]) -> Broker {
     let broker = Broker::start();
-    broker
-        .run(&["topic", "create", "states", "-c", "segment.bytes=64KiB"])
-        .ok();
+    let create = ["topic", "create", "states", "-c", "segment.bytes=64KiB"];
+    broker.run(&[&create[..], config].concat()).ok();
     let lines: String = (0..3_000)
         .map(|n| format!("k{}\t{n:0>60}\n", n % 10))
         .collect();
@@ -330,7 +329,7 @@ fn broker_with_states() -> Broker {
 
 #[test]
 fn a_dry_run_of_a_compaction_policy_says_which_records_would_go() {
-    let broker = broker_with_states();
+    let broker = broker_with_states(&[]);
     let tried = broker
         .run(&[
             "plugin",
@@ -374,16 +373,13 @@ fn a_dry_run_of_a_compaction_policy_says_which_records_would_go() {
 
 #[test]
 fn a_dry_run_of_a_retention_policy_says_which_segments_would_go() {
-    let broker = broker_with_states();
+    // Neither deletes nor cleans by itself for a day.
     let config = [
-        "-c",
-        "retention.bytes=64KiB",
-        "-c",
         "cleanup.policy=compact",
+        "min.compaction.lag.ms=1d",
+        "retention.bytes=64KiB",
     ];
-    broker
-        .run(&[&["topic", "alter", "states"], &config[..]].concat())
-        .ok();
+    let broker = broker_with_states(&config.map(|pair| ["-c", pair]).concat());
     let text = broker
         .run(&["plugin", "dry-run", "time-and-size", "--topic", "states"])
         .ok()
