@@ -68,8 +68,6 @@ pub use log_dir::{
 };
 pub use policy_failed::PolicyFailed;
 pub use recovery::{LastStop, RecoveryReport, TornTail};
-#[doc(hidden)]
-pub use retention::TimeAndSize;
 pub use retention::{RetentionOutcome, RetentionPolicy, RetentionView};
 pub use segment::SegmentInfo;
 pub use small_file::{LeaderEpochs, SmallFileError};

@@ -89,7 +89,7 @@ pub(crate) struct Fault {
     pub(crate) plugin: String,
     pub(crate) reason: String,
     /// The plugin as a whole failed, and how; else it refused this record.
-    pub(crate) failed: Option<PluginError>,
+    pub(crate) failed: Option<SlotError>,
 }
 
 impl DecodedColumn {
@@ -177,10 +177,7 @@ impl Plugins {
             DecodedColumn::Failed(Fault {
                 plugin: plugin.to_owned(),
                 reason: error.to_string(),
-                failed: match error {
-                    SlotError::Plugin(error) => Some(error),
-                    _ => None,
-                },
+                failed: Some(error),
             })
         };
         let slot = match topic.plugins.slot(field.slot()) {

@@ -167,7 +167,10 @@ pub(super) fn slot_error(error: &SlotError) -> WireError {
 /// Why a field could not be decoded: the code of the plugin's failure, or that it refused the record.
 pub(super) fn fault_code(fault: &Fault) -> ErrorCode {
     let failed = fault.failed.as_ref();
-    failed.map_or(ErrorCode::PluginRejected, |error| plugin_code(error.kind))
+    failed.map_or(ErrorCode::PluginRejected, |error| match error {
+        SlotError::Plugin(error) => plugin_code(error.kind),
+        _ => ErrorCode::UnknownPlugin,
+    })
 }
 
 fn plugin_code(kind: PluginErrorKind) -> ErrorCode {
