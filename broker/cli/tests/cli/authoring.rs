@@ -26,14 +26,32 @@ fn cargo_turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Begins a crate under this name; what an earlier run left there goes.
+/// Begins a crate under this name; what an earlier run left there is as new afterwards.
 fn begin(name: &str, kind: &str) -> PathBuf {
-    let folder = workshop().join(name);
-    if folder.exists() {
-        std::fs::remove_dir_all(&folder).expect("it can be removed");
+    begin_in(&workshop(), name, kind)
+}
+
+/// Files that are as they were before keep their times, so that cargo builds only what changed.
+fn begin_in(place: &Path, name: &str, kind: &str) -> PathBuf {
+    let folder = place.join(name);
+    let fresh = tempfile::tempdir().expect("a directory can be made");
+    let begun = fresh.path().join(name);
+    let path = begun.display().to_string();
+    let created = run(&[
+        "plugin", "new", name, "--kind", kind, "--path", &path, "--json",
+    ]);
+    let files = created.ok().json()["files"].clone();
+    for file in files.as_array().into_iter().flatten() {
+        let file = file.as_str().expect("files have names");
+        let contents = std::fs::read(begun.join(file)).expect("it was written");
+        let there = folder.join(file);
+        if std::fs::read(&there).ok().as_ref() == Some(&contents) {
+            continue;
+        }
+        let parent = there.parent().expect("it lies in the folder");
+        std::fs::create_dir_all(parent).expect("a directory can be made");
+        std::fs::write(&there, contents).expect("it can be written");
     }
-    let path = folder.display().to_string();
-    run(&["plugin", "new", name, "--kind", kind, "--path", &path]).ok();
     folder
 }
 
@@ -120,18 +138,7 @@ fn a_build_says_what_came_out_and_the_same_sources_give_the_same_digest() {
     let inspected = run(&["plugin", "inspect", file, "--json"]).ok().json();
     assert_eq!(inspected["sha256"], built["sha256"]);
 
-    let elsewhere = workshop().join("moved").join("begun-serializer");
-    let _ = std::fs::remove_dir_all(&elsewhere);
-    run(&[
-        "plugin",
-        "new",
-        "begun-serializer",
-        "--kind",
-        "serializer",
-        "--path",
-        &elsewhere.display().to_string(),
-    ])
-    .ok();
+    let elsewhere = begin_in(&workshop().join("moved"), "begun-serializer", "serializer");
     let moved = elsewhere.display().to_string();
     let again = building(&["plugin", "build", &moved, "--json"]).ok().json();
     assert_eq!(
