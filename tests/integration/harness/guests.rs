@@ -14,6 +14,18 @@ pub(crate) fn hostile_module() -> &'static Path {
     &MODULE
 }
 
+/// Its sister of another kind: `serializer`, `retention` or `compaction`.
+pub(crate) fn hostile_sister(kind: &str) -> PathBuf {
+    hostile_module().with_file_name(format!("hostile_{kind}.wasm"))
+}
+
+/// The module of a shipped plugin.
+pub(crate) fn shipped_module(name: &str) -> &'static [u8] {
+    let mut shipped = broker_plugin_bundle::modules().iter();
+    let found = shipped.find(|module| module.name == name);
+    found.expect("it is shipped").bytes
+}
+
 /// The example of a partitioner that a user writes.
 pub(crate) fn custom_partitioner() -> &'static Path {
     static MODULE: LazyLock<PathBuf> =
@@ -21,13 +33,14 @@ pub(crate) fn custom_partitioner() -> &'static Path {
     &MODULE
 }
 
-/// Builds a plugin crate and answers the module's file.
+/// Builds a plugin crate, and those of its workspace, and answers the module's file.
 fn build_guest(folder: &str, library: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(library);
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args([
         "build",
         "--release",
+        "--workspace",
         "--locked",
         "--target",
         "wasm32-unknown-unknown",

@@ -5,6 +5,7 @@ mod broker;
 mod guests;
 mod log_check;
 mod opaque;
+mod plugin_calls;
 mod python;
 mod record;
 mod value;
@@ -12,8 +13,11 @@ mod waiting;
 mod wire;
 
 pub(crate) use broker::{Broker, Setup};
-pub(crate) use guests::{custom_partitioner, hostile_module, sha256_of};
+pub(crate) use guests::{
+    custom_partitioner, hostile_module, hostile_sister, sha256_of, shipped_module,
+};
 pub(crate) use opaque::{crc32, opaque, opaque_body, pack};
+pub(crate) use plugin_calls::{DryRun, config_of, digest_of};
 pub(crate) use python::{output_of, python};
 pub(crate) use record::{Rec, keyed, plain, valued};
 pub(crate) use value::{Value, map};

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use broker_cluster::{Change, ClusterMetadata, Topic};
-use broker_cluster::{TopicConfig, TopicDefaults};
+use broker_cluster::{
+    Change, ClusterMetadata, Deployment, PluginSlot, Topic, TopicConfig, TopicDefaults,
+};
 use broker_model::{Clock, LeaderEpoch, PartitionId, TopicId, TopicName, TopicPartition};
 use broker_storage::{LogDir, RecoveryReport};
 use futures::StreamExt;
@@ -108,7 +109,7 @@ impl Hosting {
                 Change::TopicDeleted { topic } => self.drop_topic(&topic.name, topic.id).await,
                 Change::PluginDeployed { name, plugin } => {
                     if let Some(deployment) = plugin.current() {
-                        self.plugins.install(name, deployment).await;
+                        self.install_plugin(name, deployment).await;
                     }
                 }
                 Change::PluginRemoved { name } => self.plugins.withdraw(name),
@@ -266,6 +267,31 @@ impl Hosting {
                 partitions: partitions.into(),
                 ..HostedTopic::clone(&hosted)
             }]);
+        }
+    }
+
+    /// Offers what was deployed, to the plugins that fall back to it as well, and hands it to the topics that
+    /// go on with their module: limits and fallback are new all the same.
+    async fn install_plugin(&self, name: &str, deployment: &Deployment) {
+        self.plugins.install(name, deployment).await;
+        let metadata = self.metadata.load_full();
+        let mut renewed = vec![name];
+        for (other, plugin) in metadata.plugins() {
+            let current = plugin.current();
+            let falls_back = |other: &&Deployment| other.fallback.as_deref() == Some(name);
+            if let Some(dependent) = current.filter(falls_back) {
+                self.plugins.install(other, dependent).await;
+                renewed.push(other);
+            }
+        }
+        for topic in metadata.topics() {
+            let bound = PluginSlot::ALL
+                .into_iter()
+                .filter_map(|slot| topic.binding(slot)?.bound.as_ref());
+            let mut plugins = bound.map(|bound| bound.plugin.as_str());
+            if plugins.any(|plugin| renewed.contains(&plugin)) {
+                self.configure_topic(topic).await;
+            }
         }
     }
 

@@ -31,6 +31,11 @@ pub(crate) enum DeployError {
         fallback: String,
         problem: &'static str,
     },
+    /// Another plugin falls back to this one.
+    #[error(
+        "plugin {by:?} falls back to {name:?}, which therefore has to be a partitioner without a fallback"
+    )]
+    NeededAsFallback { name: String, by: String },
     /// A limit that cannot be.
     #[error(transparent)]
     Limit(#[from] LimitError),
@@ -46,10 +51,13 @@ impl Plugins {
     /// Offers everything that the metadata says is deployed. A plugin whose module is lost is named in the
     /// log; what topics do without it is as for any plugin that is not available.
     pub(crate) async fn install_deployed(self: &Arc<Self>, metadata: &ClusterMetadata) {
-        for (name, plugin) in metadata.plugins() {
-            if let Some(deployment) = plugin.current() {
-                self.install(name, deployment).await;
-            }
+        let plugins = metadata.plugins().iter();
+        let deployed = plugins.filter_map(|(name, plugin)| Some((name, plugin.current()?)));
+        // What others fall back to comes first; it has no fallback itself.
+        let (second, first): (Vec<_>, Vec<_>) =
+            deployed.partition(|(_, deployment)| deployment.fallback.is_some());
+        for (name, deployment) in first.into_iter().chain(second) {
+            self.install(name, deployment).await;
         }
     }
 
@@ -130,6 +138,25 @@ impl Plugins {
         };
         let name = name.to_owned();
         Err(DeployError::NameTaken { name, of })
+    }
+
+    /// Whether plugins that fall back to this one could go on to do so.
+    pub(crate) fn check_dependents(&self, plugin: &Plugin) -> Result<(), DeployError> {
+        if plugin.kind() == PluginKind::Partitioner && plugin.fallback().is_none() {
+            return Ok(());
+        }
+        let offered = self.offered();
+        let falls_back = |other: &&Arc<Plugin>| {
+            let fallback = other.fallback();
+            fallback.is_some_and(|fallback| fallback.name() == plugin.name())
+        };
+        match offered.plugins().find(falls_back) {
+            None => Ok(()),
+            Some(by) => Err(DeployError::NeededAsFallback {
+                name: plugin.name().to_owned(),
+                by: by.name().to_owned(),
+            }),
+        }
     }
 
     /// The plugin that is to step in for another of its kind.

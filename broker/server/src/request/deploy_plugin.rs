@@ -68,6 +68,8 @@ pub(super) async fn deploy(
     intent: Intent,
 ) -> Result<DeployedRevision, WireError> {
     let name = plugin.name().to_owned();
+    let needed = context.plugins.check_dependents(plugin);
+    needed.map_err(|error| wire::deploy_error(&name, &error))?;
     let metadata = context.metadata.load_full();
     let present = metadata
         .plugins()

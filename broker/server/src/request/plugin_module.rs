@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use broker_protocol::api::plugin_module::{PluginModuleRequest, PluginModuleResponse};
 use broker_protocol::{ErrorCode, WireError};
+use broker_storage::BlobError;
 
 use crate::context::Context;
 
@@ -20,6 +21,9 @@ pub(super) async fn handle(
         Ok(Ok(None)) => {
             let message = format!("there is no module with digest {:?}", request.digest);
             Err(WireError::new(ErrorCode::UnknownPlugin, message))
+        }
+        Ok(Err(error @ BlobError::NotADigest { .. })) => {
+            Err(WireError::new(ErrorCode::InvalidRequest, error.to_string()))
         }
         Ok(Err(error)) => Err(failed(error.to_string())),
         Err(panicked) => Err(failed(panicked.to_string())),

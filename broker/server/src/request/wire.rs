@@ -203,7 +203,9 @@ pub(super) fn plugin_error(error: &PluginError) -> WireError {
 pub(super) fn deploy_error(name: &str, error: &DeployError) -> WireError {
     let code = match error {
         DeployError::Slot(error) => return slot_error(error),
-        DeployError::NameTaken { .. } => ErrorCode::PluginInUse,
+        DeployError::NameTaken { .. } | DeployError::NeededAsFallback { .. } => {
+            ErrorCode::PluginInUse
+        }
         DeployError::Fallback { .. } | DeployError::Limit(_) => ErrorCode::InvalidConfig,
         DeployError::Load(_) => ErrorCode::InvalidPlugin,
     };
