@@ -11,8 +11,8 @@ use broker_record::Codec;
 use broker_storage::io::recording::RecordingIo;
 use broker_storage::{CleaningFailed, CompactionSettings, DueReason, Log, LogConfig, Pace};
 use cleaning::{
-    Keyed, LatestByKey, NOW, append_batch, begin, clean, clean_with, delete, keyed_batch, put,
-    records, run, settings, settle, shape,
+    KeepIf, Keyed, LatestByKey, NOW, append_batch, begin, clean, clean_with, delete, keyed_batch,
+    put, records, run, settings, settle, shape,
 };
 use support::{at, clocked, offset, open, small, sync};
 
@@ -296,4 +296,37 @@ fn a_policy_with_little_memory_gets_on_cleaning_by_cleaning() {
         ),
         "{failed}"
     );
+}
+
+#[test]
+fn what_was_cleaned_by_another_policy_can_be_cleaned_anew() {
+    let (_io, clock, dir, mut log) = clocked(small());
+    rounds(&mut log, 0..20);
+    settle(&dir, &mut log);
+    clean_with(&mut log, &mut KeepIf(|_: &Keyed| true));
+    let state = |log: &Log| log.cleaning_state(&settings(), log.end(), clock.now());
+    assert_eq!((state(&log).dirty_bytes, state(&log).due), (0, None));
+    let removed = |cleaning: Option<broker_storage::Cleaning>| {
+        let mut policy = LatestByKey::default();
+        let survey = cleaning.unwrap();
+        let summary = survey.run_survey(&mut policy, &Pace::unthrottled(), &mut |_| {});
+        summary.unwrap().records_removed
+    };
+    let (end, now) = (log.end(), clock.now());
+    assert_eq!(removed(log.survey(&settings(), end, now)), 0);
+    let foretold = removed(log.survey_anew(&settings(), end, now));
+    assert!(foretold > 40, "{foretold}");
+
+    let under_way = run(begin(&mut log), &mut LatestByKey::default()).unwrap();
+    log.forget_cleanings().unwrap();
+    log.finish_cleaning(under_way)
+        .expect_err("its policy is of yesterday");
+    assert_eq!(state(&log).clean_bytes, 0);
+    assert_eq!(state(&log).due, Some(DueReason::DirtyRatio));
+    drop(log);
+    let (mut log, _) = support::open_log(&dir, small());
+    assert_eq!(state(&log).due, Some(DueReason::DirtyRatio));
+    assert!(log.last_cleaned().is_some());
+    assert_eq!(clean(&mut log).records_removed, foretold);
+    assert_eq!(state(&log).due, None);
 }

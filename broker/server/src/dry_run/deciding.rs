@@ -1,6 +1,7 @@
 //! Dry runs of retention and compaction policies: the log answers as if it were its turn, and nothing is
 //! touched. A compaction is surveyed by the very code that carries one out.
 
+use broker_cluster::PluginSlot;
 use broker_model::{Offset, Timestamp};
 use broker_protocol::api::dry_run_status::{
     CompactionPartition, CompactionReport, DryRunReport, RetentionPartition, RetentionReport,
@@ -12,14 +13,14 @@ use tokio::runtime::Handle;
 use super::records::partitions;
 use super::{DryRun, Progress, Stopped, shown_key};
 use crate::partition::{CleaningPurpose, PartitionSummary};
-use crate::plugins::bounds;
+use crate::plugins::{bound_plugin, bounds};
 
 pub(super) fn retention(dry_run: &DryRun, progress: &Progress) -> Result<DryRunReport, Stopped> {
     let slot = &dry_run.slot;
     let (engine, name) = (dry_run.plugins.engine(), dry_run.topic.name.as_str());
     let bounds = bounds(&dry_run.topic.config);
     let policy = Retention::new(engine, &slot.plugin, name, &slot.options, bounds);
-    let mut policy = policy.map_err(Stopped::failed)?;
+    let mut policy = policy.map_err(Stopped::plugin)?;
     let mut report = RetentionReport::default();
     for (number, handle) in partitions(dry_run) {
         let summary = Handle::current()
@@ -36,7 +37,7 @@ pub(super) fn retention(dry_run: &DryRun, progress: &Progress) -> Result<DryRunR
             log_bytes: summary.size_bytes,
             segments: &eligible,
         };
-        let expired = policy.expired(&view).map_err(Stopped::failed)?;
+        let expired = policy.expired(&view).map_err(Stopped::plugin)?;
         let gone = eligible.get(..expired as usize).unwrap_or_default();
         let start = gone
             .last()
@@ -90,12 +91,29 @@ fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
     }
 }
 
+/// Whoever gives a topic another policy has it cleaned from its start.
+fn survey_purpose(dry_run: &DryRun) -> CleaningPurpose {
+    let tried = bound_plugin(&dry_run.slot.plugin, &dry_run.slot.options);
+    let present = dry_run.topic.plugins.slot(PluginSlot::CompactionPolicy);
+    let present = present.ok().flatten();
+    let is_present = present.is_some_and(|present| {
+        let present = bound_plugin(&present.plugin, &present.options);
+        (present.digest, present.options) == (tried.digest, tried.options)
+    });
+    if is_present {
+        CleaningPurpose::Survey
+    } else {
+        CleaningPurpose::SurveyAnew
+    }
+}
+
 pub(super) fn compaction(dry_run: &DryRun, progress: &Progress) -> Result<DryRunReport, Stopped> {
     let name = dry_run.topic.name.as_str();
     let mut report = CompactionReport::default();
     let mut cleanings = Vec::new();
+    let purpose = survey_purpose(dry_run);
     for (number, handle) in partitions(dry_run) {
-        let begun = Handle::current().block_on(handle.begin_cleaning(CleaningPurpose::Survey));
+        let begun = Handle::current().block_on(handle.begin_cleaning(purpose));
         if let Some(cleaning) = begun.map_err(Stopped::failed)? {
             progress.expect(cleaning.bytes());
             cleanings.push((number, cleaning));
@@ -105,7 +123,7 @@ pub(super) fn compaction(dry_run: &DryRun, progress: &Progress) -> Result<DryRun
         let policy = dry_run
             .plugins
             .compaction_of(&dry_run.slot, name, dry_run.clock.now());
-        let mut policy = policy.map_err(Stopped::failed)?;
+        let mut policy = policy.map_err(Stopped::plugin)?;
         let bytes = cleaning.bytes();
         let pace = progress.survey(bytes);
         let mut oldest: Option<Timestamp> = None;
@@ -123,7 +141,10 @@ pub(super) fn compaction(dry_run: &DryRun, progress: &Progress) -> Result<DryRun
                 });
             }
         });
-        let summary = summary.map_err(Stopped::failed)?;
+        let summary = summary.map_err(|error| match policy.failure() {
+            Some(failure) => Stopped::plugin(failure.clone()),
+            None => Stopped::failed(error),
+        })?;
         *progress.surveying() = None;
         progress.advance(bytes)?;
         let partition = CompactionPartition {

@@ -17,7 +17,7 @@ use broker_model::limits::DRY_RUNS_MAX;
 use broker_protocol::api::dry_run_status::DryRunReport;
 use broker_storage::Pace;
 
-use crate::plugins::{BoundSlot, Plugins};
+use crate::plugins::{BoundSlot, Plugins, SlotError};
 use crate::topics::HostedTopic;
 
 /// How long the report of a run that has ended is kept.
@@ -59,22 +59,32 @@ struct Ended {
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     Done(Box<DryRunReport>),
-    Failed(String),
+    Failed(Failure),
     Cancelled,
 }
 
+/// Why a run failed.
+#[derive(Clone, Debug)]
+pub(crate) enum Failure {
+    /// The plugin did.
+    Plugin(SlotError),
+    Other(String),
+}
+
 /// Why a run stopped before its end.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub(super) enum Stopped {
-    #[error("cancelled")]
     Cancelled,
-    #[error("{0}")]
-    Failed(String),
+    Failed(Failure),
 }
 
 impl Stopped {
     fn failed(error: impl std::fmt::Display) -> Self {
-        Self::Failed(error.to_string())
+        Self::Failed(Failure::Other(error.to_string()))
+    }
+
+    fn plugin(error: impl Into<SlotError>) -> Self {
+        Self::Failed(Failure::Plugin(error.into()))
     }
 }
 
@@ -190,8 +200,12 @@ impl DryRuns {
             let outcome = match ran {
                 Ok(Ok(report)) => Outcome::Done(Box::new(report)),
                 Ok(Err(_)) if progress.cancelled.load(Ordering::Relaxed) => Outcome::Cancelled,
-                Ok(Err(stopped)) => Outcome::Failed(stopped.to_string()),
-                Err(_) => Outcome::Failed("the run panicked; see the broker's log".to_owned()),
+                Ok(Err(Stopped::Cancelled)) => Outcome::Cancelled,
+                Ok(Err(Stopped::Failed(failure))) => Outcome::Failed(failure),
+                Err(_) => {
+                    let reason = "the run panicked; see the broker's log";
+                    Outcome::Failed(Failure::Other(reason.to_owned()))
+                }
             };
             progress.end(outcome, dry_run.clock.monotonic());
         });

@@ -34,7 +34,7 @@ pub(super) fn run(dry_run: &DryRun, progress: &Progress) -> Result<DryRunReport,
     let slot = &dry_run.slot;
     let (engine, name) = (dry_run.plugins.engine(), topic.name.as_str());
     let partitioner = Partitioner::new(engine, &slot.plugin, name, &slot.options);
-    let mut partitioner = partitioner.map_err(Stopped::failed)?;
+    let mut partitioner = partitioner.map_err(Stopped::plugin)?;
     let needs = partitioner.needs();
     let partitions = u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX);
     let mut tally = Tally {
@@ -60,7 +60,7 @@ pub(super) fn run(dry_run: &DryRun, progress: &Progress) -> Result<DryRunReport,
             return Ok(());
         }
         let assigned = partitioner.assign(&columns.batch(count, needs), &layout);
-        let assigned = assigned.map_err(Stopped::failed)?;
+        let assigned = assigned.map_err(Stopped::plugin)?;
         layout.sequence += u64::from(count);
         layout.batches += 1;
         tally.add(partition, from, records, &assigned);

@@ -16,7 +16,7 @@ pub(super) fn run(dry_run: &DryRun, progress: &Progress) -> Result<DryRunReport,
     let slot = &dry_run.slot;
     let (engine, name) = (dry_run.plugins.engine(), dry_run.topic.name.as_str());
     let serializer = Serializer::new(engine, &slot.plugin, name, &slot.options);
-    let mut serializer = serializer.map_err(Stopped::failed)?;
+    let mut serializer = serializer.map_err(Stopped::plugin)?;
     let mut report = SerializerReport::default();
     let mut reasons: BTreeMap<String, RefusalReason> = BTreeMap::new();
     let (mut rows, mut out) = (BytesColumn::default(), BytesColumn::default());
@@ -36,7 +36,7 @@ pub(super) fn run(dry_run: &DryRun, progress: &Progress) -> Result<DryRunReport,
         }
         report.records += taken.len() as u64;
         let refused = serializer.deserialize(&rows, &mut out);
-        for error in refused.map_err(Stopped::failed)? {
+        for error in refused.map_err(Stopped::plugin)? {
             report.refused += 1;
             let Some(record) = taken.get(error.row as usize) else {
                 continue;

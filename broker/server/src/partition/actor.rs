@@ -159,6 +159,13 @@ impl PartitionActor {
             .expect("the log is open until the actor ends")
     }
 
+    /// The compaction policy is another one now: what was clean for the last is not for this one.
+    pub(super) fn forget_cleanings(&mut self) {
+        if let Err(error) = self.log_mut().forget_cleanings() {
+            warn!(partition = %self.partition, %error, "what was cleaned is not cleaned anew");
+        }
+    }
+
     /// Whether a change may be made at all.
     pub(super) fn check_in_service(&self) -> Result<(), PartitionError> {
         if self.closing.is_some() {
@@ -423,6 +430,11 @@ impl Actor for PartitionActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        let plugins = &self.settings.plugins;
+        let last_cleaned = self.log().last_cleaned();
+        if last_cleaned.is_some_and(|at| plugins.outdates_cleaning(at)) {
+            self.forget_cleanings();
+        }
         // What an earlier process left unsynced is synced before it counts as durable.
         self.start_sync(ctx);
         self.arm_roll_timer(ctx);

@@ -144,7 +144,11 @@ impl Handler<Configure> for PartitionActor {
         self.write_waiting(ctx);
         self.log_mut().set_config(log_config(&settings.config));
         let effects = self.replica.on_flush_mode(settings.config.flush_mode);
+        let is_compacted_otherwise = settings.plugins.compacts_otherwise(&self.settings.plugins);
         self.settings = settings;
+        if is_compacted_otherwise {
+            self.forget_cleanings();
+        }
         self.reset_roll_timer(ctx);
         self.publish();
         self.carry_out(effects);
@@ -211,6 +215,7 @@ impl Handler<BeginCleaning> for PartitionActor {
                 .log_mut()
                 .begin_cleaning(&settings, high_watermark, now),
             CleaningPurpose::Survey => self.log().survey(&settings, high_watermark, now),
+            CleaningPurpose::SurveyAnew => self.log().survey_anew(&settings, high_watermark, now),
         });
         message.reply.send(begun);
     }

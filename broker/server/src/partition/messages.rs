@@ -91,6 +91,8 @@ pub(crate) enum CleaningPurpose {
     Clean,
     /// To see what it would do.
     Survey,
+    /// To see what it would do if its policy were new to the topic.
+    SurveyAnew,
 }
 
 #[derive(Message)]

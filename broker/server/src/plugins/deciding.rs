@@ -5,7 +5,7 @@ use broker_cluster::{PluginSlot, TopicConfig};
 use broker_model::Timestamp;
 use broker_record::StoredBatch;
 use broker_storage::{CompactionPolicy, PolicyFailed, RetentionPolicy, RetentionView};
-use broker_wasm::{Bounds, Compactor, Retention, SegmentFacts};
+use broker_wasm::{Bounds, Compactor, PluginError, Retention, SegmentFacts};
 
 use super::columns::Columns;
 use super::topic_plugins::BoundSlot;
@@ -96,6 +96,7 @@ impl Plugins {
             compactor,
             columns: Columns::default(),
             bits: Vec::new(),
+            failure: None,
         })
     }
 }
@@ -105,9 +106,15 @@ pub(crate) struct PluginCompaction {
     compactor: Compactor,
     columns: Columns,
     bits: Vec<u8>,
+    failure: Option<PluginError>,
 }
 
 impl PluginCompaction {
+    /// How the plugin failed, if it did.
+    pub(crate) fn failure(&self) -> Option<&PluginError> {
+        self.failure.as_ref()
+    }
+
     /// Gathers the columns of the first batches of `run`, as many as one call can name the offsets of;
     /// answers how many batches and how many records that are.
     fn gather(&mut self, run: &[StoredBatch]) -> Result<(usize, u32), PolicyFailed> {
@@ -143,9 +150,7 @@ impl CompactionPolicy for PluginCompaction {
                     .columns
                     .stored_batch(records, base, self.compactor.needs());
                 let took = self.compactor.observe(&columns);
-                let took = took.map_err(|error| PolicyFailed {
-                    reason: error.to_string(),
-                })?;
+                let took = took.map_err(|error| failed(&mut self.failure, error))?;
                 taken += u64::from(took);
                 if took < records {
                     break;
@@ -166,9 +171,7 @@ impl CompactionPolicy for PluginCompaction {
                     .columns
                     .stored_batch(records, base, self.compactor.needs());
                 let answer = self.compactor.retain(&columns, &mut self.bits);
-                answer.map_err(|error| PolicyFailed {
-                    reason: error.to_string(),
-                })?;
+                answer.map_err(|error| failed(&mut self.failure, error))?;
                 append_bits(keep, done, &self.bits, records);
             }
             done += u64::from(records);
@@ -176,6 +179,12 @@ impl CompactionPolicy for PluginCompaction {
         }
         Ok(())
     }
+}
+
+fn failed(failure: &mut Option<PluginError>, error: PluginError) -> PolicyFailed {
+    let reason = error.to_string();
+    *failure = Some(error);
+    PolicyFailed { reason }
 }
 
 /// Appends `count` bits, least significant first, behind the `done` bits that are there.

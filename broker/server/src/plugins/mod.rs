@@ -271,7 +271,8 @@ impl Plugins {
             });
             slots.insert(slot, bound);
         }
-        TopicPlugins::new(slots)
+        let compaction = topic.binding(PluginSlot::CompactionPolicy);
+        TopicPlugins::new(slots).compacted_since(compaction.map(|binding| binding.since))
     }
 
     /// The plugin that has this name and this module.

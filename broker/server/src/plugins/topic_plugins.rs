@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use broker_cluster::PluginSlot;
+use broker_model::Timestamp;
 use broker_wasm::Plugin;
 
 use super::SlotError;
@@ -21,12 +22,34 @@ pub(crate) struct BoundSlot {
 #[derive(Debug, Default)]
 pub(crate) struct TopicPlugins {
     slots: BTreeMap<PluginSlot, Result<Arc<BoundSlot>, SlotError>>,
+    compacted_since: Option<Timestamp>,
 }
 
 impl TopicPlugins {
     /// Slots that are bound, or that should be and cannot.
     pub(super) fn new(slots: BTreeMap<PluginSlot, Result<Arc<BoundSlot>, SlotError>>) -> Self {
-        Self { slots }
+        Self {
+            slots,
+            compacted_since: None,
+        }
+    }
+
+    /// Says since when the compaction policy is the one that it is.
+    pub(super) fn compacted_since(self, since: Option<Timestamp>) -> Self {
+        Self {
+            compacted_since: since,
+            ..self
+        }
+    }
+
+    /// Whether what was cleaned at a time was cleaned by an earlier compaction policy than the present one.
+    pub(crate) fn outdates_cleaning(&self, at: Timestamp) -> bool {
+        self.compacted_since.is_some_and(|since| at < since)
+    }
+
+    /// Whether the compaction policy is another than in `before`.
+    pub(crate) fn compacts_otherwise(&self, before: &Self) -> bool {
+        self.compacted_since != before.compacted_since
     }
 
     /// What a slot is bound to; `None` when it is empty.

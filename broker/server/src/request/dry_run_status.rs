@@ -7,8 +7,9 @@ use broker_protocol::api::dry_run_status::{
 };
 use broker_protocol::{ErrorCode, WireError};
 
+use super::wire;
 use crate::context::Context;
-use crate::dry_run::Outcome;
+use crate::dry_run::{Failure, Outcome};
 
 /// Tells how a run stands, and ends it if so asked.
 pub(super) async fn handle(
@@ -38,9 +39,12 @@ pub(super) async fn handle(
             answer.state = DryRunState::Done;
             answer.report = Some(*report);
         }
-        Some(Outcome::Failed(reason)) => {
+        Some(Outcome::Failed(failure)) => {
             answer.state = DryRunState::Failed;
-            answer.error = Some(WireError::new(ErrorCode::Unknown, reason));
+            answer.error = Some(match failure {
+                Failure::Plugin(error) => wire::slot_error(&error),
+                Failure::Other(reason) => WireError::new(ErrorCode::Unknown, reason),
+            });
         }
     }
     Ok(answer)

@@ -81,7 +81,7 @@ impl Log {
         if self.cleaning.is_some() || self.broken.is_some() || self.shared.health.check().is_err() {
             return None;
         }
-        let plan = self.plan(settings, high_watermark, now)?;
+        let plan = self.plan(settings, high_watermark, now, &self.cleaned)?;
         self.cleaning.begin(&plan.token);
         Some(Cleaning::new(plan))
     }
@@ -94,7 +94,35 @@ impl Log {
         high_watermark: Offset,
         now: Timestamp,
     ) -> Option<Cleaning> {
-        self.plan(settings, high_watermark, now).map(Cleaning::new)
+        let plan = self.plan(settings, high_watermark, now, &self.cleaned);
+        plan.map(Cleaning::new)
+    }
+
+    /// The same as if the log had never been cleaned: what another policy would find.
+    pub fn survey_anew(
+        &self,
+        settings: &CompactionSettings,
+        high_watermark: Offset,
+        now: Timestamp,
+    ) -> Option<Cleaning> {
+        let never = CleanerCheckpoint::default();
+        let plan = self.plan(settings, high_watermark, now, &never);
+        plan.map(Cleaning::new)
+    }
+
+    /// When the last cleaning was finished.
+    pub fn last_cleaned(&self) -> Option<Timestamp> {
+        self.cleaned.last_cleaned
+    }
+
+    /// Makes everything dirty, and ends the cleaning under way: records are to be chosen by another policy
+    /// from now on. Tombstones wait anew.
+    ///
+    /// # Errors
+    /// When the checkpoint file cannot be written; nothing was forgotten.
+    pub fn forget_cleanings(&mut self) -> Result<(), ChangeError> {
+        self.abandon_cleaning();
+        self.forget_cleaned_from(Offset::ZERO)
     }
 
     /// Puts a cleaning's result in place, in one step: after a stop at any point the log has either
@@ -203,10 +231,11 @@ impl Log {
         settings: &CompactionSettings,
         high_watermark: Offset,
         now: Timestamp,
+        cleaned: &CleanerCheckpoint,
     ) -> Option<CleaningPlan> {
         let cleanable = self.cleanable(settings, high_watermark, now);
         let end = cleanable.last()?.next;
-        let first_dirty = self.cleaned.cleaned_to().max(self.start).min(end);
+        let first_dirty = cleaned.cleaned_to().max(self.start).min(end);
         let steady = self.shared.steady(now);
         let covered_until = millis_before(steady, settings.delete_retention);
         Some(CleaningPlan {
@@ -219,7 +248,7 @@ impl Log {
                 index_bytes_max: self.config.index_bytes_max,
                 index_interval: self.config.index_interval_bytes,
             },
-            expired_below: self.cleaned.covered_at(covered_until),
+            expired_below: cleaned.covered_at(covered_until),
         })
     }
 

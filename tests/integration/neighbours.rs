@@ -1,0 +1,68 @@
+//! What others notice of a plugin that never comes back: how long their requests take meanwhile. Nothing
+//! here depends on how fast the machine is; the ratio is printed for whoever wants to know.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::harness::{Broker, Wire, hostile_module, keyed, map, valued};
+
+/// How long each of some requests to another topic takes, sorted.
+fn latencies(wires: &mut [Wire]) -> Vec<Duration> {
+    let mut all = Vec::new();
+    for _ in 0..150 {
+        for wire in &mut *wires {
+            let began = Instant::now();
+            wire.produce("bystander", 1, vec![valued("x")]);
+            all.push(began.elapsed());
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn others_hardly_notice_a_plugin_that_loops() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    let module = fs::read(hostile_module()).expect("it was built");
+    let options = map! { "options" => map! { "behaviour" => "loop" } };
+    wire.deploy("bad", &module, options).unwrap();
+    wire.create_topic("t", 2, &[("partitioner", "bad")]);
+    wire.create_topic("bystander", 2, &[]);
+    let mut bystanders: Vec<Wire> = (0..4).map(|_| broker.connect()).collect();
+    latencies(&mut bystanders);
+    let before = latencies(&mut bystanders);
+    let (stop, loops) = (AtomicBool::new(false), AtomicU64::new(0));
+    let during = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::SeqCst) {
+                let args = map! { "topic" => "t", "records" => vec![keyed("go", "1")] };
+                match wire.refused("produce", args).name.as_str() {
+                    "PLUGIN_TIMEOUT" => loops.fetch_add(1, Ordering::SeqCst),
+                    // Whoever resumes it does not help it.
+                    "PLUGIN_SUSPENDED" => {
+                        wire.call("resume_plugin", map! { "name" => "bad" })
+                            .unwrap();
+                        0
+                    }
+                    other => panic!("{other}"),
+                };
+            }
+        });
+        while loops.load(Ordering::SeqCst) == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let during = latencies(&mut bystanders);
+        stop.store(true, Ordering::SeqCst);
+        during
+    });
+    for (name, percent) in [("median", 50), ("99th percentile", 99)] {
+        let at = |sorted: &[Duration]| sorted[sorted.len() * percent / 100];
+        let (before, during) = (at(&before), at(&during));
+        let ratio = during.as_secs_f64() / before.as_secs_f64();
+        println!("{name}: {before:?} without, {during:?} with a looping plugin, ratio {ratio:.2}");
+    }
+    println!("the plugin looped {} times", loops.load(Ordering::SeqCst));
+    assert_eq!(broker.connect().read_all("bystander", 1).len(), 3 * 150 * 4);
+}
