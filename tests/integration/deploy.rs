@@ -1,12 +1,13 @@
 //! Plugins deployed on a running broker: swapped between batches, listed with their history, rolled back,
-//! refused where they do not fit, and there again after a crash.
+//! and there again after a crash.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use crate::harness::{
-    Broker, Setup, Value, Wire, custom_partitioner, digest_of, eventually, hostile_module, keyed,
-    map, sha256_of, shipped_module,
+    Broker, Value, Wire, custom_partitioner, digest_of, eventually, hostile_module, keyed, map,
+    patience, sha256_of, shipped_module,
 };
 
 const KEYS: usize = 24;
@@ -48,6 +49,46 @@ fn rollback(wire: &mut Wire, more: Value) -> Value {
         .unwrap()
 }
 
+/// Produces batches until it is told to stop; answers where each one's records went.
+struct Producer {
+    stop: AtomicBool,
+    produced: AtomicUsize,
+}
+
+impl Producer {
+    fn run(&self, mut wire: Wire) -> Vec<Vec<(u32, u64)>> {
+        let began = Instant::now();
+        let mut placed = Vec::new();
+        while !self.stop.load(Ordering::SeqCst) && began.elapsed() < patience() {
+            placed.push(wire.produce_routed("t", batch(placed.len())));
+            self.produced.store(placed.len(), Ordering::SeqCst);
+        }
+        placed
+    }
+
+    /// Waits until it has produced more.
+    fn goes_on(&self) {
+        let now = self.produced.load(Ordering::SeqCst);
+        eventually("the producer goes on", || {
+            (self.produced.load(Ordering::SeqCst) > now + 5).then_some(())
+        });
+    }
+}
+
+/// Asserts that the topic holds these batches and nothing else.
+fn assert_complete(wire: &mut Wire, batches: usize) {
+    let mut found: Vec<String> = (0..6)
+        .flat_map(|partition| wire.read_all("t", partition))
+        .map(|record| record.text())
+        .collect();
+    let mut sent: Vec<String> = (0..batches)
+        .flat_map(|number| (0..KEYS).map(move |record| format!("{number}-{record}")))
+        .collect();
+    found.sort();
+    sent.sort();
+    assert_eq!(found, sent);
+}
+
 #[test]
 fn another_version_takes_over_between_batches_of_a_running_producer() {
     let broker = Broker::start();
@@ -56,70 +97,44 @@ fn another_version_takes_over_between_batches_of_a_running_producer() {
     assert_eq!(first.get("revision").u64(), 1);
     wire.create_topic("t", 6, &[("partitioner", "mine")]);
     let before = mapping(&mut wire, "t");
-    let (stop, produced) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let producer = Producer {
+        stop: AtomicBool::new(false),
+        produced: AtomicUsize::new(0),
+    };
     let batches = std::thread::scope(|scope| {
-        let producer = scope.spawn(|| {
-            let mut wire = broker.connect();
-            let mut placed = Vec::new();
-            while !stop.load(Ordering::SeqCst) {
-                placed.push(wire.produce_routed("t", batch(placed.len())));
-                produced.store(placed.len(), Ordering::SeqCst);
-            }
-            placed
-        });
-        let more = || {
-            let now = produced.load(Ordering::SeqCst);
-            eventually("the producer goes on", || {
-                (produced.load(Ordering::SeqCst) > now + 5 || producer.is_finished()).then_some(())
-            });
-        };
-        more();
+        let running = scope.spawn(|| producer.run(broker.connect()));
+        producer.goes_on();
         let second = wire.deploy("mine", shipped_module("key-hash"), map! {});
         let second = second.unwrap();
         assert_eq!(second.get("revision").u64(), 2);
         assert_eq!(*second.get("topics"), Value::from(vec!["t"]));
         let warnings = second.get("warnings").list();
         assert!(warnings[0].text().contains("order per key"), "{second:?}");
-        more();
-        stop.store(true, Ordering::SeqCst);
-        producer.join().expect("no batch was refused")
+        producer.goes_on();
+        producer.stop.store(true, Ordering::SeqCst);
+        running.join().expect("no batch was refused")
     });
     let after = mapping(&mut wire, "t");
     assert_ne!(before, after);
     // Each batch went to one version as a whole, and none to the old one after the new one had begun.
-    let partitions = |placed: &Vec<(u32, u64)>| -> Vec<u32> {
+    let partitions = |placed: &[(u32, u64)]| -> Vec<u32> {
         placed.iter().map(|(partition, _)| *partition).collect()
     };
-    let swapped = batches
-        .iter()
-        .position(|placed| partitions(placed) != before);
+    let mut placed = batches.iter();
+    let swapped = placed.position(|placed| partitions(placed) != before);
     let swapped = swapped.expect("the new version came");
+    let offsets = wire.bindings("t", "partitioner")[1].get("offsets").clone();
     for (number, placed) in batches.iter().enumerate() {
         let expected = if number < swapped { &before } else { &after };
         assert_eq!(partitions(placed), *expected, "batch {number} of {swapped}");
+        // What lies before the new binding was placed by the old one.
+        for (partition, offset) in placed {
+            let index = usize::try_from(*partition).expect("fits");
+            let is_before = *offset < offsets.list()[index].u64();
+            assert!(!is_before || number < swapped, "{partition} {offset}");
+        }
     }
-    // Nothing was lost, and nothing is there twice.
-    let mut found: Vec<String> = (0..6)
-        .flat_map(|partition| wire.read_all("t", partition))
-        .map(|record| record.text())
-        .collect();
-    let numbers = 0..batches.len();
-    let mut sent: Vec<String> = numbers
-        .flat_map(|number| (0..KEYS).map(move |record| format!("{number}-{record}")))
-        .collect();
-    found.sort();
-    sent.sort();
-    assert_eq!(found, sent);
-    // What lies before the new binding was placed by the old one.
-    let offsets = wire.bindings("t", "partitioner")[1].get("offsets").clone();
-    for (number, (partition, offset)) in batches.iter().enumerate().flat_map(|(number, placed)| {
-        let placed = placed.iter();
-        placed.map(move |placed| (number, placed))
-    }) {
-        let index = usize::try_from(*partition).expect("fits");
-        let is_before = *offset < offsets.list()[index].u64();
-        assert!(!is_before || number < swapped, "{partition} {offset}");
-    }
+    assert_complete(&mut wire, batches.len());
 }
 
 #[test]
@@ -190,133 +205,6 @@ fn history_tells_every_revision_and_a_rollback_is_one_more() {
         map! { "digest" => "../../meta.properties" },
     );
     assert_eq!(error.name, "INVALID_REQUEST", "{error:?}");
-}
-
-#[test]
-fn a_plugin_in_use_is_not_removed_and_a_removed_one_is_unknown() {
-    let broker = Broker::start();
-    let mut wire = broker.connect();
-    wire.deploy("mine", &custom(), map! {}).unwrap();
-    for topic in ["a", "b"] {
-        wire.create_topic(topic, 2, &[("partitioner", "mine")]);
-    }
-    let remove = || map! { "name" => "mine" };
-    let error = wire.refused("remove_plugin", remove());
-    assert_eq!(error.name, "PLUGIN_IN_USE");
-    assert_eq!(*error.data.get("topics"), Value::from(vec!["a", "b"]));
-    wire.alter("a", &[("partitioner", "key-hash")]);
-    wire.call("delete_topic", map! { "name" => "b" }).unwrap();
-    wire.call("remove_plugin", remove()).unwrap();
-    assert!(wire.plugin("mine").is_nil());
-    assert!(!history(&mut wire, "mine").get("removed_at_ms").is_nil());
-    let config = map! { "partitioner" => "mine" };
-    let error = wire.refused("create_topic", map! { "name" => "c", "config" => config });
-    assert_eq!(error.name, "UNKNOWN_PLUGIN");
-    assert_eq!(
-        wire.refused("remove_plugin", remove()).name,
-        "UNKNOWN_PLUGIN"
-    );
-    // The history goes on where it ended.
-    let back = wire.deploy("mine", &custom(), map! {}).unwrap();
-    assert_eq!(back.get("revision").u64(), 2);
-    wire.create_topic("c", 2, &[("partitioner", "mine")]);
-    let error = wire.refused("remove_plugin", map! { "name" => "key-hash" });
-    assert_eq!(error.name, "PLUGIN_IN_USE");
-    assert!(error.message.contains("comes with the broker"), "{error:?}");
-}
-
-#[test]
-fn what_is_no_plugin_or_does_not_fit_changes_nothing() {
-    let folder = tempfile::TempDir::new().expect("a temporary directory can be made");
-    let manifest = folder.path().join("plugins.toml");
-    let (file, digest) = (
-        custom_partitioner().display(),
-        sha256_of(custom_partitioner()),
-    );
-    let entry = format!(
-        "[[plugin]]\nname = \"listed\"\nkind = \"partitioner\"\npath = \"{file}\"\nsha256 = \"{digest}\"\n"
-    );
-    fs::write(&manifest, entry).expect("it can be written");
-    let broker = Setup::new().plugins(&manifest).start();
-    let mut wire = broker.connect();
-    wire.deploy("mine", &custom(), map! {}).unwrap();
-    let strict = shipped_module("by-header");
-    wire.deploy(
-        "header",
-        strict,
-        map! { "options" => map! { "header" => "h" } },
-    )
-    .unwrap();
-    wire.create_topic("plain", 2, &[("partitioner", "mine")]);
-    let option = ("partitioner.option.missing", "spread");
-    wire.create_topic("t", 2, &[("partitioner", "header"), option]);
-    let before = (history(&mut wire, "mine"), history(&mut wire, "header"));
-    let kept = || {
-        let folder = fs::read_dir(broker.data_dir().join("plugin-modules"));
-        folder.expect("modules are kept").count()
-    };
-    let modules = kept();
-    let mut refuse = |name: &str, module: &[u8], more: Value| {
-        let error = wire.deploy(name, module, more).expect_err("it is refused");
-        assert!(!error.retriable && error.definite, "{error:?}");
-        assert!(error.message.len() < 1_000, "{error:?}");
-        (error.name.clone(), error)
-    };
-    let invalid = "INVALID_PLUGIN";
-    let mut random = Vec::new();
-    let mut seed = 7_u32;
-    random.resize_with(10_000, || {
-        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        seed.to_be_bytes()[0]
-    });
-    let own = custom();
-    assert_eq!(refuse("new", &random, map! {}).0, invalid);
-    assert_eq!(refuse("new", b"", map! {}).0, invalid);
-    assert_eq!(refuse("new", &own[..own.len() / 2], map! {}).0, invalid);
-    assert_eq!(refuse("new", b"\0asm\x01\0\0\0", map! {}).0, invalid);
-    let other = map! { "kind" => "retention" };
-    assert_eq!(refuse("new", &own, other).0, invalid);
-    let (_, error) = refuse("mine", shipped_module("json"), map! {});
-    assert!(error.message.contains("serializer"), "{error:?}");
-    let (_, error) = refuse("new", strict, map! { "options" => map! { "headr" => "x" } });
-    assert!(error.message.contains("headr"), "{error:?}");
-    // Options that are missing may come from topics; one that is wrong cannot be made good.
-    let (_, error) = refuse("header", shipped_module("key-hash"), map! {});
-    assert!(error.message.contains("topic t"), "{error:?}");
-    assert_eq!(error.data.get("topic").text(), "t");
-    for (name, owner) in [
-        ("key-hash", "broker"),
-        ("json", "broker"),
-        ("listed", "manifest"),
-    ] {
-        let (code, error) = refuse(name, &own, map! {});
-        assert_eq!(code, "PLUGIN_IN_USE", "{error:?}");
-        assert!(error.message.contains(owner), "{error:?}");
-    }
-    for name in ["", "../up", "a b", &"x".repeat(300)] {
-        refuse(name, &own, map! {});
-    }
-    for limits in [map! { "deadline_ms" => 0 }, map! { "memory_bytes" => 1 }] {
-        assert_eq!(
-            refuse("new", &own, map! { "limits" => limits }).0,
-            "INVALID_CONFIG"
-        );
-    }
-    for fallback in ["json", "nobody", "new"] {
-        let more = map! { "fallback" => fallback };
-        assert_eq!(refuse("new", &own, more).0, "INVALID_CONFIG", "{fallback}");
-    }
-    let only = map! { "validate_only" => true };
-    wire.deploy("mine", shipped_module("key-hash"), only)
-        .unwrap();
-    assert!(wire.plugin("new").is_nil());
-    assert_eq!(
-        (history(&mut wire, "mine"), history(&mut wire, "header")),
-        before
-    );
-    assert_eq!(wire.bindings("t", "partitioner").len(), 1);
-    assert_eq!(kept(), modules, "nothing that was refused is kept");
-    wire.produce_routed("t", vec![keyed("k", "v")]);
 }
 
 #[test]

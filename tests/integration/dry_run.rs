@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::harness::{
-    Broker, DryRun, Rec, Setup, Value, Wire, custom_partitioner, digest_of, eventually,
-    hostile_module, hostile_sister, keyed, map, opaque, shipped_module, valued,
+    Broker, DryRun, Rec, Setup, Value, Wire, config_of, custom_partitioner, eventually, keyed, map,
+    opaque, shipped_module, valued,
 };
 
 /// Cleans and deletes every 50 ms.
@@ -197,353 +197,170 @@ fn shape(wire: &mut Wire, topic: &str) -> Vec<[u64; 3]> {
         .collect()
 }
 
+/// What is left of a topic after what a report about retention says.
+fn foretold(report: &Value, before: &[[u64; 3]]) -> Vec<[u64; 3]> {
+    let mut expected = before.to_vec();
+    for partition in report.get("partitions").list() {
+        let number = usize::try_from(partition.get("partition").u64()).expect("fits");
+        let [start, bytes, segments] = &mut expected[number];
+        let records = partition.get("new_start").u64() - *start;
+        assert_eq!(partition.get("records").u64(), records, "{partition:?}");
+        let newest = partition.get("newest_ms").u64();
+        assert_eq!(newest, 1_000 + partition.get("new_start").u64() - 1);
+        assert!(partition.get("oldest_ms").u64() <= newest);
+        *start = partition.get("new_start").u64();
+        *bytes -= partition.get("bytes").u64();
+        *segments -= partition.get("segments").u64();
+    }
+    for (field, at) in [("records", 0), ("bytes", 1), ("segments", 2)] {
+        let pairs = before.iter().zip(&expected);
+        let sum: u64 = pairs.map(|(a, b)| a[at].abs_diff(b[at])).sum();
+        assert_eq!(report.get(field).u64(), sum, "{report:?}");
+    }
+    expected
+}
+
 #[test]
 fn a_retention_policy_deletes_what_the_dry_run_said() {
     let broker = quick().start();
     let mut wire = broker.connect();
-    let all = [
+    let config = [
+        ("segment.bytes", "4KiB"),
+        ("retention.ms", "1h"),
         ("retention.policy", "newest-records"),
         ("retention.policy.option.records", "9999"),
     ];
-    let config = [
-        &all[..],
-        &[("segment.bytes", "4KiB"), ("retention.ms", "1h")],
-    ]
-    .concat();
     let cases = [
-        ("a", "newest-records", ("records", "10")),
-        ("b", "keep-at-least", ("keep.bytes", "9KiB")),
-        ("c", "time-and-size", ("", "")),
-        ("d", "newest-records", ("records", "500")),
+        ("a", "newest-records", Some(("records", "10"))),
+        ("b", "keep-at-least", Some(("keep.bytes", "9KiB"))),
+        ("c", "time-and-size", None),
+        ("d", "newest-records", Some(("records", "500"))),
     ];
-    for (topic, policy, (option, value)) in cases {
+    for (topic, policy, option) in cases {
         wire.create_topic(topic, 3, &config);
         fill(&mut wire, topic, 0, 40);
         fill(&mut wire, topic, 1, 17);
         let before = shape(&mut wire, topic);
-        let options = if option.is_empty() {
-            map! {}
-        } else {
-            map! { option => value }
-        };
+        let (mut options, mut set) = (map! {}, map! { "retention.policy" => policy });
+        let mut unset = vec!["retention.policy.option.records"];
+        if let Some((name, value)) = option {
+            options = options.set(name, value);
+            let key = format!("retention.policy.option.{name}");
+            unset.retain(|other| *other != key);
+            set = set.set(&key, value);
+        }
         let dry_run = DryRun::of_module(topic, shipped_module(policy)).with("options", options);
         let report = dry_run.report(&mut wire, "retention");
-        assert_eq!(
-            shape(&mut wire, topic),
-            before,
-            "{policy}: nothing has happened"
-        );
-        let mut expected = before.clone();
-        for partition in report.get("partitions").list() {
-            let number = usize::try_from(partition.get("partition").u64()).expect("fits");
-            let [start, bytes, segments] = &mut expected[number];
-            let records = partition.get("new_start").u64() - *start;
-            assert_eq!(partition.get("records").u64(), records, "{partition:?}");
-            let newest = partition.get("newest_ms").u64();
-            assert_eq!(newest, 1_000 + partition.get("new_start").u64() - 1);
-            assert!(partition.get("oldest_ms").u64() <= newest);
-            *start = partition.get("new_start").u64();
-            *bytes -= partition.get("bytes").u64();
-            *segments -= partition.get("segments").u64();
-        }
-        let sum = |at: usize| -> u64 {
-            let pairs = before.iter().zip(&expected);
-            pairs.map(|(a, b)| a[at].abs_diff(b[at])).sum()
-        };
-        for (field, at) in [("records", 0), ("bytes", 1), ("segments", 2)] {
-            assert_eq!(report.get(field).u64(), sum(at), "{policy}: {report:?}");
-        }
-        assert_eq!(sum(0) > 0, value != "500", "{policy}: {report:?}");
-        let unset = vec!["retention.policy.option.records"];
-        let mut set = map! { "retention.policy" => policy };
-        if !option.is_empty() {
-            set = set.set(&format!("retention.policy.option.{option}"), value);
-        }
-        let unset = if option == "records" {
-            Vec::new()
-        } else {
-            unset
-        };
+        assert_eq!(shape(&mut wire, topic), before, "nothing has happened");
+        let expected = foretold(&report, &before);
+        assert_eq!(expected == before, topic == "d", "{policy}: {report:?}");
         let args = map! { "name" => topic, "set" => set, "unset" => unset };
         wire.call("alter_topic", args).unwrap();
         eventually("what was foretold happens", || {
             (shape(&mut wire, topic) == expected).then_some(())
         });
-        std::thread::sleep(std::time::Duration::from_millis(150));
+        std::thread::sleep(Duration::from_millis(150));
         assert_eq!(shape(&mut wire, topic), expected, "{policy}: and no more");
     }
+}
+
+/// The topic's records, and its shape.
+type State = (Vec<(u32, Rec)>, Vec<[u64; 3]>);
+
+fn state(wire: &mut Wire, topic: &str) -> State {
+    (all(wire, topic, 2), shape(wire, topic))
+}
+
+/// Asserts that a report about compaction tells what became of a topic.
+fn assert_foretold(report: &Value, before: &State, after: &State) {
+    let kept: BTreeSet<(u32, u64)> = after.0.iter().map(|(p, r)| (*p, r.offset)).collect();
+    let records = before.0.iter();
+    let gone: Vec<&(u32, Rec)> = records
+        .filter(|(partition, record)| !kept.contains(&(*partition, record.offset)))
+        .collect();
+    assert!(!gone.is_empty());
+    let count = gone.len() as u64;
+    assert_eq!(report.get("removed_records").u64(), count, "{report:?}");
+    let times = || gone.iter().map(|(_, record)| record.timestamp);
+    let told = ["oldest_ms", "newest_ms"].map(|field| report.get(field).i64());
+    assert_eq!(Some(told[0]), times().min());
+    assert_eq!(Some(told[1]), times().max());
+    for (field, at) in [("bytes", 1), ("segments", 2)] {
+        let sum = |state: &State| state.1.iter().map(|shape| shape[at]).sum::<u64>();
+        let of = |when: &str| report.get(&format!("{field}_{when}")).u64();
+        let (told, real) = (of("before") - of("after"), sum(before) - sum(after));
+        assert_eq!(told, real, "{field}: {report:?}");
+    }
+    let sample = report.get("sample").list().iter();
+    let sample: BTreeSet<_> = sample
+        .map(|sample| {
+            let place = (sample.get("partition").u64(), sample.get("offset").u64());
+            (place, sample.get("key").bytes())
+        })
+        .collect();
+    let real = gone.iter().map(|(partition, record)| {
+        let place = (u64::from(*partition), record.offset);
+        (place, record.key.clone())
+    });
+    assert_eq!(sample, real.collect());
+    let partitions = report.get("partitions").list().iter();
+    let sum: u64 = partitions.map(|p| p.get("removed_records").u64()).sum();
+    assert_eq!(sum, count);
+}
+
+/// The same answer twice: what was written last counts as durable by then.
+fn settled(wire: &mut Wire, dry_run: &DryRun) -> Value {
+    let mut last = Value::Nil;
+    eventually("the report stays the same", || {
+        let report = dry_run.report(wire, "compaction");
+        let is_same = report == last;
+        std::thread::sleep(Duration::from_millis(50));
+        last = report;
+        is_same.then(|| last.clone())
+    })
 }
 
 #[test]
 fn a_compaction_removes_what_the_dry_run_said() {
     let broker = quick().start();
     let mut wire = broker.connect();
-    for (topic, policy, options) in [
-        ("latest", "latest-by-key", vec![]),
-        ("last", "keep-last-n", vec![("n", "3")]),
-        (
-            "sample",
-            "sample-old",
-            vec![("keep", "4"), ("older.than", "1h")],
-        ),
-    ] {
-        wire.create_topic(
-            topic,
-            2,
-            &[("segment.bytes", "4KiB"), ("retention.ms", "-1")],
-        );
+    let config = [("segment.bytes", "4KiB"), ("retention.ms", "-1")];
+    let sampling = [("keep", "4"), ("older.than", "1h")];
+    let cases: [(&str, &[(&str, &str)]); 3] = [
+        ("latest-by-key", &[]),
+        ("keep-last-n", &[("n", "3")]),
+        ("sample-old", &sampling),
+    ];
+    for (policy, options) in cases {
+        wire.create_topic(policy, 2, &config);
         for partition in 0..2 {
-            fill(&mut wire, topic, partition, 30);
+            fill(&mut wire, policy, partition, 30);
             let tombstone = Value::Array(vec![(&b"k3"[..]).into(), Value::Nil, 77.into()]);
-            wire.produce(topic, partition, vec![tombstone]);
-            fill(&mut wire, topic, partition, 12);
+            wire.produce(policy, partition, vec![tombstone]);
+            fill(&mut wire, policy, partition, 12);
         }
-        let given = |prefix: &str| -> Value {
-            let pairs = options.iter();
-            let pair = |(name, value): &(&str, &str)| {
-                (Value::from(format!("{prefix}{name}")), Value::from(*value))
-            };
-            Value::Map(pairs.map(pair).collect())
+        let before = state(&mut wire, policy);
+        let dry_run = DryRun::of_plugin(policy, policy)
+            .with("options", config_of(options))
+            .with("sample", 100);
+        let report = settled(&mut wire, &dry_run);
+        assert_eq!(state(&mut wire, policy), before, "nothing has happened");
+        let mut set = map! {
+            "compaction.policy" => policy,
+            "cleanup.policy" => "compact",
+            "min.cleanable.dirty.ratio" => "0",
         };
-        let before = (all(&mut wire, topic, 2), shape(&mut wire, topic));
-        let report = DryRun::of_plugin(topic, policy)
-            .with("options", given(""))
-            .with("sample", 100)
-            .report(&mut wire, "compaction");
-        assert_eq!((all(&mut wire, topic, 2), shape(&mut wire, topic)), before);
-
-        let set = given("compaction.policy.option.")
-            .set("compaction.policy", policy)
-            .set("cleanup.policy", "compact")
-            .set("min.cleanable.dirty.ratio", "0");
-        wire.call("alter_topic", map! { "name" => topic, "set" => set })
+        for (name, value) in options {
+            set = set.set(&format!("compaction.policy.option.{name}"), *value);
+        }
+        wire.call("alter_topic", map! { "name" => policy, "set" => set })
             .unwrap();
         eventually("it is cleaned", || {
-            let described = wire.describe_topic(topic);
+            let described = wire.describe_topic(policy);
             let mut partitions = described.get("partitions").list().iter();
-            let cleaned = |partition: &Value| {
-                let cleaning = partition.get("cleaning");
-                cleaning.get("cleanings").u64() > 0
-            };
-            partitions.all(cleaned).then_some(())
+            let cleanings = |p: &Value| p.get("cleaning").get("cleanings").u64();
+            partitions.all(|p| cleanings(p) > 0).then_some(())
         });
-        let after = (all(&mut wire, topic, 2), shape(&mut wire, topic));
-        let kept: BTreeSet<(u32, u64)> = after.0.iter().map(|(p, r)| (*p, r.offset)).collect();
-        let gone: Vec<&(u32, Rec)> = before
-            .0
-            .iter()
-            .filter(|(partition, record)| !kept.contains(&(*partition, record.offset)))
-            .collect();
-        assert!(!gone.is_empty(), "{policy}");
-        assert_eq!(
-            report.get("removed_records").u64(),
-            gone.len() as u64,
-            "{policy}"
-        );
-        let times = || gone.iter().map(|(_, record)| record.timestamp);
-        assert_eq!(
-            Some(report.get("oldest_ms").i64()),
-            times().min(),
-            "{policy}"
-        );
-        assert_eq!(
-            Some(report.get("newest_ms").i64()),
-            times().max(),
-            "{policy}"
-        );
-        for (field, at) in [("bytes", 1), ("segments", 2)] {
-            let sum = |shape: &[[u64; 3]]| shape.iter().map(|shape| shape[at]).sum::<u64>();
-            let of = |when: &str| report.get(&format!("{field}_{when}")).u64();
-            let told = of("before") - of("after");
-            assert_eq!(
-                told,
-                sum(&before.1) - sum(&after.1),
-                "{policy} {field}: {report:?}"
-            );
-        }
-        let sample = report.get("sample").list().iter();
-        let sample: BTreeSet<_> = sample
-            .map(|sample| {
-                let place = (sample.get("partition").u64(), sample.get("offset").u64());
-                (place, sample.get("key").bytes())
-            })
-            .collect();
-        let real = gone.iter().map(|(partition, record)| {
-            ((u64::from(*partition), record.offset), record.key.clone())
-        });
-        assert_eq!(sample, real.collect(), "{policy}");
-        let per_partition = report.get("partitions").list().iter();
-        let per_partition = per_partition.map(|partition| partition.get("removed_records").u64());
-        assert_eq!(per_partition.sum::<u64>(), gone.len() as u64);
+        assert_foretold(&report, &before, &state(&mut wire, policy));
     }
-}
-
-/// Every file of the data directory with its digest.
-fn files(broker: &Broker) -> BTreeMap<PathBuf, String> {
-    let entries = walkdir::WalkDir::new(broker.data_dir()).into_iter();
-    let files = entries.map(|entry| entry.expect("it can be read"));
-    files
-        .filter(|entry| entry.file_type().is_file())
-        .map(|entry| {
-            let bytes = fs::read(entry.path()).expect("it can be read");
-            (entry.into_path(), digest_of(&bytes))
-        })
-        .collect()
-}
-
-#[test]
-fn a_dry_run_leaves_no_trace() {
-    let broker = Broker::start();
-    let mut wire = broker.connect();
-    let config = [
-        ("segment.bytes", "4KiB"),
-        ("value.serializer", "json"),
-        ("retention.ms", "-1"),
-    ];
-    wire.create_topic("t", 2, &config);
-    let record = |n: u32| keyed(&format!("go{n}"), &format!("\"{}\"", "x".repeat(300)));
-    for n in 0..60 {
-        wire.produce_routed("t", vec![record(n), record(n)]);
-    }
-    let bad = fs::read(hostile_module()).expect("it was built");
-    let options = |behaviour: &str| map! { "behaviour" => behaviour };
-    wire.deploy("bad", &bad, map! { "options" => options("panic") })
-        .unwrap();
-    wire.produce("t", 0, vec![keyed("go", "1")]);
-    let seen = |wire: &mut Wire| {
-        let plugins = wire.call("list_plugins", map! {}).unwrap();
-        let logs = wire.call("plugin_logs", map! { "name" => "bad" }).unwrap();
-        let history = wire.call("plugin_history", map! { "name" => "bad" });
-        (plugins, logs, history.unwrap(), wire.describe_topic("t"))
-    };
-    let before = (seen(&mut wire), files(&broker));
-    for plugin in [
-        "round-robin",
-        "json",
-        "string",
-        "time-and-size",
-        "latest-by-key",
-    ] {
-        let status = DryRun::of_plugin("t", plugin).end(&mut wire);
-        assert_eq!(status.get("state").text(), "done", "{status:?}");
-        let status = DryRun::of_module("t", shipped_module(plugin)).end(&mut wire);
-        assert_eq!(status.get("state").text(), "done", "{status:?}");
-    }
-    // Plugins that crash, more often than is allowed to one that is at work.
-    for _ in 0..4 {
-        let status = DryRun::of_plugin("t", "bad").with("last", 1).end(&mut wire);
-        assert_eq!(status.get("state").text(), "failed", "{status:?}");
-        let error = status.get("error");
-        assert_eq!(error.get("name").text(), "PLUGIN_TRAPPED", "{status:?}");
-        let message = error.get("message").text();
-        assert!(message.contains("roof is on fire"), "{message}");
-        assert!(status.get("report").is_nil());
-    }
-    // The serializer answers the rows as they are, which is not MessagePack.
-    for (kind, state) in [
-        ("retention", "done"),
-        ("compaction", "done"),
-        ("serializer", "failed"),
-    ] {
-        let module = fs::read(hostile_sister(kind)).expect("it was built");
-        let status = DryRun::of_module("t", &module).end(&mut wire);
-        assert_eq!(status.get("state").text(), state, "{status:?}");
-    }
-    assert_eq!(seen(&mut wire), before.0);
-    assert_eq!(files(&broker), before.1);
-}
-
-#[test]
-fn a_run_can_be_cancelled_and_too_many_at_once_are_refused() {
-    let broker = Broker::start();
-    let mut wire = broker.connect();
-    wire.create_topic("t", 1, &[]);
-    for _ in 0..40 {
-        wire.produce("t", 0, vec![keyed("key", "{\"a\": [1, 2, 3]}"); 2_000]);
-    }
-    let dry_run = DryRun::of_plugin("t", "json");
-    let status = |wire: &mut Wire, run: &str, cancel: bool| {
-        let args = map! { "run" => run, "cancel" => cancel };
-        wire.call("dry_run_status", args).unwrap()
-    };
-    let mut runs = Vec::new();
-    let error = eventually("too many are under way", || {
-        match dry_run.start(&mut wire) {
-            Ok(run) => {
-                runs.push(run);
-                None
-            }
-            Err(error) => Some(error),
-        }
-    });
-    assert_eq!(error.name, "BUSY");
-    assert!(error.retriable && error.definite, "{error:?}");
-    let names: BTreeSet<&String> = runs.iter().collect();
-    assert_eq!(names.len(), runs.len(), "each has a name of its own");
-    let state = eventually("a run is cancelled before its end", || {
-        let run = dry_run.start(&mut wire).ok()?;
-        let first = status(&mut wire, &run, true);
-        assert!(
-            first.get("done").u64() <= first.get("total").u64(),
-            "{first:?}"
-        );
-        assert_eq!(first.get("unit").text(), "records");
-        let ended = eventually("the run ends", || {
-            let now = status(&mut wire, &run, false);
-            (now.get("state").text() != "running").then_some(now)
-        });
-        (ended.get("state").text() == "cancelled").then_some(ended)
-    });
-    assert!(
-        state.get("report").is_nil() && state.get("error").is_nil(),
-        "{state:?}"
-    );
-    for run in ["0", "99999", "", "x", "18446744073709551616"] {
-        let error = wire.refused("dry_run_status", map! { "run" => run });
-        assert_eq!(error.name, "DRY_RUN_NOT_FOUND", "{run}");
-    }
-}
-
-#[test]
-fn what_cannot_be_tried_is_refused_at_once() {
-    let broker = Broker::start();
-    let mut wire = broker.connect();
-    wire.create_topic("t", 1, &[]);
-    let json = || DryRun::of_plugin("t", "json");
-    let mut refused = |dry_run: DryRun| dry_run.start(&mut wire).expect_err("it is refused");
-    let module = shipped_module("json");
-    assert_eq!(
-        refused(json().with("module", module)).name,
-        "INVALID_REQUEST"
-    );
-    assert_eq!(
-        refused(json().with("plugin", Value::Nil)).name,
-        "INVALID_REQUEST"
-    );
-    assert_eq!(
-        refused(json().with("slot", "partitioner")).name,
-        "INVALID_REQUEST"
-    );
-    assert_eq!(
-        refused(json().with("slot", "nothing")).name,
-        "INVALID_REQUEST"
-    );
-    assert_eq!(
-        refused(DryRun::of_plugin("t", "nobody")).name,
-        "UNKNOWN_PLUGIN"
-    );
-    let error = refused(DryRun::of_plugin("u", "json"));
-    assert_eq!(error.name, "UNKNOWN_TOPIC_OR_PARTITION");
-    assert_eq!(
-        refused(DryRun::of_module("t", b"\0asm")).name,
-        "INVALID_PLUGIN"
-    );
-    let error = refused(DryRun::of_plugin("t", "newest-records"));
-    assert!(error.message.contains("records is missing"), "{error:?}");
-    let report = json().report(&mut wire, "serializer");
-    assert_eq!(
-        report.get("records").u64(),
-        0,
-        "an empty topic is no failure"
-    );
 }
