@@ -4,11 +4,12 @@
 use std::cell::RefCell;
 
 use crate::generated::compaction_plugin::exports::broker::plugin::compaction as exported;
-use crate::{Batch, Bitmap, Columns, Config, Environment};
+use crate::{Batch, Bitmap, Columns, Config, Environment, Scope};
 
 /// A compaction policy. One instance makes one cleaning of one partition, in two passes: `observe` sees
-/// the records that were not cleaned before, `retain` then sees every record from the log's start to
-/// where `observe` stopped and decides. What is gathered in between lives in `self`.
+/// the records that were not cleaned before, or all of them ([`scope`](Self::scope)), `retain` then sees
+/// every record from the log's start to where `observe` stopped and decides. What is gathered in between
+/// lives in `self`.
 ///
 /// A topic uses it with `cleanup.policy = compact` and `compaction.policy = NAME`;
 /// `compaction.policy.option.X` sets option X. If it fails, everything is kept. The broker decides when
@@ -62,6 +63,23 @@ pub trait CompactionPolicy: Sized {
         Columns::KEYS
     }
 
+    /// What the first pass shows: the records that no cleaning has covered, unless overridden.
+    ///
+    /// [`Scope::NewRecords`] is for a policy that gives up an old record only for a newer one, such as
+    /// "the newest of each key": the newer one is among the new records. Memory is needed for the keys of
+    /// the new records alone; when it is full, the cleaning ends there and the next one goes on. To a
+    /// policy that the topic did not have before, all records are new.
+    ///
+    /// [`Scope::WholeLog`] is for a policy that counts, or compares old records with each other, such as
+    /// "the last three of each key": what is left of earlier cleanings counts too. Both passes are then
+    /// shown the same records. The price: each cleaning reads the clean part twice instead of once, within
+    /// the same budget of processor time, and the memory has to hold every key of the clean part and some
+    /// new ones. If it does not, the cleaning fails, asking for more memory, and everything is kept. So it
+    /// is when old segments are deleted between the passes; the next cleaning begins anew.
+    fn scope(&self) -> Scope {
+        Scope::NewRecords
+    }
+
     /// First pass, oldest first: takes in the records of the batch and answers how many. Fewer than there
     /// are means that the memory is full; the cleaning then goes no further than what was taken in, and
     /// the rest is left for the next one. To need more memory than [`Environment::memory_bytes`] is a
@@ -99,6 +117,10 @@ impl<C: CompactionPolicy + 'static> exported::GuestCompactor for Export<C> {
 
     fn needs(&self) -> Columns {
         self.0.borrow().needs()
+    }
+
+    fn scope(&self) -> Scope {
+        self.0.borrow().scope()
     }
 
     fn observe(&self, batch: Batch) -> u32 {

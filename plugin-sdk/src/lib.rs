@@ -56,7 +56,7 @@ pub use batch::Offsets;
 pub use bitmap::Bitmap;
 pub use bytes_column::Rows;
 pub use compaction::CompactionPolicy;
-pub use generated::compaction_plugin::exports::broker::plugin::compaction::Environment;
+pub use generated::compaction_plugin::exports::broker::plugin::compaction::{Environment, Scope};
 pub use generated::partitioner_plugin::broker::plugin::types::{
     Batch, BytesColumn, Columns, Config, RowError,
 };

@@ -286,6 +286,38 @@ fn another_compaction_plugin_decides_otherwise() {
 }
 
 #[test]
+fn the_last_three_of_each_key_stay_over_many_cleanings() {
+    let broker = quick().start();
+    let mut wire = broker.connect();
+    let config = [
+        ("min.cleanable.dirty.ratio", "0"),
+        ("compaction.policy", "keep-last-n"),
+        ("compaction.policy.option.n", "3"),
+    ];
+    compacted(&mut wire, "t", &config);
+    let key = |number: u64| format!("k{}", number % 7);
+    let mut written = 0;
+    for round in 1..=3_u64 {
+        for number in written..written + 100 {
+            let record = keyed(&key(number), &format!("{number:0>150}"));
+            wire.produce("t", 0, vec![record]);
+        }
+        written += 100;
+        // What is read belongs to this boundary if no cleaning ended meanwhile.
+        let (boundary, offsets) = eventually("the new records are cleaned", || {
+            let before = described(&mut wire, "t");
+            let records = wire.read_all("t", 0);
+            let same = before.get("cleanings") == described(&mut wire, "t").get("cleanings");
+            let boundary = before.get("first_dirty").u64();
+            let offsets: Vec<u64> = records.iter().map(|record| record.offset).collect();
+            (same && boundary > written - 100).then_some((boundary, offsets))
+        });
+        let last_three = (0..written).filter(|number| *number + 21 >= boundary);
+        assert_eq!(offsets, last_three.collect::<Vec<_>>(), "round {round}");
+    }
+}
+
+#[test]
 fn other_policies_are_refused() {
     let broker = Broker::start();
     let mut wire = broker.connect();

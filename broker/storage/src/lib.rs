@@ -52,7 +52,7 @@ mod sync;
 pub use blob_store::{BlobError, BlobStore};
 pub use compaction::{
     Cleaned, Cleaning, CleaningFailed, CleaningOutcome, CleaningState, CleaningSummary,
-    CompactionPolicy, CompactionSettings, DueReason, Pace, RemovedRecord, Throttle,
+    CompactionPolicy, CompactionSettings, DueReason, ObserveScope, Pace, RemovedRecord, Throttle,
 };
 pub use corruption::{Corruption, Damage};
 pub use file_slice::FileSlice;

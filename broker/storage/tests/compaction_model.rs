@@ -19,6 +19,8 @@ fn which() -> impl Strategy<Value = Which> {
     prop_oneof![
         4 => Just(Which::LatestByKey),
         1 => (1_u8..60).prop_map(Which::Bounded),
+        3 => (1_u8..4, prop_oneof![3 => Just(u64::MAX), 1 => 1_u64..60])
+            .prop_map(|(n, bound)| Which::LastN { n, bound }),
         2 => any::<u64>().prop_map(Which::Random),
     ]
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use wasmtime::Store;
 use wasmtime::component::ResourceAny;
 
-use crate::abi::{Columns, Config};
+use crate::abi::Config;
 use crate::engine::PluginEngine;
 use crate::guest::{Cost, Guest, Running, StartError};
 use crate::plugin::Plugin;
@@ -23,7 +23,7 @@ pub(crate) struct Bound<G: Guest> {
     options: Vec<(String, String)>,
     start: G::Start,
     running: Option<Running<G>>,
-    needs: Option<Columns>,
+    wants: Option<G::Wants>,
 }
 
 impl<G: Guest> Bound<G> {
@@ -42,7 +42,7 @@ impl<G: Guest> Bound<G> {
             options: plugin.options_with(topic_options),
             start,
             running: None,
-            needs: None,
+            wants: None,
         }
     }
 
@@ -71,9 +71,9 @@ impl<G: Guest> Bound<G> {
         &self.topic
     }
 
-    /// The columns that the first instance asked for; none while there has been no instance.
-    pub(crate) fn needs(&self) -> Option<Columns> {
-        self.needs
+    /// How the first instance wants to be called; none while there has been no instance.
+    pub(crate) fn wants(&self) -> Option<G::Wants> {
+        self.wants
     }
 
     /// Has an instance made if there is none.
@@ -170,9 +170,9 @@ impl<G: Guest> Bound<G> {
         let code = self.plugin.module().code(&self.engine);
         let code = code.map_err(|reason| self.error(PluginErrorKind::InvalidConfig, reason))?;
         match Running::start(&self.engine, code, sandbox, config, self.start) {
-            Ok((running, needs)) => {
+            Ok((running, wants)) => {
                 self.running = Some(running);
-                self.needs.get_or_insert(needs);
+                self.wants.get_or_insert(wants);
                 Ok(())
             }
             Err(StartError::Refused(reason)) => {

@@ -1,5 +1,5 @@
-//! A compaction plugin at work on one cleaning of one partition: it looks at the new records first and
-//! then says which of all records stay.
+//! A compaction plugin at work on one cleaning of one partition: it looks at the new records first, or at
+//! the whole log if it asks for that, and then says which of all records stay.
 //!
 //! One instance makes one cleaning, since what it saw in the first pass is in its memory. So a failure
 //! ends the cleaning, in which case everything is kept. All calls share one budget of processor time.
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use broker_model::Timestamp;
 use wasmtime::Store;
-use wasmtime::component::{ComponentType, Lower, ResourceAny, TypedFunc};
+use wasmtime::component::{ComponentType, Lift, Lower, ResourceAny, TypedFunc};
 
 use crate::abi::{self, Batch, Columns, Config};
 use crate::bitmap;
@@ -56,7 +56,13 @@ impl Compactor {
 
     /// The columns that batches have to come with.
     pub fn needs(&self) -> Columns {
-        self.bound.needs().unwrap_or(Columns::empty())
+        needs(&self.bound)
+    }
+
+    /// What the first pass has to show it.
+    pub fn scope(&self) -> Scope {
+        let wants = self.bound.wants();
+        wants.map_or(Scope::NewRecords, |wants| wants.scope)
     }
 
     /// First pass: shows the plugin the next records. Answers how many it took in; if these are not
@@ -112,12 +118,14 @@ impl Compactor {
     }
 }
 
+fn needs(bound: &Bound<CompactorGuest>) -> Columns {
+    let wants = bound.wants();
+    wants.map_or(Columns::empty(), |wants| wants.needs)
+}
+
 fn parts<'a>(bound: &Bound<CompactorGuest>, batch: Batch<'a>) -> Parts<'a> {
-    let needs = bound.needs().unwrap_or(Columns::empty());
-    Parts::new(
-        batch,
-        PartSize::of(PluginKind::Compaction, needs, bound.plugin().limits()),
-    )
+    let (needs, limits) = (needs(bound), bound.plugin().limits());
+    Parts::new(batch, PartSize::of(PluginKind::Compaction, needs, limits))
 }
 
 fn observe(bound: &mut Bound<CompactorGuest>, batch: Batch<'_>) -> Result<u32, PluginError> {
@@ -175,6 +183,27 @@ fn refuse_oversized(bound: &Bound<CompactorGuest>, part: &Part<'_>) -> Result<()
     }
 }
 
+/// What the first pass of a cleaning shows a compaction plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift)]
+#[component(enum)]
+#[repr(u8)]
+#[allow(dead_code, reason = "a guest's scope is made by Lift")]
+pub enum Scope {
+    /// What no cleaning has covered.
+    #[component(name = "new-records")]
+    NewRecords,
+    /// Everything from the log's start on.
+    #[component(name = "whole-log")]
+    WholeLog,
+}
+
+/// How a compactor wants to be called.
+#[derive(Clone, Copy)]
+pub(crate) struct Wants {
+    needs: Columns,
+    scope: Scope,
+}
+
 /// What one cleaning is made under.
 #[derive(Clone, Copy, ComponentType, Lower)]
 #[component(record)]
@@ -198,6 +227,7 @@ impl Environment {
 pub(crate) struct CompactorGuest {
     construct: TypedFunc<(Config<'static>, Environment), abi::Constructed>,
     needs: TypedFunc<(ResourceAny,), (Columns,)>,
+    scope: TypedFunc<(ResourceAny,), (Scope,)>,
     observe: TypedFunc<(ResourceAny, Batch<'static>), (u32,)>,
     retain: TypedFunc<(ResourceAny, Batch<'static>), (Vec<u8>,)>,
 }
@@ -205,11 +235,13 @@ pub(crate) struct CompactorGuest {
 impl Guest for CompactorGuest {
     const KIND: PluginKind = PluginKind::Compaction;
     type Start = Environment;
+    type Wants = Wants;
 
     fn find(exports: &mut Exports<'_>) -> wasmtime::Result<Self> {
         Ok(CompactorGuest {
             construct: exports.typed("[constructor]compactor")?,
             needs: exports.typed("[method]compactor.needs")?,
+            scope: exports.typed("[method]compactor.scope")?,
             observe: exports.typed("[method]compactor.observe")?,
             retain: exports.typed("[method]compactor.retain")?,
         })
@@ -220,13 +252,15 @@ impl Guest for CompactorGuest {
         store: &mut Store<Sandbox>,
         config: Config<'_>,
         environment: Environment,
-    ) -> wasmtime::Result<Result<Constructed, String>> {
+    ) -> wasmtime::Result<Result<Constructed<Wants>, String>> {
         let (made,) = self.construct.call(&mut *store, (config, environment))?;
         let resource = match made {
             Ok(resource) => resource,
             Err(reason) => return Ok(Err(reason)),
         };
-        let (needs,) = self.needs.call(store, (resource,))?;
-        Ok(Ok(Constructed { resource, needs }))
+        let (needs,) = self.needs.call(&mut *store, (resource,))?;
+        let (scope,) = self.scope.call(store, (resource,))?;
+        let wants = Wants { needs, scope };
+        Ok(Ok(Constructed { resource, wants }))
     }
 }

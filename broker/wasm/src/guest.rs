@@ -9,7 +9,7 @@ use wasmtime::component::{
 };
 use wasmtime::{Store, StoreContextMut};
 
-use crate::abi::{ABI_VERSION, Columns, Config};
+use crate::abi::{ABI_VERSION, Config};
 use crate::engine::PluginEngine;
 use crate::kind::PluginKind;
 use crate::limits::GUEST_TEXT_BYTES;
@@ -21,23 +21,25 @@ pub(crate) trait Guest: Sized {
     const KIND: PluginKind;
     /// What the constructor is given besides the configuration.
     type Start: Copy;
+    /// What an instance says once of how it wants to be called.
+    type Wants: Copy;
 
     /// Finds the functions in an instance, and checks their types.
     fn find(exports: &mut Exports<'_>) -> wasmtime::Result<Self>;
 
-    /// Calls the constructor and, where the kind has that, asks for the columns.
+    /// Calls the constructor and asks for what the kind has to say.
     fn construct(
         &self,
         store: &mut Store<Sandbox>,
         config: Config<'_>,
         start: Self::Start,
-    ) -> wasmtime::Result<Result<Constructed, String>>;
+    ) -> wasmtime::Result<Result<Constructed<Self::Wants>, String>>;
 }
 
-/// A plugin's resource and the columns it asked for.
-pub(crate) struct Constructed {
+/// A plugin's resource and how it wants to be called.
+pub(crate) struct Constructed<W> {
     pub(crate) resource: ResourceAny,
-    pub(crate) needs: Columns,
+    pub(crate) wants: W,
 }
 
 /// The functions of an instance, by name.
@@ -127,14 +129,14 @@ pub(crate) enum StartError {
 }
 
 impl<G: Guest> Running<G> {
-    /// Makes an instance; answers the columns that it needs too.
+    /// Makes an instance; answers how it wants to be called too.
     pub(crate) fn start(
         engine: &PluginEngine,
         code: &Code,
         sandbox: Sandbox,
         config: Config<'_>,
         start: G::Start,
-    ) -> Result<(Self, Columns), StartError> {
+    ) -> Result<(Self, G::Wants), StartError> {
         let mut store = engine.store(sandbox);
         let mut construct = || {
             let functions = code.instantiate::<G>(engine, &mut store)?;
@@ -152,7 +154,7 @@ impl<G: Guest> Running<G> {
                     functions,
                     calls: 0,
                 };
-                Ok((running, constructed.needs))
+                Ok((running, constructed.wants))
             }
             Ok((_, Err(reason))) => Err(StartError::Refused(reason)),
             Err(error) => Err(StartError::Failed(error, Box::new(store.into_data()))),

@@ -59,6 +59,7 @@ impl PluginKind {
             PluginKind::Compaction => &[
                 "[constructor]compactor",
                 "[method]compactor.needs",
+                "[method]compactor.scope",
                 "[method]compactor.observe",
                 "[method]compactor.retain",
             ],

@@ -59,7 +59,7 @@ mod ticker;
 pub use abi::Columns;
 pub use catalog::{Builtin, Catalog, read_module};
 pub use columns::{BatchColumns, BytesColumn, Rows};
-pub use compactor::Compactor;
+pub use compactor::{Compactor, Scope};
 pub use counters::{Counters, Usage};
 pub use engine::{EngineError, PluginEngine};
 pub use inspection::Inspection;

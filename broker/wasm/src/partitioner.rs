@@ -73,7 +73,7 @@ impl Partitioner {
 
     /// The columns that a batch has to come with: what the plugin and its fallback look at.
     pub fn needs(&self) -> Columns {
-        let own = self.bound.needs().unwrap_or(Columns::empty());
+        let own = self.bound.wants().unwrap_or(Columns::empty());
         match &self.fallback {
             Some(fallback) => own | fallback.needs(),
             None => own,
@@ -117,9 +117,9 @@ fn ask(
     batch: &BatchColumns<'_>,
     layout: &Layout<'_>,
 ) -> Result<Vec<u32>, PluginError> {
-    let known = bound.needs();
+    let known = bound.wants();
     bound.ready()?;
-    let needs = bound.needs().unwrap_or(Columns::empty());
+    let needs = bound.wants().unwrap_or(Columns::empty());
     if known.is_none() && !batch.has(needs) {
         // Bound while it was suspended, and resumed since: its columns are known from the next batch on.
         return Err(bound.error(PluginErrorKind::Suspended, "it has just been resumed"));
@@ -191,6 +191,7 @@ pub(crate) struct PartitionerGuest {
 impl Guest for PartitionerGuest {
     const KIND: PluginKind = PluginKind::Partitioner;
     type Start = ();
+    type Wants = Columns;
 
     fn find(exports: &mut Exports<'_>) -> wasmtime::Result<Self> {
         Ok(PartitionerGuest {
@@ -205,13 +206,16 @@ impl Guest for PartitionerGuest {
         store: &mut Store<Sandbox>,
         config: Config<'_>,
         (): (),
-    ) -> wasmtime::Result<Result<Constructed, String>> {
+    ) -> wasmtime::Result<Result<Constructed<Columns>, String>> {
         let (made,) = self.construct.call(&mut *store, (config,))?;
         let resource = match made {
             Ok(resource) => resource,
             Err(reason) => return Ok(Err(reason)),
         };
         let (needs,) = self.needs.call(store, (resource,))?;
-        Ok(Ok(Constructed { resource, needs }))
+        Ok(Ok(Constructed {
+            resource,
+            wants: needs,
+        }))
     }
 }

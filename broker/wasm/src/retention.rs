@@ -8,7 +8,7 @@ use std::sync::Arc;
 use wasmtime::Store;
 use wasmtime::component::{ComponentType, Lower, ResourceAny, TypedFunc};
 
-use crate::abi::{self, Columns, Config};
+use crate::abi::{self, Config};
 use crate::bound::Bound;
 use crate::engine::PluginEngine;
 use crate::guest::{Constructed, Cost, Exports, Guest};
@@ -147,6 +147,7 @@ pub(crate) struct RetentionGuest {
 impl Guest for RetentionGuest {
     const KIND: PluginKind = PluginKind::Retention;
     type Start = Bounds;
+    type Wants = ();
 
     fn find(exports: &mut Exports<'_>) -> wasmtime::Result<Self> {
         Ok(RetentionGuest {
@@ -160,9 +161,9 @@ impl Guest for RetentionGuest {
         store: &mut Store<Sandbox>,
         config: Config<'_>,
         bounds: Bounds,
-    ) -> wasmtime::Result<Result<Constructed, String>> {
+    ) -> wasmtime::Result<Result<Constructed<()>, String>> {
         let (made,) = self.construct.call(store, (config, bounds))?;
-        let needs = Columns::empty();
-        Ok(made.map(|resource| Constructed { resource, needs }))
+        let wants = ();
+        Ok(made.map(|resource| Constructed { resource, wants }))
     }
 }

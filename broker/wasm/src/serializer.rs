@@ -202,6 +202,7 @@ pub(crate) struct SerializerGuest {
 impl Guest for SerializerGuest {
     const KIND: PluginKind = PluginKind::Serializer;
     type Start = ();
+    type Wants = ();
 
     fn find(exports: &mut Exports<'_>) -> wasmtime::Result<Self> {
         Ok(SerializerGuest {
@@ -216,9 +217,9 @@ impl Guest for SerializerGuest {
         store: &mut Store<Sandbox>,
         config: Config<'_>,
         (): (),
-    ) -> wasmtime::Result<Result<Constructed, String>> {
+    ) -> wasmtime::Result<Result<Constructed<()>, String>> {
         let (made,) = self.construct.call(store, (config,))?;
-        let needs = Columns::empty();
-        Ok(made.map(|resource| Constructed { resource, needs }))
+        let wants = ();
+        Ok(made.map(|resource| Constructed { resource, wants }))
     }
 }

@@ -43,6 +43,39 @@ pub mod exports {
                             .finish()
                     }
                 }
+                /// What the first pass shows: records that no cleaning has covered, or everything from the log's start.
+                #[repr(u8)]
+                #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+                pub enum Scope {
+                    NewRecords,
+                    WholeLog,
+                }
+                impl ::core::fmt::Debug for Scope {
+                    fn fmt(
+                        &self,
+                        f: &mut ::core::fmt::Formatter<'_>,
+                    ) -> ::core::fmt::Result {
+                        match self {
+                            Scope::NewRecords => {
+                                f.debug_tuple("Scope::NewRecords").finish()
+                            }
+                            Scope::WholeLog => f.debug_tuple("Scope::WholeLog").finish(),
+                        }
+                    }
+                }
+                impl Scope {
+                    #[doc(hidden)]
+                    pub unsafe fn _lift(val: u8) -> Scope {
+                        if !cfg!(debug_assertions) {
+                            return unsafe { ::core::mem::transmute(val) };
+                        }
+                        match val {
+                            0 => Scope::NewRecords,
+                            1 => Scope::WholeLog,
+                            _ => panic!("invalid enum discriminant"),
+                        }
+                    }
+                }
                 #[derive(Debug)]
                 #[repr(transparent)]
                 pub struct Compactor {
@@ -309,6 +342,24 @@ pub mod exports {
                         };
                         let flags1 = result0;
                         (flags1.bits() >> 0) as i32
+                    }
+                }
+                #[doc(hidden)]
+                #[allow(non_snake_case, unused_unsafe)]
+                pub unsafe fn _export_method_compactor_scope_cabi<T_: GuestCompactor>(
+                    arg0: *mut u8,
+                ) -> i32 {
+                    unsafe {
+                        #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
+                        let result0 = {
+                            T_::scope(
+                                CompactorBorrow::lift(
+                                        core::ptr::with_exposed_provenance(arg0 as u32 as usize),
+                                    )
+                                    .get(),
+                            )
+                        };
+                        result0.clone() as i32
                     }
                 }
                 #[doc(hidden)]
@@ -824,11 +875,16 @@ pub mod exports {
                         Self: Sized;
                     #[allow(async_fn_in_trait)]
                     fn needs(&self) -> Columns;
-                    /// First pass, over what was not cleaned before, oldest first. Answers how many records it took in:
-                    /// fewer than given means its memory is full, and cleaning stops before the first record it did not take.
+                    /// Asked once, after the constructor.
+                    #[allow(async_fn_in_trait)]
+                    fn scope(&self) -> Scope;
+                    /// First pass, over what `scope` says, oldest first. Answers how many records it took in: fewer than
+                    /// given means its memory is full, and cleaning stops before the first record it did not take. With
+                    /// `whole-log` that has to be behind what was clean before, or nothing is cleaned.
                     #[allow(async_fn_in_trait)]
                     fn observe(&self, records: Batch) -> u32;
                     /// Second pass, over everything from the log's start to where the first pass stopped, oldest first.
+                    /// With `whole-log` the first pass has shown every one of these records.
                     /// Bit i (least significant first) set means record i stays.
                     #[allow(async_fn_in_trait)]
                     fn retain(&self, records: Batch) -> _rt::Vec<u8>;
@@ -855,6 +911,12 @@ pub mod exports {
                         extern "C" fn export_method_compactor_needs(arg0 : * mut u8,) ->
                         i32 { unsafe { $($path_to_types)*::
                         _export_method_compactor_needs_cabi::<<$ty as
+                        $($path_to_types)*:: Guest >::Compactor > (arg0) } } #[unsafe
+                        (export_name =
+                        "broker:plugin/compaction@0.1.0#[method]compactor.scope")] unsafe
+                        extern "C" fn export_method_compactor_scope(arg0 : * mut u8,) ->
+                        i32 { unsafe { $($path_to_types)*::
+                        _export_method_compactor_scope_cabi::<<$ty as
                         $($path_to_types)*:: Guest >::Compactor > (arg0) } } #[unsafe
                         (export_name =
                         "broker:plugin/compaction@0.1.0#[method]compactor.observe")]
@@ -1099,9 +1161,9 @@ macro_rules! __export_compaction_plugin_impl {
         (link_section =
         "component-type:wit-bindgen:0.61.1:broker:plugin@0.1.0:compaction-plugin:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 970] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1045] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc2\x06\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x8d\x07\x01A\x02\x01\
 A\x09\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x17broker:\
 plugin/log@0.1.0\x05\0\x01B\x13\x01p}\x01pz\x01r\x02\x04data\0\x04lens\x01\x04\0\
@@ -1112,17 +1174,18 @@ s\x09\x06values\x09\x07headers\x09\x0avalue-lens\x0a\x04\0\x05batch\x03\0\x0b\x0
 o\x02ss\x01p\x0d\x01r\x02\x05topics\x07options\x0e\x04\0\x06config\x03\0\x0f\x01\
 r\x02\x03rowy\x07messages\x04\0\x09row-error\x03\0\x11\x03\0\x19broker:plugin/ty\
 pes@0.1.0\x05\x01\x02\x03\0\x01\x05batch\x02\x03\0\x01\x07columns\x02\x03\0\x01\x06\
-config\x01B\x15\x02\x03\x02\x01\x02\x04\0\x05batch\x03\0\0\x02\x03\x02\x01\x03\x04\
+config\x01B\x19\x02\x03\x02\x01\x02\x04\0\x05batch\x03\0\0\x02\x03\x02\x01\x03\x04\
 \0\x07columns\x03\0\x02\x02\x03\x02\x01\x04\x04\0\x06config\x03\0\x04\x01r\x02\x06\
-now-msx\x0cmemory-bytesw\x04\0\x0benvironment\x03\0\x06\x04\0\x09compactor\x03\x01\
-\x01i\x08\x01j\x01\x09\x01s\x01@\x02\x03cfg\x05\x03env\x07\0\x0a\x04\0\x16[const\
-ructor]compactor\x01\x0b\x01h\x08\x01@\x01\x04self\x0c\0\x03\x04\0\x17[method]co\
-mpactor.needs\x01\x0d\x01@\x02\x04self\x0c\x07records\x01\0y\x04\0\x19[method]co\
-mpactor.observe\x01\x0e\x01p}\x01@\x02\x04self\x0c\x07records\x01\0\x0f\x04\0\x18\
-[method]compactor.retain\x01\x10\x04\0\x1ebroker:plugin/compaction@0.1.0\x05\x05\
-\x04\0%broker:plugin/compaction-plugin@0.1.0\x04\0\x0b\x17\x01\0\x11compaction-p\
-lugin\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.\
-3\x10wit-bindgen-rust\x060.61.1";
+now-msx\x0cmemory-bytesw\x04\0\x0benvironment\x03\0\x06\x01m\x02\x0bnew-records\x09\
+whole-log\x04\0\x05scope\x03\0\x08\x04\0\x09compactor\x03\x01\x01i\x0a\x01j\x01\x0b\
+\x01s\x01@\x02\x03cfg\x05\x03env\x07\0\x0c\x04\0\x16[constructor]compactor\x01\x0d\
+\x01h\x0a\x01@\x01\x04self\x0e\0\x03\x04\0\x17[method]compactor.needs\x01\x0f\x01\
+@\x01\x04self\x0e\0\x09\x04\0\x17[method]compactor.scope\x01\x10\x01@\x02\x04sel\
+f\x0e\x07records\x01\0y\x04\0\x19[method]compactor.observe\x01\x11\x01p}\x01@\x02\
+\x04self\x0e\x07records\x01\0\x12\x04\0\x18[method]compactor.retain\x01\x13\x04\0\
+\x1ebroker:plugin/compaction@0.1.0\x05\x05\x04\0%broker:plugin/compaction-plugin\
+@0.1.0\x04\0\x0b\x17\x01\0\x11compaction-plugin\x03\0\0\0G\x09producers\x01\x0cp\
+rocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
         };
     };
 }

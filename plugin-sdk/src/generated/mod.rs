@@ -62,7 +62,7 @@ pub mod retention_plugin;
 pub mod serializer_plugin;
 
 /// FNV-1a of the `plugin.wit` that the bindings were generated from.
-pub const WIT_FINGERPRINT: u64 = 0x20a7_f771_845c_b9f6;
+pub const WIT_FINGERPRINT: u64 = 0xe26e_5948_e49d_2e68;
 
 #[cfg(test)]
 mod tests {

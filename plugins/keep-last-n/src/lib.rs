@@ -3,19 +3,19 @@
 //!
 //! Option `n`: how many records of a key stay; 1 unless set, which is latest-by-key.
 //!
-//! Counts records in the first pass, which does not see what an earlier cleaning left: a record of that
-//! goes only when `n` newer ones came since, or a tombstone. Never one too many goes.
+//! To count what earlier cleanings left as well, the first pass goes over the whole log each time. So the
+//! memory has to hold an entry for every key of the clean part (64 MiB: about a million keys, `memory` of
+//! the plugin's limits): if it does not, the cleaning fails, which is said in the broker's log, and
+//! everything stays.
 
 mod key;
 
-use plugin_sdk::{Batch, Bitmap, Columns, CompactionPolicy, Config, Environment, KeyTable};
+use plugin_sdk::{Batch, Bitmap, Columns, CompactionPolicy, Config, Environment, KeyTable, Scope};
 
 use crate::key::Key;
 
 struct KeepLastN {
     n: u32,
-    /// The first offset of the first pass.
-    observed_from: Option<u64>,
     keys: KeyTable<Key>,
 }
 
@@ -28,7 +28,6 @@ impl CompactionPolicy for KeepLastN {
         }
         Ok(KeepLastN {
             n,
-            observed_from: None,
             keys: KeyTable::new(environment),
         })
     }
@@ -37,8 +36,11 @@ impl CompactionPolicy for KeepLastN {
         Columns::KEYS | Columns::VALUE_LENS
     }
 
+    fn scope(&self) -> Scope {
+        Scope::WholeLog
+    }
+
     fn observe(&mut self, batch: &Batch) -> usize {
-        self.observed_from = self.observed_from.or(batch.offsets().next());
         let mut records = batch.keys().zip(batch.offsets()).zip(batch.tombstones());
         let full = records.position(|((key, offset), is_tombstone)| {
             let count = |key: &mut Key| key.count(offset, is_tombstone);
@@ -48,16 +50,12 @@ impl CompactionPolicy for KeepLastN {
     }
 
     fn retain(&mut self, batch: &Batch) -> Bitmap {
-        let observed_from = self.observed_from.unwrap_or(u64::MAX);
         let stays = |(key, offset): (Option<&[u8]>, u64)| {
             let Some(key) = key.and_then(|key| self.keys.get_mut(key)) else {
                 return true;
             };
             if offset < key.from {
                 return false;
-            }
-            if offset < observed_from {
-                return key.left < self.n;
             }
             let is_among_the_last = key.left <= self.n;
             key.left = key.left.saturating_sub(1);

@@ -40,7 +40,7 @@ fn what_was_cleaned_before_goes_when_a_newer_record_came() {
 #[test]
 fn it_stops_before_its_memory_is_full() {
     let environment = Environment {
-        memory_bytes: 2 << 20,
+        memory_bytes: 4 << 20,
         ..Environment::at(0)
     };
     let mut policy = LatestByKey::new(&Config::default(), &environment).unwrap();

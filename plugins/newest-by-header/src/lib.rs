@@ -51,7 +51,8 @@ impl CompactionPolicy for NewestByHeader {
         batch.len()
     }
 
-    /// What was cleaned before was not observed: it may be newer than all that was, and then counts.
+    /// What was cleaned before was not observed: it may be newer than all that was, and then counts. It is
+    /// shown before those, so that a late record with a low version goes.
     fn retain(&mut self, batch: &Batch) -> Bitmap {
         let stays = |(key, rank): (Option<&[u8]>, Rank)| {
             let Some(newest) = key.and_then(|key| self.newest.get_mut(key)) else {

@@ -4,8 +4,10 @@
 use broker_cluster::{PluginSlot, TopicConfig};
 use broker_model::Timestamp;
 use broker_record::StoredBatch;
-use broker_storage::{CompactionPolicy, PolicyFailed, RetentionPolicy, RetentionView};
-use broker_wasm::{Bounds, Compactor, PluginError, Retention, SegmentFacts};
+use broker_storage::{
+    CompactionPolicy, ObserveScope, PolicyFailed, RetentionPolicy, RetentionView,
+};
+use broker_wasm::{Bounds, Compactor, PluginError, Retention, Scope, SegmentFacts};
 
 use super::columns::Columns;
 use super::topic_plugins::BoundSlot;
@@ -140,6 +142,13 @@ impl PluginCompaction {
 }
 
 impl CompactionPolicy for PluginCompaction {
+    fn scope(&self) -> ObserveScope {
+        match self.compactor.scope() {
+            Scope::NewRecords => ObserveScope::NewRecords,
+            Scope::WholeLog => ObserveScope::WholeLog,
+        }
+    }
+
     fn observe(&mut self, mut run: &[StoredBatch]) -> Result<u64, PolicyFailed> {
         let mut taken = 0;
         while let Some(first) = run.first() {

@@ -14,8 +14,8 @@ use super::run_reader::RunReader;
 pub(crate) use super::run_reader::SegmentSource;
 use super::second_pass::SecondPass;
 use super::{
-    CleaningFailed, CleaningOutcome, CleaningSummary, CleaningToken, CompactionPolicy, Pace,
-    RemovedRecord,
+    CleaningFailed, CleaningOutcome, CleaningSummary, CleaningToken, CompactionPolicy,
+    ObserveScope, Pace, RemovedRecord,
 };
 use crate::health::DirHealth;
 use crate::index::OffsetEntry;
@@ -50,7 +50,7 @@ pub(crate) struct CleaningPlan {
     pub(crate) token: Arc<CleaningToken>,
     /// All segments that can be covered, oldest first.
     pub(crate) sources: Vec<SegmentSource>,
-    /// Where the first pass begins: the number of the segment, and the batch in it.
+    /// Where what was not cleaned before begins: the number of the segment, and the batch in it.
     pub(crate) dirty_from: (usize, OffsetEntry),
     pub(crate) limits: OutputLimits,
     /// Tombstones below it have been kept for long enough.
@@ -135,19 +135,47 @@ impl Cleaning {
         visit: Option<&mut dyn FnMut(RemovedRecord<'_>)>,
     ) -> Result<Passed, CleaningFailed> {
         let plan = &self.plan;
-        let (first, from) = plan.dirty_from;
-        let dirty = plan.sources.iter().skip(first);
-        let dirty_bytes: u64 = dirty.map(|source| u64::from(source.len)).sum();
-        let total = dirty_bytes + self.bytes();
+        let scope = policy.scope();
+        let (first, from) = plan.observed_from(scope);
+        let observed = plan.sources.iter().skip(first);
+        let observed_bytes: u64 = observed.map(|source| u64::from(source.len)).sum();
+        let total = observed_bytes + self.bytes();
         pace.begin(total.saturating_sub(u64::from(from.position)));
         plan.check_order()?;
-        let first = first_pass(plan, policy, pace)?;
+        let first = first_pass(plan, scope, policy, pace)?;
         let writer = CleanedWriter::new(&plan.around, pace, plan.limits, files);
         SecondPass::new(plan, &first, writer, visit).run(policy, pace)
     }
 }
 
 impl CleaningPlan {
+    /// Where the first pass begins: the number of the segment, and the batch in it.
+    pub(super) fn observed_from(&self, scope: ObserveScope) -> (usize, OffsetEntry) {
+        match (scope, self.sources.first()) {
+            (ObserveScope::WholeLog, Some(oldest)) => (0, oldest.beginning()),
+            _ => self.dirty_from,
+        }
+    }
+
+    /// A first pass that ends too early in the whole log leaves everything for the next cleaning, which
+    /// would come no further.
+    pub(super) fn check_gets_on(
+        &self,
+        scope: ObserveScope,
+        reached: Offset,
+    ) -> Result<(), CleaningFailed> {
+        let (_, dirty) = self.dirty_from;
+        match scope {
+            ObserveScope::WholeLog if reached <= dirty.offset => {
+                Err(CleaningFailed::FullInCleanPart {
+                    reached,
+                    clean_to: dirty.offset,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The segments that begin below an offset: those that a cleaning up to there replaces.
     pub(super) fn covered(&self, cleaned_to: Offset) -> &[SegmentSource] {
         let sources = &self.sources;

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use broker_model::Offset;
+
 use crate::corruption::Corruption;
 use crate::health::{DirFailed, DirHealth, is_no_space};
 use crate::policy_failed::PolicyFailed;
@@ -10,7 +12,8 @@ use crate::policy_failed::PolicyFailed;
 /// Why a cleaning was not carried out; nothing of the log was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum CleaningFailed {
-    /// Somebody stopped it, or what it reads was truncated or closed.
+    /// Somebody stopped it, or what it reads was truncated, deleted or closed. Another one may come
+    /// to an end.
     #[error("the cleaning was stopped")]
     Cancelled,
     /// The policy gave no answer that can be used.
@@ -25,6 +28,17 @@ pub enum CleaningFailed {
         taken: u64,
         /// Records of the first batch.
         records: u64,
+    },
+    /// The policy looks at the whole log, and its memory does not even hold what was clean before: no
+    /// cleaning would ever get on.
+    #[error(
+        "the compaction policy looks at the whole log and was full at offset {reached}, which is not beyond what was clean before, up to offset {clean_to}: give it more memory"
+    )]
+    FullInCleanPart {
+        /// Where the first batch is that it did not take in.
+        reached: Offset,
+        /// Where the part ends that was clean before.
+        clean_to: Offset,
     },
     /// A batch in the way is damaged.
     #[error(transparent)]

@@ -1,15 +1,19 @@
-//! The first pass of a cleaning: the policy is shown what was not cleaned before, until its memory is
-//! full or the end is reached.
+//! The first pass of a cleaning: the policy is shown what was not cleaned before, or the whole log if it
+//! asks for that, until its memory is full or the end is reached.
 
 use broker_model::Offset;
 use broker_record::StoredBatch;
 
 use super::cleaning::CleaningPlan;
-use super::{CleaningFailed, CompactionPolicy, Pace};
+use super::{CleaningFailed, CompactionPolicy, ObserveScope, Pace};
+use crate::index::OffsetEntry;
 use crate::policy_failed::PolicyFailed;
 
 /// What the first pass found.
 pub(super) struct FirstPass {
+    pub(super) scope: ObserveScope,
+    /// Where it began: the number of the segment, and the batch in it.
+    pub(super) from: (usize, OffsetEntry),
     /// The cleaning covers everything below it, whole batches.
     pub(super) cleaned_to: Offset,
     /// A checksum over the headers, and so the bodies, of what was taken in of each segment; `None`
@@ -19,10 +23,17 @@ pub(super) struct FirstPass {
 
 pub(super) fn first_pass(
     plan: &CleaningPlan,
+    scope: ObserveScope,
     policy: &mut dyn CompactionPolicy,
     pace: &Pace,
 ) -> Result<FirstPass, CleaningFailed> {
-    let (first, from) = plan.dirty_from;
+    let (first, from) = plan.observed_from(scope);
+    let passed = |cleaned_to, seen| FirstPass {
+        scope,
+        from: (first, from),
+        cleaned_to,
+        seen,
+    };
     let end = plan.sources.last().map_or(from.offset, |last| last.next);
     let mut seen = vec![None; first.min(plan.sources.len())];
     let mut begin = Some(from);
@@ -45,25 +56,21 @@ pub(super) fn first_pass(
             }
             if let Some(left) = run.get(whole) {
                 seen.push(Some(headers.finalize()));
-                return Ok(FirstPass {
-                    cleaned_to: left.header.base_offset,
-                    seen,
-                });
+                let cleaned_to = left.header.base_offset;
+                plan.check_gets_on(scope, cleaned_to)?;
+                return Ok(passed(cleaned_to, seen));
             }
         }
         seen.push(Some(headers.finalize()));
     }
-    Ok(FirstPass {
-        cleaned_to: end,
-        seen,
-    })
+    Ok(passed(end, seen))
 }
 
 /// Shows a run; answers how many of its batches were taken in as a whole.
 fn observe(
     policy: &mut dyn CompactionPolicy,
     run: &[StoredBatch],
-    dirty_from: Offset,
+    begins_at: Offset,
 ) -> Result<usize, CleaningFailed> {
     let shown: Vec<StoredBatch> = with_records(run).cloned().collect();
     let records: u64 = shown.iter().map(count).sum();
@@ -86,7 +93,7 @@ fn observe(
     }
     match run.get(whole) {
         // Not even what it begins with: the next cleaning would come no further.
-        Some(first) if first.header.base_offset == dirty_from => {
+        Some(first) if first.header.base_offset == begins_at => {
             Err(CleaningFailed::TookTooLittle {
                 taken,
                 records: count(first),

@@ -25,7 +25,7 @@ pub use cleaning::Cleaning;
 pub use error::CleaningFailed;
 pub use outcome::{CleaningOutcome, CleaningSummary, RemovedRecord};
 pub use pace::{Pace, Throttle};
-pub use policy::{CompactionPolicy, CompactionSettings};
+pub use policy::{CompactionPolicy, CompactionSettings, ObserveScope};
 pub use state::{CleaningState, DueReason};
 
 pub(crate) use cleaned::Place;

@@ -6,19 +6,36 @@ use broker_record::StoredBatch;
 
 use crate::policy_failed::PolicyFailed;
 
+/// What the first pass of a cleaning shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ObserveScope {
+    /// What no cleaning has covered.
+    #[default]
+    NewRecords,
+    /// Everything from the log's start on: each cleaning reads the clean part once more.
+    WholeLog,
+}
+
 /// Decides which records a cleaning keeps. It is shown runs of whole batches, oldest first, about
 /// 1 MiB or 16,384 records at a time (one batch alone may be larger); batches without records are
 /// left out. One policy serves one cleaning.
 pub trait CompactionPolicy {
-    /// First pass, over what was not cleaned before. Answers how many records of the run it took
-    /// in: fewer than all ends the pass, and the cleaning stops in front of the first batch that was
-    /// not taken in as a whole.
+    /// What the first pass is to show. Asked once, before it begins.
+    fn scope(&self) -> ObserveScope {
+        ObserveScope::NewRecords
+    }
+
+    /// First pass, over what [`scope`](Self::scope) says. Answers how many records of the run it
+    /// took in: fewer than all ends the pass, and the cleaning stops in front of the first batch that
+    /// was not taken in as a whole. With [`ObserveScope::WholeLog`] that has to be behind what was
+    /// clean before, else the cleaning fails.
     ///
     /// # Errors
     /// Ends the cleaning; nothing is removed.
     fn observe(&mut self, run: &[StoredBatch]) -> Result<u64, PolicyFailed>;
 
-    /// Second pass, over everything from the log's start to where the first one ended. Bit i (least
+    /// Second pass, over everything from the log's start to where the first one ended; with
+    /// [`ObserveScope::WholeLog`] every record of it was shown in the first one. Bit i (least
     /// significant first), counted over all records of the run, says whether record i stays; what
     /// the bytes do not reach goes. `keep` arrives empty.
     ///

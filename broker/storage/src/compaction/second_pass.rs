@@ -7,7 +7,7 @@ use broker_record::{BatchError, StoredBatch};
 use super::cleaned_writer::{CleanedWriter, Gap};
 use super::cleaning::{CleaningPlan, Passed, SegmentSource};
 use super::first_pass::{FirstPass, count, with_records};
-use super::{CleaningFailed, CleaningOutcome, CompactionPolicy, Pace, RemovedRecord};
+use super::{CleaningFailed, CleaningOutcome, CompactionPolicy, ObserveScope, Pace, RemovedRecord};
 use crate::corruption::{Corruption, Damage};
 use crate::policy_failed::PolicyFailed;
 
@@ -75,15 +75,20 @@ impl<'a, 'v> SecondPass<'a, 'v> {
         pace: &Pace,
     ) -> Result<(), CleaningFailed> {
         let plan = self.plan;
+        let seen = self.first.seen.get(number).copied().flatten();
         let Some(mut reader) = plan.open(source, source.beginning())? else {
+            if seen.is_some() && self.first.scope == ObserveScope::WholeLog {
+                // Deleted between the passes. The policy may have counted its records.
+                return Err(CleaningFailed::Cancelled);
+            }
             return self.writer.gap(Gap {
                 base: source.data.base(),
                 next: source.next,
                 epoch: None,
             });
         };
-        let (dirty, from) = plan.dirty_from;
-        let dirty_from = if number == dirty {
+        let (first, from) = self.first.from;
+        let observed_from = if number == first {
             from.offset
         } else {
             Offset::ZERO
@@ -99,7 +104,7 @@ impl<'a, 'v> SecondPass<'a, 'v> {
                 run.partition_point(|batch| batch.header.base_offset < self.first.cleaned_to);
             let (covered, rest) = run.split_at(covered);
             for batch in covered {
-                if batch.header.base_offset >= dirty_from {
+                if batch.header.base_offset >= observed_from {
                     headers.update(&batch.header.encode());
                 }
             }
@@ -110,7 +115,6 @@ impl<'a, 'v> SecondPass<'a, 'v> {
                 self.writer.put(batch.clone())?;
             }
         }
-        let seen = self.first.seen.get(number).copied().flatten();
         match seen.is_none_or(|seen| seen == headers.finalize()) {
             true => Ok(()),
             false => Err(CleaningFailed::Changed {

@@ -8,7 +8,7 @@ use broker_model::{LeaderEpoch, Offset, Timestamp};
 use broker_record::{BatchBuilder, Batches, Codec, ProducedBatch, StoredBatch, Validation};
 use broker_storage::{
     Cleaned, Cleaning, CleaningFailed, CleaningOutcome, CompactionPolicy, CompactionSettings, Log,
-    LogDir, Pace, PolicyFailed, ReadLimit,
+    LogDir, ObserveScope, Pace, PolicyFailed, ReadLimit,
 };
 
 use crate::support::at;
@@ -158,6 +158,67 @@ impl CompactionPolicy for LatestByKey {
         });
         let stays: Vec<bool> = stays.collect();
         self.retained += stays.len() as u64;
+        set_bits(&stays, keep);
+        Ok(())
+    }
+}
+
+/// Keeps the last `n` records of every key, counted over the whole log; takes in a bounded number of
+/// records.
+pub(crate) struct LastN {
+    pub(crate) n: u64,
+    pub(crate) room: u64,
+    /// The offset behind the last record that it took in.
+    pub(crate) observed_below: u64,
+    /// Of each key: its records that the second pass has not come to yet.
+    left: BTreeMap<Vec<u8>, u64>,
+}
+
+impl LastN {
+    pub(crate) fn new(n: u64) -> Self {
+        Self::with_room_for(u64::MAX, n)
+    }
+
+    pub(crate) fn with_room_for(room: u64, n: u64) -> Self {
+        Self {
+            n,
+            room,
+            observed_below: 0,
+            left: BTreeMap::new(),
+        }
+    }
+}
+
+impl CompactionPolicy for LastN {
+    fn scope(&self) -> ObserveScope {
+        ObserveScope::WholeLog
+    }
+
+    fn observe(&mut self, run: &[StoredBatch]) -> Result<u64, PolicyFailed> {
+        let mut taken = 0;
+        for record in run.iter().flat_map(keyed) {
+            if self.room == 0 {
+                break;
+            }
+            self.room -= 1;
+            self.observed_below = record.offset + 1;
+            if let Some(key) = record.key {
+                *self.left.entry(key).or_default() += 1;
+            }
+            taken += 1;
+        }
+        Ok(taken)
+    }
+
+    fn retain(&mut self, run: &[StoredBatch], keep: &mut Vec<u8>) -> Result<(), PolicyFailed> {
+        let stays = run.iter().flat_map(keyed).map(|record| {
+            let Some(key) = record.key else { return true };
+            let left = self.left.get_mut(&key).unwrap();
+            let is_among_the_last = *left <= self.n;
+            *left = left.checked_sub(1).unwrap();
+            is_among_the_last
+        });
+        let stays: Vec<bool> = stays.collect();
         set_bits(&stays, keep);
         Ok(())
     }

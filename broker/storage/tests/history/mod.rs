@@ -5,7 +5,7 @@
 mod checks;
 mod runner;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +61,12 @@ pub(crate) enum Which {
     LatestByKey,
     /// The same with room for so many records.
     Bounded(u8),
+    /// The last `n` of each key, with the whole log looked at. `bound` is for how many records there is
+    /// room, and for the model below which offset they were taken in.
+    LastN {
+        n: u8,
+        bound: u64,
+    },
     /// Chosen by a hash of offset and seed.
     Random(u64),
 }
@@ -118,6 +124,10 @@ impl Model {
             .map(|(to, _)| *to)
             .max()
             .unwrap_or(0);
+        let last = match which {
+            Which::LastN { n, bound } => self.last(usize::from(n), bound),
+            _ => BTreeSet::new(),
+        };
         for place in &mut self.records[..to as usize] {
             let Some(record) = place else { continue };
             let stays = match which {
@@ -126,6 +136,7 @@ impl Model {
                     .as_ref()
                     .and_then(|key| newest.get(key))
                     .is_none_or(|newest| *newest <= record.offset),
+                Which::LastN { .. } => record.key.is_none() || last.contains(&record.offset),
                 Which::Random(seed) => chance(record.offset, seed),
             };
             if !stays || (record.is_tombstone() && record.offset < expired_below) {
@@ -135,6 +146,21 @@ impl Model {
         self.cleaned_to = self.cleaned_to.max(to);
         self.covered.push((to, ended));
         self.cleanings += 1;
+    }
+}
+
+impl Model {
+    /// The offsets of the last `n` records of each key below an offset.
+    fn last(&self, n: usize, below: u64) -> BTreeSet<u64> {
+        let mut last: BTreeMap<_, Vec<u64>> = BTreeMap::new();
+        let records = self.records.iter().flatten();
+        for record in records.filter(|record| record.key.is_some() && record.offset < below) {
+            last.entry(&record.key).or_default().push(record.offset);
+        }
+        let of_keys = last.into_values();
+        of_keys
+            .flat_map(|offsets| offsets.into_iter().rev().take(n))
+            .collect()
     }
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use broker_model::{Clock, ManualClock};
 use broker_record::Codec;
 use broker_storage::io::recording::{Fault, Operation, RecordingIo, Survival};
-use broker_storage::{Cleaning, CleaningFailed, Log, Pace, PlantedBugs};
+use broker_storage::{Cleaned, Cleaning, CleaningFailed, Log, Pace, PlantedBugs};
 
 use super::{Checked, Model, Runner, Step, Which, chance, check, config, settings};
-use crate::cleaning::{KeepIf, Keyed, LatestByKey, append_batch, keyed_batch};
+use crate::cleaning::{KeepIf, Keyed, LastN, LatestByKey, append_batch, keyed_batch};
 use crate::support::{self, at, offset};
 
 impl Runner {
@@ -163,27 +163,15 @@ impl Runner {
         let Some(cleaning) = self.begin(high_watermark)? else {
             return Ok(());
         };
-        let mut latest = match which {
-            Which::Bounded(room) => LatestByKey::with_room_for(u64::from(room)),
-            _ => LatestByKey::default(),
-        };
-        let ran = match which {
-            Which::Random(seed) => {
-                let mut random = KeepIf(move |record: &Keyed| chance(record.offset, seed));
-                cleaning.run(&mut random, &Pace::unthrottled())
-            }
-            _ => cleaning.run(&mut latest, &Pace::unthrottled()),
-        };
-        let which = match which {
-            Which::Bounded(_) => Which::Bounded(u8::try_from(latest.observed).unwrap()),
-            which => which,
-        };
-        let cleaned = match ran {
-            Ok(cleaned) => cleaned,
-            Err(CleaningFailed::TookTooLittle { .. }) if matches!(which, Which::Bounded(_)) => {
-                return Ok(());
-            }
-            Err(error) => return Err(error.to_string()),
+        let (ran, which) = run_policy(cleaning, which);
+        let cleaned = match (ran, which) {
+            (Ok(cleaned), _) => cleaned,
+            (Err(CleaningFailed::TookTooLittle { .. }), Which::Bounded(_)) => return Ok(()),
+            (
+                Err(CleaningFailed::TookTooLittle { .. } | CleaningFailed::FullInCleanPart { .. }),
+                Which::LastN { bound, .. },
+            ) => return self.check_nothing_new_below(bound),
+            (Err(error), _) => return Err(error.to_string()),
         };
         let active = self.log().segments().pop().unwrap();
         let outcome = self
@@ -208,6 +196,18 @@ impl Runner {
             outcome.records_removed >= gone as u64,
             "{} records removed, not {gone}",
             outcome.records_removed
+        );
+        Ok(())
+    }
+
+    /// A whole batch of what was not cleaned yet would have been a cleaning.
+    fn check_nothing_new_below(&self, observed_below: u64) -> Checked {
+        let first_dirty = self.model.cleaned_to.max(self.model.start);
+        let mut boundaries = self.model.boundaries.iter();
+        let new = boundaries.find(|boundary| **boundary > first_dirty);
+        check!(
+            new.is_none_or(|new| observed_below < *new),
+            "it took in a new batch, up to {observed_below}"
         );
         Ok(())
     }
@@ -369,5 +369,28 @@ impl Runner {
         self.log = Some(log);
         self.dir = Some(dir);
         self.check_files()
+    }
+}
+
+/// Runs a cleaning; answers as well what decided, with the records that it took in.
+fn run_policy(cleaning: Cleaning, which: Which) -> (Result<Cleaned, CleaningFailed>, Which) {
+    let pace = Pace::unthrottled();
+    match which {
+        Which::LatestByKey => (cleaning.run(&mut LatestByKey::default(), &pace), which),
+        Which::Bounded(room) => {
+            let mut policy = LatestByKey::with_room_for(u64::from(room));
+            let ran = cleaning.run(&mut policy, &pace);
+            (ran, Which::Bounded(u8::try_from(policy.observed).unwrap()))
+        }
+        Which::LastN { n, bound } => {
+            let mut policy = LastN::with_room_for(bound, u64::from(n));
+            let ran = cleaning.run(&mut policy, &pace);
+            let bound = policy.observed_below;
+            (ran, Which::LastN { n, bound })
+        }
+        Which::Random(seed) => {
+            let mut random = KeepIf(move |record: &Keyed| chance(record.offset, seed));
+            (cleaning.run(&mut random, &pace), which)
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_wasm::{
-    BatchColumns, BytesColumn, Columns, Compactor, Limits, PluginErrorKind, PluginKind,
+    BatchColumns, BytesColumn, Columns, Compactor, Limits, PluginErrorKind, PluginKind, Scope,
 };
 
 use crate::harness::engine;
@@ -170,6 +170,19 @@ fn a_large_batch_goes_in_parts_with_the_same_bitmap() {
 fn it_is_given_the_columns_it_asks_for() {
     assert_eq!(bind("", limits()).needs(), Columns::KEYS);
     assert_eq!(column(&[None]).len(), 1);
+}
+
+#[test]
+fn it_says_what_the_first_pass_has_to_show() {
+    assert_eq!(bind("", limits()).scope(), Scope::NewRecords);
+    assert_eq!(bind("whole-log", limits()).scope(), Scope::WholeLog);
+    let plugin = Arc::new(plugin(PluginKind::Compaction));
+    let options = behaviour("panic-about-scope");
+    let error = Compactor::new(engine(), &plugin, "orders", &options, 0).err();
+    let error = error.expect("it is asked while it is made");
+    assert_eq!(error.kind, PluginErrorKind::Trapped);
+    assert!(error.message.ends_with(": no scope"), "{error}");
+    assert!(plugin.check_config(engine(), "orders", &options).is_err());
 }
 
 fn keys(records: usize) -> BytesColumn {

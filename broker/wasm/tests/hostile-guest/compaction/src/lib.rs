@@ -1,10 +1,11 @@
 //! Does what its option `behaviour` says as soon as a batch begins with the key `go`: in the second pass
-//! if the behaviour begins with `late-`, else in the first. Takes in and keeps everything else.
+//! if the behaviour begins with `late-`, else in the first. Takes in and keeps everything else. Two
+//! behaviours are about what it says of the first pass.
 
 use std::hint::black_box;
 
 use hostile_orders::Orders;
-use plugin_sdk::{Batch, Bitmap, CompactionPolicy, Config, Environment};
+use plugin_sdk::{Batch, Bitmap, CompactionPolicy, Config, Environment, Scope};
 
 struct Hostile {
     orders: Orders,
@@ -14,6 +15,14 @@ struct Hostile {
 impl CompactionPolicy for Hostile {
     fn new(config: &Config, _: &Environment) -> Result<Self, String> {
         Orders::read(config).map(|orders| Hostile { orders, seen: 0 })
+    }
+
+    fn scope(&self) -> Scope {
+        match self.orders.behaviour() {
+            "whole-log" => Scope::WholeLog,
+            "panic-about-scope" => panic!("no scope"),
+            _ => Scope::NewRecords,
+        }
     }
 
     fn observe(&mut self, batch: &Batch) -> usize {
