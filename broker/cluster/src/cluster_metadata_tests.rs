@@ -400,12 +400,17 @@ fn run_script(script: &[(Wish, bool)], planted: Option<PlantedBug>) -> Result<()
     Ok(())
 }
 
+/// A planted bug may take many scripts to show; the first that shows it ends the run.
 fn run(planted: Option<PlantedBug>) -> Result<(), TestError<Vec<(Wish, bool)>>> {
-    let mut runner = TestRunner::new(Config {
+    let mut config = Config {
         cases: 1_500,
         failure_persistence: None,
         ..Config::default()
-    });
+    };
+    if planted.is_some() {
+        (config.cases, config.max_shrink_iters) = (60_000, 0);
+    }
+    let mut runner = TestRunner::new(config);
     let script = proptest::collection::vec((wish(), any::<bool>()), 1..60);
     runner.run(&script, |script| run_script(&script, planted))
 }
