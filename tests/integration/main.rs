@@ -22,6 +22,7 @@ mod erasure;
 mod fetching;
 mod harness;
 mod hostile_plugins;
+mod lost_modules;
 mod neighbours;
 mod offline;
 mod plugins;

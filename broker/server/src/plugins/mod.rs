@@ -320,9 +320,13 @@ impl Plugins {
         };
         let bytes = self.module_bytes(digest);
         let bytes = bytes.map_err(|error| unavailable(error.to_string()))?;
-        let bytes = bytes.ok_or_else(|| unavailable("it was never kept".to_owned()))?;
+        let bytes = bytes.ok_or_else(|| {
+            unavailable("its file is gone; deploy the same module again".to_owned())
+        })?;
         if module_digest(&bytes) != digest {
-            return Err(unavailable("the file that keeps it is damaged".to_owned()));
+            return Err(unavailable(
+                "the file that keeps it is damaged; deploy the same module again".to_owned(),
+            ));
         }
         let module = self.engine.load(&bytes);
         module.map_err(|error| unavailable(error.to_string()))

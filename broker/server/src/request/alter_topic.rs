@@ -17,14 +17,15 @@ pub(super) async fn handle(
     request: AlterTopicRequest,
 ) -> Result<AlterTopicResponse, WireError> {
     let mut bindings = Vec::new();
+    let mut warnings = Vec::new();
     if let Some(topic) = context.metadata.load_full().topic(&request.name) {
         let mut overrides = topic.config.clone();
         overrides.retain(|key, _| !request.unset.contains(key));
         overrides.extend(request.set.clone());
         let altered = bindings::of_altered_topic(&context, topic, &overrides, &request.set);
         bindings = altered.await?;
+        warnings = bindings::warnings(&context, &request.name, &overrides);
     }
-    let mut warnings = Vec::new();
     let partitioner = PluginSlot::Partitioner;
     if bindings.iter().any(|binding| binding.slot == partitioner) {
         warnings.push(format!(

@@ -63,6 +63,27 @@ pub(super) async fn of_altered_topic(
     Ok(bindings(context, bound.into_iter().filter(is_new), offsets))
 }
 
+/// What whoever sets this configuration should know.
+pub(super) fn warnings(
+    context: &Context,
+    topic: &str,
+    overrides: &BTreeMap<String, String>,
+) -> Vec<String> {
+    let config = TopicConfig::resolve(overrides, &context.config.creation.topic);
+    let dead_letters = config
+        .as_ref()
+        .ok()
+        .and_then(|config| config.dead_letters_of(topic));
+    let missing = dead_letters.filter(|name| context.metadata.load().topic(name).is_none());
+    let warning = missing.map(|name| {
+        format!(
+            "dead.letter.topic is {name}, and there is no such topic: create it, or refused records \
+             are not kept anywhere"
+        )
+    });
+    warning.into_iter().collect()
+}
+
 /// The end of each partition's log now: where a binding that is made now begins.
 pub(super) fn log_ends(topic: Option<&HostedTopic>) -> Vec<Offset> {
     let partitions = topic.map(|topic| topic.partitions.iter());
@@ -96,7 +117,7 @@ async fn bind(
             .collect::<Result<Bound, SlotError>>()
     });
     match binding.await {
-        Ok(bound) => bound.map_err(|error| wire::slot_error(&error)),
+        Ok(bound) => bound.map_err(|error| wire::trial_error(&error)),
         Err(panicked) => Err(WireError::new(ErrorCode::Unknown, panicked.to_string())),
     }
 }

@@ -18,6 +18,7 @@ pub(super) async fn handle(
     request: CreateTopicRequest,
 ) -> Result<CreateTopicResponse, WireError> {
     let bindings = bindings::of_new_topic(&context, &request.name, &request.config).await?;
+    let advice = bindings::warnings(&context, &request.name, &request.config);
     let intent = if request.validate_only {
         Intent::OnlyCheck
     } else {
@@ -55,6 +56,7 @@ pub(super) async fn handle(
         partitions: count(assignment.len()),
         replication_factor: count(assignment.first().map_or(0, Vec::len)),
         warnings: [
+            advice,
             outcome.warnings,
             offline_partitions(&context, name.as_str()),
         ]

@@ -84,13 +84,17 @@ pub(super) async fn deploy(
         ..DeployedRevision::default()
     };
     let rebind = rebind(context, &metadata, plugin).await?;
-    if let Some(present) = present.filter(|present| present.equals(&new) && rebind.is_empty()) {
+    // Also when nothing else changes: that is how a module whose file was damaged or lost is repaired.
+    if let Some(module) = keep {
+        keep_module(context, &new.digest, module).await?;
+    }
+    let offered = context.plugins.get(&name);
+    let is_offered = offered.is_some_and(|offered| offered.module().digest() == new.digest);
+    let is_present = present.filter(|present| present.equals(&new));
+    if let Some(present) = is_present.filter(|_| is_offered && rebind.is_empty()) {
         answer.revision = present.revision;
         answer.unchanged = true;
         return Ok(answer);
-    }
-    if let Some(module) = keep {
-        keep_module(context, &new.digest, module).await?;
     }
     let slots = rebind.iter().map(|(_, binding)| binding.slot);
     let moves_keys = slots.clone().any(|slot| slot == PluginSlot::Partitioner);
@@ -139,7 +143,7 @@ async fn rebind(
             }
             let options = options(&config, slot);
             let tried = plugin.check_config(context.plugins.engine(), name, &options);
-            tried.map_err(|error| of_topic(name, wire::plugin_error(&error)))?;
+            tried.map_err(|error| of_topic(name, wire::trial_error(&error.into())))?;
             let bound = Some(bound_plugin(plugin, &options));
             if topic.binding(slot).map(|known| &known.bound) == Some(&bound) {
                 continue;

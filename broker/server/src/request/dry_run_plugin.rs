@@ -27,7 +27,7 @@ pub(super) async fn handle(
     let options: Vec<(String, String)> = request.options.clone().into_iter().collect();
     let name = topic.name.as_str();
     let tried = plugin.check_config(context.plugins.engine(), name, &options);
-    tried.map_err(|error| wire::plugin_error(&error))?;
+    tried.map_err(|error| wire::trial_error(&error.into()))?;
     let kind = plugin.kind().to_string();
     let sample = request
         .sample

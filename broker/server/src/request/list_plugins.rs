@@ -22,11 +22,10 @@ pub(super) async fn handle(
         .map(|plugin| describe(&context, plugin, Meaning::Present))
         .collect();
     let pinned = context.plugins.pinned();
-    plugins.extend(
-        pinned
-            .iter()
-            .map(|plugin| describe(&context, plugin, Meaning::Past)),
-    );
+    let pinned = pinned
+        .iter()
+        .filter(|plugin| !users(&context, plugin).is_empty());
+    plugins.extend(pinned.map(|plugin| describe(&context, plugin, Meaning::Past)));
     plugins.sort_by(|a, b| (&a.kind, &a.name).cmp(&(&b.kind, &b.name)));
     Ok(ListPluginsResponse { plugins })
 }
@@ -100,7 +99,7 @@ fn limits(plugin: &Plugin) -> PluginLimits {
 }
 
 /// Topics of which a slot runs this very plugin.
-fn users(context: &Context, plugin: &Arc<Plugin>) -> Vec<String> {
+pub(super) fn users(context: &Context, plugin: &Arc<Plugin>) -> Vec<String> {
     let hosted = context.topics.all();
     let runs = |bound: &Arc<Plugin>| {
         bound.name() == plugin.name() && bound.module().digest() == plugin.module().digest()

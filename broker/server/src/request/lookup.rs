@@ -6,6 +6,7 @@ use broker_model::{PartitionId, TopicId, TopicName};
 use broker_protocol::{ErrorCode, ErrorData, WireError};
 use broker_wasm::Plugin;
 
+use super::list_plugins::users;
 use super::wire::{partition_error, slot_error};
 use crate::context::Context;
 use crate::partition::{PartitionError, PartitionHandle};
@@ -74,7 +75,8 @@ pub(super) fn partition(
 pub(super) fn plugins_named(context: &Context, name: &str) -> Result<Vec<Arc<Plugin>>, WireError> {
     let pinned = context.plugins.pinned().into_iter();
     let mut named: Vec<Arc<Plugin>> = context.plugins.get(name).into_iter().collect();
-    named.extend(pinned.filter(|plugin| plugin.name() == name));
+    let runs = |plugin: &Arc<Plugin>| !users(context, plugin).is_empty();
+    named.extend(pinned.filter(|plugin| plugin.name() == name && runs(plugin)));
     if named.is_empty() {
         let plugin = name.to_owned();
         return Err(slot_error(&SlotError::NotInstalled { plugin }));

@@ -138,6 +138,11 @@ pub(super) fn invalid_batch(error: &InvalidBatch) -> WireError {
     WireError::new(code, message).with_data(data)
 }
 
+/// A plugin that failed while a configuration was tried: another try would go the same way.
+pub(super) fn trial_error(error: &SlotError) -> WireError {
+    slot_error(error).with_retriable(false)
+}
+
 /// A topic's plugin that could not do its work. Names the plugin, so that its owner is found.
 pub(super) fn slot_error(error: &SlotError) -> WireError {
     let data = match error {
@@ -202,7 +207,7 @@ pub(super) fn plugin_error(error: &PluginError) -> WireError {
 /// A module that cannot be deployed under a name.
 pub(super) fn deploy_error(name: &str, error: &DeployError) -> WireError {
     let code = match error {
-        DeployError::Slot(error) => return slot_error(error),
+        DeployError::Slot(error) => return trial_error(error),
         DeployError::NameTaken { .. } | DeployError::NeededAsFallback { .. } => {
             ErrorCode::PluginInUse
         }
