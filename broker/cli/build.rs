@@ -56,23 +56,43 @@ fn stand_alone(sdk: &Table, root: &Table) -> Table {
         found.unwrap_or_else(|| stop(&format!("workspace.{section} has no {key}")))
     };
     let mut manifest = Table::new();
-    for (section, workspace_section) in [("package", "package"), ("dependencies", "dependencies")] {
+    for section in ["package", "dependencies"] {
         let Some(own) = sdk.get(section).and_then(Value::as_table) else {
             stop(&format!("plugin-sdk/Cargo.toml has no [{section}]"));
         };
         let mut resolved = Table::new();
         for (key, value) in own {
-            let inherits = value.get("workspace").is_some();
-            let value = if inherits {
-                shared(workspace_section, key)
-            } else {
-                value.clone()
+            let value = match value.as_table() {
+                Some(own) if own.contains_key("workspace") => match section {
+                    "dependencies" => dependency(shared(section, key), own),
+                    _ => shared(section, key),
+                },
+                _ => value.clone(),
             };
             resolved.insert(key.clone(), value);
         }
         manifest.insert(section.to_owned(), Value::Table(resolved));
     }
+    if let Some(features) = sdk.get("features") {
+        manifest.insert("features".to_owned(), features.clone());
+    }
     manifest
+}
+
+/// A dependency as the workspace has it, with what the SDK says of it besides: `optional` is the
+/// SDK's own, features are those of both.
+fn dependency(shared: Value, own: &Table) -> Value {
+    let mut merged = match shared {
+        Value::Table(shared) => shared,
+        version => Table::from_iter([("version".to_owned(), version)]),
+    };
+    for (key, value) in own.iter().filter(|(key, _)| *key != "workspace") {
+        match (merged.get_mut(key), value) {
+            (Some(Value::Array(all)), Value::Array(more)) => all.extend(more.iter().cloned()),
+            _ => drop(merged.insert(key.clone(), value.clone())),
+        }
+    }
+    Value::Table(merged)
 }
 
 /// The files below `folder` with their paths inside the SDK.

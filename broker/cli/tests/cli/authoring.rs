@@ -93,6 +93,25 @@ fn a_plugin_of_each_kind_passes_its_own_tests_at_once() {
 }
 
 #[test]
+fn a_begun_plugin_builds_without_warnings_and_may_use_the_features_of_the_sdk() {
+    let _turn = cargo_turn();
+    let folder = begin("begun-key-table", "compaction");
+    let path = folder.display().to_string();
+    let built = building(&["plugin", "build", &path]).ok();
+    assert!(!built.stderr.contains("warning"), "{built:?}");
+
+    let sdk = "plugin-sdk = { path = \"vendor/plugin-sdk\"";
+    let with_feature = format!("{sdk}, features = [\"key-table\"]");
+    replace(&folder.join("Cargo.toml"), sdk, &with_feature);
+    let library = folder.join("src/lib.rs");
+    let source = std::fs::read_to_string(&library).expect("it can be read");
+    let used = format!("{source}\npub type Latest = plugin_sdk::KeyTable<u64>;\n");
+    std::fs::write(&library, used).expect("it can be written");
+    let built = building(&["plugin", "build", &path]).ok();
+    assert!(!built.stderr.contains("warning"), "{built:?}");
+}
+
+#[test]
 fn a_plugin_that_answers_otherwise_fails_with_what_differs() {
     let _turn = cargo_turn();
     let folder = begin("begun-partitioner", "partitioner");

@@ -44,6 +44,11 @@ mod tests {
         assert!(on_disk > 10);
     }
 
+    fn manifest_of_the_sdk() -> toml::Table {
+        let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugin-sdk/Cargo.toml");
+        std::fs::read_to_string(sdk).unwrap().parse().unwrap()
+    }
+
     #[test]
     fn the_manifest_stands_alone() {
         assert!(!MANIFEST.contains("workspace"), "{MANIFEST}");
@@ -51,5 +56,27 @@ mod tests {
             MANIFEST.contains("wit-bindgen") && MANIFEST.contains("edition"),
             "{MANIFEST}"
         );
+    }
+
+    #[test]
+    fn the_manifest_has_the_features_and_optional_dependencies_of_the_sdk() {
+        let (sdk, written) = (
+            manifest_of_the_sdk(),
+            MANIFEST.parse::<toml::Table>().unwrap(),
+        );
+        assert!(sdk["features"].get("key-table").is_some());
+        assert_eq!(written["features"], sdk["features"]);
+        let dependencies = sdk["dependencies"].as_table().unwrap();
+        assert_eq!(
+            written["dependencies"].as_table().unwrap().len(),
+            dependencies.len()
+        );
+        for (name, own) in dependencies {
+            let written = &written["dependencies"][name];
+            assert!(written.get("version").is_some(), "{name}: {written}");
+            assert_eq!(written.get("optional"), own.get("optional"), "{name}");
+        }
+        let features = written["dependencies"]["wit-bindgen"].get("features");
+        assert!(features.is_some(), "{MANIFEST}");
     }
 }
