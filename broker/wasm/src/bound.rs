@@ -2,6 +2,7 @@
 //! call, a new one after every failure, the counters, and the plugin's suspension. The kinds are thin
 //! layers over it that put the question and check the answer.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,6 +24,8 @@ pub(crate) struct Bound<G: Guest> {
     options: Vec<(String, String)>,
     start: G::Start,
     running: Option<Running<G>>,
+    /// Whether the question under way ended in a trap.
+    trapped: bool,
     wants: Option<G::Wants>,
 }
 
@@ -42,24 +45,40 @@ impl<G: Guest> Bound<G> {
             options: plugin.options_with(topic_options),
             start,
             running: None,
+            trapped: false,
             wants: None,
         }
     }
 
     /// The same with an instance.
     pub(crate) fn started(mut self) -> Result<Self, PluginError> {
-        self.ready()?;
+        self.start()?;
         Ok(self)
     }
 
+    /// Has the first instance made. A failure counts like one of a question; that the plugin is
+    /// suspended is none.
+    pub(crate) fn start(&mut self) -> Result<(), PluginError> {
+        let started = self.ready();
+        if let Err(error) = &started
+            && error.kind != PluginErrorKind::Suspended
+        {
+            self.settle(error);
+        }
+        started
+    }
+
     /// Makes an instance and drops it, whether the plugin is suspended or not. What comes of it does
-    /// not count towards a suspension: a configuration that is only tried harms nobody.
+    /// not count towards a suspension: a configuration that is only tried harms nobody. Nor is it the
+    /// plugin's failure that it refuses one.
     pub(crate) fn try_out(mut self) -> Result<(), PluginError> {
-        self.run().map_err(|error| {
-            if error.is_trap {
+        self.run().map_err(|Failure { error, is_trap }| {
+            if is_trap {
                 self.plugin.counters().add_trap();
+                self.plugin.counters().add_error();
+                self.plugin.on_failure(&self.topic, &error);
             }
-            error.error
+            error
         })
     }
 
@@ -94,12 +113,22 @@ impl<G: Guest> Bound<G> {
     ) -> Result<R, PluginError> {
         let began = Instant::now();
         let answer = ask(self);
-        let counters = self.plugin.counters();
-        counters.add_batch(records, began.elapsed());
-        if answer.is_err() {
-            counters.add_error();
+        self.plugin.counters().add_batch(records, began.elapsed());
+        if let Err(error) = &answer {
+            self.settle(error);
         }
         answer
+    }
+
+    /// What follows from a failure: it is counted, stands in the plugin's log, and may suspend it.
+    fn settle(&mut self, error: &PluginError) {
+        self.plugin.counters().add_error();
+        self.plugin.on_failure(&self.topic, error);
+        // A budget is used up by a large log as well as by a bad plugin, whose single calls have their
+        // deadline.
+        if mem::take(&mut self.trapped) && error.kind != PluginErrorKind::OverBudget {
+            self.plugin.on_trap(&self.topic, error);
+        }
     }
 
     /// One call.
@@ -190,14 +219,10 @@ impl<G: Guest> Bound<G> {
         }
     }
 
-    fn count(&self, failure: Failure) -> PluginError {
+    fn count(&mut self, failure: Failure) -> PluginError {
         if failure.is_trap {
             self.plugin.counters().add_trap();
-            // A budget is used up by a large log as well as by a bad plugin, whose single calls have
-            // their deadline.
-            if failure.error.kind != PluginErrorKind::OverBudget {
-                self.plugin.on_trap(&self.topic, &failure.error);
-            }
+            self.trapped = true;
         }
         failure.error
     }

@@ -24,7 +24,7 @@ pub struct Usage {
     pub calls: u64,
     /// Records in those batches; segments where the plugin is a retention policy.
     pub records: u64,
-    /// Batches for which it gave no usable answer, traps included.
+    /// Batches for which it gave no usable answer, and constructions that failed; traps included.
     pub errors: u64,
     /// Calls, constructions included, that ended in a trap: panic, time-out, memory, stack.
     pub traps: u64,

@@ -58,7 +58,7 @@ impl Partitioner {
             bound: Bound::new(engine, plugin, topic, topic_options, ()),
             fallback: fallback.transpose()?.map(Box::new),
         };
-        match partitioner.bound.ready() {
+        match partitioner.bound.start() {
             Err(error)
                 if error.kind == PluginErrorKind::Suspended && partitioner.fallback.is_some() => {}
             started => started?,

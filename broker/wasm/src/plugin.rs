@@ -231,6 +231,17 @@ impl Plugin {
         }
     }
 
+    /// Writes a failure into its log, so that the reason stands beside what it wrote itself. That it is
+    /// suspended was said when it was.
+    pub(crate) fn on_failure(&self, topic: &str, error: &PluginError) {
+        let level = match error.kind {
+            PluginErrorKind::Suspended => return,
+            PluginErrorKind::Rejected | PluginErrorKind::InvalidConfig => LogLevel::Warn,
+            _ => LogLevel::Error,
+        };
+        self.log.write_failure(self.origin(topic), level, error);
+    }
+
     /// Counts a trap; the one that is too many suspends the plugin.
     pub(crate) fn on_trap(&self, topic: &str, error: &PluginError) {
         let last = format!("{}: {}", error.kind, error.message);

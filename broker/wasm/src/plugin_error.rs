@@ -79,6 +79,11 @@ pub struct PluginError {
 }
 
 impl PluginError {
+    /// What happened and why, without the plugin's name.
+    pub(crate) fn reason(&self) -> String {
+        format!("{}: {}{}", self.kind, self.message, at(self.record))
+    }
+
     /// The same error in a batch of which `done` records went before.
     pub(crate) fn behind(self, done: usize) -> Self {
         let done = u32::try_from(done).unwrap_or(u32::MAX);

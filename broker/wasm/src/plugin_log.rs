@@ -3,6 +3,7 @@
 //! the plugin's name and topic, and the last of them kept for `broker plugin logs`.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use broker_model::limits::{
 use broker_model::{Clock, Timestamp};
 
 use crate::abi::LogLevel;
+use crate::plugin_error::PluginError;
 
 /// The last lines of a plugin.
 #[derive(Debug, Default)]
@@ -34,7 +36,10 @@ pub struct LogLine {
 
 #[derive(Debug, Default)]
 struct Lines {
-    window: Window,
+    /// For the plugin's own lines.
+    own: Window,
+    /// For the failures of its calls, which a plugin cannot drown in lines of its own.
+    failures: Window,
     kept: VecDeque<LogLine>,
     written: u64,
 }
@@ -45,16 +50,6 @@ struct Window {
     began: Option<Duration>,
     lines: u32,
     dropped: u64,
-}
-
-/// What becomes of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// It is written; so many lines were dropped before it.
-    Write {
-        dropped: u64,
-    },
-    Drop,
 }
 
 impl PluginLog {
@@ -74,28 +69,12 @@ impl PluginLog {
     /// A line of the plugin's own.
     pub(crate) fn write(&self, from: Origin<'_>, level: LogLevel, text: &str) {
         let (plugin, topic) = (from.plugin, from.topic);
-        let dropped = {
+        {
             let mut lines = self.lines();
-            let Verdict::Write { dropped } = lines.window.judge(from.clock.monotonic()) else {
+            if !lines.own.admits(from.clock.monotonic()) {
                 return;
-            };
-            let now = from.clock.now();
-            if dropped > 0 {
-                let note = format!(
-                    "{dropped} lines were dropped: a plugin may write {PLUGIN_LOG_LINES_PER_SECOND} a second"
-                );
-                lines.keep(now, LogLevel::Warn, topic, &note);
             }
-            lines.keep(now, level, topic, text);
-            dropped
-        };
-        if dropped > 0 {
-            tracing::warn!(
-                plugin,
-                topic,
-                dropped,
-                "plugin wrote too many lines, some were dropped"
-            );
+            lines.add(from, level, text);
         }
         match level {
             LogLevel::Error => tracing::error!(plugin, topic, "{text}"),
@@ -105,10 +84,22 @@ impl PluginLog {
         }
     }
 
+    /// The line of a call that failed: as many a second as the plugin may write, and not handed to
+    /// `tracing`. None for a panic whose own text is the newest line.
+    pub(crate) fn write_failure(&self, from: Origin<'_>, level: LogLevel, error: &PluginError) {
+        let mut lines = self.lines();
+        let newest = lines.kept.back();
+        if newest.is_some_and(|line| line.topic == from.topic && line.message == error.message) {
+            return;
+        }
+        if lines.failures.admits(from.clock.monotonic()) {
+            lines.add(from, level, &clean(&error.reason()));
+        }
+    }
+
     /// A line of the broker's about the plugin: never dropped, and not handed to `tracing`.
     pub(crate) fn note(&self, from: Origin<'_>, level: LogLevel, text: &str) {
-        self.lines()
-            .keep(from.clock.now(), level, from.topic, &clean(text));
+        self.lines().add(from, level, &clean(text));
     }
 
     fn lines(&self) -> MutexGuard<'_, Lines> {
@@ -125,6 +116,25 @@ pub(crate) struct Origin<'a> {
 }
 
 impl Lines {
+    /// Adds a line, behind one that says how many were dropped since the last.
+    fn add(&mut self, from: Origin<'_>, level: LogLevel, text: &str) {
+        let (plugin, topic, now) = (from.plugin, from.topic, from.clock.now());
+        let dropped = mem::take(&mut self.own.dropped) + mem::take(&mut self.failures.dropped);
+        if dropped > 0 {
+            let note = format!(
+                "{dropped} lines dropped: a plugin may write {PLUGIN_LOG_LINES_PER_SECOND} a second"
+            );
+            self.keep(now, LogLevel::Warn, topic, &note);
+            tracing::warn!(
+                plugin,
+                topic,
+                dropped,
+                "plugin wrote too many lines, some were dropped"
+            );
+        }
+        self.keep(now, level, topic, text);
+    }
+
     fn keep(&mut self, now: Timestamp, level: LogLevel, topic: &str, text: &str) {
         self.written += 1;
         if self.kept.len() == PLUGIN_LOG_LINES_KEPT {
@@ -141,23 +151,20 @@ impl Lines {
 }
 
 impl Window {
-    fn judge(&mut self, now: Duration) -> Verdict {
+    /// Whether one more line may be written now; if not, it is counted as dropped.
+    fn admits(&mut self, now: Duration) -> bool {
         let over = |began| now.saturating_sub(began) >= Duration::from_secs(1);
-        let dropped = self.dropped;
         if self.began.is_none_or(over) {
-            *self = Window {
-                began: Some(now),
-                lines: 1,
-                dropped: 0,
-            };
-            return Verdict::Write { dropped };
+            self.began = Some(now);
+            self.lines = 0;
         }
-        if self.lines < PLUGIN_LOG_LINES_PER_SECOND {
+        let admitted = self.lines < PLUGIN_LOG_LINES_PER_SECOND;
+        if admitted {
             self.lines += 1;
-            return Verdict::Write { dropped };
+        } else {
+            self.dropped += 1;
         }
-        self.dropped += 1;
-        Verdict::Drop
+        admitted
     }
 }
 
@@ -209,15 +216,31 @@ mod tests {
         let texts: Vec<_> = new.iter().map(|line| line.message.as_str()).collect();
         assert_eq!(
             texts,
-            [
-                "2 lines were dropped: a plugin may write 10 a second",
-                "later"
-            ]
+            ["2 lines dropped: a plugin may write 10 a second", "later"]
         );
         assert_eq!(
             (new[1].at_ms, new[1].level, new[1].topic.as_str()),
             (1_007, "info", "orders")
         );
+    }
+
+    #[test]
+    fn a_line_of_the_brokers_says_as_well_how_many_were_dropped_before_it() {
+        let (log, clock) = (PluginLog::default(), ManualClock::default());
+        for _ in 0..PLUGIN_LOG_LINES_PER_SECOND + 3 {
+            write(&log, &clock, "again");
+        }
+        let from = Origin {
+            plugin: "p",
+            topic: "",
+            clock: &clock,
+        };
+        log.note(from, LogLevel::Info, "resumed");
+        log.note(from, LogLevel::Info, "once more");
+        let new = log.after(u64::from(PLUGIN_LOG_LINES_PER_SECOND), 10);
+        let texts: Vec<_> = new.iter().map(|line| line.message.as_str()).collect();
+        let dropped = "3 lines dropped: a plugin may write 10 a second";
+        assert_eq!(texts, [dropped, "resumed", "once more"]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod catalog;
 mod events;
 mod example;
+mod failure_log;
 mod harness;
 mod hostile;
 mod hostile_compaction;

@@ -212,8 +212,13 @@ fn a_suspension_is_an_event_with_what_happens_now_and_a_line_in_the_plugins_log(
         );
         let lines = plugin.log().after(0, 10);
         let text = format!("suspended, {consequence}: 3 traps within 60s, the last: ");
-        assert!(lines[0].message.starts_with(&text), "{lines:?}");
-        assert_eq!((lines[0].level, lines[0].at_ms), ("error", 5_000));
-        assert_eq!(lines[1].message, "resumed");
+        let [first, _, third, suspended, resumed] = &lines[..] else {
+            panic!("three traps and two notes: {lines:?}");
+        };
+        assert!(first.message.starts_with("timed out: "), "{lines:?}");
+        assert_eq!(first.message, third.message);
+        assert!(suspended.message.starts_with(&text), "{lines:?}");
+        assert_eq!((suspended.level, suspended.at_ms), ("error", 5_000));
+        assert_eq!(resumed.message, "resumed");
     }
 }
