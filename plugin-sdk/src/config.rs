@@ -59,27 +59,27 @@ impl Config {
             .map_err(|error| format!("option {name} = {text:?}: {error}"))
     }
 
-    /// A size in bytes, if the option is set: a whole number, alone or with `kB`, `MB`, `GB`, `TB` (powers
-    /// of 1,000), `KiB`, `MiB`, `GiB` or `TiB` (powers of 1,024).
+    /// A size in bytes, if the option is set: a whole number, alone or with a unit of the broker's own
+    /// configuration, in capitals or not: `B`, `kB` or `k` to `EB` (powers of 1,000), `KiB` or `Ki` to
+    /// `EiB` (powers of 1,024).
     ///
     /// # Errors
-    /// The text is no size.
+    /// The text is no size. The error lists the units.
     pub fn bytes(&self, name: &str) -> Result<Option<u64>, String> {
-        let units = &units::BYTES;
         self.option(name)
-            .map(|text| units::parse(name, text, units, "a size such as 1GiB"))
+            .map(|text| units::BYTES.parse(name, text))
             .transpose()
     }
 
-    /// A duration in milliseconds, if the option is set: a whole number, alone or with `ms`, `s`, `m`, `h`,
-    /// `d` or `w`.
+    /// A duration in milliseconds, if the option is set: a whole number, alone or with a unit of the
+    /// broker's own configuration: `ms`, `s`, `m` or `min`, `h`, `d`, `w`, `month` (30.44 days), `year`
+    /// (365.25 days), also spelled out; or a sum, such as `1h 30min`.
     ///
     /// # Errors
-    /// The text is no duration.
+    /// The text is no duration. The error lists the units.
     pub fn millis(&self, name: &str) -> Result<Option<u64>, String> {
-        let units = &units::MILLIS;
         self.option(name)
-            .map(|text| units::parse(name, text, units, "a duration such as 12h"))
+            .map(|text| units::MILLIS.parse(name, text))
             .transpose()
     }
 
@@ -123,8 +123,17 @@ mod tests {
         assert_eq!(config.bytes("size"), Ok(Some(1 << 30)));
         assert_eq!(config.millis("time"), Ok(Some(43_200_000)));
         assert_eq!(config.millis("other"), Ok(None));
-        let error = config.millis("odd").unwrap_err();
-        assert_eq!(error, "option odd = \"1.5h\": not a duration such as 12h");
+        assert_eq!(
+            config.millis("odd").unwrap_err(),
+            "option odd = \"1.5h\": not a duration such as 12h; \
+             a whole number, alone or with a unit: ms, s, m or min, h, d, w, month, year"
+        );
+        let error = config.bytes("odd").unwrap_err();
+        assert!(
+            error.contains("not a size such as 1GiB") && error.contains("KiB, MiB"),
+            "{error}"
+        );
+        assert!(error.len() <= 256, "it is not cut on its way: {error}");
         assert_eq!(
             config.require::<u32>("n"),
             Err("option n is missing".to_owned())
