@@ -49,6 +49,72 @@ use crate::{Batch, Bitmap, Columns, Config, Environment, Scope};
 /// let batch = Batch::of(2).with_timestamps([0, 80_000_000]).with_offsets([0, 1]);
 /// assert_eq!(policy.retain(&batch).kept().collect::<Vec<_>>(), [1]);
 /// ```
+///
+/// # To keep the best of each key
+/// `observe` meets only what no cleaning has covered, unless the scope is the whole log. So the best record
+/// may be one that only `retain` meets, and a policy that compares records by anything but their offset
+/// updates its table in `retain` too: what lies behind a better record then goes. `retain` meets the old
+/// records before the new ones, and the table holds the best of the new ones by then.
+///
+#[cfg_attr(feature = "key-table", doc = "```")]
+#[cfg_attr(not(feature = "key-table"), doc = "```ignore")]
+/// use plugin_sdk::{Batch, Bitmap, Columns, CompactionPolicy, Config, Environment, KeyTable};
+///
+/// /// Keeps the record with the latest timestamp of each key; of equal ones the last.
+/// struct LatestTimestamp {
+///     best: KeyTable<Option<(i64, u64)>>,
+/// }
+///
+/// /// Each record's key and rank. With the offset in it no two records have the same.
+/// fn ranked(batch: &Batch) -> impl Iterator<Item = (Option<&[u8]>, Option<(i64, u64)>)> {
+///     let ranks = batch.timestamps().iter().copied().zip(batch.offsets());
+///     batch.keys().zip(ranks.map(Some))
+/// }
+///
+/// impl CompactionPolicy for LatestTimestamp {
+///     fn new(config: &Config, environment: &Environment) -> Result<Self, String> {
+///         config.allow_only(&[])?;
+///         Ok(LatestTimestamp { best: KeyTable::new(environment) })
+///     }
+///
+///     fn needs(&self) -> Columns {
+///         Columns::KEYS | Columns::TIMESTAMPS
+///     }
+///
+///     fn observe(&mut self, batch: &Batch) -> usize {
+///         for (row, (key, rank)) in ranked(batch).enumerate() {
+///             let Some(key) = key else { continue };
+///             if self.best.update(key, |best| *best = rank.max(*best)).is_err() {
+///                 return row; // The memory is full: the next cleaning goes on here.
+///             }
+///         }
+///         batch.len()
+///     }
+///
+///     fn retain(&mut self, batch: &Batch) -> Bitmap {
+///         let stays = ranked(batch).map(|(key, rank)| {
+///             let Some(best) = key.and_then(|key| self.best.get_mut(key)) else {
+///                 return true; // No key, or nothing new with this key.
+///             };
+///             let stays = rank >= *best;
+///             *best = rank.max(*best); // An old record may be better than all new ones.
+///             stays
+///         });
+///         stays.collect()
+///     }
+/// }
+///
+/// // A second cleaning: the record at offset 0 is behind the first one and was not observed.
+/// let mut policy = LatestTimestamp::new(&Config::default(), &Environment::at(0)).unwrap();
+/// let records = |times: &[i64], first: u64| {
+///     let batch = Batch::from_keys(times.iter().map(|_| Some("a")));
+///     batch.with_timestamps(times.iter().copied()).with_offsets(first..first + times.len() as u64)
+/// };
+/// assert_eq!(policy.observe(&records(&[5, 7], 1)), 2);
+/// let kept = |bits: Bitmap| bits.kept().collect::<Vec<_>>();
+/// assert_eq!(kept(policy.retain(&records(&[9], 0))), [0]);
+/// assert_eq!(kept(policy.retain(&records(&[5, 7], 1))), [0; 0]);
+/// ```
 pub trait CompactionPolicy: Sized {
     /// Reads the configuration and what the cleaning is made under. Refuse options that you do not know:
     /// [`Config::allow_only`].
@@ -80,15 +146,18 @@ pub trait CompactionPolicy: Sized {
         Scope::NewRecords
     }
 
-    /// First pass, oldest first: takes in the records of the batch and answers how many. Fewer than there
-    /// are means that the memory is full; the cleaning then goes no further than what was taken in, and
-    /// the rest is left for the next one. To need more memory than [`Environment::memory_bytes`] is a
-    /// trap, so stop before. Takes in everything, unless overridden.
+    /// First pass, oldest first, over what [`scope`](Self::scope) says: takes in the records of the batch
+    /// and answers how many. Fewer than there are means that the memory is full; the cleaning then goes no
+    /// further than what was taken in, and the rest is left for the next one. To need more memory than
+    /// [`Environment::memory_bytes`] is a trap, so stop before. Takes in everything, unless overridden.
     fn observe(&mut self, batch: &Batch) -> usize {
         batch.len()
     }
 
-    /// Second pass, oldest first: which records of the batch stay.
+    /// Second pass, oldest first, over every record, those that `observe` did not meet included: which
+    /// records of the batch stay. Both passes are shown a log in calls of at most 16,384 records and
+    /// 512 KiB (a larger record comes alone), whose borders need not be those of produced batches, nor the
+    /// same in both passes.
     fn retain(&mut self, batch: &Batch) -> Bitmap;
 }
 

@@ -24,7 +24,8 @@
 //!
 //! # What every plugin lives by
 //! - No clock, files, network or random numbers: the same input gives the same output on every broker.
-//! - One call is a batch. Memory and the time of a call are limited; beyond them the call is a trap.
+//! - One call is a batch or a part of a large one; each trait's page says how large. Memory and the time
+//!   of a call are limited; beyond them the call is a trap.
 //! - So is a panic: the broker reports its text, drops the instance and makes a new one. It may do so
 //!   without one, too: answers must not depend on earlier calls (except within a cleaning).
 //! - [`Config`] carries the options. Refuse what you do not know: [`Config::allow_only`].

@@ -53,6 +53,10 @@ pub trait Partitioner: Sized {
     /// Answers one partition for each record of the batch, each below `layout.partitions`. The broker
     /// refuses any other answer. [`Layout::turn`] goes round robin.
     ///
+    /// A large batch comes in parts, one call each, so that `batch` may be a part of what was produced: at
+    /// most 16,384 records and 512 KiB, or 512 records and 32 KiB where values or headers are asked for (a
+    /// larger record comes alone). `layout.sequence` counts on from part to part, `layout.batches` does not.
+    ///
     /// # Errors
     /// The whole batch is refused and the producer sees the text (its first 256 bytes).
     fn assign(&mut self, batch: &Batch, layout: &Layout) -> Result<Vec<u32>, String>;

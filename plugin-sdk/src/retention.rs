@@ -56,6 +56,11 @@ pub trait RetentionPolicy: Sized {
 
     /// How many of the oldest segments of `log.segments` may go: a prefix, so that a policy cannot leave
     /// a hole. Called again and again; the segments are sealed and lie below the high watermark.
+    ///
+    /// The active segment, which is being written, is not among them: it cannot go, however old its
+    /// records are (`roll.ms` and `segment.bytes` of the topic say when it is sealed), and of it a policy
+    /// knows only that `log.log_end` and `log.log_bytes` include it. More than 1,024 segments come in
+    /// several calls: where all of the oldest may go, the next are asked about as if those were gone.
     fn expired(&mut self, log: &LogView) -> usize;
 }
 

@@ -64,6 +64,9 @@ pub trait Serializer: Sized {
     /// MessagePack to stored bytes: each row that is not null is exactly one well-formed MessagePack
     /// value, at most [`DEPTH_MAX`](crate::messagepack::DEPTH_MAX) deep and without extension types.
     /// Called for records that are produced as values. Answers a row for each row: see [`Outcome`].
+    ///
+    /// A large batch comes in parts, one call each: at most 512 rows and 32 KiB (a larger row comes alone).
+    /// So a rule can be about a row and not about a batch. The same holds for `deserialize`.
     fn serialize(&mut self, rows: &BytesColumn) -> Outcome;
 
     /// Stored bytes to MessagePack: each row is any bytes at all, and each answer has to be exactly one

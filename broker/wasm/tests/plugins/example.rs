@@ -76,3 +76,68 @@ fn the_commented_out_entry_is_understood_key_by_key() {
         ("eu-first", Some("key-hash"))
     );
 }
+
+#[test]
+fn the_table_of_shipped_plugins_has_each_with_its_kind_and_its_options() {
+    let text = std::fs::read_to_string(MANIFEST).unwrap();
+    let rows = text
+        .lines()
+        .skip_while(|line| !line.contains("kind         options"))
+        .skip(1)
+        .map_while(|line| line.strip_prefix("#   "));
+    let mut named = Vec::new();
+    for row in rows {
+        let mut words = row.split_whitespace();
+        let (name, kind) = (words.next().unwrap(), words.next().unwrap());
+        let plugin = catalog().get(name).unwrap();
+        assert_eq!(plugin.kind().to_string(), kind, "{name}");
+        assert_eq!(options(row), known_options(plugin), "{name}");
+        named.push(name);
+    }
+    named.sort_unstable();
+    let shipped: Vec<_> = catalog().plugins().map(|plugin| plugin.name()).collect();
+    assert_eq!(named, shipped);
+}
+
+/// The options that a row of the table names: every word that is no value of the one before it. What
+/// stands in brackets explains.
+fn options(row: &str) -> Vec<String> {
+    let (_, options) = row.split_at("key-hash          partitioner  ".len());
+    let outside = options
+        .split('(')
+        .enumerate()
+        .map(|(index, piece)| match index {
+            0 => piece,
+            _ => piece.split_once(')').unwrap().1,
+        });
+    let outside: String = outside.collect();
+    let mut names = Vec::new();
+    let mut is_value = false;
+    for word in outside.split_whitespace() {
+        match word {
+            "=" | "|" => is_value = true,
+            _ if is_value => is_value = false,
+            "none" | "with" | "or" | "," => {}
+            _ => names.push(
+                word.trim_end_matches(['*', ','])
+                    .trim_end_matches('*')
+                    .to_owned(),
+            ),
+        }
+    }
+    names.sort_unstable();
+    names
+}
+
+/// The options that a plugin says it knows when it is given one that it does not know.
+fn known_options(plugin: &Arc<Plugin>) -> Vec<String> {
+    let unknown = [("no-such-option".to_owned(), "1".to_owned())];
+    let refused = plugin
+        .check_config(engine(), "orders", &unknown)
+        .unwrap_err();
+    let (_, known) = refused.message.split_once("known options: ").unwrap();
+    let names = known.split(", ").filter(|name| *name != "none");
+    let mut names: Vec<_> = names.map(str::to_owned).collect();
+    names.sort_unstable();
+    names
+}
