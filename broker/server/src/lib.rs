@@ -32,4 +32,4 @@ mod topic_settings;
 mod topics;
 
 pub use run::run;
-pub use server::{Server, StartError};
+pub use server::{Server, StartError, check_plugins};

@@ -2,7 +2,7 @@
 //! plugins, actors, listeners. A broker accepts connections once every partition it could open is open.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -253,22 +253,33 @@ fn check_default_plugins(plugins: &Plugins, defaults: &TopicConfig) -> Result<()
 type Loaded = (Arc<PluginEngine>, Catalog);
 
 async fn load_plugins(manifest: Option<PathBuf>) -> Result<Loaded, StartError> {
-    let loading = actix_rt::task::spawn_blocking(move || -> Result<Loaded, StartError> {
-        let engine = PluginEngine::new()?;
-        let shipped: Vec<Builtin<'_>> = broker_plugin_bundle::modules()
-            .iter()
-            .map(|module| Builtin {
-                name: module.name,
-                bytes: module.bytes,
-            })
-            .collect();
-        let manifest = manifest.as_deref().map(Manifest::load).transpose()?;
-        let catalog = Catalog::load(&engine, &shipped, manifest.as_ref())?;
-        Ok((engine, catalog))
-    });
+    let loading = actix_rt::task::spawn_blocking(move || load_catalog(manifest.as_deref()));
     loading
         .await
         .unwrap_or_else(|panicked| Err(StartError::Metadata(panicked.to_string())))
+}
+
+fn load_catalog(manifest: Option<&Path>) -> Result<Loaded, StartError> {
+    let engine = PluginEngine::new()?;
+    let shipped: Vec<Builtin<'_>> = broker_plugin_bundle::modules()
+        .iter()
+        .map(|module| Builtin {
+            name: module.name,
+            bytes: module.bytes,
+        })
+        .collect();
+    let manifest = manifest.map(Manifest::load).transpose()?;
+    let catalog = Catalog::load(&engine, &shipped, manifest.as_ref())?;
+    Ok((engine, catalog))
+}
+
+/// Loads the shipped plugins and those of the manifest as a start does, and nothing else: no port is
+/// bound, no log directory touched.
+///
+/// # Errors
+/// When a broker of this configuration would not start because of its plugins.
+pub fn check_plugins(config: &BrokerConfig) -> Result<(), StartError> {
+    load_catalog(config.plugin_manifest.as_deref()).map(drop)
 }
 
 async fn open_dirs(config: &BrokerConfig, clock: Arc<dyn Clock>) -> Result<LogDirs, StartError> {

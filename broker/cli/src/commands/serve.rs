@@ -56,7 +56,7 @@ pub(crate) struct ServeArgs {
     #[arg(short = 'o', long = "option", value_name = "KEY=VALUE", value_parser = option)]
     options: Vec<(String, String)>,
 
-    /// Check the configuration and exit
+    /// Check the configuration and the plugins of the manifest, and exit
     #[arg(long)]
     check: bool,
 }
@@ -70,6 +70,7 @@ impl ServeArgs {
         let check = self.check;
         let config = BrokerConfig::load(&self.into_layers()).map_err(config_failure)?;
         if check {
+            broker_server::check_plugins(&config).map_err(start_failure)?;
             let ok = json!({ "ok": true, "listeners": config.listeners });
             return session
                 .output

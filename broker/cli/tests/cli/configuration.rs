@@ -92,6 +92,37 @@ fn options_of_serve_are_checked_too_and_the_last_one_counts() {
 }
 
 #[test]
+fn a_check_loads_the_plugin_manifest_and_fails_as_the_start_does() {
+    let dir = tempfile::tempdir().expect("a directory can be made");
+    let data = dir.path().join("data").display().to_string();
+    let bad =
+        file("[[plugin]]\nname = \"mine\"\nkind = \"partitioner\"\npath = \"nowhere.wasm\"\n");
+    let path = bad.path().display().to_string();
+    let serve = [
+        "serve",
+        "--plugins",
+        &path,
+        "--data-dir",
+        &data,
+        "--listen",
+        "127.0.0.1:0",
+        "--json",
+    ];
+    let checked = run(&[&serve[..], &["--check"]].concat()).ended(1);
+    let started = run(&serve).ended(1);
+    let message = checked.json_error()["message"].clone();
+    assert_eq!(message, started.json_error()["message"]);
+    let message = message.as_str().unwrap_or_default();
+    assert!(
+        message.contains("nowhere.wasm") && message.contains(&path),
+        "{message}"
+    );
+    let none = file("");
+    let path = none.path().display().to_string();
+    run(&["serve", "--check", "--plugins", &path]).ok();
+}
+
+#[test]
 fn keys_are_listed_for_the_broker_and_for_topics() {
     let broker = run(&["config", "list"]).ok().text();
     assert!(broker.contains("log.dir ") && broker.contains("listeners"));
