@@ -146,7 +146,8 @@ fn retention(topic: &str, report: &RetentionReport) -> String {
 
 fn compaction(topic: &str, report: &CompactionReport) -> String {
     let mut text = format!(
-        "{} records of {topic}; {} would be removed, {} tombstones among them\n\
+        "{} records of {topic}; {} would be removed\n\
+         {} of them are tombstones that the policy kept and whose delete.retention.ms is over\n\
          {} in {} segments would become {} in {}\n",
         number(report.records),
         share(report.removed_records, report.records),
@@ -313,6 +314,7 @@ mod tests {
         let compaction = CompactionReport {
             records: 100,
             removed_records: 40,
+            tombstones_removed: 7,
             segments_before: 4,
             segments_after: 1,
             sample: vec![SampleKey {
@@ -345,6 +347,7 @@ mod tests {
             &report,
             &[
                 "40 (40.0 %) would be removed",
+                "7 of them are tombstones that the policy kept and whose delete.retention.ms is over",
                 "90",
                 "SOME OF THEM",
                 "\"k\"",
