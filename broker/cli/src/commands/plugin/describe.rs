@@ -81,7 +81,8 @@ impl DescribeArgs {
 
 fn text(described: &Described) -> String {
     let mut text = entry(&described.plugin);
-    for other in &described.also_running {
+    let also_running = described.also_running.iter();
+    for other in also_running.filter(|other| !other.pinned.is_empty()) {
         let _ = write!(text, "\nstill run by topics:\n{}", entry(other));
     }
     if let Some(revisions) = &described.history {
@@ -120,8 +121,13 @@ fn entry(plugin: &PluginEntry) -> String {
         .collect();
     line("options", list(&options));
     line("limits", limits(plugin));
-    line("topics", list(&plugin.topics));
-    if plugin.pinned != plugin.topics {
+    // A module that the name no longer means has only topics that are bound to it.
+    let topics = match plugin.topics.as_slice() {
+        [] => plugin.pinned.as_slice(),
+        some => some,
+    };
+    line("topics", list(topics));
+    if plugin.pinned != topics {
         line("bound", list(&plugin.pinned));
     }
     line(
@@ -175,4 +181,24 @@ fn limits(plugin: &PluginEntry) -> String {
         );
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_that_the_name_meant_before_is_shown_while_topics_run_it() {
+        let mut described = Described {
+            plugin: PluginEntry::default(),
+            also_running: vec![PluginEntry::default()],
+            history: None,
+        };
+        assert!(!text(&described).contains("still run"));
+        described.also_running[0].pinned.push("orders".to_owned());
+        let text = text(&described);
+        let (_, still) = text.split_once("still run by topics:").unwrap();
+        assert!(still.contains("topics      orders"), "{text}");
+        assert!(!still.contains("bound"), "{text}");
+    }
 }

@@ -13,8 +13,8 @@ use crate::session::Session;
 /// List the plugins of a broker: shipped, of the manifest and deployed ones, with what they cost
 ///
 /// CALLS, ERRORS, TRAPS and TIME count since the broker was started; a call handles a whole batch.
-/// A suspended plugin is not asked until `broker plugin resume`. --json shows every counter,
-/// options, limits and the whole digest; `broker plugin describe` shows them for one.
+/// A suspended plugin is not asked until `broker plugin resume`. --json shows every counter
+/// and topic, options, limits and the whole digest; `broker plugin describe` shows them for one.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -39,6 +39,9 @@ impl ListArgs {
             .show(&plugins, |plugins| table(plugins).to_string())
     }
 }
+
+/// How many topics a line shows.
+const TOPICS_SHOWN: usize = 3;
 
 fn table(plugins: &[PluginEntry]) -> Table {
     let mut table = Table::new(&[
@@ -69,8 +72,31 @@ fn table(plugins: &[PluginEntry]) -> Table {
             number(plugin.errors),
             number(plugin.traps),
             duration(Duration::from_micros(plugin.time_us)),
-            plugin.topics.join(","),
+            topics(&plugin.topics),
         ]);
     }
     table
+}
+
+/// The first topics, and how many more there are.
+fn topics(topics: &[String]) -> String {
+    match topics.split_at_checked(TOPICS_SHOWN) {
+        Some((first, more)) if !more.is_empty() => {
+            format!("{} +{} more", first.join(","), number(more.len() as u64))
+        }
+        _ => topics.join(","),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_shows_three_topics_and_counts_the_others() {
+        let names = |count: usize| -> Vec<String> { (0..count).map(|n| format!("t{n}")).collect() };
+        assert_eq!(topics(&names(0)), "");
+        assert_eq!(topics(&names(3)), "t0,t1,t2");
+        assert_eq!(topics(&names(80)), "t0,t1,t2 +77 more");
+    }
 }
