@@ -79,6 +79,15 @@ impl Failure {
         self
     }
 
+    /// The same failure with another message.
+    #[must_use]
+    pub(crate) fn reworded(mut self, reword: impl FnOnce(&str) -> String) -> Self {
+        if let Self::Reported(report) = &mut self {
+            report.message = reword(&report.message);
+        }
+        self
+    }
+
     /// The same failure with its message put behind this one.
     #[must_use]
     pub(crate) fn after(mut self, what: impl fmt::Display) -> Self {
@@ -148,7 +157,13 @@ fn hint_for(code: ErrorCode) -> &'static str {
             "see `broker config list --topic` and `broker config explain KEY`"
         }
         ErrorCode::UnknownPlugin => "see `broker plugin list`",
-        ErrorCode::PluginInUse => "see `broker plugin list` for who uses which plugin",
+        ErrorCode::PluginInUse => {
+            "see `broker plugin list` for where plugins come from and who uses them"
+        }
+        // The client has retried already where that could help; constructors fail the same way again.
+        ErrorCode::PluginTimeout => {
+            "`broker plugin bench` measures it: make it faster, or deploy it with --limit deadline=TIME"
+        }
         ErrorCode::UnknownRevision => "see `broker plugin history NAME`",
         ErrorCode::RecordRefused => {
             "`broker plugin describe NAME` and the topic's options say what it takes"

@@ -172,6 +172,38 @@ fn what_cannot_be_deployed_is_refused_before_anything_changes() {
 }
 
 #[test]
+fn a_refusal_hints_at_what_can_be_changed() {
+    let (broker, module, _) = broker_with_modules();
+    let serializer = shipped("json", broker.home.path());
+    let refused = |args: &[&str]| broker.run(args).ended(1);
+    let never = |ran: &crate::harness::Ran, part: &str| {
+        assert!(!ran.stderr.contains(part), "{part:?} is in {ran:?}");
+    };
+    let removed = refused(&["plugin", "remove", "key-hash"]);
+    never(&removed, "under another name");
+    removed.says(&["comes with the broker", "only deployed plugins"]);
+
+    let bad_name = format!("a b={module}");
+    let with_fallback = format!("mine={serializer}");
+    for deploy in [
+        &["plugin", "deploy", &bad_name][..],
+        &["plugin", "deploy", &with_fallback, "--fallback", "key-hash"],
+    ] {
+        let ran = refused(deploy);
+        never(&ran, "inspect");
+        ran.says(&["INVALID_PLUGIN", "the module itself is fine"]);
+    }
+
+    broker.topic("orders", 1);
+    let tried = [
+        "plugin", "dry-run", &module, "--topic", "orders", "--option", "x=1",
+    ];
+    let tried = refused(&tried);
+    never(&tried, "plugin dry-run");
+    tried.says(&["unknown option x", &module]);
+}
+
+#[test]
 fn a_name_that_is_not_there_is_answered_with_the_one_that_was_meant() {
     let broker = Broker::start();
     for command in [

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use broker_protocol::WireError;
 use broker_protocol::api::remove_plugin::{RemovePluginRequest, RemovePluginResponse};
+use broker_protocol::{ErrorCode, ErrorData, WireError};
 
 use super::wire;
 use crate::context::Context;
 use crate::controller::{Intent, Plan};
+use crate::plugins::DeployError;
 
 /// Removes a plugin.
 pub(super) async fn handle(
@@ -15,9 +16,21 @@ pub(super) async fn handle(
     request: RemovePluginRequest,
 ) -> Result<RemovePluginResponse, WireError> {
     let taken = context.plugins.check_name(&request.name);
-    taken.map_err(|error| wire::deploy_error(&request.name, &error))?;
+    taken.map_err(|error| not_deployed(&request.name, &error))?;
     let plan = Plan::RemovePlugin { name: request.name };
     let proposed = context.controller.propose(plan, Intent::CarryOut).await;
     proposed.map_err(wire::controller_error)?;
     Ok(RemovePluginResponse {})
+}
+
+/// The name belongs to a plugin that nobody deployed.
+fn not_deployed(name: &str, error: &DeployError) -> WireError {
+    let DeployError::NameTaken { of, .. } = error else {
+        return wire::deploy_error(name, error);
+    };
+    let message = format!("{name:?} is a plugin {of}: only deployed plugins can be removed");
+    WireError::new(ErrorCode::PluginInUse, message).with_data(ErrorData {
+        plugin: Some(name.to_owned()),
+        ..ErrorData::default()
+    })
 }

@@ -4,15 +4,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use broker_client::Retries;
 use broker_client::model::{parse_bytes, parse_duration};
-use broker_client::protocol::LimitOverrides;
 use broker_client::protocol::api::deploy_plugin::DeployPluginRequest;
+use broker_client::protocol::{ErrorCode, LimitOverrides};
+use broker_client::{Client, ClientError, Retries};
 use clap::Args;
 
 use super::deployed::{plugin_failure, text};
 use super::kind::Kind;
-use super::module_file::read;
+use super::module_file::{engine, read};
 use super::{name_value, options};
 use crate::failure::Failure;
 use crate::runtime::block_on;
@@ -118,10 +118,7 @@ impl DeployArgs {
             let answered = client.request_any(&request, Retries::OnlyDefinite).await;
             match answered {
                 Ok(deployed) => Ok(deployed),
-                Err(error) => {
-                    let asked_for = request.fallback.as_ref().unwrap_or(&request.name);
-                    Err(plugin_failure(&client, asked_for, error).await)
-                }
+                Err(error) => Err(refused(&client, &request, error).await),
             }
         })?;
         session.output.warn_all(&deployed.warnings);
@@ -134,6 +131,27 @@ impl DeployArgs {
             .output
             .show(&deployed, |deployed| text(deployed, done))
     }
+}
+
+/// What to do depends on whether it is the module that is wrong, or what is asked for it.
+async fn refused(client: &Client, request: &DeployPluginRequest, error: ClientError) -> Failure {
+    let code = error.code();
+    let asked_for = request.fallback.as_ref().unwrap_or(&request.name);
+    let failure = plugin_failure(client, asked_for, error).await;
+    match code {
+        Some(ErrorCode::InvalidConfig) => {
+            failure.with_hint("options, limits and the fallback are those of this command line")
+        }
+        Some(ErrorCode::InvalidPlugin) if is_plugin(&request.module) => failure.with_hint(
+            "the module itself is fine: change the name, --kind or --fallback as the message says",
+        ),
+        _ => failure,
+    }
+}
+
+/// Whether a broker would run the module under some name.
+fn is_plugin(module: &[u8]) -> bool {
+    engine().is_ok_and(|engine| engine.load(module).is_ok())
 }
 
 #[cfg(test)]

@@ -47,13 +47,8 @@ pub(super) fn text(deployed: &DeployedRevision, done: &str) -> String {
 pub(super) async fn plugin_failure(client: &Client, name: &str, error: ClientError) -> Failure {
     let code = error.code();
     let failure = Failure::from(error);
-    match code {
-        Some(ErrorCode::UnknownPlugin) => {}
-        Some(ErrorCode::InvalidConfig) => {
-            return failure
-                .with_hint("options, limits and the fallback are those of this command line");
-        }
-        _ => return failure,
+    if code != Some(ErrorCode::UnknownPlugin) {
+        return failure;
     }
     let Ok(plugins) = client.admin().list_plugins().await else {
         return failure;

@@ -1,7 +1,8 @@
 //! `broker plugin rollback`.
 
-use broker_client::Retries;
+use broker_client::protocol::ErrorCode;
 use broker_client::protocol::api::rollback_plugin::RollbackPluginRequest;
+use broker_client::{Client, ClientError, Retries};
 use clap::Args;
 
 use super::deployed::{plugin_failure, text};
@@ -37,12 +38,25 @@ impl RollbackArgs {
             let client = session.connect().await?;
             match client.request_any(&request, Retries::OnlyDefinite).await {
                 Ok(deployed) => Ok(deployed),
-                Err(error) => Err(plugin_failure(&client, &request.name, error).await),
+                Err(error) => Err(refused(&client, &request.name, error).await),
             }
         })?;
         session.output.warn_all(&deployed.warnings);
         session
             .output
             .show(&deployed, |deployed| text(deployed, "is now"))
+    }
+}
+
+/// Options, limits and the fallback are those of the earlier revision.
+async fn refused(client: &Client, name: &str, error: ClientError) -> Failure {
+    let code = error.code();
+    let failure = plugin_failure(client, name, error).await;
+    match code {
+        Some(ErrorCode::InvalidConfig) => failure.with_hint(format!(
+            "an earlier revision comes back with the options, limits and fallback it had: see \
+             `broker plugin history {name}`"
+        )),
+        _ => failure,
     }
 }

@@ -5,7 +5,7 @@ mod bars;
 mod json_keys;
 mod report;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use broker_client::protocol::api::dry_run_plugin::{DryRunPluginRequest, DryRunPluginResponse};
@@ -94,7 +94,8 @@ impl DryRunArgs {
                     cancel: false,
                 },
             };
-            let report = run.finish(&session.output).await?;
+            let report = run.finish(&session.output).await;
+            let report = report.map_err(|failure| self.naming_the_file(failure))?;
             Ok::<(DryRunPluginResponse, DryRunReport), Failure>((begun, report))
         })?;
         let tried = Tried {
@@ -109,12 +110,9 @@ impl DryRunArgs {
             .show(&tried, |tried| report::text(&tried.topic, &tried.report))
     }
 
-    /// What has a `/` or ends with `.wasm` is a file.
     fn request(&self) -> Result<DryRunPluginRequest, Failure> {
-        let path = PathBuf::from(&self.plugin);
-        let is_file =
-            self.plugin.contains('/') || path.extension().is_some_and(|end| end == "wasm");
-        let module = is_file.then(|| read(&path)).transpose()?;
+        let path = Path::new(&self.plugin);
+        let module = self.is_file().then(|| read(path)).transpose()?;
         Ok(DryRunPluginRequest {
             topic: self.topic.clone(),
             plugin: module.is_none().then(|| self.plugin.clone()),
@@ -127,12 +125,29 @@ impl DryRunArgs {
     }
 
     async fn failure(&self, client: &Client, error: ClientError) -> Failure {
-        match error.code() {
-            Some(ErrorCode::UnknownPlugin | ErrorCode::InvalidConfig) => {
-                plugin_failure(client, &self.plugin, error).await
+        let failure = match error.code() {
+            Some(ErrorCode::UnknownPlugin) => plugin_failure(client, &self.plugin, error).await,
+            Some(ErrorCode::InvalidConfig) => {
+                Failure::from(error).with_hint("options are those of this command line")
             }
             _ => topic_failure(client, &self.topic, error).await,
+        };
+        self.naming_the_file(failure)
+    }
+
+    /// A broker that is given a module has no name for it but `dry-run`.
+    fn naming_the_file(&self, failure: Failure) -> Failure {
+        if !self.is_file() {
+            return failure;
         }
+        let file = &self.plugin;
+        failure.reworded(|said| said.replace("plugin dry-run ", &format!("plugin {file} ")))
+    }
+
+    /// What has a `/` or ends with `.wasm`.
+    fn is_file(&self) -> bool {
+        let ends_like_one = Path::new(&self.plugin).extension();
+        self.plugin.contains('/') || ends_like_one.is_some_and(|end| end == "wasm")
     }
 }
 
