@@ -165,6 +165,18 @@ fn missing_files_are_named() {
 }
 
 #[test]
+fn a_bench_says_when_a_given_value_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let module = shipped("integer", dir.path());
+    let bench = ["plugin", "bench", &module, "--records", "20"];
+    let given = |value: &str| run(&[&bench[..], &["--value", value]].concat());
+    let warning = "the plugin refuses --value";
+    let taken = given("7").ok();
+    assert!(!taken.stderr.contains(warning), "{taken:?}");
+    given("\"text\"").says(&[warning]);
+}
+
+#[test]
 fn a_bench_has_a_row_for_each_batch_size() {
     let dir = tempfile::tempdir().unwrap();
     let module = shipped("key-hash", dir.path());

@@ -4,7 +4,6 @@
 mod timing;
 mod workload;
 
-use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use clap::Args;
 use serde::Serialize;
 
 use self::timing::Row;
-use self::workload::Workload;
+use self::workload::{Sample, Workload};
 use super::module_file::Offline;
 use super::name_value;
 use crate::failure::Failure;
@@ -90,14 +89,20 @@ impl BenchArgs {
         };
         let sample = match kind {
             PluginKind::Serializer => workload.sample(&offline.fresh(), self.value.as_deref())?,
-            _ => Vec::new(),
+            _ => Sample::default(),
         };
+        if let Some(reason) = &sample.refused {
+            session.output.warn(format!(
+                "the plugin refuses --value, and refusing it is what is measured: {}",
+                reason.escape_debug()
+            ));
+        }
         let mut rows = Vec::new();
         for batch in BATCHES {
             let plugin = offline.fresh();
             let measured = match kind {
                 PluginKind::Partitioner => workload.partitioner(&plugin, batch),
-                PluginKind::Serializer => workload.serializer(&plugin, batch, &sample),
+                PluginKind::Serializer => workload.serializer(&plugin, batch, &sample.packed),
                 PluginKind::Retention => workload.retention(&plugin, batch),
                 PluginKind::Compaction => workload.compaction(&plugin, batch),
             };
@@ -125,6 +130,21 @@ impl BenchArgs {
 }
 
 fn text(measured: &Measured) -> String {
+    let version = measured.version.as_deref().unwrap_or("unversioned");
+    let head = format!(
+        "{} {version}, a {} plugin; limits: {} for a call, {}\n",
+        measured.name,
+        measured.kind,
+        duration(Duration::from_micros(measured.deadline_us)),
+        bytes(measured.memory_bytes_max as u64),
+    );
+    if !measured.rows.iter().any(Row::has_answers) {
+        return format!("{head}\nevery call failed: there is nothing to measure\n");
+    }
+    format!("{head}\n{}", table(&measured.rows))
+}
+
+fn table(rows: &[Row]) -> Table {
     let mut table = Table::new(&[
         ("CALL", Align::Left),
         ("BATCH", Align::Right),
@@ -136,31 +156,76 @@ fn text(measured: &Measured) -> String {
         ("MEMORY", Align::Right),
         ("OF LIMIT", Align::Right),
     ]);
-    let percent = |share: f64| format!("{:.1} %", share * 100.0);
-    for row in &measured.rows {
+    for row in rows {
+        let time = |nanos: u64| match row.calls {
+            0 => "-".to_owned(),
+            _ => duration(Duration::from_nanos(nanos)),
+        };
         table.row([
             row.call.to_owned(),
             number(u64::from(row.batch)),
             number(row.calls),
             format!("{:.0}", row.ns_per_record),
-            duration(Duration::from_nanos(row.call_p50_ns)),
-            duration(Duration::from_nanos(row.call_p99_ns)),
-            percent(row.deadline_share),
+            time(row.call_p50_ns),
+            time(row.call_p99_ns),
+            of_deadline(row.deadline_share),
             bytes(row.memory_bytes),
             percent(row.memory_share),
         ]);
     }
-    let mut text = String::new();
-    let version = measured.version.as_deref().unwrap_or("unversioned");
-    // Writing to a String cannot fail.
-    let _ = writeln!(
-        text,
-        "{} {version}, a {} plugin; limits: {} for a call, {}",
-        measured.name,
-        measured.kind,
-        duration(Duration::from_micros(measured.deadline_us)),
-        bytes(measured.memory_bytes_max as u64),
-    );
-    let _ = write!(text, "\n{table}");
-    text
+    table
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+/// A broker ends a call at the deadline.
+fn of_deadline(share: f64) -> String {
+    match share {
+        above if above > 1.0 => format!("{}, a broker would stop it", percent(above)),
+        within => percent(within),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_longer_than_the_deadline_would_be_stopped() {
+        assert_eq!(of_deadline(1.0), "100.0 %");
+        assert_eq!(of_deadline(1.5), "150.0 %, a broker would stop it");
+    }
+
+    #[test]
+    fn calls_that_all_failed_are_not_shown_as_figures() {
+        let row = |calls| Row {
+            call: "assign",
+            batch: 1,
+            calls,
+            failures: 1,
+            ns_per_record: 0.0,
+            call_p50_ns: 0,
+            call_p99_ns: 0,
+            memory_bytes: 0,
+            deadline_share: 0.0,
+            memory_share: 0.0,
+            error: Some("trapped".to_owned()),
+        };
+        let mut measured = Measured {
+            file: "mine.wasm".to_owned(),
+            name: "mine".to_owned(),
+            version: None,
+            kind: "partitioner",
+            sha256: String::new(),
+            deadline_us: 5_000,
+            memory_bytes_max: 1 << 24,
+            rows: vec![row(1)],
+        };
+        assert!(text(&measured).contains("every call failed"));
+        assert!(!text(&measured).contains("NS/RECORD"));
+        measured.rows.push(row(2));
+        assert!(text(&measured).contains("NS/RECORD"));
+    }
 }

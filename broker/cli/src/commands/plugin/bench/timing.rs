@@ -14,6 +14,8 @@ pub(super) struct Row {
     /// Records (segments, for retention) in a call.
     pub(super) batch: u32,
     pub(super) calls: u64,
+    /// Those of them that failed: the last one, if any.
+    pub(super) failures: u64,
     pub(super) ns_per_record: f64,
     pub(super) call_p50_ns: u64,
     pub(super) call_p99_ns: u64,
@@ -41,6 +43,13 @@ pub(super) struct Timing {
     total: Duration,
     histogram: Histogram<u64>,
     error: Option<String>,
+}
+
+impl Row {
+    /// Whether there is a call that was answered.
+    pub(super) fn has_answers(&self) -> bool {
+        self.calls > self.failures
+    }
 }
 
 impl Timing {
@@ -85,6 +94,7 @@ impl Timing {
             call: self.call,
             batch: self.batch,
             calls,
+            failures: u64::from(self.error.is_some()),
             ns_per_record: self.total.as_nanos() as f64 / records.max(1.0),
             call_p50_ns: self.histogram.value_at_quantile(0.5),
             call_p99_ns,

@@ -39,6 +39,15 @@ const SAMPLES: [&str; 6] = [
     "[1,2,3]",
 ];
 
+/// A value for a serializer.
+#[derive(Default)]
+pub(super) struct Sample {
+    /// Its MessagePack.
+    pub(super) packed: Vec<u8>,
+    /// Why the plugin refuses it, if it does.
+    pub(super) refused: Option<String>,
+}
+
 impl Workload<'_> {
     fn calls(&self, batch: u32) -> u64 {
         (self.records / u64::from(batch)).clamp(1, CALLS_MAX)
@@ -70,29 +79,35 @@ impl Workload<'_> {
         Ok(vec![timing.row(plugin)])
     }
 
-    /// The MessagePack of a value that the plugin takes.
+    /// The value that is serialized: the one given, or one that the plugin takes.
     pub(super) fn sample(
         &self,
         plugin: &Arc<Plugin>,
         given: Option<&str>,
-    ) -> Result<Vec<u8>, Failure> {
+    ) -> Result<Sample, Failure> {
         let failed = |error: PluginError| Failure::failed(error.to_string());
-        if let Some(json) = given {
-            return from_json_text(json)
-                .map_err(|problem| Failure::usage(format!("--value is no JSON: {problem}")));
-        }
         let mut serializer =
             Serializer::new(self.engine, plugin, TOPIC, self.options).map_err(failed)?;
+        let mut try_out = |packed: Vec<u8>| {
+            let rows: BytesColumn = [Some(packed.as_slice())].into_iter().collect();
+            let tried = serializer.serialize(&rows, &mut BytesColumn::default());
+            tried.map(|refused| Sample {
+                refused: refused.into_iter().next().map(|refused| refused.message),
+                packed,
+            })
+        };
+        if let Some(json) = given {
+            let packed = from_json_text(json)
+                .map_err(|problem| Failure::usage(format!("--value is no JSON: {problem}")))?;
+            return try_out(packed).map_err(failed);
+        }
         let mut reason = String::new();
         for sample in SAMPLES {
             let packed = from_json_text(sample).map_err(Failure::failed)?;
-            let rows: BytesColumn = [Some(packed.as_slice())].into_iter().collect();
-            let refused = serializer
-                .serialize(&rows, &mut BytesColumn::default())
-                .map_err(failed)?;
-            match refused.into_iter().next() {
-                None => return Ok(packed),
-                Some(refused) if reason.is_empty() => reason = refused.message,
+            let tried = try_out(packed).map_err(failed)?;
+            match tried.refused {
+                None => return Ok(tried),
+                Some(refused) if reason.is_empty() => reason = refused,
                 Some(_) => {}
             }
         }
