@@ -151,7 +151,8 @@ struct SendingArgs {
     encode: bool,
 
     /// When a serializer refuses records of a batch: store nothing of the batch and stop, or store
-    /// the others, go on, and list what was refused [default: refuse; accept with --on-error skip]
+    /// the others, go on, and list what was refused [default: refuse; accept with --on-error skip].
+    /// With a dead-letter topic, a refused batch that is sent again puts its bad records there again
     #[arg(long, value_enum)]
     partial: Option<PartialArg>,
 }
