@@ -136,7 +136,7 @@ fn entry(plugin: &PluginEntry) -> String {
             "{} with {} records, {} in all",
             number(plugin.calls),
             number(plugin.records),
-            duration(Duration::from_micros(plugin.time_us))
+            time_in_calls(plugin)
         ),
     );
     line(
@@ -151,6 +151,14 @@ fn entry(plugin: &PluginEntry) -> String {
     );
     line("memory", bytes(plugin.memory_bytes));
     text
+}
+
+/// The time that all calls took; none for a plugin that was never called.
+pub(super) fn time_in_calls(plugin: &PluginEntry) -> String {
+    match plugin.calls {
+        0 => "-".to_owned(),
+        _ => duration(Duration::from_micros(plugin.time_us)),
+    }
 }
 
 fn state(plugin: &PluginEntry) -> String {
@@ -186,6 +194,14 @@ fn limits(plugin: &PluginEntry) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plugin_that_was_never_called_took_no_time() {
+        let mut plugin = PluginEntry::default();
+        assert_eq!(time_in_calls(&plugin), "-");
+        plugin.calls = 1;
+        assert_eq!(time_in_calls(&plugin), "0.00 µs");
+    }
 
     #[test]
     fn a_module_that_the_name_meant_before_is_shown_while_topics_run_it() {

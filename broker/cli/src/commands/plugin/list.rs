@@ -1,12 +1,11 @@
 //! `broker plugin list`.
 
-use std::time::Duration;
-
 use broker_client::protocol::api::list_plugins::PluginEntry;
 use clap::Args;
 
+use super::describe::time_in_calls;
 use crate::failure::Failure;
-use crate::output::{Align, Table, duration, number};
+use crate::output::{Align, Table, number};
 use crate::runtime::block_on;
 use crate::session::Session;
 
@@ -71,7 +70,7 @@ fn table(plugins: &[PluginEntry]) -> Table {
             number(plugin.records),
             number(plugin.errors),
             number(plugin.traps),
-            duration(Duration::from_micros(plugin.time_us)),
+            time_in_calls(plugin),
             topics(&plugin.topics),
         ]);
     }

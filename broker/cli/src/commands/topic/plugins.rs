@@ -19,17 +19,22 @@ pub(super) fn current(topic: &DescribeTopicResponse) -> String {
             .rev()
             .find(|binding| binding.plugin.as_ref() == Some(plugin));
         let slot = slot.map_or(plugin.kind.as_str(), |binding| binding.slot.as_str());
-        let digest: String = plugin.digest.chars().take(12).collect();
         // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "{slot}: {} {} (sha256 {digest}…) {}",
-            plugin.name,
-            plugin.version,
-            options(plugin)
-        );
+        let _ = writeln!(text, "{}", line(slot, plugin));
     }
     text
+}
+
+/// One plugin of a slot; a plugin without options leaves no blanks at the end.
+fn line(slot: &str, plugin: &PluginBinding) -> String {
+    let digest: String = plugin.digest.chars().take(12).collect();
+    let line = format!(
+        "{slot}: {} {} (sha256 {digest}…) {}",
+        plugin.name,
+        plugin.version,
+        options(plugin)
+    );
+    line.trim_end().to_owned()
 }
 
 /// Every binding, oldest first.
@@ -100,6 +105,17 @@ mod tests {
     use broker_client::model::{Offset, Timestamp};
 
     use super::*;
+
+    #[test]
+    fn no_line_of_a_plugin_ends_with_blanks() {
+        let mut plugin = PluginBinding {
+            name: "by-field".to_owned(),
+            ..PluginBinding::default()
+        };
+        assert!(line("partitioner", &plugin).ends_with(')'));
+        plugin.options.insert("field".to_owned(), "id".to_owned());
+        assert!(line("partitioner", &plugin).ends_with(") field=id"));
+    }
 
     #[test]
     fn a_binding_says_from_which_offsets_on_it_holds() {
