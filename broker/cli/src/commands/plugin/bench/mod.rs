@@ -168,7 +168,7 @@ fn table(rows: &[Row]) -> Table {
             format!("{:.0}", row.ns_per_record),
             time(row.call_p50_ns),
             time(row.call_p99_ns),
-            of_deadline(row.deadline_share),
+            of_deadline(row),
             bytes(row.memory_bytes),
             percent(row.memory_share),
         ]);
@@ -180,11 +180,14 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-/// A broker ends a call at the deadline.
-fn of_deadline(share: f64) -> String {
-    match share {
-        above if above > 1.0 => format!("{}, a broker would stop it", percent(above)),
-        within => percent(within),
+/// The sandbox stops a call at the deadline, as a broker's does. What took longer and came back went to
+/// the plugin in several calls, or waited for the processor.
+fn of_deadline(row: &Row) -> String {
+    let share = percent(row.deadline_share);
+    match (row.stopped, row.deadline_share > 1.0) {
+        (true, _) => format!("{share}, a broker would stop it"),
+        (false, true) => format!("{share}, over several calls or waiting"),
+        (false, false) => share,
     }
 }
 
@@ -192,19 +195,13 @@ fn of_deadline(share: f64) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_call_longer_than_the_deadline_would_be_stopped() {
-        assert_eq!(of_deadline(1.0), "100.0 %");
-        assert_eq!(of_deadline(1.5), "150.0 %, a broker would stop it");
-    }
-
-    #[test]
-    fn calls_that_all_failed_are_not_shown_as_figures() {
-        let row = |calls| Row {
+    fn failed(calls: u64) -> Row {
+        Row {
             call: "assign",
             batch: 1,
             calls,
             failures: 1,
+            stopped: false,
             ns_per_record: 0.0,
             call_p50_ns: 0,
             call_p99_ns: 0,
@@ -212,7 +209,25 @@ mod tests {
             deadline_share: 0.0,
             memory_share: 0.0,
             error: Some("trapped".to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_call_that_was_stopped_is_told_from_a_batch_that_took_several() {
+        let shown = |deadline_share, stopped| {
+            of_deadline(&Row {
+                deadline_share,
+                stopped,
+                ..failed(1)
+            })
         };
+        assert_eq!(shown(1.0, false), "100.0 %");
+        assert_eq!(shown(1.5, true), "150.0 %, a broker would stop it");
+        assert_eq!(shown(1.5, false), "150.0 %, over several calls or waiting");
+    }
+
+    #[test]
+    fn calls_that_all_failed_are_not_shown_as_figures() {
         let mut measured = Measured {
             file: "mine.wasm".to_owned(),
             name: "mine".to_owned(),
@@ -221,11 +236,11 @@ mod tests {
             sha256: String::new(),
             deadline_us: 5_000,
             memory_bytes_max: 1 << 24,
-            rows: vec![row(1)],
+            rows: vec![failed(1)],
         };
         assert!(text(&measured).contains("every call failed"));
         assert!(!text(&measured).contains("NS/RECORD"));
-        measured.rows.push(row(2));
+        measured.rows.push(failed(2));
         assert!(text(&measured).contains("NS/RECORD"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use broker_wasm::{Plugin, PluginError};
+use broker_wasm::{Plugin, PluginError, PluginErrorKind};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
@@ -16,6 +16,8 @@ pub(super) struct Row {
     pub(super) calls: u64,
     /// Those of them that failed: the last one, if any.
     pub(super) failures: u64,
+    /// Whether the last one was stopped at the deadline.
+    pub(super) stopped: bool,
     pub(super) ns_per_record: f64,
     pub(super) call_p50_ns: u64,
     pub(super) call_p99_ns: u64,
@@ -42,6 +44,7 @@ pub(super) struct Timing {
     began: Instant,
     total: Duration,
     histogram: Histogram<u64>,
+    stopped: bool,
     error: Option<String>,
 }
 
@@ -62,6 +65,7 @@ impl Timing {
             began: Instant::now(),
             total: Duration::ZERO,
             histogram,
+            stopped: false,
             error: None,
         }
     }
@@ -74,6 +78,8 @@ impl Timing {
         self.total += took;
         self.histogram
             .saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        let timeout = |error: &PluginError| error.kind == PluginErrorKind::Timeout;
+        self.stopped = answer.as_ref().is_err_and(timeout);
         self.error = answer.err().map(|error| error.to_string());
         self.error.is_none() && self.began.elapsed() < TIME_MAX
     }
@@ -94,6 +100,7 @@ impl Timing {
             call: self.call,
             batch: self.batch,
             calls,
+            stopped: self.stopped,
             failures: u64::from(self.error.is_some()),
             ns_per_record: self.total.as_nanos() as f64 / records.max(1.0),
             call_p50_ns: self.histogram.value_at_quantile(0.5),
