@@ -6,6 +6,7 @@
 //! assert_eq!(readme.command("Test"), Ok("cargo test --workspace".to_owned()));
 //! ```
 
+pub mod flood;
 mod readme;
 
 pub use readme::{MissingCommand, Readme, shell_words};

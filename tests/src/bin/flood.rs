@@ -1,0 +1,190 @@
+//! `flood`: attacks a running broker and says how it fares. Prints for each attack how much memory the
+//! broker took, what its well-behaved clients noticed, and what the attackers got.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use broker_tests::flood::attacks::{self, Attack};
+use broker_tests::flood::neighbour::Seen;
+use broker_tests::flood::{Plan, Report, carry_out, stage};
+use clap::Parser;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Attacks a broker. It makes topics called flood-… and takes them away again. Not for a broker in use.
+#[derive(Parser, Debug)]
+#[command(name = "flood")]
+struct Arguments {
+    /// Where the broker listens.
+    #[arg(long, default_value = "127.0.0.1:7420")]
+    server: String,
+    /// The broker's process, to see its memory.
+    #[arg(long)]
+    pid: Option<u32>,
+    /// Only these attacks; all when none is named.
+    #[arg(long = "attack", value_name = "NAME", value_delimiter = ',')]
+    attacks: Vec<String>,
+    /// Size of each attack, as a share of its full size.
+    #[arg(long, default_value_t = 1.0)]
+    scale: f64,
+    /// How long each attack goes on.
+    #[arg(long, default_value_t = 8)]
+    seconds: u64,
+    /// One JSON object per attack instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Lists the attacks and does nothing.
+    #[arg(long)]
+    list: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.list {
+        for attack in attacks::all() {
+            say(&format!(
+                "{:<16} {:>6}  {}",
+                attack.name, attack.connections, attack.what
+            ));
+        }
+        return ExitCode::SUCCESS;
+    }
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("flood: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), String> {
+    raise_open_files_limit();
+    let chosen = choose(&arguments.attacks)?;
+    let plan = Plan {
+        address: arguments.server.clone(),
+        pid: arguments.pid,
+        before: Duration::from_secs(3),
+        during: Duration::from_secs(arguments.seconds),
+    };
+    let failed = |error: std::io::Error| format!("the broker at {}: {error}", plan.address);
+    stage::set_up(&plan.address).map_err(failed)?;
+    if !arguments.json {
+        say(HEAD);
+    }
+    for attack in chosen {
+        let connections = scaled(attack.connections, arguments.scale);
+        let report = carry_out(&attack, connections, &plan).map_err(failed)?;
+        if arguments.json {
+            say(&json(&report));
+        } else {
+            say(&row(&report));
+        }
+        // What an attack leaves behind is not the next one's.
+        std::thread::sleep(Duration::from_secs(2));
+    }
+    stage::take_down(&plan.address).map_err(failed)
+}
+
+fn choose(names: &[String]) -> Result<Vec<Attack>, String> {
+    if names.is_empty() {
+        return Ok(attacks::all());
+    }
+    let find = |name: &String| {
+        attacks::named(name).ok_or_else(|| format!("there is no attack {name:?}; see --list"))
+    };
+    names.iter().map(find).collect()
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a share of some thousand"
+)]
+fn scaled(connections: usize, scale: f64) -> usize {
+    (connections as f64 * scale).ceil().max(1.0) as usize
+}
+
+const HEAD: &str = "attack            conns  peak+MiB  small p50/p99 us before -> during (errors)      \
+    1 MiB p50/p99 ms            decoded p50/p99 ms          attackers";
+
+fn row(report: &Report) -> String {
+    let fates: Vec<String> = report
+        .fates
+        .iter()
+        .map(|(fate, count)| format!("{count} {fate}"))
+        .collect();
+    format!(
+        "{:<16} {:>6} {:>9}  {:<47} {:<27} {:<27} {}",
+        report.attack,
+        report.connections,
+        report.grown_mib(),
+        times(&report.before.small, &report.during.small, 1),
+        times(&report.before.large, &report.during.large, 1_000),
+        times(&report.before.reader, &report.during.reader, 1_000),
+        fates.join("; ")
+    )
+}
+
+fn times(before: &Seen, during: &Seen, unit: u64) -> String {
+    let errors = match (&during.last_error, during.errors) {
+        (_, 0) => String::new(),
+        (Some(name), count) => format!(" ({count} {name})"),
+        (None, count) => format!(" ({count})"),
+    };
+    format!(
+        "{}/{} -> {}/{}{errors}",
+        before.percentile(50) / unit,
+        before.percentile(99) / unit,
+        during.percentile(50) / unit,
+        during.percentile(99) / unit,
+    )
+}
+
+fn json(report: &Report) -> String {
+    let seen = |seen: &Seen| {
+        serde_json::json!({
+            "served": seen.served(),
+            "p50_us": seen.percentile(50),
+            "p99_us": seen.percentile(99),
+            "errors": seen.errors,
+            "last_error": seen.last_error,
+        })
+    };
+    let observed = |observed: &broker_tests::flood::neighbour::Observed| {
+        serde_json::json!({
+            "small": seen(&observed.small),
+            "large": seen(&observed.large),
+            "decoded": seen(&observed.reader),
+        })
+    };
+    let fates: serde_json::Map<String, serde_json::Value> = report
+        .fates
+        .iter()
+        .map(|(fate, count)| (fate.to_string(), (*count).into()))
+        .collect();
+    serde_json::json!({
+        "attack": report.attack,
+        "connections": report.connections,
+        "base_kib": report.base_kib,
+        "peak_kib": report.peak_kib,
+        "before": observed(&report.before),
+        "during": observed(&report.during),
+        "attackers": fates,
+    })
+    .to_string()
+}
+
+fn raise_open_files_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    let _ = setrlimit(Resource::Nofile, raised);
+}
+
+#[allow(clippy::print_stdout, reason = "the report of a command")]
+fn say(line: &str) {
+    println!("{line}");
+}

@@ -1,0 +1,128 @@
+//! Floods: attacks on a running broker, how much memory it takes under them, and what its other clients
+//! notice. The binary `flood` runs them in full size against any broker; the integration tests run them small.
+
+pub mod attacks;
+pub mod link;
+pub mod memory;
+pub mod message;
+pub mod neighbour;
+pub mod stage;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use attacks::{Attack, Field};
+use link::{Fate, Fates};
+use memory::Memory;
+use neighbour::{Neighbours, Observed};
+
+/// How many connections are being opened at the same time.
+const CONNECTING: usize = 128;
+/// How long after its end an attack's connections are waited for.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How an attack is carried out.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where the broker listens.
+    pub address: String,
+    /// Its process, when it runs on this machine.
+    pub pid: Option<u32>,
+    /// How long the neighbours are watched without the attack.
+    pub before: Duration,
+    /// How long the attack goes on.
+    pub during: Duration,
+}
+
+/// What came of an attack.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Its name.
+    pub attack: &'static str,
+    /// How many connections attacked.
+    pub connections: usize,
+    /// Resident memory before it, in KiB.
+    pub base_kib: u64,
+    /// The most resident during it, in KiB.
+    pub peak_kib: u64,
+    /// What the neighbours saw before it.
+    pub before: Observed,
+    /// What they saw during it.
+    pub during: Observed,
+    /// What became of the attackers.
+    pub fates: Fates,
+}
+
+impl Report {
+    /// How much memory the attack added at most, in MiB.
+    pub fn grown_mib(&self) -> u64 {
+        self.peak_kib.saturating_sub(self.base_kib) / 1024
+    }
+}
+
+/// Carries out one attack with so many connections. The stage has to be set.
+///
+/// # Errors
+/// When the attack cannot be started.
+pub fn carry_out(attack: &Attack, connections: usize, plan: &Plan) -> io::Result<Report> {
+    let payload = (attack.payload)();
+    let neighbours = Neighbours::start(&plan.address);
+    std::thread::sleep(plan.before / 4);
+    neighbours.take();
+    std::thread::sleep(plan.before);
+    let before = neighbours.take();
+    let base_kib = plan.pid.map_or(0, memory::resident_kib);
+    let memory = plan.pid.map(Memory::watch);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let fates = runtime.block_on(offend(attack, connections, plan, payload));
+    let during = neighbours.take();
+    let peak_kib = memory.map_or(0, Memory::peak_kib);
+    neighbours.stop();
+    Ok(Report {
+        attack: attack.name,
+        connections,
+        base_kib,
+        peak_kib,
+        before,
+        during,
+        fates,
+    })
+}
+
+async fn offend(attack: &Attack, connections: usize, plan: &Plan, payload: Vec<u8>) -> Fates {
+    let field = Arc::new(Field {
+        address: plan.address.clone(),
+        until: Instant::now() + plan.during,
+        payload,
+        connecting: Semaphore::new(CONNECTING),
+    });
+    let mut offenders = JoinSet::new();
+    for _ in 0..connections {
+        let offence = (attack.offend)(field.clone());
+        offenders.spawn(async move {
+            match offence.await {
+                Ok(fate) => fate,
+                Err(error) if error.kind() == io::ErrorKind::Other => {
+                    Fate::SentAway(error.to_string())
+                }
+                Err(_) => Fate::NotTaken,
+            }
+        });
+    }
+    let mut fates = Fates::new();
+    let last = field.until + GRACE;
+    while let Ok(Some(ended)) = tokio::time::timeout_at(last, offenders.join_next()).await {
+        *fates.entry(ended.unwrap_or(Fate::Held)).or_default() += 1;
+    }
+    if !offenders.is_empty() {
+        *fates.entry(Fate::Held).or_default() += offenders.len();
+    }
+    fates
+}
