@@ -27,6 +27,7 @@ mod plugins;
 mod reply;
 mod request;
 mod run;
+mod scrubber;
 mod server;
 mod topic_settings;
 mod topics;

@@ -123,6 +123,14 @@ impl LogDirs {
         if let Some(place) = placed.get(partition) {
             return self.dirs[place.dir].clone();
         }
+        // Its directory may be gone: it is missed where it was.
+        let home = self
+            .dirs
+            .iter()
+            .find(|dir| dir.remembers(partition, topic_id));
+        if let Some(dir) = home {
+            return dir.clone();
+        }
         let mut counts = vec![0_usize; self.dirs.len()];
         for place in placed.values() {
             counts[place.dir] += 1;

@@ -33,6 +33,7 @@ use crate::net::RequestBudget;
 use crate::net::listener::{ConnectionCount, accept_connections};
 use crate::plugins::Plugins;
 use crate::request::follow_manifest;
+use crate::scrubber::{ScrubSettings, Scrubber};
 use crate::topics::Topics;
 
 /// How often high watermarks and recovery points are saved.
@@ -305,6 +306,15 @@ fn hosting(
         clock.clone(),
         (config.cleaner_threads, config.cleaner_bytes_per_second),
     );
+    let scrubber = Scrubber::new(
+        topics.clone(),
+        clock.clone(),
+        ScrubSettings {
+            enabled: config.scrub_enabled,
+            bytes_per_second: config.scrub_bytes_per_second,
+            interval: config.scrub_interval,
+        },
+    );
     let metadata = Arc::new(ArcSwap::from_pointee(ClusterMetadata::new()));
     Arc::new(Hosting {
         handle: BrokerHandle::default(),
@@ -325,6 +335,7 @@ fn hosting(
         plugins: plugins.clone(),
         cleaner: Arc::new(cleaner),
         cleaner_backoff: config.cleaner_backoff,
+        scrubber: Arc::new(scrubber),
         retention_check_interval: config.retention_check_interval,
         checkpoint_interval: CHECKPOINT_INTERVAL,
         stopping: false.into(),

@@ -52,6 +52,14 @@ pub enum Damage {
     /// No batch has this offset: what had it is gone.
     #[error("there is no batch with this offset")]
     Hole,
+    /// The log ends below its high watermark, which was noted before.
+    #[error("acknowledged records are missing: the log ends below its high watermark")]
+    BelowHighWatermark,
+    /// The note of how far the log was durable is lost.
+    #[error(
+        "how far the log was durable is not known any more: acknowledged records from this offset on may be missing"
+    )]
+    PointLost,
     /// Checksums fit, but the records inside cannot be read.
     #[error("the records cannot be decoded: {reason}")]
     Records {

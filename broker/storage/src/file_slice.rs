@@ -124,6 +124,13 @@ impl FileSlice {
         if data.is_verified(&self.range) {
             return Ok(None);
         }
+        if let Some(known) = data.damage_in(&self.range) {
+            let good = self.up_to(&known);
+            return match good.check()? {
+                None => Ok(Some((good, known))),
+                earlier => Ok(earlier),
+            };
+        }
         let mut scanner = BatchScanner::new(
             Arc::clone(file),
             ScanDepth::Bodies,
@@ -149,14 +156,20 @@ impl FileSlice {
             }
         };
         let corruption = bad.into_corruption(data.path(), Some(self.next));
-        let good = Self {
-            source: self.source.clone(),
-            range: self.range.start..corruption.position,
-            first: self.first,
-            next: corruption.offset,
-        };
+        let good = self.up_to(&corruption);
         data.mark_verified(good.range.clone());
+        data.note_damage(&corruption);
         Ok(Some((good, corruption)))
+    }
+
+    /// What lies before a damaged batch of it.
+    fn up_to(&self, damaged: &Corruption) -> Self {
+        Self {
+            source: self.source.clone(),
+            range: self.range.start..damaged.position,
+            first: self.first,
+            next: damaged.offset.max(self.first),
+        }
     }
 
     /// The bytes.

@@ -45,6 +45,7 @@ mod log_dir;
 mod policy_failed;
 mod recovery;
 mod retention;
+mod scrub;
 mod segment;
 mod small_file;
 mod sync;
@@ -69,6 +70,7 @@ pub use log_dir::{
 pub use policy_failed::PolicyFailed;
 pub use recovery::{LastStop, RecoveryReport, TornTail};
 pub use retention::{RetentionOutcome, RetentionPolicy, RetentionView};
+pub use scrub::{ScrubFailed, ScrubTarget, Scrubbed};
 pub use segment::SegmentInfo;
 pub use small_file::{LeaderEpochs, SmallFileError};
 pub use sync::{SyncOutcome, SyncRequest};

@@ -242,7 +242,7 @@ fn damage_in_one_partition_does_not_touch_another() {
     let topic = broker_model::TopicName::new("other").unwrap();
     let other = broker_model::TopicPartition::new(topic, broker_model::PartitionId::new(0));
     let (mut other, _) = dir
-        .open_or_create_log(&other, support::TOPIC_ID, big())
+        .open_or_create_log(&other, broker_model::TopicId::from_bytes([7; 16]), big())
         .unwrap();
     append(&mut other, batch_of("fine", 10));
     sync(&dir, &mut other);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use broker_model::LeaderEpoch;
 use broker_storage::io::recording::{Fault, RecordingIo, Survival};
-use broker_storage::{LastStop, RecoveryReport};
+use broker_storage::{Damage, FlushMode, LastStop, RecoveryReport};
 use support::{
     BATCH, append, append_numbers, at, batch_of, big, edit, flip, killed, log_bytes_read, numbers,
     offset, open, read_at, rebooted, segment_file, small, sync, values,
@@ -101,9 +101,10 @@ fn a_torn_tail_of_any_length_is_cut() {
     }
 }
 
-/// Loses the slot file: the checkpoint's older points are used.
+/// Loses both slots: the checkpoint's older point is used, and nothing above it is taken for torn that
+/// may have been acknowledged.
 #[test]
-fn a_lagging_checkpoint_only_costs_a_longer_scan() {
+fn a_lagging_checkpoint_costs_a_longer_scan_and_is_told() {
     let io = RecordingIo::new();
     let (dir, mut log, _) = open(&io, big());
     append_numbers(&mut log, 0..10);
@@ -112,10 +113,7 @@ fn a_lagging_checkpoint_only_costs_a_longer_scan() {
     append_numbers(&mut log, 10..15);
     sync(&dir, &mut log);
     drop((log, dir));
-    for (io, last_stop) in [
-        (io.after_kill(), LastStop::SameBoot),
-        (io.after_power_loss(Survival::Synced), LastStop::OtherBoot),
-    ] {
+    for io in [io.after_kill(), io.after_power_loss(Survival::Synced)] {
         edit(
             &io,
             &Path::new(support::DIR).join("durable-positions"),
@@ -125,8 +123,18 @@ fn a_lagging_checkpoint_only_costs_a_longer_scan() {
             },
         );
         let (_dir, log, report) = open(&io, big());
-        assert_eq!(report.last_stop, last_stop);
+        assert_eq!(report.last_stop, LastStop::Unknown);
         assert_eq!(report.scanned_bytes, 5 * BATCH);
+        let doubt = report.doubt.unwrap();
+        assert_eq!(doubt.damage, Damage::PointLost);
+        assert_eq!(
+            (doubt.file, doubt.offset),
+            (
+                Path::new(support::DIR).join("durable-positions"),
+                offset(10)
+            )
+        );
+        assert_eq!(log.damage().len(), 1);
         assert_eq!(values(&log), numbers(15));
     }
 }
@@ -220,12 +228,76 @@ fn the_high_watermark_of_the_checkpoint_comes_back_within_the_log() {
     drop((log, dir));
     let report: RecoveryReport = open(&io.after_kill(), big()).2;
     assert_eq!(report.high_watermark, Some(offset(7)));
+}
 
-    let (dir, _log, _) = open(&io, big());
-    dir.record_high_watermark(&support::partition(), offset(99));
+#[test]
+fn a_log_that_ends_below_its_noted_high_watermark_goes_on_behind_it() {
+    let noted = || {
+        let io = RecordingIo::new();
+        let (dir, mut log, _) = open(&io, big());
+        append_numbers(&mut log, 0..10);
+        sync(&dir, &mut log);
+        dir.record_high_watermark(&support::partition(), offset(10));
+        dir.write_checkpoints().unwrap();
+        drop((log, dir));
+        // Durable points that know of less.
+        let (dir, mut log, _) = open(&io, big());
+        log.truncate_to(offset(7)).unwrap();
+        drop((log, dir));
+        io
+    };
+    let io = noted();
+    let (dir, mut log, report) = open(&io.after_kill(), big());
+    let [missing] = report.corruption.as_slice() else {
+        panic!("{:?}", report.corruption)
+    };
+    assert_eq!(missing.damage, Damage::BelowHighWatermark);
+    assert_eq!((missing.position, missing.offset), (7 * BATCH, offset(7)));
+    assert_eq!(missing.next_good, Some(offset(10)));
+    assert_eq!(missing.file, segment_file(0, "log"));
+    assert_eq!(append(&mut log, batch_of("10", 100)).first, offset(10));
+    sync(&dir, &mut log);
+    assert_eq!(read_at(&log, 6).unwrap(), offset(7));
+    assert!(read_at(&log, 7).is_err());
+    assert_eq!(read_at(&log, 10).unwrap(), offset(11));
+
+    // What an asynchronous log may lose with the power is told, and goes on where it ends.
+    let io = noted().after_power_loss(Survival::Synced);
+    let mut config = big();
+    let every = std::time::Duration::from_secs(1);
+    config.flush = FlushMode::Async { every };
+    let (_dir, log, report) = open(&io, config);
+    assert_eq!(report.corruption, []);
+    assert_eq!(report.lost, Some(offset(7)..offset(10)));
+    assert_eq!(log.end(), offset(7));
+}
+
+#[test]
+fn the_high_watermark_of_a_deleted_partition_is_not_taken_for_its_successors() {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, big());
+    append_numbers(&mut log, 0..10);
+    sync(&dir, &mut log);
+    dir.record_high_watermark(&support::partition(), offset(10));
     dir.write_checkpoints().unwrap();
-    let report = open(&io.after_kill(), big()).2;
-    assert_eq!(report.high_watermark, Some(offset(10)));
+    log.close().unwrap();
+    dir.delete_log(&support::partition(), support::TOPIC_ID)
+        .unwrap();
+    let next = broker_model::TopicId::from_bytes([7; 16]);
+    let open_next = |dir: &broker_storage::LogDir| {
+        dir.open_or_create_log(&support::partition(), next, big())
+            .unwrap()
+    };
+    let killed = io.after_kill();
+    drop(open_next(&dir));
+    for io in [io.after_kill(), killed] {
+        let dir = support::open_dir(&io);
+        drop(open_next(&dir));
+        drop(dir);
+        let io = io.after_kill();
+        let (log, report) = open_next(&support::open_dir(&io));
+        assert_eq!((report.corruption, log.end()), (vec![], offset(0)));
+    }
 }
 
 #[test]

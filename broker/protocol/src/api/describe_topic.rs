@@ -154,9 +154,30 @@ pub struct PartitionDescription {
     /// How compaction stands; absent on topics that are not compacted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cleaning: Option<CleaningDescription>,
+    /// What is known to be damaged, by offset; everything else is served.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub damage: Vec<DamageDescription>,
     /// Why it cannot be used at the moment; offsets are absent then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<WireError>,
+}
+
+/// A place in a partition's files that is damaged.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DamageDescription {
+    /// The file.
+    pub file: String,
+    /// Where in the file.
+    pub position: u64,
+    /// The first offset that is concerned.
+    #[serde(with = "wire")]
+    pub offset: Offset,
+    /// Where reading can go on; absent when that is not known.
+    #[serde(with = "wire", skip_serializing_if = "Option::is_none")]
+    pub next_offset: Option<Offset>,
+    /// What is wrong.
+    pub problem: String,
 }
 
 /// How the compaction of a partition stands.

@@ -16,8 +16,8 @@ use broker_protocol::api::describe_configs::{
     ConfigEntry, ConfigResource, DescribeConfigsRequest, DescribeConfigsResponse, ResourceKind,
 };
 use broker_protocol::api::describe_topic::{
-    CleaningDescription, DescribeTopicRequest, DescribeTopicResponse, FieldFormat, PartitionCount,
-    PartitionDescription, PluginBinding, SlotBinding, TopicFormat,
+    CleaningDescription, DamageDescription, DescribeTopicRequest, DescribeTopicResponse,
+    FieldFormat, PartitionCount, PartitionDescription, PluginBinding, SlotBinding, TopicFormat,
 };
 use broker_protocol::api::list_actors::{ActorEntry, ListActorsRequest, ListActorsResponse};
 use broker_protocol::api::list_plugins::{
@@ -225,6 +225,13 @@ fn describe_topic() -> Vec<Vector> {
             last_cleaned_ms: Some(NOW),
             cleanings: 3,
         }),
+        damage: vec![DamageDescription {
+            file: "/data/orders-0/00000000000000000000.log".to_owned(),
+            position: 8_192,
+            offset: Offset::new(100),
+            next_offset: Some(Offset::new(110)),
+            problem: "the body of the batch fails its checksum".to_owned(),
+        }],
         ..PartitionDescription::default()
     };
     let failed = PartitionDescription {

@@ -76,6 +76,12 @@ impl Actor for BrokerActor {
                 async move { cleaner.round().await },
             ));
         });
+        ctx.run_interval(self.hosting.scrubber().look_every(), |act, ctx| {
+            let scrubber = act.hosting.scrubber().clone();
+            ctx.spawn(actix::fut::wrap_future(async move {
+                scrubber.round_if_due().await
+            }));
+        });
         ctx.run_interval(self.hosting.checkpoint_interval(), |act, ctx| {
             let hosting = act.hosting.clone();
             ctx.spawn(actix::fut::wrap_future(async move {

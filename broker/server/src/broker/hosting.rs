@@ -24,6 +24,7 @@ use crate::death_notice::DeathNotice;
 use crate::log_dirs::LogDirs;
 use crate::partition::{PartitionActor, PartitionHandle, PartitionSetup};
 use crate::plugins::{Plugins, TopicPlugins};
+use crate::scrubber::Scrubber;
 use crate::topic_settings::{TopicSettings, log_config};
 use crate::topics::{HostedPartition, HostedTopic, RouteCounters, Topics};
 
@@ -43,6 +44,7 @@ pub(crate) struct Hosting {
     pub(crate) plugins: Arc<Plugins>,
     pub(crate) cleaner: Arc<Cleaner>,
     pub(crate) cleaner_backoff: Duration,
+    pub(crate) scrubber: Arc<Scrubber>,
     pub(crate) retention_check_interval: Duration,
     pub(crate) checkpoint_interval: Duration,
     pub(crate) stopping: AtomicBool,
@@ -83,6 +85,10 @@ impl Hosting {
 
     pub(super) fn cleaner_backoff(&self) -> Duration {
         self.cleaner_backoff
+    }
+
+    pub(super) fn scrubber(&self) -> &Arc<Scrubber> {
+        &self.scrubber
     }
 
     pub(super) fn checkpoint_interval(&self) -> Duration {
@@ -427,6 +433,7 @@ impl Hosting {
     pub(super) async fn close_all(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         self.cleaner.stop().await;
+        self.scrubber.stop().await;
         let mut clean = self.controller.close().await;
         let topics = self.topics.all();
         let closing: Vec<_> = topics
@@ -476,9 +483,6 @@ impl Hosting {
 
 /// Says what opening a log has found, as loudly as it deserves.
 fn log_recovery(partition: &TopicPartition, dir: &LogDir, report: &RecoveryReport) {
-    for damage in &report.corruption {
-        error!(%partition, %damage, "stored data is damaged");
-    }
     if let Some(torn) = &report.torn {
         let (file, bytes, end) = (torn.file.display(), torn.bytes, torn.offset);
         warn!(%partition, %file, bytes, %end, "an unfinished write at the end of the log was cut off");

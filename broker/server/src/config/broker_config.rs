@@ -45,6 +45,12 @@ pub struct BrokerConfig {
     pub cleaner_threads: usize,
     /// `log.cleaner.io.max.bytes.per.second`; none for no limit.
     pub cleaner_bytes_per_second: Option<u64>,
+    /// `log.scrub.enabled`: none for when there is enough data.
+    pub scrub_enabled: Option<bool>,
+    /// `log.scrub.bytes.per.second`; none for no limit.
+    pub scrub_bytes_per_second: Option<u64>,
+    /// `log.scrub.interval.ms`
+    pub scrub_interval: Duration,
     /// `num.partitions`, `default.replication.factor` and the defaults of topic configuration.
     pub creation: CreationDefaults,
     /// `auto.create.topics.enable`
@@ -99,6 +105,13 @@ impl BrokerConfig {
             cleaner_backoff: read.millis(names::LOG_CLEANER_BACKOFF_MS),
             cleaner_threads: read.number(names::LOG_CLEANER_THREADS),
             cleaner_bytes_per_second: read.limit(names::LOG_CLEANER_IO_MAX_BYTES_PER_SECOND),
+            scrub_enabled: match read.text(names::LOG_SCRUB_ENABLED) {
+                "true" => Some(true),
+                "false" => Some(false),
+                _ => None,
+            },
+            scrub_bytes_per_second: read.limit(names::LOG_SCRUB_BYTES_PER_SECOND),
+            scrub_interval: read.millis(names::LOG_SCRUB_INTERVAL_MS),
             creation: CreationDefaults {
                 partitions: read.number(names::NUM_PARTITIONS),
                 replication_factor: read.number(names::DEFAULT_REPLICATION_FACTOR),

@@ -31,6 +31,12 @@ pub mod names {
     pub const LOG_CLEANER_THREADS: &str = "log.cleaner.threads";
     /// How fast compaction reads and writes.
     pub const LOG_CLEANER_IO_MAX_BYTES_PER_SECOND: &str = "log.cleaner.io.max.bytes.per.second";
+    /// Whether stored data is read again and again to find damage.
+    pub const LOG_SCRUB_ENABLED: &str = "log.scrub.enabled";
+    /// How fast scrubbing reads.
+    pub const LOG_SCRUB_BYTES_PER_SECOND: &str = "log.scrub.bytes.per.second";
+    /// How often everything is scrubbed.
+    pub const LOG_SCRUB_INTERVAL_MS: &str = "log.scrub.interval.ms";
     /// Partitions of a topic created without a number.
     pub const NUM_PARTITIONS: &str = "num.partitions";
     /// Replicas of a topic created without a number.
@@ -298,6 +304,52 @@ const OWN_KEYS: &[BrokerKey] = &[
                 together; -1 for no limit.",
             consequence: "A limit leaves more of the disk to clients and lets dirty data pile up \
                 if it is written faster than cleaned.",
+        },
+    ),
+    row(
+        DATA,
+        ConfigKey {
+            name: names::LOG_SCRUB_ENABLED,
+            kind: ValueKind::Choice {
+                allowed: &["auto", "true", "false"],
+                unavailable: &[],
+            },
+            default: "auto",
+            documentation: "Whether the broker reads all stored data again and again, from the \
+                disk and in the background, to find damage before a reader meets it. auto: as soon \
+                as it holds 1 GiB.",
+            consequence: "Without it, what nobody reads may rot unnoticed. Damage that is found is \
+                in the log and in the description of the topic, and is refused to readers.",
+        },
+    ),
+    row(
+        DATA,
+        ConfigKey {
+            name: names::LOG_SCRUB_BYTES_PER_SECOND,
+            kind: ValueKind::Bytes {
+                min: 1024,
+                max: NO_MAX,
+                unlimited: Unlimited::Allowed,
+            },
+            default: "8388608",
+            documentation: "Bytes that scrubbing reads a second; -1 for no limit.",
+            consequence: "At 8 MiB a second, 1 TiB takes a day and a half. More finds damage sooner \
+                and takes more of the disk from clients.",
+        },
+    ),
+    row(
+        DATA,
+        ConfigKey {
+            name: names::LOG_SCRUB_INTERVAL_MS,
+            kind: ValueKind::Duration {
+                min: 1,
+                max: 365 * DAY_MS,
+                unlimited: Unlimited::Refused,
+            },
+            default: "604800000",
+            documentation: "How long after the beginning of a scrub of everything the next one \
+                begins. The first begins a tenth of it after the start, at most an hour.",
+            consequence: "One that takes longer is followed by the next at once.",
         },
     ),
     row(

@@ -11,15 +11,18 @@ use actix::{Addr, Handler, Message};
 use broker_cluster::Acks;
 use broker_model::{Offset, Timestamp};
 use broker_record::ProducedBatch;
-use broker_storage::{Cleaned, Cleaning, CleaningOutcome, CleaningState, FileSlice, ReadLimit};
+use broker_storage::{
+    Cleaned, Cleaning, CleaningOutcome, CleaningState, Corruption, FileSlice, ReadLimit,
+    ScrubTarget, Scrubbed,
+};
 use tokio::sync::watch;
 
 use super::PartitionActor;
 use super::error::PartitionError;
 use super::messages::{
-    Append, AppendReply, BeginCleaning, CheckRetention, CleaningPurpose, Close, Configure, Crash,
-    DeleteRecords, FindTimestamp, FinishCleaning, LookAtCleaning, PartitionSummary, Read,
-    Summarize,
+    Append, AppendReply, BeginCleaning, BeginScrub, CheckRetention, CleaningPurpose, Close,
+    Configure, Crash, DeleteRecords, FindTimestamp, FinishCleaning, FinishScrub, LookAtCleaning,
+    PartitionSummary, Read, Summarize,
 };
 use super::offsets::PartitionOffsets;
 use crate::actor_stats::ActorStats;
@@ -130,6 +133,23 @@ impl PartitionHandle {
         answer.await
     }
 
+    /// What a scrub has to read.
+    pub(crate) async fn scrub_targets(&self) -> Result<Vec<ScrubTarget>, PartitionError> {
+        self.ask(|reply| BeginScrub { reply }).await
+    }
+
+    /// Hands over what a scrub of a segment has found; answers the damage that is news.
+    pub(crate) async fn finish_scrub(
+        &self,
+        scrubbed: Scrubbed,
+    ) -> Result<Vec<Corruption>, PartitionError> {
+        let (reply, answer) = Reply::channel();
+        self.stats.sent();
+        // Not driven by load: what was found must not be lost in a full mailbox.
+        self.addr.do_send(FinishScrub { scrubbed, reply });
+        answer.await
+    }
+
     /// Flushes, syncs, closes the log and ends the actor.
     pub(crate) async fn close(&self) -> Result<(), PartitionError> {
         let (reply, answer) = Reply::channel();
@@ -219,7 +239,8 @@ refusable!(
     DeleteRecords,
     Summarize,
     LookAtCleaning,
-    BeginCleaning
+    BeginCleaning,
+    BeginScrub
 );
 
 impl Refusable for CheckRetention {

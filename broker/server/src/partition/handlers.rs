@@ -9,8 +9,9 @@ use tracing::{info, warn};
 use super::actor::{PartitionActor, Waiting};
 use super::error::PartitionError;
 use super::messages::{
-    Append, BeginCleaning, CheckRetention, CleaningPurpose, Close, Configure, Crash, DeleteRecords,
-    FindTimestamp, FinishCleaning, LookAtCleaning, PartitionSummary, Read, Summarize, Synced,
+    Append, BeginCleaning, BeginScrub, CheckRetention, CleaningPurpose, Close, Configure, Crash,
+    DeleteRecords, FindTimestamp, FinishCleaning, FinishScrub, LookAtCleaning, PartitionSummary,
+    Read, Summarize, Synced,
 };
 use crate::plugins::PluginRetention;
 use crate::topic_settings::{compaction_settings, log_config};
@@ -132,6 +133,7 @@ impl Handler<Summarize> for PartitionActor {
         message.reply.send(Ok(PartitionSummary {
             segments: self.log().segments(),
             size_bytes: self.log().size_bytes(),
+            damage: self.log().damage(),
         }));
     }
 }
@@ -231,6 +233,27 @@ impl Handler<FinishCleaning> for PartitionActor {
             finished.map_err(PartitionError::from)
         });
         message.reply.send(finished);
+    }
+}
+
+impl Handler<BeginScrub> for PartitionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: BeginScrub, _: &mut Self::Context) {
+        self.stats.handled();
+        let targets = self.check_in_service();
+        let targets = targets.map(|()| self.log().scrub_targets());
+        message.reply.send(targets);
+    }
+}
+
+impl Handler<FinishScrub> for PartitionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: FinishScrub, _: &mut Self::Context) {
+        self.stats.handled();
+        let found = self.log_mut().on_scrubbed(message.scrubbed);
+        message.reply.send(Ok(found));
     }
 }
 

@@ -8,8 +8,8 @@ use broker_cluster::Acks;
 use broker_model::{Offset, Timestamp};
 use broker_record::ProducedBatch;
 use broker_storage::{
-    Cleaned, Cleaning, CleaningOutcome, CleaningState, FileSlice, ReadLimit, SegmentInfo,
-    SyncOutcome,
+    Cleaned, Cleaning, CleaningOutcome, CleaningState, Corruption, FileSlice, ReadLimit,
+    ScrubTarget, Scrubbed, SegmentInfo, SyncOutcome,
 };
 
 use super::error::PartitionError;
@@ -32,6 +32,8 @@ pub(crate) struct Appended {
 pub(crate) struct PartitionSummary {
     pub(crate) segments: Vec<SegmentInfo>,
     pub(crate) size_bytes: u64,
+    /// What is known to be damaged, by offset.
+    pub(crate) damage: Vec<Corruption>,
 }
 
 pub(super) type AppendReply = Reply<Appended, PartitionError>;
@@ -108,6 +110,20 @@ pub(super) struct BeginCleaning {
 pub(super) struct FinishCleaning {
     pub(super) cleaned: Cleaned,
     pub(super) reply: Reply<CleaningOutcome, PartitionError>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct BeginScrub {
+    pub(super) reply: Reply<Vec<ScrubTarget>, PartitionError>,
+}
+
+/// A segment was scrubbed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct FinishScrub {
+    pub(super) scrubbed: Scrubbed,
+    pub(super) reply: Reply<Vec<Corruption>, PartitionError>,
 }
 
 #[derive(Message)]

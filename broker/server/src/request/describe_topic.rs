@@ -7,9 +7,10 @@ use broker_cluster::{BoundPlugin, PartitionState, PluginSlot, Topic};
 use broker_model::PartitionId;
 use broker_protocol::WireError;
 use broker_protocol::api::describe_topic::{
-    CleaningDescription, DescribeTopicRequest, DescribeTopicResponse, FieldFormat, PartitionCount,
-    PartitionDescription, PluginBinding, SlotBinding, TopicFormat,
+    CleaningDescription, DamageDescription, DescribeTopicRequest, DescribeTopicResponse,
+    FieldFormat, PartitionCount, PartitionDescription, PluginBinding, SlotBinding, TopicFormat,
 };
+use broker_storage::Corruption;
 
 use super::{describe_configs, lookup, wire};
 use crate::context::Context;
@@ -118,6 +119,16 @@ async fn cleaning(hosted: &HostedTopic, handle: &PartitionHandle) -> Option<Clea
     })
 }
 
+fn damage(known: &Corruption) -> DamageDescription {
+    DamageDescription {
+        file: known.file.display().to_string(),
+        position: known.position,
+        offset: known.offset,
+        next_offset: known.next_good,
+        problem: known.damage.to_string(),
+    }
+}
+
 async fn describe_partition(
     hosted: &HostedTopic,
     number: PartitionId,
@@ -146,6 +157,7 @@ async fn describe_partition(
             described.high_watermark = Some(offsets.high_watermark);
             described.size_bytes = summary.size_bytes;
             described.cleaning = cleaning(hosted, handle).await;
+            described.damage = summary.damage.iter().map(damage).collect();
             described.segments = u32::try_from(summary.segments.len()).unwrap_or(u32::MAX);
         }
         Err(error) => {

@@ -102,7 +102,7 @@ impl Pace {
     }
 
     /// Bytes were read.
-    pub(super) fn read(&self, bytes: u64, clock: &dyn Clock) {
+    pub(crate) fn read(&self, bytes: u64, clock: &dyn Clock) {
         self.moved.fetch_add(bytes, Ordering::Relaxed);
         self.wait(bytes, clock);
     }

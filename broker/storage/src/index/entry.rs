@@ -2,6 +2,7 @@
 //! Every entry checks itself; what a whole file has to say together, its readers know.
 
 use broker_model::{Offset, Timestamp};
+use broker_record::BatchHeader;
 
 /// A batch boundary of a segment, as both index files know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,24 @@ pub(crate) struct IndexPoint {
 }
 
 impl IndexPoint {
+    /// The boundary in front of a segment's first batch.
+    pub(crate) fn first(base: Offset) -> Self {
+        Self {
+            offset: base,
+            position: 0,
+            max_before: Timestamp::MIN,
+        }
+    }
+
+    /// The boundary behind a batch that stands at `position`.
+    pub(crate) fn after(&self, position: u64, header: &BatchHeader) -> Self {
+        Self {
+            offset: header.next_offset(),
+            position: u32::try_from(position + header.batch_len() as u64).unwrap_or(u32::MAX),
+            max_before: self.max_before.max(header.max_timestamp),
+        }
+    }
+
     /// Whether this boundary may come after `before`.
     pub(crate) fn follows(&self, before: &Self) -> bool {
         self.offset > before.offset
@@ -83,6 +102,9 @@ pub(crate) trait IndexEntry: Copy + PartialEq + std::fmt::Debug {
 
     /// The entry of a boundary.
     fn of(point: &IndexPoint) -> Self;
+
+    /// The offset it speaks of.
+    fn offset(&self) -> Offset;
 
     /// Appends the entry's bytes without the checksum. `base` is the segment's base offset.
     fn put(&self, base: Offset, out: &mut Vec<u8>);
@@ -170,6 +192,10 @@ impl IndexEntry for OffsetEntry {
         }
     }
 
+    fn offset(&self) -> Offset {
+        self.offset
+    }
+
     fn put(&self, base: Offset, out: &mut Vec<u8>) {
         out.extend_from_slice(&relative(base, self.offset).to_be_bytes());
         out.extend_from_slice(&self.position.to_be_bytes());
@@ -195,6 +221,10 @@ impl IndexEntry for TimeEntry {
             timestamp: point.max_before,
             offset: point.offset,
         }
+    }
+
+    fn offset(&self) -> Offset {
+        self.offset
     }
 
     fn put(&self, base: Offset, out: &mut Vec<u8>) {

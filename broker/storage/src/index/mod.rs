@@ -7,11 +7,13 @@
 //! end with an entry for the segment's end: without it they are incomplete.
 
 mod active_index;
+mod agreement;
 mod entry;
 mod sealed_index;
 mod source;
 
 pub(crate) use active_index::ActiveIndex;
+pub(crate) use agreement::Agreement;
 pub(crate) use entry::{IndexEntry, IndexHeader, IndexPoint, OffsetEntry, TimeEntry};
 pub(crate) use sealed_index::{SealedIndex, SealedSummary};
 pub(crate) use source::IndexDamaged;

@@ -5,12 +5,13 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::num::NonZeroU64;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::sendfile;
+use rustix::fs::{Advice, fadvise, sendfile};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev, retry_on_intr};
 
 use super::map::ReadOnlyMap;
@@ -191,6 +192,11 @@ impl IoFile for RealFile {
             offset += CACHED_PROBE_BYTES;
         }
         Ok(true)
+    }
+
+    fn drop_cached(&self, position: u64, len: u64) {
+        // A file system that does not take the hint reads from its cache.
+        let _ = fadvise(&self.0, position, NonZeroU64::new(len), Advice::DontNeed);
     }
 
     fn map(&self) -> io::Result<Box<dyn MappedFile>> {

@@ -10,6 +10,7 @@ mod clean;
 mod config;
 mod error;
 mod read;
+mod scrub;
 mod unsynced;
 
 pub(crate) use change::{DELETED, delete_segment, remove_segment};
@@ -26,6 +27,7 @@ pub use error::{AppendError, ChangeError, ReadError};
 pub use read::ReadLimit;
 
 use crate::compaction::UnderWay;
+use crate::corruption::Corruption;
 use crate::durable_positions::{DurablePoint, PartitionKey, SlotTicket};
 use crate::health::DirFailed;
 use crate::log_dir::{DirShared, OpenGuard};
@@ -49,6 +51,7 @@ pub(crate) struct LogParts {
     pub(crate) cleaned: CleanerCheckpoint,
     pub(crate) ticket: SlotTicket,
     pub(crate) durable: DurablePoint,
+    pub(crate) damage: Vec<Corruption>,
 }
 
 /// One partition's log.
@@ -72,6 +75,8 @@ pub struct Log {
     unsynced: Unsynced,
     /// An append that could not be undone: its reason.
     broken: Option<String>,
+    /// What was found damaged when it was opened.
+    damage: Vec<Corruption>,
 }
 
 impl Log {
@@ -93,6 +98,7 @@ impl Log {
             durable: parts.durable,
             unsynced: Unsynced::default(),
             broken: None,
+            damage: parts.damage,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use broker_model::{BrokerId, TopicId, TopicPartition};
+use broker_model::{BrokerId, Offset, TopicId, TopicPartition};
 use uuid::Uuid;
 
 use crate::health::DirFailed;
@@ -77,6 +77,16 @@ pub enum OpenLogError {
     UnknownTopic {
         /// The partition's directory.
         dir: PathBuf,
+    },
+    /// The directory is gone, and it had data.
+    #[error(
+        "{} is gone, and it held records up to offset {end}: put it back and restart the broker. To go on without it, make an empty directory of this name: the log then begins at offset {end}, and those who read below are told what is missing", .dir.display()
+    )]
+    Gone {
+        /// The partition's directory.
+        dir: PathBuf,
+        /// The offset after its last record that was durable.
+        end: Offset,
     },
     /// The log is open already.
     #[error("the log of {partition} is open already")]

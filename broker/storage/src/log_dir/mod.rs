@@ -74,6 +74,15 @@ impl LogDir {
         partitions::found(&self.shared)
     }
 
+    /// Whether a partition had data here, whatever is left of it.
+    pub fn remembers(&self, partition: &TopicPartition, topic_id: TopicId) -> bool {
+        let known = self
+            .shared
+            .positions
+            .known(&(topic_id, partition.partition));
+        known.is_some_and(|point| point.end > Offset::ZERO)
+    }
+
     /// Opens a partition's log, creating it if it is missing, and recovers it if need be. Only one
     /// handle of a log can exist at a time.
     ///

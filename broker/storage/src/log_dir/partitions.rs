@@ -51,6 +51,7 @@ pub(super) fn found(shared: &DirShared) -> Result<Vec<FoundPartition>, LogDirErr
         };
         let topic_id = match PartitionMetadata::load(io, &dir.join(PartitionMetadata::FILE)) {
             Ok(Some(metadata)) => Some(metadata.topic_id),
+            Ok(None) if is_stand_in(shared, &dir, &partition).map_err(failed)? => None,
             Ok(None) if !has_data(io, &dir).map_err(failed)? => {
                 if is_half_created(io, &dir).map_err(failed)? {
                     remove_tree(io, &dir).map_err(failed)?;
@@ -128,20 +129,29 @@ fn claim(
         }
         return Ok(false);
     }
+    let known = shared.positions.known(&(topic_id, partition.partition));
+    let known_end = known.map_or(Offset::ZERO, |point| point.end);
+    let had_data = known_end > Offset::ZERO;
     let is_new = match has_data(io, dir) {
-        Ok(has_data) => !has_data,
+        Ok(has_data) => !has_data && !had_data,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && had_data => {
+            return Err(OpenLogError::Gone {
+                dir: dir.to_owned(),
+                end: known_end,
+            });
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => true,
         Err(error) => return Err(failed(error)),
     };
     // Data without a name is this topic's when a durable point of it says so.
-    if !is_new {
-        let known = shared.positions.known(&(topic_id, partition.partition));
-        if known.is_none_or(|point| point.end == Offset::ZERO) {
-            return Err(OpenLogError::UnknownTopic {
-                dir: dir.to_owned(),
-            });
-        }
-        tracing::warn!(dir = %dir.display(), "partition.metadata is made anew");
+    if !is_new && !had_data {
+        return Err(OpenLogError::UnknownTopic {
+            dir: dir.to_owned(),
+        });
+    }
+    match is_new {
+        true => shared.disown_high_watermark(partition)?,
+        false => tracing::warn!(dir = %dir.display(), "partition.metadata is made anew"),
     }
     io.create_dir_all(dir).map_err(failed)?;
     let stored = PartitionMetadata { topic_id }.store(io, &file);
@@ -185,7 +195,7 @@ pub(super) fn delete(
         Err(error) => return Err(failed(error)),
     }
     shared.positions.release(&key).map_err(failed)?;
-    shared.high_watermarks().0.remove(partition);
+    shared.forget_high_watermark(partition);
     remove_tree(io, &doomed).map_err(failed)
 }
 
@@ -208,6 +218,11 @@ fn has_data(io: &dyn Io, dir: &Path) -> io::Result<bool> {
     Ok(entries
         .iter()
         .any(|entry| base_of(&entry.name).is_some() && entry.len > 0))
+}
+
+/// Whether an operator has made this empty directory in place of one that had data and is gone.
+fn is_stand_in(shared: &DirShared, dir: &Path, partition: &TopicPartition) -> io::Result<bool> {
+    Ok(shared.positions.had_data(partition.partition) && shared.io.list(dir)?.is_empty())
 }
 
 /// Whether all that is in a directory without data is what the creation of a partition leaves behind.

@@ -11,7 +11,7 @@ use broker_model::{Clock, Timestamp, TopicId, TopicPartition};
 use uuid::Uuid;
 
 use super::{DirIdentity, LogDirError, LogDirOptions, PlantedBugs};
-use crate::durable_positions::{DurablePoint, DurablePositions, SlotTicket};
+use crate::durable_positions::{Checkpointed, DurablePoint, DurablePositions, SlotTicket};
 use crate::health::{DirHealth, is_no_space};
 use crate::io::{Io, IoLock};
 use crate::small_file::{
@@ -42,6 +42,8 @@ pub(crate) struct DirShared {
     /// its temporary name.
     replacing: Mutex<()>,
     high_watermarks: Mutex<HighWatermarks>,
+    /// Deleted partitions that the checkpoint of high watermarks still speaks of.
+    outdated: Mutex<BTreeSet<TopicPartition>>,
     open_logs: Mutex<OpenLogs>,
     opened_at: (Timestamp, Duration),
     _lock: Box<dyn IoLock>,
@@ -69,8 +71,13 @@ impl DirShared {
             io.sync_all(&path).map_err(failed)?;
         }
         let boot = boot_number(&boot_id);
-        let positions =
-            DurablePositions::open(&*io, &path, boot, &points.points).map_err(failed)?;
+        let checkpoint = Checkpointed {
+            points: &points.points,
+            is_complete: points.clean,
+            is_fresh: is_fresh || is_unused(&*io, &path).map_err(failed)?,
+        };
+        let positions = DurablePositions::open(&*io, &path, boot, &checkpoint).map_err(failed)?;
+        positions.tell_what_is_lost(points.clean);
         let shared = Self {
             io,
             identity,
@@ -83,6 +90,7 @@ impl DirShared {
             unrecorded: Mutex::new(Vec::new()),
             replacing: Mutex::new(()),
             high_watermarks: Mutex::new(high_watermarks),
+            outdated: Mutex::default(),
             open_logs: Mutex::new(OpenLogs::new()),
             opened_at: (options.clock.now(), options.clock.monotonic()),
             clock: options.clock,
@@ -131,11 +139,40 @@ impl DirShared {
     pub(crate) fn write_checkpoints(&self, clean: bool) -> Result<(), SmallFileError> {
         record(self);
         let _one_at_a_time = self.replacing();
+        self.store_high_watermarks()?;
+        self.store_recovery_points(clean)
+    }
+
+    /// Forgets the high watermark of a deleted partition.
+    pub(super) fn forget_high_watermark(&self, partition: &TopicPartition) {
+        if self.high_watermarks().0.remove(partition).is_some() {
+            lock(&self.outdated).insert(partition.clone());
+        }
+    }
+
+    /// A new partition of this name comes into being: what the checkpoint says of an older one must
+    /// not be taken for its own.
+    pub(super) fn disown_high_watermark(
+        &self,
+        partition: &TopicPartition,
+    ) -> Result<(), SmallFileError> {
+        self.forget_high_watermark(partition);
+        let is_outdated = lock(&self.outdated).contains(partition);
+        match is_outdated {
+            true => {
+                let _one_at_a_time = self.replacing();
+                self.store_high_watermarks()
+            }
+            false => Ok(()),
+        }
+    }
+
+    fn store_high_watermarks(&self) -> Result<(), SmallFileError> {
         let high_watermarks = self.high_watermarks().clone();
+        lock(&self.outdated).clear();
         high_watermarks
             .store(&*self.io, &self.path.join(HighWatermarks::FILE))
-            .inspect_err(|error| self.observe_small(error))?;
-        self.store_recovery_points(clean)
+            .inspect_err(|error| self.observe_small(error))
     }
 
     fn store_recovery_points(&self, clean: bool) -> Result<(), SmallFileError> {
@@ -272,6 +309,16 @@ fn identify(io: &dyn Io, options: &LogDirOptions) -> Result<DirIdentity, LogDirE
         directory_id: found.directory_id,
         is_new,
     })
+}
+
+/// Whether no broker ever got as far as to put a partition here.
+fn is_unused(io: &dyn Io, dir: &Path) -> io::Result<bool> {
+    let entries = io.list(dir)?;
+    let known = [DurablePositions::FILE, RecoveryPoints::FILE];
+    Ok(!entries.iter().any(|entry| {
+        entry.is_dir && TopicPartition::from_dir_name(&entry.name).is_some()
+            || known.contains(&entry.name.as_str())
+    }))
 }
 
 /// A checkpoint that is damaged costs time or precision, not the start of the broker.

@@ -5,6 +5,7 @@
 //! interrupted anywhere and repeated: the recovery point moves last.
 
 mod epochs;
+mod evidence;
 mod report;
 mod restore;
 mod segments;
@@ -48,6 +49,8 @@ pub(crate) fn recover(request: OpenRequest) -> Result<(LogParts, RecoveryReport)
     recovery.open_below()?;
     recovery.open_above()?;
     let mut active = recovery.take_active()?;
+    active = recovery.go_on_behind_what_is_lost(active)?;
+    recovery.note_missing_beginning(&active);
     let epochs = recovery.leader_epochs(&active)?;
     let durable = DurablePoint {
         segment: active.data.base(),
@@ -69,9 +72,7 @@ pub(crate) fn recover(request: OpenRequest) -> Result<(LogParts, RecoveryReport)
     } = recovery;
     let high_watermark = shared.high_watermarks().0.get(&request.partition).copied();
     report.high_watermark = high_watermark.map(|offset| offset.clamp(start, durable.end));
-    for corruption in &report.corruption {
-        tracing::error!(partition = %request.partition, %corruption, "stored data is damaged");
-    }
+    report.tell(&request.partition);
     let parts = LogParts {
         shared: Arc::clone(shared),
         guard: request.guard,
@@ -86,6 +87,7 @@ pub(crate) fn recover(request: OpenRequest) -> Result<(LogParts, RecoveryReport)
         cleaned,
         ticket,
         durable,
+        damage: report.damage().cloned().collect(),
     };
     Ok((parts, report))
 }
@@ -103,10 +105,14 @@ struct Recovery<'a> {
     cleaned: CleanerCheckpoint,
     sealed: Vec<SealedSegment>,
     active: Option<ActiveSegment>,
+    /// What `leader-epoch-checkpoint` says.
+    stored_epochs: Option<LeaderEpochs>,
     /// Leader epochs met above the recovery point.
     epochs: Vec<(LeaderEpoch, Offset)>,
     /// Whether files of segments were made, cut or removed.
     changed: bool,
+    /// Whether the recovery point may be older than what was acknowledged.
+    is_doubtful: bool,
     report: RecoveryReport,
 }
 
@@ -123,9 +129,12 @@ impl<'a> Recovery<'a> {
             false => shared.positions.known(&key),
         };
         let has_data = files.iter().any(|(_, len)| *len > 0);
+        let is_doubtful = has_data && !request.is_new && shared.positions.is_doubtful(&key);
         let last_stop = match known {
             None if has_data => LastStop::Unknown,
             None => LastStop::New,
+            // Under which boot it was written last is lost with the point.
+            Some(_) if is_doubtful => LastStop::Unknown,
             Some(point) if point.boot == shared.boot => LastStop::SameBoot,
             Some(_) => LastStop::OtherBoot,
         };
@@ -136,7 +145,10 @@ impl<'a> Recovery<'a> {
             }
             other => other?,
         };
-        let stored_start = stored.map(|LogStart(start)| start);
+        let epochs = load_epochs(request)?;
+        let stored_start = stored
+            .map(|LogStart(start)| start)
+            .or_else(|| epochs.as_ref()?.entries().first().map(|(_, start)| *start));
         // A power loss may bring back segments that were deleted.
         while let [(base, _), (next, _), ..] = files.as_slice()
             && stored_start.is_some_and(|start| *next <= start)
@@ -149,7 +161,12 @@ impl<'a> Recovery<'a> {
         let first = files.first().map(|(base, _)| *base);
         // A first segment that is gone is a hole, not a later log start.
         let known_first = known.map(|point| point.segment);
-        let lowest = first.into_iter().chain(known_first).min();
+        let lowest = match known_first.is_some_and(|known| first.is_none_or(|first| first > known))
+        {
+            // Nothing is left of what the log began with.
+            true => None,
+            false => first,
+        };
         let start = stored_start.or(lowest).unwrap_or(Offset::ZERO);
         let point = point_to_begin_at(known, &files, start, cleaned.cleaned_to());
         Ok(Self {
@@ -162,8 +179,10 @@ impl<'a> Recovery<'a> {
             cleaned,
             sealed: Vec::new(),
             active: None,
+            stored_epochs: epochs,
             epochs: Vec::new(),
             changed: false,
+            is_doubtful,
             report: RecoveryReport::new(last_stop),
         })
     }
@@ -226,13 +245,7 @@ impl<'a> Recovery<'a> {
     fn leader_epochs(&self, active: &ActiveSegment) -> Result<LeaderEpochs, OpenLogError> {
         let io = &*self.request.shared.io;
         let file = self.request.dir.join(LeaderEpochs::FILE);
-        let stored = match LeaderEpochs::load(io, &file) {
-            Err(error @ SmallFileError::Damaged { .. }) => {
-                tracing::warn!(%error, "leader epochs are made anew");
-                None
-            }
-            other => other?,
-        };
+        let stored = self.stored_epochs.clone();
         let has_durable = self.point.end > self.start;
         let usable = stored.clone().filter(|epochs| {
             !has_durable
@@ -273,6 +286,17 @@ impl<'a> Recovery<'a> {
     fn io_failed(&self, file: &Path, source: io::Error) -> OpenLogError {
         self.request.shared.health.observe(file, &source);
         failed(file, source)
+    }
+}
+
+fn load_epochs(request: &OpenRequest) -> Result<Option<LeaderEpochs>, OpenLogError> {
+    let file = request.dir.join(LeaderEpochs::FILE);
+    match LeaderEpochs::load(&*request.shared.io, &file) {
+        Err(error @ SmallFileError::Damaged { .. }) => {
+            tracing::warn!(%error, "leader epochs are made anew");
+            Ok(None)
+        }
+        other => Ok(other?),
     }
 }
 

@@ -1,8 +1,9 @@
 //! `RecoveryReport`: what opening a log has found and done.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
-use broker_model::Offset;
+use broker_model::{Offset, TopicPartition};
 
 use crate::corruption::Corruption;
 
@@ -46,6 +47,11 @@ pub struct RecoveryReport {
     pub corruption: Vec<Corruption>,
     /// The checkpointed high watermark, if there is one, within the log's bounds.
     pub high_watermark: Option<Offset>,
+    /// Records that were acknowledged under `flush.mode = async` and went with a power loss: the
+    /// offsets from the log's end to the high watermark as it was noted.
+    pub lost: Option<Range<Offset>>,
+    /// How far the log was durable is not known any more; it was at least up to this offset.
+    pub doubt: Option<Corruption>,
 }
 
 impl RecoveryReport {
@@ -56,6 +62,29 @@ impl RecoveryReport {
             torn: None,
             corruption: Vec::new(),
             high_watermark: None,
+            lost: None,
+            doubt: None,
+        }
+    }
+
+    /// Everything that somebody has to look at.
+    pub(super) fn damage(&self) -> impl Iterator<Item = &Corruption> {
+        self.corruption.iter().chain(&self.doubt)
+    }
+
+    /// Says it in the broker's log.
+    pub(super) fn tell(&self, partition: &TopicPartition) {
+        for corruption in &self.corruption {
+            tracing::error!(%partition, %corruption, "stored data is damaged");
+        }
+        if let Some(doubt) = &self.doubt {
+            tracing::warn!(%partition, %doubt, "a durable point is lost");
+        }
+        if let Some(lost) = &self.lost {
+            tracing::error!(
+                %partition, from = %lost.start, to = %lost.end,
+                "acknowledged records were lost with the machine's power, as flush.mode = async allows: the log ends below the high watermark that was noted"
+            );
         }
     }
 }

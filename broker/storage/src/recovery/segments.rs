@@ -8,7 +8,7 @@ use broker_model::Offset;
 use super::tail::{Tail, TailEnd, TailRange, read_tail};
 use super::{LastStop, Recovery, TornTail, restore_active};
 use crate::corruption::{Corruption, Damage};
-use crate::index::ActiveIndex;
+use crate::index::{ActiveIndex, SealedSummary};
 use crate::log::remove_segment;
 use crate::log_dir::OpenLogError;
 use crate::segment::{ActiveSegment, DataFile, SealedSegment};
@@ -22,9 +22,31 @@ impl Recovery<'_> {
         let files: Vec<_> = self.files.drain(..below).collect();
         for (base, len) in files {
             self.note_hole_before(base);
-            self.open_sealed(base, len)?;
+            if let Some(indexed) = self.open_sealed(base, len)? {
+                self.note_cut(base, len, &indexed);
+            }
         }
         Ok(())
+    }
+
+    /// The index of a segment that was durable speaks of more bytes than there are.
+    fn note_cut(&mut self, base: Offset, len: u32, indexed: &SealedSummary) {
+        if indexed.len <= len {
+            return;
+        }
+        let file = self.data(base).path().to_owned();
+        // The end of the file is inside a batch: that says nothing more.
+        let known = &mut self.report.corruption;
+        known.retain(|known| known.file != file || known.damage != Damage::Incomplete);
+        known.push(Corruption {
+            file,
+            position: u64::from(len),
+            offset: self.sealed.last().map_or(base, |segment| segment.next),
+            next_good: Some(indexed.next),
+            damage: Damage::Missing {
+                bytes: u64::from(indexed.len - len),
+            },
+        });
     }
 
     /// The segment with the recovery point, and those above it.
@@ -237,7 +259,7 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    fn new_active(&mut self, base: Offset) -> Result<ActiveSegment, OpenLogError> {
+    pub(super) fn new_active(&mut self, base: Offset) -> Result<ActiveSegment, OpenLogError> {
         let behind_all = self
             .sealed
             .last()
@@ -252,12 +274,17 @@ impl Recovery<'_> {
         Ok(ActiveSegment::new(data, index))
     }
 
-    fn open_sealed(&mut self, base: Offset, len: u32) -> Result<(), OpenLogError> {
+    /// Opens a complete segment; answers what its index said where that does not fit its length.
+    pub(super) fn open_sealed(
+        &mut self,
+        base: Offset,
+        len: u32,
+    ) -> Result<Option<SealedSummary>, OpenLogError> {
         let data = self.data(base);
         let interval = self.request.config.index_interval_bytes;
-        let (segment, damage) = SealedSegment::open(Arc::clone(&data), len, interval)
+        let opened = SealedSegment::open(Arc::clone(&data), len, interval)
             .map_err(|source| self.io_failed(data.path(), source))?;
-        for damage in damage {
+        for damage in opened.damage {
             if !self
                 .report
                 .corruption
@@ -267,8 +294,8 @@ impl Recovery<'_> {
                 self.report.corruption.push(damage);
             }
         }
-        self.sealed.push(segment);
-        Ok(())
+        self.sealed.push(opened.segment);
+        Ok(opened.indexed)
     }
 
     /// Reports offsets that no segment has, unless their loss is reported already.
@@ -293,13 +320,13 @@ impl Recovery<'_> {
         }
     }
 
-    fn remove(&mut self, data: &Arc<DataFile>) -> Result<(), OpenLogError> {
+    pub(super) fn remove(&mut self, data: &Arc<DataFile>) -> Result<(), OpenLogError> {
         self.changed = true;
         remove_segment(&*self.request.shared.io, data)
             .map_err(|source| self.io_failed(data.path(), source))
     }
 
-    fn data(&self, base: Offset) -> Arc<DataFile> {
+    pub(super) fn data(&self, base: Offset) -> Arc<DataFile> {
         DataFile::new(&self.request.shared, &self.request.dir, base)
     }
 }

@@ -78,6 +78,11 @@ impl BatchScanner {
         }
     }
 
+    /// Where it goes on.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
     /// What comes next; `None` at the end of the range.
     pub(crate) fn next(&mut self) -> io::Result<Option<Scanned>> {
         let (position, offset) = (self.position, self.expected);

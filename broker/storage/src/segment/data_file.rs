@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use broker_model::Offset;
 
 use super::verified::VerifiedRanges;
+use crate::corruption::Corruption;
 use crate::health::DirHealth;
 use crate::io::{Io, IoFile, OpenMode};
 use crate::log_dir::DirShared;
@@ -23,6 +24,8 @@ pub(crate) struct DataFile {
     file: Mutex<Option<Arc<dyn IoFile>>>,
     used: AtomicBool,
     verified: Mutex<VerifiedRanges>,
+    /// Batches that failed their checksums, by position: refused until they are found sound again.
+    damage: Mutex<Vec<Corruption>>,
 }
 
 impl DataFile {
@@ -46,6 +49,7 @@ impl DataFile {
             file: Mutex::new(None),
             used: AtomicBool::new(false),
             verified: Mutex::new(VerifiedRanges::default()),
+            damage: Mutex::default(),
         })
     }
 
@@ -108,7 +112,44 @@ impl DataFile {
     }
 
     pub(crate) fn mark_verified(&self, range: Range<u64>) {
-        lock(&self.verified).add(range);
+        let mut verified = lock(&self.verified);
+        verified.add(range);
+        for known in lock(&self.damage).iter() {
+            verified.remove(known.position);
+        }
+    }
+
+    /// Batches that are known to be damaged.
+    pub(crate) fn damage(&self) -> Vec<Corruption> {
+        lock(&self.damage).clone()
+    }
+
+    /// The first batch in a range that is known to be damaged.
+    pub(crate) fn damage_in(&self, range: &Range<u64>) -> Option<Corruption> {
+        let damage = lock(&self.damage);
+        let mut inside = damage
+            .iter()
+            .filter(|known| range.contains(&known.position));
+        inside.next().cloned()
+    }
+
+    /// A reader has met a damaged batch.
+    pub(crate) fn note_damage(&self, found: &Corruption) {
+        let mut damage = self.damage();
+        if !damage.iter().any(|known| known.position == found.position) {
+            damage.push(found.clone());
+            damage.sort_by_key(|known| known.position);
+            self.set_damage(damage);
+        }
+    }
+
+    /// All of the file was read, and these batches are damaged, by position.
+    pub(crate) fn set_damage(&self, damage: Vec<Corruption>) {
+        let mut verified = lock(&self.verified);
+        for known in &damage {
+            verified.remove(known.position);
+        }
+        *lock(&self.damage) = damage;
     }
 
     /// Forgets what was known of the bytes from `len` on.

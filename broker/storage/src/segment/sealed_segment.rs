@@ -25,6 +25,15 @@ pub(crate) struct SealedSegment {
     first_timestamp: OnceLock<Timestamp>,
 }
 
+/// A segment that was opened.
+pub(crate) struct OpenedSegment {
+    pub(crate) segment: SealedSegment,
+    /// What is damaged in its data, as far as it was looked at.
+    pub(crate) damage: Vec<Corruption>,
+    /// What its index said, where that was sound and of another length.
+    pub(crate) indexed: Option<SealedSummary>,
+}
+
 impl SealedSegment {
     /// The segment that these ends of its index files speak of.
     pub(crate) fn new(data: Arc<DataFile>, summary: SealedSummary, index_interval: u32) -> Self {
@@ -48,14 +57,21 @@ impl SealedSegment {
         data: Arc<DataFile>,
         len: u32,
         index_interval: u32,
-    ) -> io::Result<(Self, Vec<Corruption>)> {
-        if let Some(summary) = SealedIndex::summary(data.io(), data.path(), data.base())
-            && summary.len == len
-        {
-            return Ok((Self::new(data, summary, index_interval), Vec::new()));
+    ) -> io::Result<OpenedSegment> {
+        let indexed = SealedIndex::summary(data.io(), data.path(), data.base());
+        if let Some(summary) = indexed.filter(|summary| summary.len == len) {
+            return Ok(OpenedSegment {
+                segment: Self::new(data, summary, index_interval),
+                damage: Vec::new(),
+                indexed: None,
+            });
         }
         let (summary, damage) = rebuild_index(&data, len, index_interval)?;
-        Ok((Self::new(data, summary, index_interval), damage))
+        Ok(OpenedSegment {
+            segment: Self::new(data, summary, index_interval),
+            damage,
+            indexed,
+        })
     }
 
     pub(crate) fn info(&self) -> SegmentInfo {

@@ -38,6 +38,22 @@ impl VerifiedRanges {
         self.0.splice(first..after, [merged]);
     }
 
+    /// Forgets one byte.
+    pub(crate) fn remove(&mut self, byte: u64) {
+        let at = self.0.partition_point(|known| known.end <= byte);
+        let Some(known) = self
+            .0
+            .get(at)
+            .filter(|known| known.contains(&byte))
+            .cloned()
+        else {
+            return;
+        };
+        let left = [known.start..byte, byte + 1..known.end];
+        self.0
+            .splice(at..=at, left.into_iter().filter(|range| !range.is_empty()));
+    }
+
     /// Forgets what lies at or above `end`.
     pub(crate) fn cut(&mut self, end: u64) {
         self.0.retain_mut(|known| {
@@ -58,6 +74,7 @@ mod tests {
         fn agrees_with_a_set_of_bytes(
             ranges in proptest::collection::vec((0_usize..60, 0_usize..20), 0..12),
             asked in (0_usize..60, 0_usize..20),
+            removed in 0_usize..80,
             cut in 0_usize..80,
         ) {
             let mut known = VerifiedRanges::default();
@@ -71,6 +88,9 @@ mod tests {
             let all = |bytes: &[bool]| positions.clone().all(|at| bytes[at]);
             prop_assert_eq!(known.covers(&range), all(&bytes));
             prop_assert!(known.0.windows(2).all(|pair| pair[0].end < pair[1].start));
+            known.remove(removed as u64);
+            bytes[removed] = false;
+            prop_assert_eq!(known.covers(&range), all(&bytes));
             known.cut(cut as u64);
             bytes[cut..].fill(false);
             prop_assert_eq!(known.covers(&range), all(&bytes));

@@ -5,7 +5,9 @@ use std::fmt::Write;
 
 use broker_client::model::BrokerId;
 use broker_client::protocol::api::describe_configs::ConfigEntry;
-use broker_client::protocol::api::describe_topic::{DescribeTopicResponse, PartitionDescription};
+use broker_client::protocol::api::describe_topic::{
+    DamageDescription, DescribeTopicResponse, PartitionDescription,
+};
 use clap::Args;
 
 use super::plugins;
@@ -73,6 +75,14 @@ impl DescribeArgs {
             let _ = write!(text, "\n{cleaning}");
         }
         for partition in &topic.partitions {
+            for damage in &partition.damage {
+                let _ = writeln!(
+                    text,
+                    "partition {}: {}",
+                    partition.partition,
+                    damaged(damage)
+                );
+            }
             if let Some(error) = &partition.error {
                 let _ = writeln!(text, "partition {}: {error}", partition.partition);
             }
@@ -90,6 +100,20 @@ impl DescribeArgs {
         }
         text
     }
+}
+
+fn damaged(damage: &DamageDescription) -> String {
+    let DamageDescription {
+        file,
+        position,
+        offset,
+        problem,
+        ..
+    } = damage;
+    let goes_on = damage.next_offset.map_or_else(String::new, |next| {
+        format!("; reading goes on at offset {next}")
+    });
+    format!("DAMAGED {file} at byte {position} (offset {offset}): {problem}{goes_on}")
 }
 
 fn partitions(partitions: &[PartitionDescription]) -> Table {

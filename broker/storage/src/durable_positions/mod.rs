@@ -6,7 +6,9 @@
 //! most. A slot that was torn or damaged fails its checksum, and the other one is in force; with both
 //! lost, the point in `recovery-point-checkpoint` is.
 
-use std::collections::BTreeMap;
+mod slots;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,30 +17,10 @@ use broker_model::{LeaderEpoch, Offset, PartitionId, TopicId};
 
 use crate::io::{Io, IoFile, OpenMode};
 use crate::small_file::RecoveryPoint;
-
-/// Bytes of a slot.
-///
-/// | at | size | field |
-/// |---:|-----:|-------|
-/// | 0  | 16 | topic id |
-/// | 16 | 4  | partition, u32 |
-/// | 20 | 4  | leader epoch of the last durable batch, u32 |
-/// | 24 | 8  | base offset of the segment, u64 |
-/// | 32 | 4  | durable bytes of the segment, u32 |
-/// | 36 | 8  | end offset, u64 |
-/// | 44 | 8  | boot, u64 |
-/// | 52 | 8  | sequence, u64 |
-/// | 60 | 4  | crc32 of bytes 0..60 |
-const SLOT_LEN: usize = 64;
-/// Bytes of a partition: its two slots, of which the one with the larger sequence is in force.
-const PAIR_LEN: usize = 2 * SLOT_LEN;
-/// In place of the first slot is the file's header: magic `BDUR`, version u32, zeros, crc32.
-const MAGIC: [u8; 4] = *b"BDUR";
-const VERSION: u32 = 1;
-/// The file grows by zeros for so many partitions, which are durable before one is put there.
-const GROW_PAIRS: usize = 128;
-
-const _: () = assert!(16 + 4 + 4 + 8 + 4 + 8 + 8 + 8 + 4 == SLOT_LEN);
+pub(crate) use slots::read_slots;
+use slots::{
+    GROW_PAIRS, PAIR_LEN, SLOT_LEN, encode_header, encode_pair, encode_slot, pair_position,
+};
 
 /// The partition a slot is for.
 pub(crate) type PartitionKey = (TopicId, PartitionId);
@@ -65,7 +47,28 @@ pub(crate) struct DurablePositions {
     path: PathBuf,
     file: Arc<dyn IoFile>,
     boot: u64,
+    lost: Lost,
     state: Mutex<State>,
+}
+
+/// What opening could not read back of the points.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lost {
+    /// Where the file is damaged, and what that means, for the broker's log.
+    pub(crate) problems: Vec<String>,
+    /// Partitions known from the checkpoint alone: their points may lag.
+    lagging: BTreeSet<PartitionKey>,
+    /// Whether points may be gone of which not even the partition is known.
+    any: bool,
+}
+
+/// What a directory's checkpoint says of the points.
+pub(crate) struct Checkpointed<'a> {
+    pub(crate) points: &'a BTreeMap<PartitionKey, RecoveryPoint>,
+    /// Nothing was written since: a lost file costs nothing.
+    pub(crate) is_complete: bool,
+    /// The directory is new, so that there is no file to be expected.
+    pub(crate) is_fresh: bool,
 }
 
 #[derive(Default)]
@@ -95,22 +98,26 @@ impl DurablePositions {
         io: &dyn Io,
         dir: &Path,
         boot: u64,
-        checkpoint: &BTreeMap<PartitionKey, RecoveryPoint>,
+        checkpoint: &Checkpointed<'_>,
     ) -> io::Result<Self> {
         let path = dir.join(Self::FILE);
-        let bytes = io.read_small(&path)?.unwrap_or_default();
-        let mut merged = checkpoint.clone();
-        let usable = read_header(&bytes)?;
-        for (key, point) in bytes
-            .chunks_exact(SLOT_LEN)
-            .skip(2)
-            .filter(|_| usable)
-            .filter_map(decode_slot)
-        {
-            let known = merged.entry(key).or_insert(point);
+        let found = read_slots(io.read_small(&path)?.as_deref())?;
+        let mut merged = checkpoint.points.clone();
+        for (key, point) in &found.points {
+            let known = merged.entry(*key).or_insert(*point);
             if known.sequence <= point.sequence {
-                *known = point;
+                *known = *point;
             }
+        }
+        let mut lost = Lost::default();
+        if !checkpoint.is_fresh {
+            lost.problems = found.problems;
+        }
+        if !checkpoint.is_fresh && !checkpoint.is_complete {
+            let sound: BTreeSet<PartitionKey> = found.points.iter().map(|(key, _)| *key).collect();
+            let known = checkpoint.points.keys();
+            lost.lagging = known.filter(|key| !sound.contains(key)).copied().collect();
+            lost.any = found.lost_any;
         }
         let (state, image) = State::rebuilt(&merged);
         io.replace_small(&path, &image)?;
@@ -118,8 +125,36 @@ impl DurablePositions {
             file: io.open(&path, OpenMode::Write)?,
             path,
             boot,
+            lost,
             state: Mutex::new(state),
         })
+    }
+
+    /// Says what could not be read back, as loudly as it deserves. `clean` is whether the last stop
+    /// was, so that the checkpoint has every point.
+    pub(crate) fn tell_what_is_lost(&self, clean: bool) {
+        let file = self.path.display();
+        for problem in &self.lost.problems {
+            if clean {
+                tracing::warn!(%file, problem, "durable points are damaged; the checkpoint of the clean stop has them all, nothing is lost");
+            } else if self.lost.any || !self.lost.lagging.is_empty() {
+                tracing::error!(%file, problem, "durable points are lost: what was acknowledged since the last checkpoint cannot be told from unfinished writes, so nothing that may have been is cut; if data files were cut short too, records may be missing");
+            } else {
+                tracing::warn!(%file, problem, "a durable point is damaged; its twin, older by one sync at most, is in force");
+            }
+        }
+    }
+
+    /// Whether the point of a partition that has data may be older than what was acknowledged.
+    pub(crate) fn is_doubtful(&self, key: &PartitionKey) -> bool {
+        self.lost.lagging.contains(key) || (self.lost.any && self.known(key).is_none())
+    }
+
+    /// Whether some partition of this number had data, of whatever topic.
+    pub(crate) fn had_data(&self, partition: PartitionId) -> bool {
+        let state = self.lock();
+        let mut slots = state.slots.iter();
+        slots.any(|slot| slot.key.1 == partition && slot.point.end > Offset::ZERO)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -315,92 +350,4 @@ fn recovery_point(point: DurablePoint, boot: u64, sequence: u64) -> RecoveryPoin
         boot,
         sequence,
     }
-}
-
-/// Where the slots of a partition are; the header has a pair's room in front.
-fn pair_position(slot: usize) -> u64 {
-    ((slot + 1) * PAIR_LEN) as u64
-}
-
-/// Both slots with the same point, for when there must be no older one to fall back on.
-fn encode_pair(key: &PartitionKey, point: &RecoveryPoint) -> [u8; PAIR_LEN] {
-    let mut bytes = [0; PAIR_LEN];
-    let slot = encode_slot(key, point);
-    bytes[..SLOT_LEN].copy_from_slice(&slot);
-    bytes[SLOT_LEN..].copy_from_slice(&slot);
-    bytes
-}
-
-fn encode_header() -> [u8; SLOT_LEN] {
-    let mut bytes = [0; SLOT_LEN];
-    bytes[..4].copy_from_slice(&MAGIC);
-    bytes[4..8].copy_from_slice(&VERSION.to_be_bytes());
-    let crc = crc32fast::hash(&bytes[..60]);
-    bytes[60..].copy_from_slice(&crc.to_be_bytes());
-    bytes
-}
-
-/// Whether the slots can be used: a damaged header loses the file's points, not the directory.
-fn read_header(bytes: &[u8]) -> io::Result<bool> {
-    let Some(header) = bytes.first_chunk::<SLOT_LEN>() else {
-        return Ok(false);
-    };
-    if !checksum_fits(header) || header[..4] != MAGIC {
-        return Ok(false);
-    }
-    let version = u32::from_be_bytes(field(header, 4));
-    if version > VERSION {
-        return Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            format!(
-                "format version {version}, this broker knows up to {VERSION}: start a newer broker"
-            ),
-        ));
-    }
-    Ok(true)
-}
-
-fn encode_slot(key: &PartitionKey, point: &RecoveryPoint) -> [u8; SLOT_LEN] {
-    let mut bytes = [0; SLOT_LEN];
-    bytes[..16].copy_from_slice(key.0.as_bytes());
-    bytes[16..20].copy_from_slice(&key.1.get().to_be_bytes());
-    bytes[20..24].copy_from_slice(&point.epoch.get().to_be_bytes());
-    bytes[24..32].copy_from_slice(&point.segment.get().to_be_bytes());
-    bytes[32..36].copy_from_slice(&point.position.to_be_bytes());
-    bytes[36..44].copy_from_slice(&point.end.get().to_be_bytes());
-    bytes[44..52].copy_from_slice(&point.boot.to_be_bytes());
-    bytes[52..60].copy_from_slice(&point.sequence.to_be_bytes());
-    let crc = crc32fast::hash(&bytes[..60]);
-    bytes[60..].copy_from_slice(&crc.to_be_bytes());
-    bytes
-}
-
-fn decode_slot(bytes: &[u8]) -> Option<(PartitionKey, RecoveryPoint)> {
-    let slot: &[u8; SLOT_LEN] = bytes.first_chunk()?;
-    if !checksum_fits(slot) {
-        return None;
-    }
-    let key = (
-        TopicId::from_bytes(field(slot, 0)),
-        PartitionId::new(u32::from_be_bytes(field(slot, 16))),
-    );
-    let point = RecoveryPoint {
-        epoch: LeaderEpoch::new(u32::from_be_bytes(field(slot, 20))),
-        segment: Offset::new(u64::from_be_bytes(field(slot, 24))),
-        position: u32::from_be_bytes(field(slot, 32)),
-        end: Offset::new(u64::from_be_bytes(field(slot, 36))),
-        boot: u64::from_be_bytes(field(slot, 44)),
-        sequence: u64::from_be_bytes(field(slot, 52)),
-    };
-    Some((key, point))
-}
-
-fn checksum_fits(slot: &[u8; SLOT_LEN]) -> bool {
-    crc32fast::hash(&slot[..60]).to_be_bytes() == slot[60..]
-}
-
-fn field<const N: usize>(slot: &[u8; SLOT_LEN], at: usize) -> [u8; N] {
-    let mut bytes = [0; N];
-    bytes.copy_from_slice(&slot[at..at + N]);
-    bytes
 }

@@ -1,0 +1,175 @@
+//! The bytes of `durable-positions`: a header, then two slots a partition, each with a checksum. Reading
+//! tells sound, empty and damaged slots apart; what the damage means the table above decides.
+
+use std::io;
+
+use broker_model::{LeaderEpoch, Offset, PartitionId, TopicId};
+
+use super::PartitionKey;
+use crate::small_file::RecoveryPoint;
+
+/// Bytes of a slot.
+///
+/// | at | size | field |
+/// |---:|-----:|-------|
+/// | 0  | 16 | topic id |
+/// | 16 | 4  | partition, u32 |
+/// | 20 | 4  | leader epoch of the last durable batch, u32 |
+/// | 24 | 8  | base offset of the segment, u64 |
+/// | 32 | 4  | durable bytes of the segment, u32 |
+/// | 36 | 8  | end offset, u64 |
+/// | 44 | 8  | boot, u64 |
+/// | 52 | 8  | sequence, u64 |
+/// | 60 | 4  | crc32 of bytes 0..60 |
+pub(super) const SLOT_LEN: usize = 64;
+/// Bytes of a partition: its two slots, of which the one with the larger sequence is in force.
+pub(super) const PAIR_LEN: usize = 2 * SLOT_LEN;
+/// In place of the first slot is the file's header: magic `BDUR`, version u32, zeros, crc32.
+const MAGIC: [u8; 4] = *b"BDUR";
+const VERSION: u32 = 1;
+/// The file grows by zeros for so many partitions, which are durable before one is put there.
+pub(super) const GROW_PAIRS: usize = 128;
+
+const _: () = assert!(16 + 4 + 4 + 8 + 4 + 8 + 8 + 8 + 4 == SLOT_LEN);
+
+/// Where the slots of a partition are; the header has a pair's room in front.
+pub(super) fn pair_position(slot: usize) -> u64 {
+    ((slot + 1) * PAIR_LEN) as u64
+}
+
+/// Both slots with the same point, for when there must be no older one to fall back on.
+pub(super) fn encode_pair(key: &PartitionKey, point: &RecoveryPoint) -> [u8; PAIR_LEN] {
+    let mut bytes = [0; PAIR_LEN];
+    let slot = encode_slot(key, point);
+    bytes[..SLOT_LEN].copy_from_slice(&slot);
+    bytes[SLOT_LEN..].copy_from_slice(&slot);
+    bytes
+}
+
+pub(super) fn encode_header() -> [u8; SLOT_LEN] {
+    let mut bytes = [0; SLOT_LEN];
+    bytes[..4].copy_from_slice(&MAGIC);
+    bytes[4..8].copy_from_slice(&VERSION.to_be_bytes());
+    let crc = crc32fast::hash(&bytes[..60]);
+    bytes[60..].copy_from_slice(&crc.to_be_bytes());
+    bytes
+}
+
+/// The points in a file, and what is wrong with it.
+#[derive(Default)]
+pub(crate) struct FoundSlots {
+    pub(crate) points: Vec<(PartitionKey, RecoveryPoint)>,
+    /// Positions of slots that are neither sound nor empty.
+    pub(crate) damaged: Vec<u64>,
+    pub(crate) problems: Vec<String>,
+    /// Whether no slot is left of some partition, or of all.
+    pub(super) lost_any: bool,
+}
+
+/// Reads the file; a damaged one is no error.
+pub(crate) fn read_slots(bytes: Option<&[u8]>) -> io::Result<FoundSlots> {
+    let mut found = FoundSlots::default();
+    let Some(bytes) = bytes else {
+        found.problems.push("the file is missing".to_owned());
+        found.lost_any = true;
+        return Ok(found);
+    };
+    if !read_header(bytes)? {
+        found.problems.push("its header is damaged".to_owned());
+        found.lost_any = true;
+        return Ok(found);
+    }
+    for (number, pair) in bytes.chunks(PAIR_LEN).enumerate().skip(1) {
+        let mut sound = 0;
+        for (half, slot) in pair.chunks(SLOT_LEN).enumerate() {
+            let at = (number * PAIR_LEN + half * SLOT_LEN) as u64;
+            match decode_slot(slot) {
+                Some(point) => {
+                    sound += 1;
+                    found.points.push(point);
+                }
+                None if slot.iter().all(|byte| *byte == 0) => {}
+                None => {
+                    let problem = format!("the slot at byte {at} fails its checksum");
+                    found.problems.push(problem);
+                    found.damaged.push(at);
+                }
+            }
+        }
+        let at = (number * PAIR_LEN) as u64;
+        let damaged = found.damaged.last().is_some_and(|slot| *slot >= at);
+        found.lost_any |= sound == 0 && damaged;
+    }
+    let wanted = (1 + GROW_PAIRS) * PAIR_LEN;
+    if bytes.len() < wanted || !(bytes.len() - PAIR_LEN).is_multiple_of(GROW_PAIRS * PAIR_LEN) {
+        let problem = format!("it ends at byte {}, inside its table", bytes.len());
+        found.problems.push(problem);
+        found.lost_any = true;
+    }
+    Ok(found)
+}
+
+/// Whether the slots can be used: a damaged header loses the file's points, not the directory.
+fn read_header(bytes: &[u8]) -> io::Result<bool> {
+    let Some(header) = bytes.first_chunk::<SLOT_LEN>() else {
+        return Ok(false);
+    };
+    if !checksum_fits(header) || header[..4] != MAGIC {
+        return Ok(false);
+    }
+    let version = u32::from_be_bytes(field(header, 4));
+    if version > VERSION {
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!(
+                "format version {version}, this broker knows up to {VERSION}: start a newer broker"
+            ),
+        ));
+    }
+    Ok(true)
+}
+
+pub(super) fn encode_slot(key: &PartitionKey, point: &RecoveryPoint) -> [u8; SLOT_LEN] {
+    let mut bytes = [0; SLOT_LEN];
+    bytes[..16].copy_from_slice(key.0.as_bytes());
+    bytes[16..20].copy_from_slice(&key.1.get().to_be_bytes());
+    bytes[20..24].copy_from_slice(&point.epoch.get().to_be_bytes());
+    bytes[24..32].copy_from_slice(&point.segment.get().to_be_bytes());
+    bytes[32..36].copy_from_slice(&point.position.to_be_bytes());
+    bytes[36..44].copy_from_slice(&point.end.get().to_be_bytes());
+    bytes[44..52].copy_from_slice(&point.boot.to_be_bytes());
+    bytes[52..60].copy_from_slice(&point.sequence.to_be_bytes());
+    let crc = crc32fast::hash(&bytes[..60]);
+    bytes[60..].copy_from_slice(&crc.to_be_bytes());
+    bytes
+}
+
+fn decode_slot(bytes: &[u8]) -> Option<(PartitionKey, RecoveryPoint)> {
+    let slot: &[u8; SLOT_LEN] = bytes.first_chunk()?;
+    if !checksum_fits(slot) {
+        return None;
+    }
+    let key = (
+        TopicId::from_bytes(field(slot, 0)),
+        PartitionId::new(u32::from_be_bytes(field(slot, 16))),
+    );
+    let point = RecoveryPoint {
+        epoch: LeaderEpoch::new(u32::from_be_bytes(field(slot, 20))),
+        segment: Offset::new(u64::from_be_bytes(field(slot, 24))),
+        position: u32::from_be_bytes(field(slot, 32)),
+        end: Offset::new(u64::from_be_bytes(field(slot, 36))),
+        boot: u64::from_be_bytes(field(slot, 44)),
+        sequence: u64::from_be_bytes(field(slot, 52)),
+    };
+    Some((key, point))
+}
+
+fn checksum_fits(slot: &[u8; SLOT_LEN]) -> bool {
+    crc32fast::hash(&slot[..60]).to_be_bytes() == slot[60..]
+}
+
+fn field<const N: usize>(slot: &[u8; SLOT_LEN], at: usize) -> [u8; N] {
+    let mut bytes = [0; N];
+    bytes.copy_from_slice(&slot[at..at + N]);
+    bytes
+}

@@ -1,0 +1,84 @@
+//! What other files tell of a log beyond its data files: the high watermark, the durable point and the
+//! log start were noted elsewhere. Where they speak of records that are not there, their offsets are
+//! reported and never given out again.
+
+use broker_model::Offset;
+
+use super::{LastStop, Recovery};
+use crate::corruption::{Corruption, Damage};
+use crate::log::FlushMode;
+use crate::log_dir::OpenLogError;
+use crate::segment::ActiveSegment;
+
+impl Recovery<'_> {
+    /// A log that ends below its high watermark has lost acknowledged records. With the power, under
+    /// `flush.mode = async`, that may be: it is told. Otherwise files were cut or replaced: the log goes
+    /// on behind what is missing, which its readers are told.
+    pub(super) fn go_on_behind_what_is_lost(
+        &mut self,
+        active: ActiveSegment,
+    ) -> Result<ActiveSegment, OpenLogError> {
+        let end = active.next;
+        if self.is_doubtful {
+            self.report.doubt = Some(Corruption {
+                file: self.request.shared.positions.path().to_owned(),
+                position: 0,
+                offset: self.point.end.min(end),
+                next_good: None,
+                damage: Damage::PointLost,
+            });
+        }
+        let noted = match self.request.is_new {
+            true => None,
+            false => self.noted_high_watermark(),
+        };
+        let Some(noted) = noted.filter(|noted| *noted > end) else {
+            return Ok(active);
+        };
+        let is_async = matches!(self.request.config.flush, FlushMode::Async { .. });
+        if is_async && self.report.last_stop == LastStop::OtherBoot {
+            self.report.lost = Some(end..noted);
+            return Ok(active);
+        }
+        self.report.corruption.push(Corruption {
+            file: active.data.path().to_owned(),
+            position: u64::from(active.len),
+            offset: end,
+            next_good: Some(noted),
+            damage: Damage::BelowHighWatermark,
+        });
+        if active.len > 0 {
+            self.open_sealed(active.data.base(), active.len)?;
+        } else {
+            self.remove(&active.data)?;
+        }
+        self.new_active(noted)
+    }
+
+    /// Offsets between the log start, as it was noted, and the first segment.
+    pub(super) fn note_missing_beginning(&mut self, active: &ActiveSegment) {
+        let first = self.sealed.first().map(|segment| segment.data.base());
+        let first = first.unwrap_or(active.data.base());
+        if self.start >= first {
+            return;
+        }
+        let hole = Corruption {
+            file: self.data(self.start).path().to_owned(),
+            position: 0,
+            offset: self.start,
+            next_good: Some(first),
+            damage: Damage::Hole,
+        };
+        let is_told = |known: &Corruption| {
+            known.offset <= hole.offset && known.next_good.is_some_and(|next| next >= first)
+        };
+        if !self.report.corruption.iter().any(is_told) {
+            self.report.corruption.insert(0, hole);
+        }
+    }
+
+    fn noted_high_watermark(&self) -> Option<Offset> {
+        let noted = self.request.shared.high_watermarks();
+        noted.0.get(&self.request.partition).copied()
+    }
+}
