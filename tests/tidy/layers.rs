@@ -38,7 +38,7 @@ const ASYNC: &[&str] = &["tokio", "futures", "actix", "actix-rt"];
 /// Every shipped plugin, `plugins/*`.
 const PLUGIN: Rule = rule("plugin-*", 2, &["plugin-sdk"], ASYNC);
 
-const RULES: [Rule; 13] = [
+const RULES: [Rule; 14] = [
     rule(
         "broker-model",
         0,
@@ -124,6 +124,12 @@ const RULES: [Rule; 13] = [
         &["actix", "actix-rt"],
     ),
     rule("broker-tests", 6, &["broker-cli", "broker-client"], &[]),
+    rule(
+        "broker-compare",
+        6,
+        &["broker-client", "broker-record"],
+        &["actix", "actix-rt"],
+    ),
 ];
 
 /// Only one crate may name it.
