@@ -53,10 +53,14 @@ const MAY_READ_CLOCKS: [Exception; 7] = [
     except("broker/cli/src/", "progress and benchmarks"),
 ];
 
-const MAY_BE_UNSAFE: [Exception; 2] = [
+const MAY_BE_UNSAFE: [Exception; 3] = [
     except(
         "broker/storage/src/io/map.rs",
         "read-only maps of sealed files",
+    ),
+    except(
+        "broker/server/src/memory.rs",
+        "settings of the allocator, advice to the kernel",
     ),
     except(
         "plugin-sdk/src/identity.rs",

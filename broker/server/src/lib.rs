@@ -21,6 +21,7 @@ mod controller;
 mod death_notice;
 mod dry_run;
 mod log_dirs;
+mod memory;
 mod net;
 mod partition;
 mod plugins;

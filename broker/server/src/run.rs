@@ -4,6 +4,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::config::BrokerConfig;
+use crate::memory;
 use crate::server::{Server, StartError};
 
 /// Runs a broker until SIGTERM or SIGINT, then stops it in good order; a second signal ends the process at
@@ -15,6 +16,7 @@ use crate::server::{Server, StartError};
 /// # Panics
 /// When the process cannot make an event loop or install signal handlers.
 pub fn run(config: BrokerConfig, ready: impl FnOnce(&Server)) -> Result<(), StartError> {
+    memory::limit_heaps();
     let system = actix_rt::System::new();
     let ran = system.block_on(async move {
         let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be handled");

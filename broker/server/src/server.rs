@@ -29,6 +29,7 @@ use crate::controller::{
 };
 use crate::dry_run::DryRuns;
 use crate::log_dirs::LogDirs;
+use crate::memory;
 use crate::net::RequestBudget;
 use crate::net::listener::{ConnectionCount, accept_connections};
 use crate::plugins::Plugins;
@@ -167,6 +168,8 @@ impl Server {
             );
             actix_rt::spawn(accepting);
         }
+        compile_plugins_in_use(&context);
+        actix_rt::spawn(memory::give_back_when_quiet(stopping));
         Ok(Self {
             addresses,
             context,
@@ -239,16 +242,26 @@ async fn listen(addresses: &[String]) -> Result<Vec<TcpListener>, StartError> {
     Ok(listeners)
 }
 
-/// Tries the plugins of a topic that says nothing about plugins.
+/// Checks the plugins of a topic that says nothing about plugins.
 fn check_default_plugins(plugins: &Plugins, defaults: &TopicConfig) -> Result<(), StartError> {
     for slot in PluginSlot::ALL {
-        let tried = plugins.try_out("(default)", defaults, slot);
-        tried.map_err(|error| StartError::DefaultPlugin {
+        let checked = plugins.check_default(defaults, slot);
+        checked.map_err(|error| StartError::DefaultPlugin {
             slot,
             reason: error.to_string(),
         })?;
     }
     Ok(())
+}
+
+/// Shipped plugins are compiled when they are first used; those that topics have are ready before that.
+fn compile_plugins_in_use(context: &Context) {
+    let (topics, plugins) = (context.topics.clone(), context.plugins.clone());
+    actix_rt::task::spawn_blocking(move || {
+        for topic in topics.all().values() {
+            plugins.compile(&topic.plugins);
+        }
+    });
 }
 
 type Loaded = (Arc<PluginEngine>, Catalog);

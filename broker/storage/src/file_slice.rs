@@ -1,5 +1,6 @@
-//! `FileSlice`: a run of whole batches in one data file, handed out without touching the data. It
-//! keeps the file open, so retention may unlink it meanwhile.
+//! `FileSlice`: a run of whole batches in one data file, handed out without touching the data. The file
+//! is opened when it is read, so that many slices cost no descriptors; retention may unlink it
+//! meanwhile (it is opened before).
 //!
 //! Checksums are verified once per start of the broker before a byte is first served
 //! ([`FileSlice::verified`]); which ranges were is remembered with the segment.
@@ -15,7 +16,6 @@ use broker_model::Offset;
 use bytes::Bytes;
 
 use crate::corruption::Corruption;
-use crate::io::IoFile;
 use crate::log::ReadError;
 use crate::segment::{BatchScanner, DataFile, ScanDepth, Scanned};
 
@@ -23,7 +23,7 @@ use crate::segment::{BatchScanner, DataFile, ScanDepth, Scanned};
 #[derive(Clone)]
 pub struct FileSlice {
     /// `None` for an empty slice.
-    source: Option<(Arc<DataFile>, Arc<dyn IoFile>)>,
+    source: Option<Arc<DataFile>>,
     range: Range<u64>,
     first: Offset,
     next: Offset,
@@ -40,14 +40,9 @@ impl FileSlice {
         }
     }
 
-    pub(crate) fn new(
-        data: &Arc<DataFile>,
-        file: Arc<dyn IoFile>,
-        range: Range<u64>,
-        offsets: Range<Offset>,
-    ) -> Self {
+    pub(crate) fn new(data: &Arc<DataFile>, range: Range<u64>, offsets: Range<Offset>) -> Self {
         Self {
-            source: Some((Arc::clone(data), file)),
+            source: Some(Arc::clone(data)),
             range,
             first: offsets.start,
             next: offsets.end,
@@ -76,7 +71,7 @@ impl FileSlice {
 
     /// The data file, for messages.
     pub fn path(&self) -> Option<&Path> {
-        self.source.as_ref().map(|(data, _)| data.path())
+        self.source.as_ref().map(|data| data.path())
     }
 
     /// Where in the data file the slice begins.
@@ -89,7 +84,7 @@ impl FileSlice {
     pub fn needs_verification(&self) -> bool {
         self.source
             .as_ref()
-            .is_some_and(|(data, _)| !data.is_verified(&self.range))
+            .is_some_and(|data| !data.is_verified(&self.range))
     }
 
     /// Verifies both checksums of every batch that was not verified since the broker started, and
@@ -118,7 +113,7 @@ impl FileSlice {
 
     /// The good part before the first damage, and the damage; `None` when all is well.
     fn check(&self) -> Result<Option<(Self, Corruption)>, ReadError> {
-        let Some((data, file)) = &self.source else {
+        let Some(data) = &self.source else {
             return Ok(None);
         };
         if data.is_verified(&self.range) {
@@ -131,13 +126,6 @@ impl FileSlice {
                 earlier => Ok(earlier),
             };
         }
-        let mut scanner = BatchScanner::new(
-            Arc::clone(file),
-            ScanDepth::Bodies,
-            self.range.start,
-            self.range.end,
-            self.first,
-        );
         let failed = |source| {
             data.observe(&source);
             ReadError::Io {
@@ -145,6 +133,13 @@ impl FileSlice {
                 source,
             }
         };
+        let mut scanner = BatchScanner::new(
+            data.file().map_err(failed)?,
+            ScanDepth::Bodies,
+            self.range.start,
+            self.range.end,
+            self.first,
+        );
         let bad = loop {
             match scanner.next().map_err(failed)? {
                 Some(Scanned::Batch { .. }) => {}
@@ -177,12 +172,13 @@ impl FileSlice {
     /// # Errors
     /// Whatever the read answers.
     pub fn read(&self) -> io::Result<Bytes> {
-        let Some((data, file)) = &self.source else {
+        let Some(data) = &self.source else {
             return Ok(Bytes::new());
         };
         let len = usize::try_from(self.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
         let mut bytes = vec![0; len];
-        file.read_exact_at(&mut bytes, self.range.start)
+        data.file()
+            .and_then(|file| file.read_exact_at(&mut bytes, self.range.start))
             .inspect_err(|error| data.observe(error))?;
         Ok(bytes.into())
     }
@@ -196,9 +192,10 @@ impl FileSlice {
     pub fn send_to(&self, socket: BorrowedFd<'_>, at: u64, max: usize) -> io::Result<usize> {
         let left = self.len().saturating_sub(at);
         let count = usize::try_from(left).unwrap_or(usize::MAX).min(max);
-        let Some((data, file)) = self.source.as_ref().filter(|_| count > 0) else {
+        let Some(data) = self.source.as_ref().filter(|_| count > 0) else {
             return Ok(0);
         };
+        let file = data.file()?;
         let sent = file.send_to(socket, self.range.start + at, count);
         match sent.inspect_err(|error| data.observe(error))? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -214,7 +211,7 @@ impl FileSlice {
     pub fn is_cached(&self, at: u64, len: u64) -> io::Result<bool> {
         let len = len.min(self.len().saturating_sub(at));
         match &self.source {
-            Some((_, file)) => file.is_cached(self.range.start + at, len),
+            Some(data) => data.file()?.is_cached(self.range.start + at, len),
             None => Ok(true),
         }
     }

@@ -22,7 +22,7 @@ pub struct Builtin<'a> {
     /// The plugin's name.
     pub name: &'a str,
     /// The core module.
-    pub bytes: &'a [u8],
+    pub bytes: &'static [u8],
 }
 
 /// Every plugin of a broker, by name.

@@ -73,7 +73,7 @@ impl PluginEngine {
     /// # Errors
     /// The module is no plugin that this broker runs; the error says why.
     pub fn load(&self, module: &[u8]) -> Result<Module, LoadError> {
-        let module = self.take(module, |kind, module| {
+        let module = self.take(module, Anatomy::read, |kind| {
             let code = self.compile(kind, module);
             let code = code.map_err(|reason| LoadError::Interface { reason })?;
             Ok(LazyCode::compiled(code))
@@ -82,18 +82,20 @@ impl PluginEngine {
         Ok(module)
     }
 
-    /// The same for a module that is known to be good: it is compiled when it is first used.
+    /// The same for a module that is known to be good: it is validated and compiled when it is first used.
     ///
     /// # Errors
     /// It is no module of a plugin, which shows without compiling it.
-    pub(crate) fn load_later(&self, module: &[u8]) -> Result<Module, LoadError> {
-        self.take(module, |_, module| Ok(LazyCode::later(module)))
+    pub(crate) fn load_later(&self, module: &'static [u8]) -> Result<Module, LoadError> {
+        let later = |_| Ok(LazyCode::later(module));
+        self.take(module, Anatomy::read_trusted, later)
     }
 
     fn take(
         &self,
         module: &[u8],
-        code: impl FnOnce(PluginKind, &[u8]) -> Result<LazyCode, LoadError>,
+        read: impl FnOnce(&[u8]) -> Result<Anatomy, LoadError>,
+        code: impl FnOnce(PluginKind) -> Result<LazyCode, LoadError>,
     ) -> Result<Module, LoadError> {
         if module.len() > PLUGIN_MODULE_BYTES_MAX {
             return Err(LoadError::TooLarge {
@@ -104,9 +106,9 @@ impl PluginEngine {
         if let Some(loaded) = self.loaded().get(&digest).and_then(WeakModule::upgrade) {
             return Ok(loaded);
         }
-        let anatomy = Anatomy::read(module)?;
+        let anatomy = read(module)?;
         let kind = anatomy.check()?;
-        let code = code(kind, module)?;
+        let code = code(kind)?;
         let size_bytes = module.len();
         let parts = ModuleParts {
             kind,

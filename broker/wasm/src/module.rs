@@ -2,7 +2,7 @@
 //! part of the binary is compiled when it is first used: most brokers use a few of them.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use sha2::{Digest, Sha256};
 
@@ -38,8 +38,7 @@ pub(crate) struct ModuleParts {
 #[derive(Default)]
 pub(crate) struct LazyCode {
     compiled: OnceLock<Result<Code, String>>,
-    /// Gone once they are compiled.
-    bytes: Mutex<Vec<u8>>,
+    bytes: &'static [u8],
 }
 
 impl LazyCode {
@@ -52,9 +51,9 @@ impl LazyCode {
     }
 
     /// Code of a module that is compiled when it is asked for.
-    pub(crate) fn later(module: &[u8]) -> Self {
+    pub(crate) fn later(module: &'static [u8]) -> Self {
         LazyCode {
-            bytes: Mutex::new(module.to_vec()),
+            bytes: module,
             ..LazyCode::default()
         }
     }
@@ -110,6 +109,11 @@ impl Module {
         self.0.anatomy.exports.iter().map(String::as_str)
     }
 
+    /// Whether it is compiled: a shipped one is not before it is first used.
+    pub fn is_compiled(&self) -> bool {
+        self.0.code.compiled.get().is_some()
+    }
+
     /// Compiles it, if nobody has yet. Takes milliseconds: not for a thread that serves requests.
     ///
     /// # Errors
@@ -123,11 +127,8 @@ impl Module {
 
     pub(crate) fn code(&self, engine: &PluginEngine) -> Result<&Code, &str> {
         let lazy = &self.0.code;
-        let compiled = lazy.compiled.get_or_init(|| {
-            let bytes =
-                std::mem::take(&mut *lazy.bytes.lock().unwrap_or_else(PoisonError::into_inner));
-            engine.compile(self.0.kind, &bytes)
-        });
+        let compile = || engine.compile(self.0.kind, lazy.bytes);
+        let compiled = lazy.compiled.get_or_init(compile);
         compiled.as_ref().map_err(String::as_str)
     }
 }

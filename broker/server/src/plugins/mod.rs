@@ -191,6 +191,26 @@ impl Plugins {
         Ok(Some(plugin))
     }
 
+    /// The same for what topics get by default, at start: a shipped plugin that nobody has given options is
+    /// known to be good, and compiled when a topic uses it.
+    pub(crate) fn check_default(
+        &self,
+        defaults: &TopicConfig,
+        slot: PluginSlot,
+    ) -> Result<(), SlotError> {
+        let is_plain = |plugin: &Plugin| {
+            *plugin.source() == PluginSource::Builtin
+                && plugin.options().is_empty()
+                && options(defaults, slot).is_empty()
+        };
+        match self.named(defaults, slot)? {
+            Some(plugin) if !is_plain(&plugin) => {
+                self.try_out("(default)", defaults, slot).map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What the metadata is to keep about a slot of this configuration. The plugin is tried out and its
     /// module kept: not for an arbiter.
     pub(crate) fn bind(
@@ -239,7 +259,8 @@ impl Plugins {
         kept.map_err(|error| failed(error.to_string()))
     }
 
-    /// What the slots of a topic are bound to. Modules may be read and compiled: not for an arbiter.
+    /// What the slots of a topic are bound to. Modules may be read and compiled: not for an arbiter. Shipped
+    /// ones that were not used yet are compiled by [`Plugins::compile`], or by the first call.
     pub(crate) fn resolve(&self, topic: &Topic, config: &TopicConfig) -> TopicPlugins {
         let mut slots = BTreeMap::new();
         for slot in PluginSlot::ALL {
@@ -256,23 +277,30 @@ impl Plugins {
                     Err(error) => Err(error),
                 },
             };
-            let bound = bound.and_then(|(plugin, options)| {
-                let compiled = plugin.module().compile(&self.engine);
-                compiled.map_err(|error| SlotError::NoModule {
-                    plugin: plugin.name().to_owned(),
-                    digest: plugin.module().digest().to_owned(),
-                    reason: error.to_string(),
-                })?;
-                Ok(Arc::new(BoundSlot {
+            let bound = bound.map(|(plugin, options)| {
+                Arc::new(BoundSlot {
                     slot,
                     plugin,
                     options,
-                }))
+                })
             });
             slots.insert(slot, bound);
         }
         let compaction = topic.binding(PluginSlot::CompactionPolicy);
         TopicPlugins::new(slots).compacted_since(compaction.map(|binding| binding.since))
+    }
+
+    /// Compiles what these slots are bound to, if it is not yet. Not for an arbiter.
+    pub(crate) fn compile(&self, slots: &TopicPlugins) {
+        for (slot, bound) in slots.slots() {
+            if let Ok(bound) = bound
+                && !bound.plugin.module().is_compiled()
+                && let Err(error) = bound.plugin.module().compile(&self.engine)
+            {
+                let plugin = bound.plugin.name();
+                tracing::error!(plugin, %slot, %error, "a plugin of this binary cannot be compiled");
+            }
+        }
     }
 
     /// The plugin that has this name and this module.

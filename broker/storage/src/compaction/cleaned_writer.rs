@@ -152,7 +152,7 @@ impl<'a> CleanedWriter<'a> {
     fn begin_segment(&mut self, base: Offset) -> Result<Output, CleaningFailed> {
         let (around, dir) = (self.around, Path::new(""));
         let Some(files) = &mut self.files else {
-            let data = DataFile::at(&around.io, &around.health, dir.to_owned(), base);
+            let data = DataFile::at(around.files(), dir.to_owned(), base);
             let index = ActiveIndex::new(&around.io, dir, base);
             return Ok(Output::new(data, index, None));
         };
@@ -165,7 +165,7 @@ impl<'a> CleanedWriter<'a> {
             .map_err(|error| CleaningFailed::of_file(&around.health, &path, error))?;
         let mut index = ActiveIndex::at(&around.io, (offsets, times), base);
         index.set_first_append(around.clock.now());
-        let data = DataFile::at(&around.io, &around.health, path, base);
+        let data = DataFile::at(around.files(), path, base);
         Ok(Output::new(data, index, Some(file)))
     }
 
@@ -254,13 +254,13 @@ impl Output {
         if around.planted.swap_unsynced_segments {
             return Ok(());
         }
-        for file in self.segment.index.files().iter().chain([&file]) {
-            // As everywhere: what a failed sync leaves behind is not known, and it is not repeated.
-            file.sync_data().map_err(|error| {
-                let path = self.segment.data.path().display();
-                around.health.fail(format_args!("{path}: {error}"))
-            })?;
-        }
+        let index = self.segment.index.files();
+        let index = index.iter().try_for_each(|file| file.sync(&*around.io));
+        // As everywhere: what a failed sync leaves behind is not known, and it is not repeated.
+        index.and_then(|()| file.sync_data()).map_err(|error| {
+            let path = self.segment.data.path().display();
+            around.health.fail(format_args!("{path}: {error}"))
+        })?;
         Ok(())
     }
 

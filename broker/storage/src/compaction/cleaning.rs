@@ -21,11 +21,13 @@ use crate::health::DirHealth;
 use crate::index::OffsetEntry;
 use crate::io::Io;
 use crate::log_dir::{DirShared, PlantedBugs};
+use crate::segment::OpenFiles;
 
 /// What a cleaning needs of its directory; not the directory itself, whose lock it must not hold.
 pub(crate) struct Surroundings {
     pub(super) io: Arc<dyn Io>,
     pub(super) health: Arc<DirHealth>,
+    pub(super) open_files: Arc<OpenFiles>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) planted: PlantedBugs,
     /// The partition's directory.
@@ -37,10 +39,16 @@ impl Surroundings {
         Self {
             io: Arc::clone(&shared.io),
             health: Arc::clone(&shared.health),
+            open_files: Arc::clone(&shared.open_files),
             clock: Arc::clone(&shared.clock),
             planted: shared.planted,
             dir,
         }
+    }
+
+    /// What a data file needs.
+    pub(super) fn files(&self) -> (&Arc<dyn Io>, &Arc<DirHealth>, &Arc<OpenFiles>) {
+        (&self.io, &self.health, &self.open_files)
     }
 }
 

@@ -67,6 +67,9 @@ impl<'a> RunReader<'a> {
         from: OffsetEntry,
         health: &'a DirHealth,
     ) -> Result<Option<Self>, CleaningFailed> {
+        if source.data.is_retired() {
+            return Ok(None);
+        }
         let file = match source.data.file() {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

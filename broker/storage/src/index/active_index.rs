@@ -12,6 +12,7 @@ use broker_model::{Offset, Timestamp};
 use super::entry::{IndexEntry, IndexHeader, IndexPoint, OffsetEntry, TimeEntry};
 use super::source::{IndexDamaged, IndexSource};
 use crate::io::{Io, IoFile, OpenMode};
+use crate::sync::SyncFile;
 
 /// Boundaries kept in memory at least, once there are that many; twice as many at most.
 const RECENT_POINTS: usize = 512;
@@ -25,9 +26,8 @@ pub(crate) struct ActiveIndex {
     header: IndexHeader,
     offsets_path: PathBuf,
     times_path: PathBuf,
-    /// Whether the two files are there, open or not.
+    /// Whether the two files are there. They are open only while they are written or read.
     exists: bool,
-    files: Option<Files>,
     /// Entries in the files.
     written: u32,
     /// Entries in all; the last `recent.len()` of them are in memory.
@@ -57,7 +57,6 @@ impl ActiveIndex {
             offsets_path,
             times_path,
             exists: false,
-            files: None,
             written: 0,
             count: 0,
             recent: VecDeque::new(),
@@ -103,14 +102,14 @@ impl ActiveIndex {
         index.count = count;
         index.written = count;
         index.exists = true;
-        index.files = Some((offsets, times));
         Some(index)
     }
 
     /// Cuts the files behind the entries that `load` kept, so that none of the rest is ever taken
     /// for a later one. Durable when this returns.
     pub(crate) fn cut_files(&self) -> io::Result<()> {
-        if let Some((offsets, times)) = &self.files {
+        if self.exists {
+            let (offsets, times) = self.open_files()?;
             let wanted = OffsetEntry::position(self.written);
             if offsets.len()? != wanted {
                 offsets.set_len(wanted)?;
@@ -178,10 +177,9 @@ impl ActiveIndex {
         if pending == 0 {
             return Ok(());
         }
-        let (offsets, times) = match self.files.take() {
-            Some(files) => files,
-            None if self.exists => self.open_files()?,
-            None => self.create_files()?,
+        let (offsets, times) = match self.exists {
+            true => self.open_files()?,
+            false => self.create_files()?,
         };
         self.exists = true;
         let new = self.recent.iter().skip(self.recent.len() - pending);
@@ -189,7 +187,6 @@ impl ActiveIndex {
         offsets.write_all_at(&bytes, OffsetEntry::position(self.written))?;
         let bytes = self.encoded::<TimeEntry>(new);
         times.write_all_at(&bytes, TimeEntry::position(self.written))?;
-        self.files = Some((offsets, times));
         self.written = self.count;
         if self.recent.len() > 2 * RECENT_POINTS {
             self.recent.drain(..self.recent.len() - RECENT_POINTS);
@@ -213,11 +210,6 @@ impl ActiveIndex {
         Ok((offsets, times))
     }
 
-    /// Closes the files; they are opened again when they are needed.
-    pub(crate) fn release(&mut self) {
-        self.files = None;
-    }
-
     fn encoded<'a, E: IndexEntry>(&self, points: impl Iterator<Item = &'a IndexPoint>) -> Vec<u8> {
         let mut bytes = Vec::new();
         for (number, point) in (self.written..).zip(points) {
@@ -226,15 +218,15 @@ impl ActiveIndex {
         bytes
     }
 
-    /// The files, for a sync. A file that cannot be opened is not synced: an index that is lost is
-    /// made anew.
-    pub(crate) fn files(&self) -> Vec<Arc<dyn IoFile>> {
-        let files = match &self.files {
-            Some(files) => Some(files.clone()),
-            None if self.exists => self.open_files().ok(),
-            None => None,
-        };
-        files.map_or_else(Vec::new, |(offsets, times)| vec![offsets, times])
+    /// The files, for a sync.
+    pub(crate) fn files(&self) -> Vec<SyncFile> {
+        match self.exists {
+            true => vec![
+                SyncFile::Index(self.offsets_path.clone()),
+                SyncFile::Index(self.times_path.clone()),
+            ],
+            false => Vec::new(),
+        }
     }
 
     /// The last boundary at or below an offset.
@@ -266,15 +258,11 @@ impl ActiveIndex {
             return Ok(None);
         }
         let damaged = IndexDamaged { number: 0 };
-        let (offsets, times) = match &self.files {
-            Some(files) => files.clone(),
-            None => self.open_files().map_err(|_| damaged)?,
+        let path = match E::MAGIC == OffsetEntry::MAGIC {
+            true => &self.offsets_path,
+            false => &self.times_path,
         };
-        let file = if E::MAGIC == OffsetEntry::MAGIC {
-            offsets
-        } else {
-            times
-        };
+        let file = self.io.open(path, OpenMode::Read).map_err(|_| damaged)?;
         IndexSource::File(file).last_where(self.header.base, older, holds)
     }
 }

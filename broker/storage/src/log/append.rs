@@ -166,9 +166,8 @@ impl Log {
         if was_empty {
             self.active.began(self.shared.clock.now(), monotonic);
         }
-        if let Ok(file) = self.active.data.file() {
-            self.unsynced.data_written(file, size, monotonic);
-        }
+        self.unsynced
+            .data_written(&self.active.data, size, monotonic);
         Ok(count)
     }
 

@@ -160,7 +160,7 @@ impl Log {
         let restored = restore_active(&data, cut.position, cut.end, &self.config, times)?;
         self.active = restored.segment;
         self.active.age = age.or(self.active.age);
-        self.unsynced.truncated(file, times.monotonic);
+        self.unsynced.truncated(data, times.monotonic);
         Ok(())
     }
 
@@ -229,6 +229,7 @@ pub(crate) const DELETED: &str = "deleted";
 /// Renames the files of a segment, so that they are no segment any more, and unlinks them. Slices
 /// that were handed out go on working.
 pub(crate) fn delete_segment(io: &dyn Io, data: &DataFile) -> io::Result<()> {
+    data.retire()?;
     // The data file last: as long as it is there, the rest can be made again.
     let extensions = [OffsetEntry::EXTENSION, TimeEntry::EXTENSION, "log"];
     for extension in extensions {
@@ -245,6 +246,7 @@ pub(crate) fn delete_segment(io: &dyn Io, data: &DataFile) -> io::Result<()> {
 
 /// Removes the files of a segment at the log's end, the data file first.
 pub(crate) fn remove_segment(io: &dyn Io, data: &DataFile) -> io::Result<()> {
+    data.retire()?;
     for extension in ["log", OffsetEntry::EXTENSION, TimeEntry::EXTENSION] {
         match io.remove_file(&data.path().with_extension(extension)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -197,6 +197,18 @@ impl Log {
             dir: &self.dir,
             ticket: self.ticket,
         };
+        let replaced = cleaned.replaced();
+        for segment in &self.sealed {
+            if replaced.contains(&segment.data.base()) {
+                segment
+                    .data
+                    .keep_for_readers()
+                    .map_err(|source| ChangeError::Io {
+                        file: segment.data.path().to_owned(),
+                        source,
+                    })?;
+            }
+        }
         let done = cleaned.put_in_place(&place, checkpoint);
         done.inspect_err(|error| {
             // A directory out of service may be half-way: what is in memory is not what is on disk.

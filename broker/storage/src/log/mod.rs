@@ -222,9 +222,7 @@ impl Log {
         for segment in &self.sealed {
             segment.release_if_idle();
         }
-        if self.unsynced.change == self.unsynced.synced && self.active.data.release_if_idle() {
-            self.active.release();
-        }
+        self.active.data.release_if_idle();
     }
 
     /// Ends the log's work: writes its index files out and makes everything durable.
@@ -233,6 +231,7 @@ impl Log {
     /// When that fails; the log is opened again with a recovery then.
     pub fn close(mut self) -> Result<(), DirFailed> {
         self.shared.health.check()?;
+        self.keep_files_for_readers();
         if self.unsynced.change == self.unsynced.synced && self.active.index_is_finished() {
             return Ok(());
         }
@@ -250,6 +249,16 @@ impl Log {
             self.on_synced(&outcome)?;
         }
         Ok(())
+    }
+
+    /// The directory may be deleted next, beside those who read slices.
+    fn keep_files_for_readers(&self) {
+        let sealed = self.sealed.iter().map(|segment| &segment.data);
+        for data in sealed.chain([&self.active.data]) {
+            if let Err(error) = data.keep_for_readers() {
+                tracing::debug!(file = %data.path().display(), %error, "slices of it may not be readable");
+            }
+        }
     }
 
     fn key(&self) -> PartitionKey {

@@ -59,12 +59,11 @@ impl Log {
         if extent.positions.is_empty() {
             return Ok(FileSlice::empty(from));
         }
-        let data = segment.data();
-        let file = data.file().map_err(|source| ReadError::Io {
-            file: data.path().to_owned(),
-            source,
-        })?;
-        Ok(FileSlice::new(data, file, extent.positions, extent.offsets))
+        Ok(FileSlice::new(
+            segment.data(),
+            extent.positions,
+            extent.offsets,
+        ))
     }
 
     /// The first record, by offset, below `below` whose timestamp is at least `timestamp`, with that

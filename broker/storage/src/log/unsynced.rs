@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::io::IoFile;
+use crate::segment::DataFile;
+use crate::sync::SyncFile;
 
 /// Bytes of data after which a sync covers the indexes too, so that a power loss costs no more than
 /// walking the headers of that much data.
@@ -22,8 +23,8 @@ pub(super) struct Unsynced {
     pub(super) synced: u64,
     /// When the first change since the last request was made, on the monotonic clock.
     pub(super) since: Option<Duration>,
-    data: Option<(u64, Arc<dyn IoFile>)>,
-    sealed: Vec<(u64, Arc<dyn IoFile>)>,
+    data: Option<(u64, Arc<DataFile>)>,
+    sealed: Vec<(u64, SyncFile)>,
     directory: u64,
     epochs: u64,
     bytes_since_index_sync: u64,
@@ -31,30 +32,26 @@ pub(super) struct Unsynced {
 
 impl Unsynced {
     /// The active data file was written.
-    pub(super) fn data_written(&mut self, file: Arc<dyn IoFile>, bytes: u64, now: Duration) {
+    pub(super) fn data_written(&mut self, file: &Arc<DataFile>, bytes: u64, now: Duration) {
         let change = self.next(now);
-        self.data = Some((change, file));
+        self.data = Some((change, Arc::clone(file)));
         self.bytes_since_index_sync += bytes;
     }
 
     /// The active segment was sealed: its files will not be written again.
-    pub(super) fn sealed(
-        &mut self,
-        files: impl IntoIterator<Item = Arc<dyn IoFile>>,
-        now: Duration,
-    ) {
+    pub(super) fn sealed(&mut self, index: Vec<SyncFile>, now: Duration) {
         let change = self.next(now);
         self.sealed
-            .extend(files.into_iter().map(|file| (change, file)));
+            .extend(index.into_iter().map(|file| (change, file)));
         if let Some((_, data)) = self.data.take() {
-            self.sealed.push((change, data));
+            self.sealed.push((change, SyncFile::Data(data)));
         }
         self.directory = change;
         self.bytes_since_index_sync = 0;
     }
 
     /// The log was cut; `file` is its active data file now. What was dirty stays so.
-    pub(super) fn truncated(&mut self, file: Arc<dyn IoFile>, now: Duration) {
+    pub(super) fn truncated(&mut self, file: Arc<DataFile>, now: Duration) {
         let change = self.next(now);
         for (dirty, _) in &mut self.sealed {
             *dirty = change;
@@ -101,16 +98,14 @@ impl Unsynced {
     /// active segment's index files, which need it only now and then.
     pub(super) fn take_request(
         &mut self,
-        index: impl FnOnce() -> Vec<Arc<dyn IoFile>>,
-    ) -> (u64, Vec<Arc<dyn IoFile>>) {
+        index: impl FnOnce() -> Vec<SyncFile>,
+    ) -> (u64, Vec<SyncFile>) {
         self.requested = self.change;
         self.since = None;
-        let mut files: Vec<Arc<dyn IoFile>> = self
-            .data
-            .iter()
-            .chain(&self.sealed)
-            .map(|(_, file)| Arc::clone(file))
-            .collect();
+        let data = self.data.iter();
+        let data = data.map(|(_, file)| SyncFile::Data(Arc::clone(file)));
+        let sealed = self.sealed.iter().map(|(_, file)| file.clone());
+        let mut files: Vec<SyncFile> = data.chain(sealed).collect();
         if self.bytes_since_index_sync >= INDEX_SYNC_BYTES {
             self.bytes_since_index_sync = 0;
             files.extend(index());

@@ -8,6 +8,9 @@ use uuid::Uuid;
 
 use crate::io::{Io, RealIo};
 
+/// Data files open at once, unless said otherwise.
+const OPEN_FILES_MAX: usize = 512;
+
 /// What a log directory is opened with.
 pub struct LogDirOptions {
     /// Where it is.
@@ -20,6 +23,8 @@ pub struct LogDirOptions {
     pub io: Arc<dyn Io>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Data files that are open at once; those in use at the same time may be more.
+    pub open_files_max: usize,
     pub(crate) planted: PlantedBugs,
 }
 
@@ -32,6 +37,7 @@ impl LogDirOptions {
             cluster_id: None,
             io: RealIo::new(),
             clock: Arc::new(SystemClock::new()),
+            open_files_max: OPEN_FILES_MAX,
             planted: PlantedBugs::default(),
         }
     }

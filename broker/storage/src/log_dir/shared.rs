@@ -14,6 +14,7 @@ use super::{DirIdentity, LogDirError, LogDirOptions, PlantedBugs};
 use crate::durable_positions::{Checkpointed, DurablePoint, DurablePositions, SlotTicket};
 use crate::health::{DirHealth, is_no_space};
 use crate::io::{Io, IoLock};
+use crate::segment::OpenFiles;
 use crate::small_file::{
     HighWatermarks, MetaProperties, RecoveryPoints, SmallFile, SmallFileError,
 };
@@ -30,6 +31,7 @@ pub(crate) struct DirShared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) identity: DirIdentity,
     pub(crate) health: Arc<DirHealth>,
+    pub(crate) open_files: Arc<OpenFiles>,
     pub(crate) positions: DurablePositions,
     /// The boot of the machine, as recovery points know it.
     pub(crate) boot: u64,
@@ -82,6 +84,7 @@ impl DirShared {
             io,
             identity,
             health: DirHealth::new(&path),
+            open_files: Arc::new(OpenFiles::new(options.open_files_max)),
             positions,
             boot,
             was_clean,

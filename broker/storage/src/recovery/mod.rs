@@ -61,7 +61,7 @@ pub(crate) fn recover(request: OpenRequest) -> Result<(LogParts, RecoveryReport)
     let cleaned = recovery.cleaner_checkpoint(&active)?;
     let ticket = recovery.settle(&active, durable)?;
     // Files are open only while they are used: there may be many thousand logs.
-    active.release();
+    active.data.release();
     recovery.sealed.iter().for_each(SealedSegment::release);
     let shared = &request.shared;
     let Recovery {
@@ -231,7 +231,7 @@ impl<'a> Recovery<'a> {
         let dir = &self.request.dir;
         let done = match self.report.last_stop {
             LastStop::New => Ok(()),
-            _ => active.data.file().and_then(|file| file.sync_data()),
+            _ => active.data.sync(),
         };
         done.and_then(|()| self.request.shared.io.sync_dir(dir))
             .map_err(|source| {

@@ -196,7 +196,7 @@ impl Recovery<'_> {
             }
             return Ok(());
         }
-        data.file()
+        data.file_to_write()
             .and_then(|file| file.set_len(tail.position))
             .map_err(|source| self.io_failed(data.path(), source))?;
         self.changed = true;

@@ -93,7 +93,7 @@ impl ActiveSegment {
             source,
             undone: true,
         };
-        let file = self.data.file().map_err(unwritten)?;
+        let file = self.data.file_to_write().map_err(unwritten)?;
         let mut end = self.len;
         if let Err(source) = write_batches(&*file, batches, &mut end) {
             // Synced, or else a power loss could bring back part of a write that was refused.
@@ -162,12 +162,6 @@ impl ActiveSegment {
             self.index.push_end(self.boundary());
         }
         self.index.flush()
-    }
-
-    /// Closes its files; they are opened again when they are needed.
-    pub(crate) fn release(&mut self) {
-        self.data.release();
-        self.index.release();
     }
 
     /// Whether both index files end where the data ends.

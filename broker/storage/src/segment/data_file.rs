@@ -1,14 +1,17 @@
 //! `DataFile`: the `.log` file of one segment, shared by the log and by the slices handed out of it.
-//! Opened on first use, closed again when idle; remembers which bytes were verified.
+//! Opened on first use, closed again when it is idle or too many are open ([`OpenFiles`]), but never with writes
+//! that are not synced; remembers which bytes were verified.
 
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use broker_model::Offset;
+use rustix::io::Errno;
 
+use super::open_files::{Closing, OpenFiles};
 use super::verified::VerifiedRanges;
 use crate::corruption::Corruption;
 use crate::health::DirHealth;
@@ -19,34 +22,52 @@ use crate::log_dir::DirShared;
 pub(crate) struct DataFile {
     io: Arc<dyn Io>,
     health: Arc<DirHealth>,
+    open_files: Arc<OpenFiles>,
+    me: Weak<DataFile>,
     path: PathBuf,
     base: Offset,
-    file: Mutex<Option<Arc<dyn IoFile>>>,
+    handle: Mutex<Handle>,
     used: AtomicBool,
     verified: Mutex<VerifiedRanges>,
     /// Batches that failed their checksums, by position: refused until they are found sound again.
     damage: Mutex<Vec<Corruption>>,
 }
 
+/// The descriptor, if there is one now.
+#[derive(Default)]
+struct Handle {
+    file: Option<Arc<dyn IoFile>>,
+    /// Whether `OpenFiles` knows of it.
+    is_entered: bool,
+    /// Written and not synced since.
+    is_dirty: bool,
+    /// The path may become another file's, or nobody's: those who read on need this descriptor.
+    is_last: bool,
+    /// It has.
+    is_gone: bool,
+}
+
 impl DataFile {
     /// The file `{base}.log` of a partition directory; nothing is opened yet.
     pub(crate) fn new(shared: &DirShared, dir: &Path, base: Offset) -> Arc<Self> {
-        Self::at(&shared.io, &shared.health, dir.join(file_name(base)), base)
+        let around = (&shared.io, &shared.health, &shared.open_files);
+        Self::at(around, dir.join(file_name(base)), base)
     }
 
     /// The file at this path; nothing is opened yet.
     pub(crate) fn at(
-        io: &Arc<dyn Io>,
-        health: &Arc<DirHealth>,
+        (io, health, open_files): (&Arc<dyn Io>, &Arc<DirHealth>, &Arc<OpenFiles>),
         path: PathBuf,
         base: Offset,
     ) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|me| Self {
             io: Arc::clone(io),
             health: Arc::clone(health),
+            open_files: Arc::clone(open_files),
+            me: Weak::clone(me),
             path,
             base,
-            file: Mutex::new(None),
+            handle: Mutex::default(),
             used: AtomicBool::new(false),
             verified: Mutex::new(VerifiedRanges::default()),
             damage: Mutex::default(),
@@ -71,24 +92,64 @@ impl DataFile {
 
     /// Makes the file, empty, and opens it.
     pub(crate) fn create(&self) -> io::Result<()> {
-        let file = self.io.open(&self.path, OpenMode::Truncate)?;
-        *lock(&self.file) = Some(file);
-        Ok(())
+        let mut handle = lock(&self.handle);
+        handle.file = None;
+        self.open(&mut handle, OpenMode::Truncate).map(drop)
     }
 
-    /// The open file.
+    /// The open file, to be read. What is given out is not closed before it is dropped.
     pub(crate) fn file(&self) -> io::Result<Arc<dyn IoFile>> {
         self.used.store(true, Ordering::Relaxed);
-        let mut open = lock(&self.file);
-        if let Some(file) = &*open {
-            return Ok(Arc::clone(file));
-        }
-        let file = self.io.open(&self.path, OpenMode::Write)?;
-        *open = Some(Arc::clone(&file));
+        self.open(&mut lock(&self.handle), OpenMode::Write)
+    }
+
+    /// The open file, to be changed: [`DataFile::sync`] has to follow at some time.
+    pub(crate) fn file_to_write(&self) -> io::Result<Arc<dyn IoFile>> {
+        self.used.store(true, Ordering::Relaxed);
+        let mut handle = lock(&self.handle);
+        let file = self.open(&mut handle, OpenMode::Write)?;
+        handle.is_dirty = true;
         Ok(file)
     }
 
-    /// Closes the file if nothing has used it since the last call. Slices keep theirs.
+    /// Makes everything that was written before this call durable. What has been synced and closed is not opened
+    /// again for it.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        let file = {
+            let mut handle = lock(&self.handle);
+            if handle.file.is_none() && !handle.is_dirty {
+                return Ok(());
+            }
+            let file = self.open(&mut handle, OpenMode::Write)?;
+            // What is written from here on is the next sync's.
+            handle.is_dirty = false;
+            file
+        };
+        file.sync_data().inspect_err(|_| {
+            // Never repeated: the caller takes the directory out of service.
+            lock(&self.handle).is_dirty = true;
+        })
+    }
+
+    fn open(&self, handle: &mut Handle, mode: OpenMode) -> io::Result<Arc<dyn IoFile>> {
+        if let Some(file) = &handle.file {
+            return Ok(Arc::clone(file));
+        }
+        if !handle.is_entered {
+            handle.is_entered = true;
+            self.open_files.enter(Weak::clone(&self.me));
+        }
+        let mut opened = self.io.open(&self.path, mode);
+        if opened.as_ref().is_err_and(is_out_of_descriptors) {
+            self.open_files.make_room();
+            opened = self.io.open(&self.path, mode);
+        }
+        let file = opened?;
+        handle.file = Some(Arc::clone(&file));
+        Ok(file)
+    }
+
+    /// Closes the file if nothing has used it since the last call and it has no writes to sync. Slices open it again.
     pub(crate) fn release_if_idle(&self) -> bool {
         let idle = !self.used.swap(false, Ordering::Relaxed);
         if idle {
@@ -97,9 +158,75 @@ impl DataFile {
         idle
     }
 
-    /// Closes the file; it is opened again when it is needed.
+    /// Closes the file unless somebody works with it or it has writes to sync; it is opened again when it is needed.
     pub(crate) fn release(&self) {
-        *lock(&self.file) = None;
+        let mut handle = lock(&self.handle);
+        let is_shared = |file| Arc::strong_count(file) > 1;
+        if !handle.is_dirty && !handle.is_last && !handle.file.as_ref().is_some_and(is_shared) {
+            handle.file = None;
+        }
+    }
+
+    /// The path may become another file's, or nobody's: slices that were handed out read on in what is open now.
+    pub(crate) fn keep_for_readers(&self) -> io::Result<()> {
+        if self.me.strong_count() <= 1 {
+            return Ok(());
+        }
+        let mut handle = lock(&self.handle);
+        match self.open(&mut handle, OpenMode::Write) {
+            Ok(_) => handle.is_last = true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// The file is about to be removed or replaced.
+    pub(crate) fn retire(&self) -> io::Result<()> {
+        self.keep_for_readers()?;
+        lock(&self.handle).is_gone = true;
+        Ok(())
+    }
+
+    /// Whether it was removed or replaced; what was handed out of it can still be read.
+    pub(crate) fn is_retired(&self) -> bool {
+        lock(&self.handle).is_gone
+    }
+
+    /// Whether it is closed now, and `OpenFiles` may forget it.
+    pub(super) fn try_close(&self, what: Closing) -> bool {
+        // Whoever has the lock is opening it, and waits for room itself.
+        let Ok(mut handle) = self.handle.try_lock() else {
+            return false;
+        };
+        let Some(file) = &handle.file else {
+            handle.is_entered = false;
+            return true;
+        };
+        let was_used = self.used.swap(false, Ordering::Relaxed);
+        if handle.is_last || Arc::strong_count(file) > 1 {
+            return false;
+        }
+        if what == Closing::Unused && (was_used || handle.is_dirty) {
+            return false;
+        }
+        if handle.is_dirty {
+            // Under the lock, so that nobody syncs through a later descriptor and hears that all is well.
+            if let Err(error) = file.sync_data() {
+                self.health
+                    .fail(format_args!("{}: {error}", self.path.display()));
+                return false;
+            }
+            handle.is_dirty = false;
+        }
+        handle.file = None;
+        handle.is_entered = false;
+        true
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_open(&self) -> bool {
+        lock(&self.handle).file.is_some()
     }
 
     /// Looks at an error of a read: the disk's own take the directory out of service.
@@ -156,6 +283,13 @@ impl DataFile {
     pub(crate) fn forget_verified_from(&self, len: u64) {
         lock(&self.verified).cut(len);
     }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE)
+    )
 }
 
 /// `{base, 20 digits}.log`.

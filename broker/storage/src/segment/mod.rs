@@ -4,6 +4,7 @@ mod active_segment;
 mod batch_scanner;
 mod data_file;
 mod locate;
+mod open_files;
 mod sealed_segment;
 mod verified;
 
@@ -11,6 +12,7 @@ pub(crate) use active_segment::{ActiveSegment, SegmentAge};
 pub(crate) use batch_scanner::{BatchScanner, ScanDepth, Scanned};
 pub(crate) use data_file::{DataFile, base_of, file_name};
 pub(crate) use locate::{Searchable, locate, locate_end_damage, locate_time};
+pub(crate) use open_files::OpenFiles;
 pub(crate) use sealed_segment::SealedSegment;
 
 use broker_model::{Offset, Timestamp};

@@ -206,7 +206,7 @@ fn rebuild_index(
     segment.skip_to(len, segment.next);
     segment.finish_index()?;
     for file in segment.index.files() {
-        file.sync_data()?;
+        file.sync(data.io())?;
     }
     let summary = SealedSummary {
         next: segment.next,

@@ -6,6 +6,7 @@ mod sync_group;
 mod sync_thread;
 
 pub use outcome::SyncOutcome;
+pub(crate) use request::SyncFile;
 pub use request::SyncRequest;
 pub(crate) use sync_group::{record, run_group};
 pub(crate) use sync_thread::SyncThread;

@@ -1,13 +1,16 @@
 //! `SyncRequest`: everything a log has written that is not durable yet. It is complete by itself
 //! and `Send`; a request that is dropped loses nothing, the next one covers the same and more.
 
-use std::path::PathBuf;
+use std::cmp::Ordering;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use broker_model::Offset;
 
 use crate::durable_positions::{DurablePoint, SlotTicket};
-use crate::io::IoFile;
+use crate::io::{Io, OpenMode};
+use crate::segment::DataFile;
 
 /// What has to be synced so that a log is durable up to [`SyncRequest::end`].
 #[must_use = "nothing is durable until the request has been carried out"]
@@ -16,7 +19,7 @@ pub struct SyncRequest {
     pub(crate) change: u64,
     pub(crate) point: DurablePoint,
     /// Files to sync.
-    pub(crate) files: Vec<Arc<dyn IoFile>>,
+    pub(crate) files: Vec<SyncFile>,
     /// Directories whose entries to sync.
     pub(crate) directories: Vec<PathBuf>,
     /// Small files to replace, with their new contents.
@@ -27,5 +30,57 @@ impl SyncRequest {
     /// The offset up to which the log is durable when the sync has succeeded.
     pub fn end(&self) -> Offset {
         self.point.end
+    }
+}
+
+/// A file to sync. It need not be open meanwhile. Equal to what has the same path.
+#[derive(Clone)]
+pub(crate) enum SyncFile {
+    /// A data file: opened, if need be, and synced for certain.
+    Data(Arc<DataFile>),
+    /// An index file: one that cannot be opened is lost, and made anew.
+    Index(PathBuf),
+}
+
+impl SyncFile {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Data(data) => data.path(),
+            Self::Index(path) => path,
+        }
+    }
+
+    /// Makes what was written to it durable.
+    pub(crate) fn sync(&self, io: &dyn Io) -> io::Result<()> {
+        match self {
+            Self::Data(data) => data.sync(),
+            Self::Index(path) => match io.open(path, OpenMode::Write) {
+                Ok(file) => file.sync_data(),
+                Err(error) => {
+                    tracing::debug!(file = %path.display(), %error, "an index is not synced");
+                    Ok(())
+                }
+            },
+        }
+    }
+}
+
+impl PartialEq for SyncFile {
+    fn eq(&self, other: &Self) -> bool {
+        self.path() == other.path()
+    }
+}
+
+impl Eq for SyncFile {}
+
+impl PartialOrd for SyncFile {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SyncFile {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.path().cmp(other.path())
     }
 }

@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
 use std::thread;
 
-use super::{SyncOutcome, SyncRequest};
+use super::{SyncFile, SyncOutcome, SyncRequest};
 use crate::health::{DirFailed, is_no_space};
-use crate::io::IoFile;
+use crate::io::Io;
 use crate::log_dir::DirShared;
 
 /// Called once with what became of a request, on the sync thread: it must not wait.
@@ -79,13 +78,12 @@ fn tell(requests: &[SyncRequest], callbacks: Vec<Done>, result: &Result<(), DirF
 
 fn sync_group(dir: &DirShared, requests: &[SyncRequest]) -> Result<(), DirFailed> {
     dir.health.check()?;
-    let mut seen = BTreeSet::new();
-    let files: Vec<&Arc<dyn IoFile>> = requests
-        .iter()
-        .flat_map(|request| &request.files)
-        .filter(|file| seen.insert(Arc::as_ptr(file).cast::<()>()))
-        .collect();
-    sync_files(&files).map_err(|error| dir.health.fail(format_args!("a sync failed: {error}")))?;
+    let files: BTreeSet<&SyncFile> = requests.iter().flat_map(|request| &request.files).collect();
+    let files: Vec<&SyncFile> = files.into_iter().collect();
+    sync_files(&*dir.io, &files)
+        .map_err(|error| dir.health.fail(format_args!("a sync failed: {error}")))?;
+    // A file that was closed to make room was synced for that, maybe in vain.
+    dir.health.check()?;
     let mut directories = BTreeSet::new();
     for request in requests {
         for (path, contents) in &request.replacements {
@@ -106,8 +104,8 @@ fn sync_group(dir: &DirShared, requests: &[SyncRequest]) -> Result<(), DirFailed
 /// Files synced at the same time at most: the file system joins them into fewer commits.
 const PARALLEL_SYNCS: usize = 4;
 
-fn sync_files(files: &[&Arc<dyn IoFile>]) -> io::Result<()> {
-    let all = |files: &[&Arc<dyn IoFile>]| files.iter().try_for_each(|file| file.sync_data());
+fn sync_files(io: &dyn Io, files: &[&SyncFile]) -> io::Result<()> {
+    let all = |files: &[&SyncFile]| files.iter().try_for_each(|file| file.sync(io));
     let share = files.len().div_ceil(PARALLEL_SYNCS);
     if files.len() < 2 {
         return all(files);

@@ -1,0 +1,155 @@
+//! What the process asks the system for and gives back. A burst (a plugin that is compiled, large batches,
+//! thousands of topics at start) leaves free memory in the allocator and code that will not run again for hours in
+//! the resident set; both go back once the broker is quiet. The one file of this crate with `unsafe` in it.
+#![allow(unsafe_code)]
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tracing::debug;
+
+/// How often it is looked whether there was a burst that is over.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// Processor time in such an interval below which the broker is quiet.
+const QUIET_CPU: Duration = Duration::from_millis(150);
+/// Pages that came in since the last time which make it worth the while: 2 MiB.
+const BURST_FAULTS: i64 = 512;
+
+/// To be called first thing in the process: as many heaps as there are threads that serve, not eight for each
+/// core. Blocking threads, which come and go, share them.
+pub(crate) fn limit_heaps() {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    set_heaps_max(i32::try_from(cores.saturating_add(2)).unwrap_or(i32::MAX));
+}
+
+/// Gives memory back after each burst, until `stopping` says so.
+pub(crate) async fn give_back_when_quiet(mut stopping: watch::Receiver<bool>) {
+    let mut given_back_at = Usage::now();
+    let mut last = given_back_at;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(CHECK_INTERVAL) => {}
+            _ = stopping.wait_for(|stop| *stop) => return,
+        }
+        let now = Usage::now();
+        let is_quiet = now.cpu.saturating_sub(last.cpu) < QUIET_CPU;
+        if is_quiet && now.faults - given_back_at.faults >= BURST_FAULTS {
+            give_back_heap();
+            give_back_code();
+            given_back_at = Usage::now();
+            debug!("memory of a burst was given back");
+        }
+        last = now;
+    }
+}
+
+/// What the process has used up since it began.
+#[derive(Clone, Copy, Default)]
+struct Usage {
+    cpu: Duration,
+    faults: i64,
+}
+
+impl Usage {
+    fn now() -> Self {
+        // SAFETY: a `rusage` is integers, for which zeros are valid; the call writes to it and nowhere else.
+        let used = unsafe {
+            let mut used: libc::rusage = std::mem::zeroed();
+            match libc::getrusage(libc::RUSAGE_SELF, &raw mut used) {
+                0 => used,
+                _ => return Self::default(),
+            }
+        };
+        let duration = |time: libc::timeval| {
+            let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+            Duration::from_secs(seconds)
+                + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
+        };
+        Self {
+            cpu: duration(used.ru_utime) + duration(used.ru_stime),
+            faults: used.ru_minflt,
+        }
+    }
+}
+
+#[cfg(target_env = "gnu")]
+fn set_heaps_max(heaps: i32) {
+    // SAFETY: changes a setting of the allocator, which it guards itself.
+    let done = unsafe { libc::mallopt(libc::M_ARENA_MAX, heaps) };
+    if done == 0 {
+        debug!(heaps, "the allocator takes no limit of heaps");
+    }
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn set_heaps_max(_: i32) {}
+
+#[cfg(target_env = "gnu")]
+fn give_back_heap() {
+    // SAFETY: returns pages that hold no allocation; the allocator guards itself.
+    unsafe { libc::malloc_trim(0) };
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn give_back_heap() {}
+
+/// Lets go of the program's code. It is still in the page cache, from where what runs next is mapped again, some
+/// microseconds for each 64 KiB.
+fn give_back_code() {
+    let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else {
+        return;
+    };
+    let Ok(program) = std::fs::read_link("/proc/self/exe") else {
+        return;
+    };
+    for (start, len) in code_ranges(&maps, &program.to_string_lossy()) {
+        // SAFETY: the range is a private map of the program's file that may be executed and not written, so
+        // that its pages are the file's: whatever touches them next finds the same bytes again.
+        let done = unsafe { libc::madvise(start as *mut libc::c_void, len, libc::MADV_DONTNEED) };
+        if done != 0 {
+            debug!("the program's code cannot be given back");
+        }
+    }
+}
+
+/// Where the code of this program is mapped, by `/proc/self/maps`: addresses and lengths.
+fn code_ranges(maps: &str, program: &str) -> Vec<(usize, usize)> {
+    let range = |line: &str| {
+        let (range, rest) = line.split_once(' ')?;
+        if !rest.starts_with("r-xp ") || !rest.ends_with(&format!(" {program}")) {
+            return None;
+        }
+        let (start, end) = range.split_once('-')?;
+        let start = usize::from_str_radix(start, 16).ok()?;
+        let end = usize::from_str_radix(end, 16).ok()?;
+        Some((start, end.checked_sub(start)?))
+    };
+    maps.lines().filter_map(range).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_code_of_the_program_itself_is_given_back() {
+        let maps = "\
+55e0-55f0 r--p 00000000 fe:00 1  /bin/broker
+55f0-5600 r-xp 00000010 fe:00 1  /bin/broker
+5600-5610 rw-p 00000020 fe:00 1  /bin/broker
+7f00-7f10 r-xp 00000000 00:00 0
+7f10-7f20 r-xp 00000000 fe:00 2  /usr/lib/libc.so.6
+7f20-7f30 r-xp 00000000 fe:00 3  /usr/bin/broker (deleted)";
+        assert_eq!(code_ranges(maps, "/bin/broker"), [(0x55f0, 0x10)]);
+    }
+
+    #[test]
+    fn a_program_goes_on_without_its_code_and_its_free_memory() {
+        let before = Usage::now();
+        let numbers: Vec<u64> = (0..1_000_000).collect();
+        give_back_code();
+        give_back_heap();
+        assert_eq!(numbers.iter().sum::<u64>(), 499_999_500_000);
+        assert!(Usage::now().faults > before.faults);
+    }
+}
