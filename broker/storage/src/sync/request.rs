@@ -1,7 +1,6 @@
 //! `SyncRequest`: everything a log has written that is not durable yet. It is complete by itself
 //! and `Send`; a request that is dropped loses nothing, the next one covers the same and more.
 
-use std::cmp::Ordering;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,7 +32,7 @@ impl SyncRequest {
     }
 }
 
-/// A file to sync. It need not be open meanwhile. Equal to what has the same path.
+/// A file to sync. It need not be open meanwhile.
 #[derive(Clone)]
 pub(crate) enum SyncFile {
     /// A data file: opened, if need be, and synced for certain.
@@ -43,7 +42,8 @@ pub(crate) enum SyncFile {
 }
 
 impl SyncFile {
-    fn path(&self) -> &Path {
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
         match self {
             Self::Data(data) => data.path(),
             Self::Index(path) => path,
@@ -62,25 +62,5 @@ impl SyncFile {
                 }
             },
         }
-    }
-}
-
-impl PartialEq for SyncFile {
-    fn eq(&self, other: &Self) -> bool {
-        self.path() == other.path()
-    }
-}
-
-impl Eq for SyncFile {}
-
-impl PartialOrd for SyncFile {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for SyncFile {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.path().cmp(other.path())
     }
 }

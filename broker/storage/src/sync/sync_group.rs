@@ -78,8 +78,12 @@ fn tell(requests: &[SyncRequest], callbacks: Vec<Done>, result: &Result<(), DirF
 
 fn sync_group(dir: &DirShared, requests: &[SyncRequest]) -> Result<(), DirFailed> {
     dir.health.check()?;
-    let files: BTreeSet<&SyncFile> = requests.iter().flat_map(|request| &request.files).collect();
-    let files: Vec<&SyncFile> = files.into_iter().collect();
+    let mut seen = BTreeSet::new();
+    let files: Vec<&SyncFile> = requests
+        .iter()
+        .flat_map(|request| &request.files)
+        .filter(|file| seen.insert(file.path()))
+        .collect();
     sync_files(&*dir.io, &files)
         .map_err(|error| dir.health.fail(format_args!("a sync failed: {error}")))?;
     // A file that was closed to make room was synced for that, maybe in vain.
