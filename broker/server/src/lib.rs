@@ -19,6 +19,7 @@ mod connection;
 mod context;
 mod controller;
 mod death_notice;
+mod descriptors;
 mod dry_run;
 mod log_dirs;
 mod memory;

@@ -2,11 +2,10 @@
 //! the directory in service that holds the fewest. All of it blocks: callers are on a blocking thread.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
 
-use broker_model::{BrokerId, Clock, Offset, TopicId, TopicPartition};
-use broker_storage::io::Io;
+use broker_model::{Offset, TopicId, TopicPartition};
 use broker_storage::{
     DeleteLogError, Log, LogConfig, LogDir, LogDirError, LogDirOptions, OpenLogError,
     RecoveryReport,
@@ -26,22 +25,18 @@ struct Place {
 }
 
 impl LogDirs {
-    /// Opens and locks every directory. The first decides the cluster id, or makes one; a directory
-    /// of another cluster is refused.
+    /// Opens and locks every directory, with the options that it is given. The first decides the cluster id, or
+    /// makes one; a directory of another cluster is refused.
     pub(crate) fn open(
         paths: &[PathBuf],
-        broker_id: BrokerId,
-        io: Arc<dyn Io>,
-        clock: Arc<dyn Clock>,
+        options_of: &dyn Fn(&Path) -> LogDirOptions,
     ) -> Result<Self, LogDirError> {
         let mut cluster_id: Option<Uuid> = None;
         let mut dirs = Vec::new();
         let mut placed = HashMap::new();
         for (index, path) in paths.iter().enumerate() {
-            let mut options = LogDirOptions::new(path, broker_id);
+            let mut options = options_of(path);
             options.cluster_id = cluster_id;
-            options.io = io.clone();
-            options.clock = clock.clone();
             let dir = LogDir::open(options)?;
             cluster_id = Some(dir.identity().cluster_id);
             for found in dir.partitions()? {

@@ -9,10 +9,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use broker_cluster::{ClusterMetadata, InvalidConfig, PluginSlot, TopicConfig};
 use broker_model::{Clock, SystemClock};
-use broker_storage::LogDirError;
-use broker_storage::io::RealIo;
+use broker_storage::{LogDirError, LogDirOptions};
 use broker_wasm::{Builtin, Catalog, EngineError, Manifest, ManifestError, PluginEngine};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -27,6 +25,7 @@ use crate::context::Context;
 use crate::controller::{
     ControllerError, ControllerHandle, ControllerLauncher, Intent, MetadataLogError, Plan,
 };
+use crate::descriptors::Descriptors;
 use crate::dry_run::DryRuns;
 use crate::log_dirs::LogDirs;
 use crate::memory;
@@ -112,8 +111,9 @@ impl Server {
     /// # Errors
     /// When an address, a directory, the metadata or a plugin is not usable.
     pub async fn start(config: BrokerConfig) -> Result<Self, StartError> {
-        raise_open_files_limit();
         let config = Arc::new(config);
+        let arbiter_count = config.arbiters.unwrap_or_else(cores);
+        let descriptors = Descriptors::claim(&config, arbiter_count);
         let listeners = listen(&config.listeners).await?;
         let addresses: Vec<SocketAddr> = listeners
             .iter()
@@ -122,9 +122,9 @@ impl Server {
         let topic_defaults = TopicConfig::check(&Default::default(), &config.creation.topic)?;
         let (engine, catalog) = load_plugins(config.plugin_manifest.clone()).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let dirs = Arc::new(open_dirs(&config, clock.clone()).await?);
+        let dirs = Arc::new(open_dirs(&config, descriptors, clock.clone()).await?);
         let plugins = Arc::new(Plugins::new(engine, catalog, dirs.first().blobs()));
-        let arbiters = Arbiters::start(config.arbiters.unwrap_or_else(cores));
+        let arbiters = Arbiters::start(arbiter_count);
         let (stop, stopping) = watch::channel(false);
         let hosting = hosting(&config, &arbiters, &clock, (&dirs, &plugins));
         let context = Arc::new(Context {
@@ -142,7 +142,7 @@ impl Server {
             plugins: plugins.clone(),
             dry_runs: DryRuns::default(),
             requests: RequestBudget::new(),
-            connections: ConnectionCount::new(config.connections_max),
+            connections: ConnectionCount::new(descriptors.connections),
             stopping: stopping.clone(),
         });
         let replayed = hosting.controller.start(hosting.handle.clone()).await?;
@@ -217,18 +217,6 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Partitions and connections hold a file each: the soft limit of the system's default is too low for them.
-fn raise_open_files_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        warn!(%error, "the limit of open files cannot be raised");
-    }
-}
-
 async fn listen(addresses: &[String]) -> Result<Vec<TcpListener>, StartError> {
     let mut listeners = Vec::new();
     for address in addresses {
@@ -296,10 +284,20 @@ pub fn check_plugins(config: &BrokerConfig) -> Result<(), StartError> {
     load_catalog(config.plugin_manifest.as_deref()).map(drop)
 }
 
-async fn open_dirs(config: &BrokerConfig, clock: Arc<dyn Clock>) -> Result<LogDirs, StartError> {
-    let (paths, id) = (config.log_dirs.clone(), config.broker_id);
-    let opening =
-        actix_rt::task::spawn_blocking(move || LogDirs::open(&paths, id, RealIo::new(), clock));
+async fn open_dirs(
+    config: &BrokerConfig,
+    descriptors: Descriptors,
+    clock: Arc<dyn Clock>,
+) -> Result<LogDirs, StartError> {
+    let (paths, broker_id) = (config.log_dirs.clone(), config.broker_id);
+    let opening = actix_rt::task::spawn_blocking(move || {
+        LogDirs::open(&paths, &|path| {
+            let mut options = LogDirOptions::new(path, broker_id);
+            options.clock = clock.clone();
+            options.open_files_max = descriptors.data_files.div_ceil(paths.len());
+            options
+        })
+    });
     match opening.await {
         Ok(opened) => Ok(opened?),
         Err(panicked) => Err(StartError::Metadata(panicked.to_string())),

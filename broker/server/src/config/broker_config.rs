@@ -51,6 +51,8 @@ pub struct BrokerConfig {
     pub scrub_bytes_per_second: Option<u64>,
     /// `log.scrub.interval.ms`
     pub scrub_interval: Duration,
+    /// `log.open.files.max`
+    pub open_files_max: usize,
     /// `num.partitions`, `default.replication.factor` and the defaults of topic configuration.
     pub creation: CreationDefaults,
     /// `auto.create.topics.enable`
@@ -112,6 +114,7 @@ impl BrokerConfig {
             },
             scrub_bytes_per_second: read.limit(names::LOG_SCRUB_BYTES_PER_SECOND),
             scrub_interval: read.millis(names::LOG_SCRUB_INTERVAL_MS),
+            open_files_max: read.number(names::LOG_OPEN_FILES_MAX),
             creation: CreationDefaults {
                 partitions: read.number(names::NUM_PARTITIONS),
                 replication_factor: read.number(names::DEFAULT_REPLICATION_FACTOR),

@@ -37,6 +37,8 @@ pub mod names {
     pub const LOG_SCRUB_BYTES_PER_SECOND: &str = "log.scrub.bytes.per.second";
     /// How often everything is scrubbed.
     pub const LOG_SCRUB_INTERVAL_MS: &str = "log.scrub.interval.ms";
+    /// Data files that are open at once.
+    pub const LOG_OPEN_FILES_MAX: &str = "log.open.files.max";
     /// Partitions of a topic created without a number.
     pub const NUM_PARTITIONS: &str = "num.partitions";
     /// Replicas of a topic created without a number.
@@ -350,6 +352,21 @@ const OWN_KEYS: &[BrokerKey] = &[
             documentation: "How long after the beginning of a scrub of everything the next one \
                 begins. The first begins a tenth of it after the start, at most an hour.",
             consequence: "One that takes longer is followed by the next at once.",
+        },
+    ),
+    row(
+        DATA,
+        ConfigKey {
+            name: names::LOG_OPEN_FILES_MAX,
+            kind: ValueKind::Number {
+                min: 16,
+                max: 1_000_000,
+            },
+            default: "8192",
+            documentation: "Most data files open at once, in all directories; fewer where the \
+                system's limit of open files leaves less than twice as many.",
+            consequence: "With more partitions written at once than that, files are synced and \
+                closed to make room.",
         },
     ),
     row(
