@@ -30,7 +30,11 @@ impl ControllerLauncher {
     /// Starts the controller and publishes the metadata it starts from.
     pub(crate) async fn start(&self, broker: BrokerHandle) -> Result<Replayed, MetadataLogError> {
         let dir = self.dirs.home_of(&MetadataLog::partition()).clone();
-        let opened = actix_rt::task::spawn_blocking(move || MetadataLog::open(dir)).await;
+        let partitions = self.dirs.partitions().into_iter();
+        let mut of_topics = partitions.filter(|(partition, _)| !partition.topic.is_reserved());
+        let some_partition = of_topics.next().map(|(partition, _)| partition);
+        let opening = move || MetadataLog::open(dir, some_partition.as_ref());
+        let opened = actix_rt::task::spawn_blocking(opening).await;
         let (log, replayed) = opened.unwrap_or_else(|panic| {
             Err(MetadataLogError::Log {
                 dir: self.dirs.first().path().display().to_string(),

@@ -53,8 +53,12 @@ pub(crate) struct MetadataLog {
 }
 
 impl MetadataLog {
-    /// Opens the log, creating it in a new directory, and replays it.
-    pub(crate) fn open(dir: LogDir) -> Result<(Self, Replayed), MetadataLogError> {
+    /// Opens the log, creating it in a new directory, and replays it. A broker that has a partition of
+    /// a topic has had metadata: `some_partition` is one.
+    pub(crate) fn open(
+        dir: LogDir,
+        some_partition: Option<&TopicPartition>,
+    ) -> Result<(Self, Replayed), MetadataLogError> {
         let partition = Self::partition();
         let config = LogConfig {
             segment_bytes: 64 * 1024 * 1024,
@@ -68,6 +72,15 @@ impl MetadataLog {
         let opened = dir.open_or_create_log(&partition, TOPIC_ID, config);
         let (log, _) = opened.map_err(|problem| failure(&dir, &problem))?;
         let mut opened = Self { log, dir };
+        if opened.log.start() > Offset::ZERO {
+            let start = opened.log.start();
+            let problem = format!("it begins at offset {start}: what lies below is gone");
+            return Err(failure(&opened.dir, &problem));
+        }
+        if let Some(partition) = some_partition.filter(|_| opened.log.end() == Offset::ZERO) {
+            let problem = format!("it is empty, although there is a partition {partition}");
+            return Err(failure(&opened.dir, &problem));
+        }
         let replayed = opened.replay()?;
         Ok((opened, replayed))
     }

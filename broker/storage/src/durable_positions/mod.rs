@@ -55,7 +55,7 @@ pub(crate) struct DurablePositions {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lost {
     /// Where the file is damaged, and what that means, for the broker's log.
-    pub(crate) problems: Vec<String>,
+    problems: Vec<(Option<u64>, String)>,
     /// Partitions known from the checkpoint alone: their points may lag.
     lagging: BTreeSet<PartitionKey>,
     /// Whether points may be gone of which not even the partition is known.
@@ -102,11 +102,21 @@ impl DurablePositions {
     ) -> io::Result<Self> {
         let path = dir.join(Self::FILE);
         let found = read_slots(io.read_small(&path)?.as_deref())?;
-        let mut merged = checkpoint.points.clone();
+        // A file that is whole has every partition; what only the checkpoint knows was deleted since.
+        let mut merged = match found.problems.is_empty() {
+            true => BTreeMap::new(),
+            false => checkpoint.points.clone(),
+        };
         for (key, point) in &found.points {
             let known = merged.entry(*key).or_insert(*point);
             if known.sequence <= point.sequence {
                 *known = *point;
+            }
+        }
+        for (key, known) in &mut merged {
+            let noted = checkpoint.points.get(key);
+            if let Some(noted) = noted.filter(|noted| noted.sequence > known.sequence) {
+                *known = *noted;
             }
         }
         let mut lost = Lost::default();
@@ -134,13 +144,13 @@ impl DurablePositions {
     /// was, so that the checkpoint has every point.
     pub(crate) fn tell_what_is_lost(&self, clean: bool) {
         let file = self.path.display();
-        for problem in &self.lost.problems {
+        for (position, problem) in &self.lost.problems {
             if clean {
-                tracing::warn!(%file, problem, "durable points are damaged; the checkpoint of the clean stop has them all, nothing is lost");
+                tracing::warn!(%file, position, problem, "durable points are damaged; the checkpoint of the clean stop has them all, nothing is lost");
             } else if self.lost.any || !self.lost.lagging.is_empty() {
-                tracing::error!(%file, problem, "durable points are lost: what was acknowledged since the last checkpoint cannot be told from unfinished writes, so nothing that may have been is cut; if data files were cut short too, records may be missing");
+                tracing::error!(%file, position, problem, "durable points are lost: what was acknowledged since the last checkpoint cannot be told from unfinished writes, so nothing that may have been is cut; if data files were cut short too, records may be missing");
             } else {
-                tracing::warn!(%file, problem, "a durable point is damaged; its twin, older by one sync at most, is in force");
+                tracing::warn!(%file, position, problem, "a durable point is damaged; its twin, older by one sync at most, is in force");
             }
         }
     }

@@ -59,9 +59,8 @@ pub(super) fn encode_header() -> [u8; SLOT_LEN] {
 #[derive(Default)]
 pub(crate) struct FoundSlots {
     pub(crate) points: Vec<(PartitionKey, RecoveryPoint)>,
-    /// Positions of slots that are neither sound nor empty.
-    pub(crate) damaged: Vec<u64>,
-    pub(crate) problems: Vec<String>,
+    /// What is wrong, and at which byte.
+    pub(crate) problems: Vec<(Option<u64>, String)>,
     /// Whether no slot is left of some partition, or of all.
     pub(super) lost_any: bool,
 }
@@ -70,40 +69,36 @@ pub(crate) struct FoundSlots {
 pub(crate) fn read_slots(bytes: Option<&[u8]>) -> io::Result<FoundSlots> {
     let mut found = FoundSlots::default();
     let Some(bytes) = bytes else {
-        found.problems.push("the file is missing".to_owned());
+        let problem = "the file is missing".to_owned();
+        found.problems.push((None, problem));
         found.lost_any = true;
         return Ok(found);
     };
     if !read_header(bytes)? {
-        found.problems.push("its header is damaged".to_owned());
+        let problem = "its header is damaged".to_owned();
+        found.problems.push((Some(0), problem));
         found.lost_any = true;
         return Ok(found);
     }
     for (number, pair) in bytes.chunks(PAIR_LEN).enumerate().skip(1) {
-        let mut sound = 0;
+        let (mut sound, mut damaged) = (0, 0);
         for (half, slot) in pair.chunks(SLOT_LEN).enumerate() {
-            let at = (number * PAIR_LEN + half * SLOT_LEN) as u64;
-            match decode_slot(slot) {
-                Some(point) => {
-                    sound += 1;
-                    found.points.push(point);
-                }
-                None if slot.iter().all(|byte| *byte == 0) => {}
-                None => {
-                    let problem = format!("the slot at byte {at} fails its checksum");
-                    found.problems.push(problem);
-                    found.damaged.push(at);
-                }
+            if let Some(point) = decode_slot(slot) {
+                sound += 1;
+                found.points.push(point);
+            } else if slot.iter().any(|byte| *byte != 0) {
+                damaged += 1;
+                let at = (number * PAIR_LEN + half * SLOT_LEN) as u64;
+                let problem = "a slot fails its checksum".to_owned();
+                found.problems.push((Some(at), problem));
             }
         }
-        let at = (number * PAIR_LEN) as u64;
-        let damaged = found.damaged.last().is_some_and(|slot| *slot >= at);
-        found.lost_any |= sound == 0 && damaged;
+        found.lost_any |= sound == 0 && damaged > 0;
     }
     let wanted = (1 + GROW_PAIRS) * PAIR_LEN;
     if bytes.len() < wanted || !(bytes.len() - PAIR_LEN).is_multiple_of(GROW_PAIRS * PAIR_LEN) {
-        let problem = format!("it ends at byte {}, inside its table", bytes.len());
-        found.problems.push(problem);
+        let problem = "the file ends inside its table".to_owned();
+        found.problems.push((Some(bytes.len() as u64), problem));
         found.lost_any = true;
     }
     Ok(found)

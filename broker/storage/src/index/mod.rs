@@ -14,6 +14,6 @@ mod source;
 
 pub(crate) use active_index::ActiveIndex;
 pub(crate) use agreement::Agreement;
-pub(crate) use entry::{IndexEntry, IndexHeader, IndexPoint, OffsetEntry, TimeEntry};
+pub(crate) use entry::{IndexEntry, IndexPoint, OffsetEntry, TimeEntry};
 pub(crate) use sealed_index::{SealedIndex, SealedSummary};
 pub(crate) use source::IndexDamaged;

@@ -1,8 +1,9 @@
 //! Looking at a log directory without a broker: what `broker log dump` and `broker log verify` show.
-//! Reads only, changes nothing, takes no lock; beside a running broker it may see a batch half
+//! Reads only and changes nothing; beside a running broker it may see a batch half
 //! written at the end of the active segment.
 
-mod index_check;
+mod finding;
+mod notes;
 mod segment_reader;
 mod verify;
 
@@ -12,11 +13,14 @@ use std::path::{Path, PathBuf};
 
 use broker_model::{Offset, TopicPartition};
 
+pub use finding::Finding;
+pub use notes::DirNotes;
 pub use segment_reader::{Found, SegmentReader};
-pub use verify::{Finding, Summary, verify_partition};
+pub use verify::{Summary, Verifier, verify_partition};
 
 use crate::compaction::SwapJournal;
 use crate::io::Io;
+use crate::log_dir::LOCK_FILE;
 use crate::segment::base_of;
 use crate::small_file::{CleanerCheckpoint, SmallFile};
 
@@ -90,6 +94,20 @@ pub fn segments(io: &dyn Io, partition_dir: &Path) -> io::Result<Vec<SegmentFile
         .into_iter()
         .map(|(base, (path, bytes))| SegmentFile { base, path, bytes });
     Ok(segments.collect())
+}
+
+/// Whether a broker has a log directory at this moment.
+///
+/// # Errors
+/// When the directory cannot be listed.
+pub fn is_in_use(io: &dyn Io, log_dir: &Path) -> io::Result<bool> {
+    let entries = io.list(log_dir)?;
+    if !entries.iter().any(|entry| entry.name == LOCK_FILE) {
+        return Ok(false);
+    }
+    // Without the right to write there is no telling.
+    let lock = io.lock(&log_dir.join(LOCK_FILE));
+    Ok(lock.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock))
 }
 
 /// Up to where a partition was cleaned: below it the records that the compaction policy gave up are

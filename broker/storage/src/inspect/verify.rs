@@ -1,45 +1,22 @@
-//! Verifying a partition: checksums, records, order, indexes and small files. Reads every byte and
-//! goes on behind damage, so that one run names everything that is wrong.
+//! Verifying a partition: checksums, records, order, indexes and small files, and whether there is as much
+//! as was noted elsewhere. Reads every byte and goes on behind damage, so that one run names everything
+//! that is wrong; each finding says what the broker does about it.
 
-use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use broker_model::Offset;
+use broker_model::{Offset, TopicPartition};
 
-use super::index_check::{Boundaries, check_indexes, first_boundary};
-use super::{Found, SegmentFile, SegmentReader, segments};
+use super::notes::SmallFiles;
+use super::{DirNotes, Finding, Found, SegmentFile, SegmentReader, segments};
 use crate::compaction::SwapJournal;
-use crate::corruption::Corruption;
-use crate::index::IndexPoint;
+use crate::corruption::{Corruption, Damage};
+use crate::index::{Agreement, IndexEntry, IndexPoint, OffsetEntry, TimeEntry};
 use crate::io::Io;
-use crate::small_file::{CleanerCheckpoint, LeaderEpochs, LogStart, PartitionMetadata, SmallFile};
-
-/// Something that is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// The file.
-    pub file: PathBuf,
-    /// Where in the file, if at one place.
-    pub position: Option<u64>,
-    /// The offset that is concerned, if one is.
-    pub offset: Option<Offset>,
-    /// What is wrong.
-    pub what: String,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
-        if let Some(position) = self.position {
-            write!(f, " at byte {position}")?;
-        }
-        if let Some(offset) = self.offset {
-            write!(f, " (offset {offset})")?;
-        }
-        write!(f, ": {}", self.what)
-    }
-}
+use crate::segment::file_name;
+use crate::small_file::{
+    CleanerCheckpoint, LeaderEpochs, LogStart, PartitionMetadata, RecoveryPoint,
+};
 
 /// What a partition holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +35,15 @@ pub struct Summary {
     pub next: Offset,
 }
 
+/// How partitions are verified.
+#[derive(Clone, Copy)]
+pub struct Verifier<'a> {
+    io: &'a dyn Io,
+    notes: Option<&'a DirNotes>,
+    in_use: bool,
+    progress: Option<&'a dyn Fn(u64)>,
+}
+
 /// Reads everything in a partition directory; what is wrong goes to `report`, in order.
 ///
 /// # Errors
@@ -67,111 +53,314 @@ pub fn verify_partition(
     partition_dir: &Path,
     report: &mut dyn FnMut(Finding),
 ) -> io::Result<Summary> {
-    check_small::<PartitionMetadata>(io, partition_dir, PartitionMetadata::FILE, report);
-    check_small::<LeaderEpochs>(io, partition_dir, LeaderEpochs::FILE, report);
-    check_small::<LogStart>(io, partition_dir, LogStart::FILE, report);
-    check_small::<CleanerCheckpoint>(io, partition_dir, CleanerCheckpoint::FILE, report);
-    check_small::<SwapJournal>(io, partition_dir, SwapJournal::FILE, report);
-    let files = segments(io, partition_dir)?;
-    let mut summary = Summary {
-        first: files.first().map_or(Offset::ZERO, |segment| segment.base),
-        ..Summary::default()
-    };
-    summary.next = summary.first;
-    for (number, segment) in files.iter().enumerate() {
-        if segment.base != summary.next {
-            report(Finding {
-                file: segment.path.clone(),
-                position: None,
-                offset: Some(summary.next),
-                what: format!(
-                    "offsets {} to {} are in no segment",
-                    summary.next, segment.base
-                ),
-            });
-        }
-        let sealed = number + 1 < files.len();
-        verify_segment(io, segment, sealed, &mut summary, report)?;
-    }
-    Ok(summary)
+    Verifier::new(io).partition(partition_dir, report)
 }
 
-fn verify_segment(
-    io: &dyn Io,
-    segment: &SegmentFile,
-    sealed: bool,
-    summary: &mut Summary,
-    report: &mut dyn FnMut(Finding),
-) -> io::Result<()> {
-    summary.segments += 1;
-    summary.bytes += segment.bytes;
-    summary.next = segment.base;
-    let mut boundaries = Boundaries {
-        base: segment.base,
-        points: vec![first_boundary(segment.base)],
-        sealed,
-        all_known: true,
-    };
-    let mut reader = SegmentReader::open(io, segment)?;
-    while let Some(found) = reader.next_found()? {
-        let (position, header) = match found {
-            Found::Batch { position, header } => (position, header),
-            Found::Damage(corruption) => {
-                boundaries.all_known = false;
-                report(corruption.into());
-                continue;
-            }
-        };
-        if let Err(error) = reader.batch(position, &header)?.records() {
-            report(Finding {
-                file: segment.path.clone(),
-                position: Some(position),
-                offset: Some(header.base_offset),
-                what: error.to_string(),
-            });
-        }
-        summary.batches += 1;
-        summary.records += u64::from(header.record_count);
-        summary.next = header.next_offset();
-        let before = boundaries.points.last().map(|point| point.max_before);
-        boundaries.points.push(IndexPoint {
-            offset: header.next_offset(),
-            position: u32::try_from(position + header.batch_len() as u64).unwrap_or(u32::MAX),
-            max_before: header
-                .max_timestamp
-                .max(before.unwrap_or(header.max_timestamp)),
-        });
-    }
-    // A cleaned segment that is not in place yet has its indexes under other names too.
-    if segment
-        .path
-        .extension()
-        .is_some_and(|extension| extension == "log")
-    {
-        check_indexes(io, &segment.path, &boundaries, report);
-    }
-    Ok(())
-}
-
-fn check_small<F: SmallFile>(io: &dyn Io, dir: &Path, name: &str, report: &mut dyn FnMut(Finding)) {
-    let file = dir.join(name);
-    if let Err(error) = F::load(io, &file) {
-        report(Finding {
-            file,
-            position: None,
-            offset: None,
-            what: error.to_string(),
-        });
-    }
-}
-
-impl From<Corruption> for Finding {
-    fn from(corruption: Corruption) -> Self {
+impl<'a> Verifier<'a> {
+    /// One that knows the partition alone.
+    pub fn new(io: &'a dyn Io) -> Self {
         Self {
-            file: corruption.file,
-            position: Some(corruption.position),
-            offset: Some(corruption.offset),
-            what: corruption.damage.to_string(),
+            io,
+            notes: None,
+            in_use: false,
+            progress: None,
         }
+    }
+
+    /// Compares partitions with what is noted in their log directory.
+    #[must_use]
+    pub fn with_notes(mut self, notes: &'a DirNotes) -> Self {
+        self.notes = Some(notes);
+        self
+    }
+
+    /// A broker is running: what it is writing, and what it deletes meanwhile, is no finding.
+    #[must_use]
+    pub fn beside_a_broker(mut self) -> Self {
+        self.in_use = true;
+        self
+    }
+
+    /// Told of bytes as they are read.
+    #[must_use]
+    pub fn with_progress(mut self, progress: &'a dyn Fn(u64)) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+
+    /// Reads everything in a partition directory; what is wrong goes to `report`, in order.
+    ///
+    /// # Errors
+    /// When the directory or a data file cannot be read at all.
+    pub fn partition(&self, dir: &Path, report: &mut dyn FnMut(Finding)) -> io::Result<Summary> {
+        let noted = Noted::read(self.io, dir, report);
+        let files = segments(self.io, dir)?;
+        let name = dir.file_name().and_then(|name| name.to_str());
+        let partition = name.and_then(TopicPartition::from_dir_name);
+        let point = partition.as_ref().and_then(|partition| {
+            let topic_id = noted.metadata?.topic_id;
+            self.notes?.point(&(topic_id, partition.partition))
+        });
+        let mut pass = Pass {
+            verifier: self,
+            point,
+            summary: Summary::default(),
+            report,
+        };
+        pass.summary.first = files.first().map_or(Offset::ZERO, |segment| segment.base);
+        pass.summary.next = pass.summary.first;
+        pass.check_beginning(dir, noted.start, &files);
+        for (number, segment) in files.iter().enumerate() {
+            let before = number.checked_sub(1).and_then(|before| files.get(before));
+            pass.check_follows(before, segment);
+            let is_last = number + 1 == files.len();
+            match pass.segment(segment, is_last) {
+                Err(error) if self.in_use && error.kind() == io::ErrorKind::NotFound => {}
+                done => done?,
+            }
+        }
+        let high_watermark = partition.and_then(|name| self.notes?.high_watermark(&name));
+        pass.check_end(dir, &files, high_watermark);
+        Ok(pass.summary)
+    }
+}
+
+/// What the small files of a partition say.
+struct Noted {
+    metadata: Option<PartitionMetadata>,
+    /// The log start as it was noted.
+    start: Option<Offset>,
+}
+
+impl Noted {
+    fn read(io: &dyn Io, dir: &Path, report: &mut dyn FnMut(Finding)) -> Self {
+        let mut files = SmallFiles { io, dir, report };
+        let metadata = files.optional::<PartitionMetadata>(
+            PartitionMetadata::FILE,
+            "it is made anew if a durable point says whose the data is; otherwise the partition stays offline",
+        );
+        let epochs =
+            files.optional::<LeaderEpochs>(LeaderEpochs::FILE, "it is made anew from the batches");
+        let start = files.optional::<LogStart>(
+            LogStart::FILE,
+            "the log begins where the leader epochs or the first segment begin: deleted records may come back",
+        );
+        files.optional::<CleanerCheckpoint>(
+            CleanerCheckpoint::FILE,
+            "everything counts as not cleaned and is cleaned again",
+        );
+        files.optional::<SwapJournal>(
+            SwapJournal::FILE,
+            "the partition stays offline until it is restored",
+        );
+        let first_epoch = || epochs?.entries().first().map(|(_, start)| *start);
+        Self {
+            metadata,
+            start: start.map(|LogStart(start)| start).or_else(first_epoch),
+        }
+    }
+}
+
+/// One partition under way.
+struct Pass<'a> {
+    verifier: &'a Verifier<'a>,
+    point: Option<RecoveryPoint>,
+    summary: Summary,
+    report: &'a mut dyn FnMut(Finding),
+}
+
+impl Pass<'_> {
+    fn data(&mut self, corruption: Corruption) {
+        (self.report)(Finding::data(corruption));
+    }
+
+    /// Offsets between the log start and the first segment.
+    fn check_beginning(&mut self, dir: &Path, start: Option<Offset>, files: &[SegmentFile]) {
+        let Some(start) = start.filter(|_| !self.verifier.in_use) else {
+            return;
+        };
+        if let Some(first) = files.first().filter(|first| first.base > start) {
+            self.data(Corruption {
+                file: dir.join(file_name(start)),
+                position: 0,
+                offset: start,
+                next_good: Some(first.base),
+                damage: Damage::Hole,
+            });
+        }
+    }
+
+    fn check_follows(&mut self, before: Option<&SegmentFile>, segment: &SegmentFile) {
+        let next = self.summary.next;
+        if segment.base != next {
+            (self.report)(Finding {
+                file: before.unwrap_or(segment).path.clone(),
+                position: before.map(|before| before.bytes),
+                offset: Some(next),
+                what: format!("offsets {next} to {} are in no segment", segment.base),
+                then: "they are refused to readers, who can go on behind them".to_owned(),
+            });
+        }
+    }
+
+    /// What was noted of the log's end.
+    fn check_end(&mut self, dir: &Path, files: &[SegmentFile], noted: Option<Offset>) {
+        let (point, next) = (self.point, self.summary.next);
+        let is_behind = |point: &RecoveryPoint| files.iter().all(|file| file.base < point.segment);
+        if let Some(point) = point.filter(|point| point.end > next && is_behind(point)) {
+            let bytes = u64::from(point.position);
+            self.data(Corruption {
+                file: dir.join(file_name(point.segment)),
+                position: 0,
+                offset: next,
+                next_good: Some(point.end),
+                damage: Damage::Missing { bytes },
+            });
+        }
+        let durable = point.map_or(Offset::ZERO, |point| point.end);
+        if let Some(noted) = noted.filter(|noted| *noted > next && *noted > durable) {
+            self.data(Corruption {
+                file: files
+                    .last()
+                    .map_or_else(|| dir.to_owned(), |last| last.path.clone()),
+                position: files.last().map_or(0, |last| last.bytes),
+                offset: next,
+                next_good: Some(noted),
+                damage: Damage::BelowHighWatermark,
+            });
+        }
+    }
+
+    fn segment(&mut self, segment: &SegmentFile, is_last: bool) -> io::Result<()> {
+        let verifier = self.verifier;
+        self.summary.segments += 1;
+        self.summary.bytes += segment.bytes;
+        self.summary.next = segment.base;
+        let mut reader = SegmentReader::open(verifier.io, segment)?;
+        let mut indexes = Indexes::of(verifier.io, segment);
+        let mut last = IndexPoint::first(segment.base);
+        while let Some(found) = reader.next_found()? {
+            let (position, header) = match found {
+                Found::Batch { position, header } => (position, header),
+                Found::Damage(corruption) => {
+                    indexes.pass_damage();
+                    self.damage(corruption, segment, is_last);
+                    continue;
+                }
+            };
+            if let Err(error) = reader.batch(position, &header)?.records() {
+                self.data(Corruption {
+                    file: segment.path.clone(),
+                    position,
+                    offset: header.base_offset,
+                    next_good: Some(header.next_offset()),
+                    damage: Damage::Records {
+                        reason: error.to_string(),
+                    },
+                });
+            }
+            self.summary.batches += 1;
+            self.summary.records += u64::from(header.record_count);
+            self.summary.next = header.next_offset();
+            last = last.after(position, &header);
+            indexes.pass(&last);
+            if let Some(progress) = verifier.progress {
+                progress(header.batch_len() as u64);
+            }
+        }
+        self.check_length(segment, &last);
+        let end = Some(&last).filter(|_| !is_last);
+        indexes.finish(end, self.report);
+        Ok(())
+    }
+
+    fn damage(&mut self, corruption: Corruption, segment: &SegmentFile, is_last: bool) {
+        let is_tail = is_last && corruption.damage == Damage::Incomplete;
+        let is_short = |point: RecoveryPoint| {
+            point.segment == segment.base && segment.bytes < u64::from(point.position)
+        };
+        if is_tail && (self.verifier.in_use || self.point.is_some_and(is_short)) {
+            // Being written, or told with everything else that is missing.
+            return;
+        }
+        let mut finding = Finding::data(corruption);
+        if is_tail {
+            finding.then =
+                "an unfinished write, which nobody was told of: the next start cuts it off"
+                    .to_owned();
+        }
+        (self.report)(finding);
+    }
+
+    /// Durable bytes that are not there.
+    fn check_length(&mut self, segment: &SegmentFile, last: &IndexPoint) {
+        let point = self.point.filter(|point| point.segment == segment.base);
+        if let Some(point) = point.filter(|point| segment.bytes < u64::from(point.position)) {
+            self.data(Corruption {
+                file: segment.path.clone(),
+                position: segment.bytes,
+                offset: last.offset,
+                next_good: Some(point.end),
+                damage: Damage::Missing {
+                    bytes: u64::from(point.position) - segment.bytes,
+                },
+            });
+        }
+    }
+}
+
+/// The two indexes of a segment. A cleaned segment that is not in place yet has them under other names.
+struct Indexes(Option<(Agreement<OffsetEntry>, Agreement<TimeEntry>)>);
+
+impl Indexes {
+    fn of(io: &dyn Io, segment: &SegmentFile) -> Self {
+        let extension = segment.path.extension();
+        let in_place = extension.is_some_and(|extension| extension == "log");
+        let (path, base) = (&segment.path, segment.base);
+        let open = || {
+            (
+                Agreement::open(io, path, base),
+                Agreement::open(io, path, base),
+            )
+        };
+        Self(in_place.then(open))
+    }
+
+    fn pass(&mut self, point: &IndexPoint) {
+        if let Some((offsets, times)) = &mut self.0 {
+            offsets.pass(point);
+            times.pass(point);
+        }
+    }
+
+    fn pass_damage(&mut self) {
+        if let Some((offsets, times)) = &mut self.0 {
+            offsets.pass_damage();
+            times.pass_damage();
+        }
+    }
+
+    fn finish(self, end: Option<&IndexPoint>, report: &mut dyn FnMut(Finding)) {
+        if let Some((offsets, times)) = self.0 {
+            tell(offsets, end, report);
+            tell(times, end, report);
+        }
+    }
+}
+
+fn tell<E: IndexEntry>(
+    index: Agreement<E>,
+    end: Option<&IndexPoint>,
+    report: &mut dyn FnMut(Finding),
+) {
+    for problem in index.finish(end) {
+        report(Finding {
+            file: problem.file,
+            position: Some(problem.position),
+            offset: None,
+            what: problem.what,
+            then: "the index is made anew from the data, at the start or when it is next searched"
+                .to_owned(),
+        });
     }
 }

@@ -5,7 +5,7 @@ use broker_model::{Offset, Timestamp};
 use super::{Log, ReadError};
 use crate::corruption::{Corruption, Damage};
 use crate::file_slice::FileSlice;
-use crate::segment::{Searchable, SegmentInfo, locate, locate_end_damage, locate_time};
+use crate::segment::{Searchable, SegmentInfo, file_name, locate, locate_end_damage, locate_time};
 
 /// How much a read may answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +119,7 @@ impl Log {
             Some(segment) if offset < segment.next => return Ok(segment),
             Some(segment) => locate_end_damage(segment, next_base)?,
             None => Corruption {
-                file: self.active.data.path().to_owned(),
+                file: self.dir.join(file_name(self.start)),
                 position: 0,
                 offset,
                 next_good: Some(next_base),

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::Log;
 use crate::corruption::Corruption;
 use crate::scrub::{ScrubTarget, Scrubbed};
-use crate::segment::Searchable;
 
 impl Log {
     /// What is known to be damaged: found when the log was opened, by readers, or by a scrub.
@@ -64,7 +63,7 @@ impl Log {
         if let (Some(segment), Some(reason)) = (sealed, wrong_index) {
             let file = data.path().display();
             tracing::warn!(%file, reason, "an index does not fit its data and is made anew");
-            segment.index_is_wrong();
+            segment.renew_index();
         }
         let known = data.damage();
         data.set_damage(damage.clone());

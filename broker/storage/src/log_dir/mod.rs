@@ -16,7 +16,7 @@ pub use error::{DeleteLogError, LogDirError, OpenLogError};
 pub use identity::DirIdentity;
 pub use options::{LogDirOptions, PlantedBugs};
 pub use partitions::FoundPartition;
-pub(crate) use shared::{DirShared, OpenGuard};
+pub(crate) use shared::{DirShared, LOCK_FILE, OpenGuard};
 
 use crate::blob_store::BlobStore;
 use crate::health::DirFailed;

@@ -20,7 +20,7 @@ use crate::small_file::{
 };
 use crate::sync::{SyncOutcome, SyncRequest, record, run_group};
 
-const LOCK_FILE: &str = ".lock";
+pub(crate) const LOCK_FILE: &str = ".lock";
 
 type OpenLogs = BTreeSet<(TopicPartition, TopicId)>;
 
@@ -279,6 +279,9 @@ fn identify(io: &dyn Io, options: &LogDirOptions) -> Result<DirIdentity, LogDirE
     let (found, is_new) = match MetaProperties::load(io, &file)? {
         Some(found) => (found, false),
         None => {
+            if !is_unused(io, &options.path).unwrap_or(true) {
+                tracing::error!(file = %file.display(), "the file is missing although the directory has been used: it gets a new identity");
+            }
             let created = MetaProperties {
                 cluster_id: options.cluster_id.unwrap_or_else(Uuid::new_v4),
                 node_id: options.broker_id,

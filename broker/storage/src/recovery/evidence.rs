@@ -19,19 +19,19 @@ impl Recovery<'_> {
         active: ActiveSegment,
     ) -> Result<ActiveSegment, OpenLogError> {
         let end = active.next;
-        if self.is_doubtful {
-            self.report.doubt = Some(Corruption {
-                file: self.request.shared.positions.path().to_owned(),
-                position: 0,
-                offset: self.point.end.min(end),
-                next_good: None,
-                damage: Damage::PointLost,
-            });
-        }
         let noted = match self.request.is_new {
             true => None,
             false => self.noted_high_watermark(),
         };
+        if self.is_doubtful {
+            self.report.doubt = Some(Corruption {
+                file: self.request.shared.positions.path().to_owned(),
+                position: 0,
+                offset: self.point.end.max(noted.unwrap_or_default()),
+                next_good: None,
+                damage: Damage::PointLost,
+            });
+        }
         let Some(noted) = noted.filter(|noted| *noted > end) else {
             return Ok(active);
         };

@@ -112,6 +112,12 @@ impl SealedSegment {
         }
     }
 
+    /// Makes the index anew, whatever was tried before.
+    pub(crate) fn renew_index(&self) {
+        self.rebuilt.store(false, Ordering::Relaxed);
+        self.index_is_wrong();
+    }
+
     fn index(&self) -> MutexGuard<'_, SealedIndex> {
         // Nothing panics while it is held.
         self.index.lock().unwrap_or_else(PoisonError::into_inner)

@@ -12,8 +12,8 @@ use crate::session::Session;
 /// Dump and verify data directories, without a broker
 ///
 /// Works on a data directory, on the directory of one partition in it, such as
-/// broker-data/orders-0, or on one segment, a .log file. Reads only, and takes no lock: beside a
-/// running broker the last batch may be seen half written.
+/// broker-data/orders-0, or on one segment, a .log file. Reads only: beside a running broker
+/// the last batch may be seen half written.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use broker_client::model::TopicPartition;
-use broker_storage::inspect::{PartitionDir, SegmentFile, partitions, segments};
+use broker_storage::inspect::{DirNotes, PartitionDir, SegmentFile, partitions, segments};
 use broker_storage::io::{Io, RealIo};
 
 use crate::failure::Failure;
@@ -13,6 +13,8 @@ use crate::failure::Failure;
 pub(super) struct Target {
     pub(super) io: Arc<RealIo>,
     pub(super) partitions: Vec<PartitionFiles>,
+    /// The log directory they are in, as far as it can be told.
+    pub(super) log_dir: Option<PathBuf>,
 }
 
 /// A partition directory with its segments.
@@ -35,11 +37,21 @@ impl Target {
     pub(super) fn find(path: &Path) -> Result<Self, Failure> {
         let io = RealIo::new();
         let partitions = find(&*io, path)?;
-        if partitions.is_empty() {
+        let absolute = path.canonicalize().ok();
+        let mut above = absolute.iter().flat_map(|path| path.ancestors()).take(3);
+        let log_dir = above
+            .find(|dir| DirNotes::are_in(&*io, dir))
+            .map(Path::to_owned);
+        let is_log_dir = log_dir.is_some() && log_dir == absolute;
+        if partitions.is_empty() && !is_log_dir {
             return Err(Failure::failed(format!("there is no partition in {}", path.display()))
                 .with_hint("name the data directory (log.dir) or a partition in it, such as broker-data/orders-0"));
         }
-        Ok(Self { io, partitions })
+        Ok(Self {
+            io,
+            partitions,
+            log_dir,
+        })
     }
 
     /// Bytes of all data files.

@@ -1,10 +1,11 @@
 //! `broker log verify`: reads everything and reports what is wrong. The rules are those of
 //! `broker_storage::inspect`; here they become a table, JSON and an exit code.
 
-use std::path::PathBuf;
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
 
 use broker_client::model::Offset;
-use broker_storage::inspect::{Finding, Summary, verify_partition};
+use broker_storage::inspect::{DirNotes, Finding, Summary, Verifier, is_in_use};
 use clap::Args;
 use serde::Serialize;
 
@@ -14,12 +15,13 @@ use crate::failure::Failure;
 use crate::output::{Align, Table, bytes, number};
 use crate::session::Session;
 
-/// Verify data files: every checksum, every batch, every index
+/// Verify data files: every checksum, every batch, every index, every note of how much there is
 ///
-/// Reports each damage with file, byte position and offset. Ends with exit code 5 if there is one.
-/// A batch that is incomplete at the very end of a partition is what a crash leaves of a write that
-/// nobody was told about: the next start cuts it off. Indexes are made anew when they are missing
-/// or wrong.
+/// Reports each damage with file, byte position and offset, and what the broker does about it. Ends
+/// with exit code 5 if there is one. Changes nothing. A batch that is incomplete at the very end of a
+/// partition is what a crash leaves of a write that nobody was told about: the next start cuts it off.
+/// Indexes are made anew when they are missing or wrong. Beside a running broker, what it is just
+/// writing is left out.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -33,6 +35,10 @@ pub(super) struct VerifyArgs {
 
 #[derive(Serialize)]
 struct Verified {
+    /// Whether a broker was running on the directory.
+    in_use: bool,
+    /// What is wrong with the files at the top of the directory.
+    damages_of_directory: Vec<Damage>,
     partitions: Vec<VerifiedPartition>,
     bytes: u64,
     records: u64,
@@ -58,8 +64,22 @@ struct Damage {
     position: Option<u64>,
     offset: Option<u64>,
     what: String,
+    then: String,
     #[serde(skip)]
     line: String,
+}
+
+impl From<Finding> for Damage {
+    fn from(finding: Finding) -> Self {
+        Self {
+            line: format!("{finding}\n  what the broker does: {}\n", finding.then),
+            file: finding.file.display().to_string(),
+            position: finding.position,
+            offset: finding.offset.map(Offset::get),
+            what: finding.what,
+            then: finding.then,
+        }
+    }
 }
 
 impl VerifyArgs {
@@ -71,15 +91,46 @@ impl VerifyArgs {
             );
         }
         let target = Target::find(&self.path)?;
+        let log_dir = target.log_dir.as_deref();
+        let in_use = log_dir.is_some_and(|dir| is_in_use(&*target.io, dir).unwrap_or(false));
+        if in_use {
+            session.output.warn(
+                "a broker is using this directory: what it is just writing is left out; stop it for a complete answer",
+            );
+        }
+        let mut damages_of_directory = Vec::new();
+        let notes = match log_dir {
+            Some(dir) => read_notes(&target, dir, &mut damages_of_directory)?,
+            None => None,
+        };
+        if log_dir != self.path.canonicalize().ok().as_deref() {
+            // One partition was asked for.
+            damages_of_directory.clear();
+        }
         let progress = session.output.progress(Some(target.bytes()));
         let mut verified = Verified {
+            in_use,
+            damages: damages_of_directory.len(),
+            damages_of_directory,
             partitions: Vec::new(),
             bytes: 0,
             records: 0,
-            damages: 0,
         };
         for partition in &target.partitions {
-            let one = verify(&target, partition)?;
+            let (before, read) = (verified.bytes, Cell::new(0));
+            let records = verified.records;
+            let watch = |bytes: u64| {
+                read.set(read.get() + bytes);
+                progress.at(before + read.get(), records);
+            };
+            let mut verifier = Verifier::new(&*target.io).with_progress(&watch);
+            if let Some(notes) = &notes {
+                verifier = verifier.with_notes(notes);
+            }
+            if in_use {
+                verifier = verifier.beside_a_broker();
+            }
+            let one = verify(&verifier, partition)?;
             verified.bytes += one.bytes;
             verified.records += one.records;
             verified.damages += one.damages.len();
@@ -98,18 +149,29 @@ impl VerifyArgs {
     }
 }
 
-fn verify(target: &Target, partition: &PartitionFiles) -> Result<VerifiedPartition, Failure> {
+/// What is noted in the log directory; nothing when that cannot be read.
+fn read_notes(
+    target: &Target,
+    dir: &Path,
+    damages: &mut Vec<Damage>,
+) -> Result<Option<DirNotes>, Failure> {
+    let mut report = |finding: Finding| damages.push(finding.into());
+    let failed = |error: std::io::Error| Failure::from(error).after(dir.display());
+    let notes = DirNotes::read(&*target.io, dir, &mut report).map_err(failed)?;
+    notes
+        .check_directories(&*target.io, &mut report)
+        .map_err(failed)?;
+    Ok(Some(notes))
+}
+
+fn verify(
+    verifier: &Verifier<'_>,
+    partition: &PartitionFiles,
+) -> Result<VerifiedPartition, Failure> {
     let mut damages = Vec::new();
-    let mut report = |finding: Finding| {
-        damages.push(Damage {
-            line: finding.to_string(),
-            file: finding.file.display().to_string(),
-            position: finding.position,
-            offset: finding.offset.map(Offset::get),
-            what: finding.what,
-        });
-    };
-    let summary: Summary = verify_partition(&*target.io, &partition.path, &mut report)
+    let mut report = |finding: Finding| damages.push(Damage::from(finding));
+    let summary: Summary = verifier
+        .partition(&partition.path, &mut report)
         .map_err(|error| Failure::from(error).after(partition.path.display()))?;
     Ok(VerifiedPartition {
         partition: partition.name.clone(),
@@ -151,10 +213,9 @@ fn text(verified: &Verified) -> String {
             state,
         ]);
     }
-    let damages = verified
-        .partitions
-        .iter()
-        .flat_map(|partition| &partition.damages);
-    let lines: String = damages.map(|damage| format!("{}\n", damage.line)).collect();
+    let of_partitions = verified.partitions.iter();
+    let of_partitions = of_partitions.flat_map(|partition| &partition.damages);
+    let damages = verified.damages_of_directory.iter().chain(of_partitions);
+    let lines: String = damages.map(|damage| damage.line.as_str()).collect();
     format!("{table}{lines}")
 }

@@ -1,0 +1,66 @@
+//! `Finding`: something that is not as it should be, and what the broker does about it when it is
+//! started, or is doing about it while it runs.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use broker_model::Offset;
+
+use crate::corruption::{Corruption, Damage};
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The file.
+    pub file: PathBuf,
+    /// Where in the file, if at one place.
+    pub position: Option<u64>,
+    /// The offset that is concerned, if one is.
+    pub offset: Option<Offset>,
+    /// What is wrong.
+    pub what: String,
+    /// What the broker does about it.
+    pub then: String,
+}
+
+impl Finding {
+    /// Damaged data, and what follows from it.
+    pub(super) fn data(corruption: Corruption) -> Self {
+        let then = match (&corruption.damage, corruption.next_good) {
+            (Damage::Missing { .. } | Damage::Hole | Damage::BelowHighWatermark, Some(next)) => {
+                format!(
+                    "these offsets are refused to readers and never given out again; the log goes on at offset {next}"
+                )
+            }
+            (_, Some(next)) => {
+                format!(
+                    "it stays where it is and is refused to readers; they can go on at offset {next}"
+                )
+            }
+            (_, None) => {
+                "it stays where it is and is refused to readers; what lies before it is served"
+                    .to_owned()
+            }
+        };
+        Self {
+            file: corruption.file,
+            position: Some(corruption.position),
+            offset: Some(corruption.offset),
+            what: corruption.damage.to_string(),
+            then,
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some(position) = self.position {
+            write!(f, " at byte {position}")?;
+        }
+        if let Some(offset) = self.offset {
+            write!(f, " (offset {offset})")?;
+        }
+        write!(f, ": {}", self.what)
+    }
+}

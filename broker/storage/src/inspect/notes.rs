@@ -1,0 +1,179 @@
+//! `DirNotes`: what the files at the top of a log directory say of its partitions: durable points, high
+//! watermarks. What is damaged in them is reported; what can be read is what partitions are compared with.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use broker_model::{Offset, PartitionId, TopicId, TopicPartition};
+
+use super::Finding;
+use crate::durable_positions::{DurablePositions, PartitionKey, read_slots};
+use crate::io::Io;
+use crate::small_file::{
+    HighWatermarks, MetaProperties, PartitionMetadata, RecoveryPoint, RecoveryPoints, SmallFile,
+};
+
+/// What is noted in a log directory.
+#[derive(Clone, Debug, Default)]
+pub struct DirNotes {
+    dir: PathBuf,
+    points: BTreeMap<PartitionKey, RecoveryPoint>,
+    high_watermarks: HighWatermarks,
+}
+
+impl DirNotes {
+    /// Whether a directory is a broker's log directory.
+    pub fn are_in(io: &dyn Io, dir: &Path) -> bool {
+        let known = [
+            MetaProperties::FILE,
+            RecoveryPoints::FILE,
+            DurablePositions::FILE,
+            HighWatermarks::FILE,
+        ];
+        io.list(dir).is_ok_and(|entries| {
+            let mut entries = entries.iter();
+            entries.any(|entry| known.contains(&entry.name.as_str()))
+        })
+    }
+
+    /// Reads the files at the top of a log directory; what is wrong goes to `report`.
+    ///
+    /// # Errors
+    /// When `durable-positions` cannot be read at all, or a newer broker wrote it.
+    pub fn read(io: &dyn Io, dir: &Path, report: &mut dyn FnMut(Finding)) -> io::Result<Self> {
+        let mut files = SmallFiles { io, dir, report };
+        files.required::<MetaProperties>(
+            MetaProperties::FILE,
+            "damaged, the broker does not start, so that no directory is taken for another's; missing, the directory gets a new identity: restore it from a copy",
+        );
+        let checkpoint = files.required::<RecoveryPoints>(
+            RecoveryPoints::FILE,
+            "it is made anew from durable-positions, which knows more; the start counts as one after a crash",
+        );
+        let high_watermarks = files.optional::<HighWatermarks>(
+            HighWatermarks::FILE,
+            "it is made anew; until then the loss of a log's end is only noticed by its durable point",
+        );
+        let file = dir.join(DurablePositions::FILE);
+        let clean = checkpoint.as_ref().is_some_and(|points| points.clean);
+        let found = read_slots(io.read_small(&file)?.as_deref())?;
+        let then = match clean {
+            true => "it is made anew from the checkpoint of the clean stop, nothing is lost",
+            false => {
+                "the other slot is in force, or the checkpoint's older point; nothing above that is taken for an unfinished write, and the doubt is reported"
+            }
+        };
+        for (position, what) in &found.problems {
+            report(Finding {
+                file: file.clone(),
+                position: *position,
+                offset: None,
+                what: what.clone(),
+                then: then.to_owned(),
+            });
+        }
+        let mut points = BTreeMap::new();
+        if let Some(checkpoint) = checkpoint.filter(|_| !found.problems.is_empty()) {
+            points = checkpoint.points;
+        }
+        for (key, point) in found.points {
+            let known = points.entry(key).or_insert(point);
+            if known.sequence <= point.sequence {
+                *known = point;
+            }
+        }
+        Ok(Self {
+            dir: dir.to_owned(),
+            points,
+            high_watermarks: high_watermarks.unwrap_or_default(),
+        })
+    }
+
+    /// Partitions that had data and have no directory any more.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    pub fn check_directories(
+        &self,
+        io: &dyn Io,
+        report: &mut dyn FnMut(Finding),
+    ) -> io::Result<()> {
+        let mut there = Vec::new();
+        for partition in super::partitions(io, &self.dir)? {
+            let file = partition.path.join(PartitionMetadata::FILE);
+            let metadata = PartitionMetadata::load(io, &file).ok().flatten();
+            let number = partition.partition.partition;
+            there.push((metadata.map(|metadata| metadata.topic_id), number));
+        }
+        for ((topic_id, number), point) in &self.points {
+            let is_there = there.iter().any(|(found, partition)| {
+                partition == number && found.is_none_or(|found| found == *topic_id)
+            });
+            if !is_there && point.end > Offset::ZERO {
+                report(self.gone(*topic_id, *number, point));
+            }
+        }
+        Ok(())
+    }
+
+    fn gone(&self, topic_id: TopicId, number: PartitionId, point: &RecoveryPoint) -> Finding {
+        Finding {
+            file: self.dir.clone(),
+            position: None,
+            offset: Some(point.end),
+            what: format!(
+                "the directory of partition {number} of the topic with id {topic_id} is gone, and it held records up to offset {}",
+                point.end
+            ),
+            then: "the partition is offline until it is put back, or an empty directory of its name is made in its place".to_owned(),
+        }
+    }
+
+    /// The durable point of a partition.
+    pub(super) fn point(&self, key: &PartitionKey) -> Option<RecoveryPoint> {
+        self.points.get(key).copied()
+    }
+
+    /// The high watermark of a partition.
+    pub(super) fn high_watermark(&self, partition: &TopicPartition) -> Option<Offset> {
+        self.high_watermarks.0.get(partition).copied()
+    }
+}
+
+/// Reads the small files of a directory; those that are damaged are reported.
+pub(super) struct SmallFiles<'a> {
+    pub(super) io: &'a dyn Io,
+    pub(super) dir: &'a Path,
+    pub(super) report: &'a mut dyn FnMut(Finding),
+}
+
+impl SmallFiles<'_> {
+    /// A file that has to be there. `then` is what the broker does about it.
+    pub(super) fn required<F: SmallFile>(&mut self, name: &str, then: &str) -> Option<F> {
+        match F::load(self.io, &self.dir.join(name)) {
+            Ok(None) => self.wrong(name, "the file is missing".to_owned(), then),
+            Ok(found) => found,
+            Err(error) => self.wrong(name, error.to_string(), then),
+        }
+    }
+
+    /// A file that need not be there.
+    pub(super) fn optional<F: SmallFile>(&mut self, name: &str, then: &str) -> Option<F> {
+        match F::load(self.io, &self.dir.join(name)) {
+            Ok(found) => found,
+            Err(error) => self.wrong(name, error.to_string(), then),
+        }
+    }
+
+    fn wrong<F>(&mut self, name: &str, what: String, then: &str) -> Option<F> {
+        (self.report)(Finding {
+            file: self.dir.join(name),
+            position: None,
+            offset: None,
+            what,
+            then: then.to_owned(),
+        });
+        None
+    }
+}
