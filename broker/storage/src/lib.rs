@@ -73,4 +73,4 @@ pub use retention::{RetentionOutcome, RetentionPolicy, RetentionView};
 pub use scrub::{ScrubFailed, ScrubTarget, Scrubbed};
 pub use segment::SegmentInfo;
 pub use small_file::{LeaderEpochs, SmallFileError};
-pub use sync::{SyncOutcome, SyncRequest};
+pub use sync::{SyncDone, SyncOutcome, SyncRequest};

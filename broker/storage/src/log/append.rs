@@ -196,6 +196,7 @@ impl Log {
         let old = std::mem::replace(&mut self.active, ActiveSegment::new(data, index));
         let monotonic = self.shared.clock.monotonic();
         self.unsynced.sealed(old.index.files(), monotonic);
+        self.unsynced.forget_roll(self.shared.planted);
         let summary = SealedSummary {
             next: old.next,
             len: old.len,

@@ -30,6 +30,11 @@ impl Log {
         }
         if to > self.start {
             self.shared.health.check()?;
+            if self.shared.planted.delete_before_log_start {
+                let old = std::mem::replace(&mut self.start, to);
+                self.delete_below_start()?;
+                self.start = old;
+            }
             let stored = LogStart(to).store(&*self.shared.io, &self.dir.join(LogStart::FILE));
             stored.inspect_err(|error| self.shared.observe_small(error))?;
             self.start = to;
@@ -105,6 +110,10 @@ impl Log {
         } else {
             self.durable
         };
+        if self.shared.planted.cut_before_recovery_point {
+            let early = self.cut_to(&cut);
+            early.map_err(|source| self.failed(self.active.data.path(), source))?;
+        }
         self.ticket = self
             .shared
             .positions

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::log_dir::PlantedBugs;
 use crate::segment::DataFile;
 use crate::sync::SyncFile;
 
@@ -48,6 +49,16 @@ impl Unsynced {
         }
         self.directory = change;
         self.bytes_since_index_sync = 0;
+    }
+
+    /// What planted bugs forget of a roll.
+    pub(super) fn forget_roll(&mut self, planted: PlantedBugs) {
+        if planted.roll_without_directory_sync {
+            self.directory = self.synced;
+        }
+        if planted.seal_without_sync {
+            self.sealed.clear();
+        }
     }
 
     /// The log was cut; `file` is its active data file now. What was dirty stays so.

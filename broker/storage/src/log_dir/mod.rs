@@ -24,7 +24,7 @@ use crate::io::Space;
 use crate::log::{Log, LogConfig};
 use crate::recovery::RecoveryReport;
 use crate::small_file::SmallFileError;
-use crate::sync::{SyncOutcome, SyncRequest, SyncThread};
+use crate::sync::{SyncDone, SyncOutcome, SyncRequest, SyncThread};
 
 /// A log directory, locked for this process. Cheap to clone; the directory is given free when the
 /// last clone and the last of its logs are dropped.
@@ -113,13 +113,20 @@ impl LogDir {
 
     /// Queues a sync; `done` is called on the sync thread, once, and must not wait. Requests that
     /// arrive while a sync runs are served together by the next one.
-    pub fn sync(&self, request: SyncRequest, done: Box<dyn FnOnce(SyncOutcome) + Send>) {
+    pub fn sync(&self, request: SyncRequest, done: SyncDone) {
         self.sync.send(request, done);
     }
 
     /// Syncs on the calling thread, and records how far the log is durable before it answers.
     pub fn sync_now(&self, request: SyncRequest) -> SyncOutcome {
         self.shared.sync_now(request)
+    }
+
+    /// What the sync thread does with requests that it finds together, on the calling thread; each is
+    /// told as soon as its answer may leave. For tests, which want to see what is on the disk then.
+    #[doc(hidden)]
+    pub fn sync_together(&self, work: Vec<(SyncRequest, SyncDone)>) {
+        self.shared.sync_together(work);
     }
 
     /// Syncs on the calling thread and leaves the recording to the sync thread: the quickest way

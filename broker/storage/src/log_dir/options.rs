@@ -61,6 +61,20 @@ pub struct PlantedBugs {
     pub keep_torn_tail: bool,
     /// A sync is reported before it has happened.
     pub ack_before_sync: bool,
+    /// A log's recovery point is recorded before the data below it is synced.
+    pub checkpoint_ahead_of_data: bool,
+    /// The name of the segment that a roll creates is not made durable.
+    pub roll_without_directory_sync: bool,
+    /// What a roll leaves behind unsynced is forgotten.
+    pub seal_without_sync: bool,
+    /// The directory of a new partition is not made durable.
+    pub create_without_directory_sync: bool,
+    /// A damaged batch ends the log at the next start, as if it were torn.
+    pub cut_corrupt_middle: bool,
+    /// Segments are deleted before the new log start is durable.
+    pub delete_before_log_start: bool,
+    /// A truncation cuts durable data before the recovery point says so.
+    pub cut_before_recovery_point: bool,
     /// Cleaned segments are put in place without having been synced.
     pub swap_unsynced_segments: bool,
     /// Replaced segments are removed before the journal of the swap is durable.

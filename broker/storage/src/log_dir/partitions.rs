@@ -156,7 +156,9 @@ fn claim(
     io.create_dir_all(dir).map_err(failed)?;
     let stored = PartitionMetadata { topic_id }.store(io, &file);
     stored.inspect_err(|error| shared.observe_small(error))?;
-    io.sync_dir(&shared.path).map_err(failed)?;
+    if !shared.planted.create_without_directory_sync {
+        io.sync_dir(&shared.path).map_err(failed)?;
+    }
     Ok(is_new)
 }
 

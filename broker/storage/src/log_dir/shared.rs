@@ -18,7 +18,7 @@ use crate::segment::OpenFiles;
 use crate::small_file::{
     HighWatermarks, MetaProperties, RecoveryPoints, SmallFile, SmallFileError,
 };
-use crate::sync::{SyncOutcome, SyncRequest, record, run_group};
+use crate::sync::{SyncDone, SyncOutcome, SyncRequest, record, run_group};
 
 pub(crate) const LOCK_FILE: &str = ".lock";
 
@@ -115,6 +115,12 @@ impl DirShared {
         run_group(self, &[request], vec![done]);
         let outcome = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
         outcome.expect("every request of a group is answered")
+    }
+
+    /// Carries out requests together on this thread.
+    pub(crate) fn sync_together(&self, work: Vec<(SyncRequest, SyncDone)>) {
+        let (requests, callbacks): (Vec<_>, Vec<_>) = work.into_iter().unzip();
+        run_group(self, &requests, callbacks);
     }
 
     /// Wall time that does not run ahead of the monotonic clock while the broker is up: what is

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use broker_model::Offset;
 
-use super::tail::{Tail, TailEnd, TailRange, read_tail};
+use super::tail::{Tail, TailEnd, TailRange, TailRule, read_tail};
 use super::{LastStop, Recovery, TornTail, restore_active};
 use crate::corruption::{Corruption, Damage};
 use crate::index::{ActiveIndex, SealedSummary};
@@ -63,13 +63,14 @@ impl Recovery<'_> {
                 return self.cut_at_gap(expected);
             }
             self.note_hole_before(base);
+            let from_start = is_above || self.request.shared.planted.cut_corrupt_middle;
             let range = TailRange {
-                from: if is_above {
+                from: if from_start {
                     0
                 } else {
                     u64::from(self.point.position)
                 },
-                expected: if is_above { base } else { self.point.end },
+                expected: if from_start { base } else { self.point.end },
                 len: u64::from(len),
                 is_last: self.files.is_empty(),
             };
@@ -150,8 +151,12 @@ impl Recovery<'_> {
             self.open_sealed(base, len)?;
             return Ok(Some(range.expected));
         }
-        let mut tail = read_tail(&data, range, self.report.last_stop)
-            .map_err(|source| self.io_failed(data.path(), source))?;
+        let rule = match self.request.shared.planted.cut_corrupt_middle {
+            true => TailRule::CutAnything,
+            false => TailRule::After(self.report.last_stop),
+        };
+        let mut tail =
+            read_tail(&data, range, rule).map_err(|source| self.io_failed(data.path(), source))?;
         self.report.scanned_bytes += range.len - range.from;
         self.report.corruption.append(&mut tail.damage);
         self.epochs.append(&mut tail.epochs);

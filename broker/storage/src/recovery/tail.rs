@@ -69,11 +69,20 @@ pub(super) struct TailRange {
     pub(super) is_last: bool,
 }
 
+/// What decides about bytes that are no batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TailRule {
+    /// How the last broker stopped.
+    After(LastStop),
+    /// A planted bug: nothing is damage.
+    CutAnything,
+}
+
 /// Reads and verifies a tail.
 pub(super) fn read_tail(
     data: &Arc<DataFile>,
     range: &TailRange,
-    last_stop: LastStop,
+    rule: TailRule,
 ) -> io::Result<Tail> {
     let mut tail = Tail::whole(range.from, range.expected);
     if range.from == range.len {
@@ -102,7 +111,10 @@ pub(super) fn read_tail(
             continue;
         }
         data.mark_verified(verified_from..tail.position);
-        let verdict = judge(&scanned, &*file, range, last_stop)?;
+        let verdict = match rule {
+            TailRule::CutAnything => TailEnd::Cut,
+            TailRule::After(last_stop) => judge(&scanned, &*file, range, last_stop)?,
+        };
         if verdict == TailEnd::Cut {
             tail.end = verdict;
             return Ok(tail);

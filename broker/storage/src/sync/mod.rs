@@ -8,5 +8,6 @@ mod sync_thread;
 pub use outcome::SyncOutcome;
 pub(crate) use request::SyncFile;
 pub use request::SyncRequest;
+pub use sync_group::SyncDone;
 pub(crate) use sync_group::{record, run_group};
 pub(crate) use sync_thread::SyncThread;

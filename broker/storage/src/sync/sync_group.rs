@@ -8,31 +8,39 @@ use std::path::Path;
 use std::thread;
 
 use super::{SyncFile, SyncOutcome, SyncRequest};
+use crate::durable_positions::{DurablePoint, SlotTicket};
 use crate::health::{DirFailed, is_no_space};
 use crate::io::Io;
 use crate::log_dir::DirShared;
 
 /// Called once with what became of a request, on the sync thread: it must not wait.
-pub(crate) type Done = Box<dyn FnOnce(SyncOutcome) + Send>;
+pub type SyncDone = Box<dyn FnOnce(SyncOutcome) + Send>;
 
 /// Carries out requests together and tells each what became of it; then records how far the logs
 /// are durable.
-pub(crate) fn run_group(dir: &DirShared, requests: &[SyncRequest], callbacks: Vec<Done>) {
+pub(crate) fn run_group(dir: &DirShared, requests: &[SyncRequest], callbacks: Vec<SyncDone>) {
     record(dir);
     if dir.planted.ack_before_sync {
         tell(requests, callbacks, &Ok(()));
         let _ = sync_group(dir, requests);
         return;
     }
+    if dir.planted.checkpoint_ahead_of_data {
+        dir.unrecorded().extend(points(requests));
+        record(dir);
+    }
     let result = sync_group(dir, requests);
     tell(requests, callbacks, &result);
     if result.is_ok() {
-        let points = requests
-            .iter()
-            .map(|request| (request.ticket, request.point));
-        dir.unrecorded().extend(points);
+        dir.unrecorded().extend(points(requests));
         record(dir);
     }
+}
+
+fn points(requests: &[SyncRequest]) -> impl Iterator<Item = (SlotTicket, DurablePoint)> {
+    requests
+        .iter()
+        .map(|request| (request.ticket, request.point))
 }
 
 /// Carries out one request without recording its point: that is left for later, but not for longer
@@ -66,7 +74,7 @@ fn outcome(request: &SyncRequest, result: &Result<(), DirFailed>) -> SyncOutcome
     }
 }
 
-fn tell(requests: &[SyncRequest], callbacks: Vec<Done>, result: &Result<(), DirFailed>) {
+fn tell(requests: &[SyncRequest], callbacks: Vec<SyncDone>, result: &Result<(), DirFailed>) {
     for (request, done) in requests.iter().zip(callbacks) {
         let outcome = outcome(request, result);
         // A callback that panics must not take the others' answers with it.

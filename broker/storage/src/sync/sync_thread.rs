@@ -7,14 +7,14 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use super::sync_group::{Done, record, run_group, sync_unrecorded};
+use super::sync_group::{SyncDone, record, run_group, sync_unrecorded};
 use super::{SyncOutcome, SyncRequest};
 use crate::log_dir::DirShared;
 
 /// What the thread is asked for.
 enum Work {
     /// To sync.
-    Sync(SyncRequest, Done),
+    Sync(SyncRequest, SyncDone),
     /// To record what a sync elsewhere has made durable.
     Record,
 }
@@ -41,7 +41,7 @@ impl SyncThread {
     }
 
     /// Queues a request; once the thread is stopped, carries it out at once.
-    pub(crate) fn send(&self, request: SyncRequest, done: Done) {
+    pub(crate) fn send(&self, request: SyncRequest, done: SyncDone) {
         if let Some(Work::Sync(request, done)) = self.queue(Work::Sync(request, done)) {
             run_group(&self.dir, &[request], vec![done]);
         }

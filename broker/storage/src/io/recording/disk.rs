@@ -3,8 +3,10 @@
 //! be lost.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::path::{Component, Path};
+use std::sync::Arc;
 
 /// Names a file or directory for as long as the disk lives.
 pub(super) type Id = u64;
@@ -50,10 +52,10 @@ pub(super) enum Node {
     Dir(DirNode),
 }
 
-/// All of them.
+/// All of them. A copy shares with its original what neither changes.
 #[derive(Clone, Debug)]
 pub(super) struct Disk {
-    pub(super) nodes: BTreeMap<Id, Node>,
+    pub(super) nodes: BTreeMap<Id, Arc<Node>>,
     next: Id,
 }
 
@@ -90,12 +92,20 @@ pub(super) fn apply_to_file(bytes: &mut Vec<u8>, change: &FileChange) {
             bytes: new,
         } => {
             let end = position + new.len();
-            if bytes.len() < end {
-                bytes.resize(end, 0);
-            }
+            extend_to(bytes, end);
             bytes[*position..end].copy_from_slice(new);
         }
-        FileChange::SetLen(len) => bytes.resize(*len, 0),
+        FileChange::SetLen(len) => {
+            bytes.truncate(*len);
+            extend_to(bytes, *len);
+        }
+    }
+}
+
+/// Zeros up to a length. Not `resize`, which takes a byte at a time where nothing is optimised.
+pub(super) fn extend_to(bytes: &mut Vec<u8>, len: usize) {
+    if let Some(more) = len.checked_sub(bytes.len()).filter(|more| *more > 0) {
+        bytes.extend_from_slice(&vec![0; more]);
     }
 }
 
@@ -117,7 +127,7 @@ pub(super) fn apply_to_dir(entries: &mut BTreeMap<String, Id>, change: &DirChang
 impl Disk {
     pub(super) fn new() -> Self {
         Self {
-            nodes: BTreeMap::from([(ROOT, Node::Dir(DirNode::default()))]),
+            nodes: BTreeMap::from([(ROOT, Arc::new(Node::Dir(DirNode::default())))]),
             next: ROOT + 1,
         }
     }
@@ -125,13 +135,26 @@ impl Disk {
     pub(super) fn add(&mut self, node: Node) -> Id {
         let id = self.next;
         self.next += 1;
-        self.nodes.insert(id, node);
+        self.nodes.insert(id, Arc::new(node));
         id
+    }
+
+    /// Feeds everything that a process sees to a hasher.
+    pub(super) fn hash_visible(&self, at: Id, hasher: &mut impl Hasher) {
+        let Ok(dir) = self.dir(at) else { return };
+        dir.entries.len().hash(hasher);
+        for (name, id) in &dir.entries {
+            name.hash(hasher);
+            match self.file(*id) {
+                Ok(file) => (file.data.len(), crc32fast::hash(&file.data)).hash(hasher),
+                Err(_) => self.hash_visible(*id, hasher),
+            }
+        }
     }
 
     /// Bytes of all files that a process sees.
     pub(super) fn used(&self) -> u64 {
-        let lens = self.nodes.values().map(|node| match node {
+        let lens = self.nodes.values().map(|node| match &**node {
             Node::File(file) => file.data.len() as u64,
             Node::Dir(_) => 0,
         });
@@ -159,28 +182,28 @@ impl Disk {
     }
 
     pub(super) fn dir(&self, id: Id) -> io::Result<&DirNode> {
-        match self.nodes.get(&id) {
+        match self.nodes.get(&id).map(|node| &**node) {
             Some(Node::Dir(dir)) => Ok(dir),
             _ => Err(io::ErrorKind::NotADirectory.into()),
         }
     }
 
     pub(super) fn dir_mut(&mut self, id: Id) -> io::Result<&mut DirNode> {
-        match self.nodes.get_mut(&id) {
+        match self.nodes.get_mut(&id).map(Arc::make_mut) {
             Some(Node::Dir(dir)) => Ok(dir),
             _ => Err(io::ErrorKind::NotADirectory.into()),
         }
     }
 
     pub(super) fn file(&self, id: Id) -> io::Result<&FileNode> {
-        match self.nodes.get(&id) {
+        match self.nodes.get(&id).map(|node| &**node) {
             Some(Node::File(file)) => Ok(file),
             _ => Err(io::ErrorKind::IsADirectory.into()),
         }
     }
 
     pub(super) fn file_mut(&mut self, id: Id) -> io::Result<&mut FileNode> {
-        match self.nodes.get_mut(&id) {
+        match self.nodes.get_mut(&id).map(Arc::make_mut) {
             Some(Node::File(file)) => Ok(file),
             _ => Err(io::ErrorKind::IsADirectory.into()),
         }

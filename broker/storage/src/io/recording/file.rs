@@ -48,10 +48,10 @@ impl IoFile for RecordingFile {
     }
 
     fn write_vectored_at(&self, slices: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
-        let bytes: Vec<u8> = slices
-            .iter()
-            .flat_map(|slice| slice.iter().copied())
-            .collect();
+        let mut bytes = Vec::new();
+        for slice in slices {
+            bytes.extend_from_slice(slice);
+        }
         let mut state = self.shared.lock();
         let fault = state.change(Operation::Write {
             path: self.path.clone(),
@@ -59,6 +59,7 @@ impl IoFile for RecordingFile {
             len: bytes.len(),
         })?;
         let position = usize::try_from(position).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        state.note_write(self.id, position, &bytes);
         let old_len = state.disk.file(self.id)?.data.len();
         let extension = (position + bytes.len()).saturating_sub(old_len);
         let mut count = state.room(bytes.len(), extension);

@@ -5,15 +5,18 @@
 
 mod disk;
 mod file;
+mod moment;
 mod operation;
 mod power_loss;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+pub use moment::Moment;
 pub use operation::{Fault, Operation};
 pub use power_loss::Survival;
 
@@ -46,6 +49,8 @@ struct State {
     syncs_waiting: usize,
     capacity: Option<u64>,
     locks: BTreeSet<PathBuf>,
+    /// The disk before each change, while they are kept.
+    moments: Option<Vec<Moment>>,
 }
 
 impl RecordingIo {
@@ -67,6 +72,7 @@ impl RecordingIo {
             syncs_waiting: 0,
             capacity: None,
             locks: BTreeSet::new(),
+            moments: None,
         };
         Arc::new(Self {
             shared: Arc::new(Shared {
@@ -87,6 +93,28 @@ impl RecordingIo {
     pub fn after_power_loss(&self, survival: Survival) -> Arc<Self> {
         let state = self.shared.lock();
         Self::with(state.disk.after_power_loss(survival), state.boot + 1)
+    }
+
+    /// Keeps the disk as it is before each change from now on, for [`RecordingIo::moments`].
+    pub fn keep_moments(&self) {
+        self.shared.lock().moments = Some(Vec::new());
+    }
+
+    /// The disk before each change since [`RecordingIo::keep_moments`], and as it is now.
+    pub fn moments(&self) -> Vec<Moment> {
+        let state = self.shared.lock();
+        let now = Moment::new(state.disk.clone(), state.boot, None);
+        let kept = state.moments.iter().flatten().cloned();
+        kept.chain([now]).collect()
+    }
+
+    /// A number that tells one disk from another: names and contents as a process sees them, and the boot.
+    pub fn fingerprint(&self) -> u64 {
+        let state = self.shared.lock();
+        let mut hasher = DefaultHasher::new();
+        state.boot.hash(&mut hasher);
+        state.disk.hash_visible(disk::ROOT, &mut hasher);
+        hasher.finish()
     }
 
     /// The changes so far, in order.
@@ -173,6 +201,10 @@ impl State {
     fn change(&mut self, operation: Operation) -> io::Result<Option<Fault>> {
         self.alive()?;
         let number = self.operations.len() as u64;
+        if let Some(moments) = &mut self.moments {
+            let next = Some(operation.clone());
+            moments.push(Moment::new(self.disk.clone(), self.boot, next));
+        }
         let fault = self
             .faults
             .as_mut()
@@ -190,6 +222,13 @@ impl State {
             None => Ok(()),
             Some(Fault::Error(number)) => Err(io::Error::from_raw_os_error(number)),
             Some(Fault::Short(_) | Fault::Killed(_)) => Err(dead()),
+        }
+    }
+
+    /// What the write that was just recorded writes, for the moment before it.
+    fn note_write(&mut self, id: disk::Id, position: usize, bytes: &[u8]) {
+        if let Some(moment) = self.moments.as_mut().and_then(|moments| moments.last_mut()) {
+            moment.note_write(id, position, bytes);
         }
     }
 
@@ -369,7 +408,7 @@ impl Io for RecordingIo {
             path: path.to_owned(),
         })?;
         for node in state.disk.nodes.values_mut() {
-            match node {
+            match Arc::make_mut(node) {
                 Node::File(file) => file.sync(),
                 Node::Dir(dir) => dir.sync(),
             }
