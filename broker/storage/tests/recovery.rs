@@ -240,10 +240,13 @@ fn a_log_that_ends_below_its_noted_high_watermark_goes_on_behind_it() {
         dir.record_high_watermark(&support::partition(), offset(10));
         dir.write_checkpoints().unwrap();
         drop((log, dir));
-        // Durable points that know of less.
+        // Durable points that know of less: those of a truncation, which lowers the high watermark too.
+        let checkpoint = Path::new(support::DIR).join("replication-offset-checkpoint");
+        let high_watermarks = support::file_bytes(&io, &checkpoint);
         let (dir, mut log, _) = open(&io, big());
         log.truncate_to(offset(7)).unwrap();
         drop((log, dir));
+        support::set_file_bytes(&io, &checkpoint, &high_watermarks);
         io
     };
     let io = noted();
@@ -334,4 +337,20 @@ fn an_append_under_an_old_epoch_is_refused() {
     let refused = log.append(&mut [batch_of("y", 10)], LeaderEpoch::new(2), at(5));
     assert!(refused.is_err_and(|error| error.is_definite()));
     assert_eq!(log.end(), offset(1));
+}
+
+#[test]
+fn a_log_cut_below_its_noted_high_watermark_misses_nothing_at_the_next_start() {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, small());
+    append_numbers(&mut log, 0..12);
+    sync(&dir, &mut log);
+    dir.record_high_watermark(&support::partition(), offset(12));
+    dir.write_checkpoints().unwrap();
+    log.truncate_to(offset(7)).unwrap();
+    for io in [io.after_kill(), io.after_power_loss(Survival::Synced)] {
+        let (_dir, log, report) = open(&io, small());
+        assert_eq!(report.corruption, []);
+        assert_eq!(log.end(), offset(7));
+    }
 }

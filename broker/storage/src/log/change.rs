@@ -105,6 +105,7 @@ impl Log {
         let cut = self.cut_point(to)?;
         self.forget_cleaned_from(cut.end)?;
         // First what recovery goes by, so that a crash in between finds no durable data missing.
+        self.shared.lower_high_watermark(&self.partition, cut.end)?;
         let durable = if cut.end < self.durable.end {
             cut
         } else {

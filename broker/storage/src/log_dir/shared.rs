@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use broker_model::{Clock, Timestamp, TopicId, TopicPartition};
+use broker_model::{Clock, Offset, Timestamp, TopicId, TopicPartition};
 use uuid::Uuid;
 
 use super::{DirIdentity, LogDirError, LogDirOptions, PlantedBugs};
@@ -150,6 +150,20 @@ impl DirShared {
         let _one_at_a_time = self.replacing();
         self.store_high_watermarks()?;
         self.store_recovery_points(clean)
+    }
+
+    /// A log is about to be cut: a recovery must not look for what is above.
+    pub(crate) fn lower_high_watermark(
+        &self,
+        partition: &TopicPartition,
+        end: Offset,
+    ) -> Result<(), SmallFileError> {
+        match self.high_watermarks().0.get_mut(partition) {
+            Some(noted) if *noted > end => *noted = end,
+            _ => return Ok(()),
+        }
+        let _one_at_a_time = self.replacing();
+        self.store_high_watermarks()
     }
 
     /// Forgets the high watermark of a deleted partition.
