@@ -135,7 +135,7 @@ def partitions(broker, arguments):
     show("start after a clean stop", broker.start(), "s")
     show_memory(broker, "after it", base, count)
     idle_cpu(broker, arguments.idle_s, "when idle")
-    show("delete {} partitions".format(count), broker.run("topic", "delete", "many", "--yes")[0], "s")
+    show("delete {} partitions".format(count), broker.run("topic", "delete", "many")[0], "s")
     show_memory(broker, "without them")
 
 

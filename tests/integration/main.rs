@@ -24,6 +24,7 @@ mod harness;
 mod hostile_plugins;
 mod lost_files;
 mod lost_modules;
+mod many_partitions;
 mod neighbours;
 mod offline;
 mod plugins;

@@ -22,6 +22,7 @@ pub(crate) struct Setup {
     options: Vec<String>,
     arguments: Vec<String>,
     expects_panics: bool,
+    open_files_limit: Option<u32>,
 }
 
 impl Setup {
@@ -57,6 +58,12 @@ impl Setup {
     /// Says which log lines are written, as BROKER_LOG does.
     pub(crate) fn log_filter(mut self, filter: &str) -> Self {
         self.log_filter = Some(filter.to_owned());
+        self
+    }
+
+    /// Runs it under a limit of open files that it cannot raise.
+    pub(crate) fn open_files_limit(mut self, limit: u32) -> Self {
+        self.open_files_limit = Some(limit);
         self
     }
 
@@ -97,7 +104,16 @@ impl Setup {
     }
 
     fn command(&self, home: &Path, data_dir: &Path) -> Command {
-        let mut command = broker_command(self.folder.as_deref().unwrap_or(home));
+        let folder = self.folder.as_deref().unwrap_or(home);
+        let mut command = match self.open_files_limit {
+            None => broker_command(folder),
+            Some(limit) => {
+                let limited = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
+                let mut shell = command_in(folder, "sh");
+                shell.arg("-c").arg(limited).arg(BINARY);
+                shell
+            }
+        };
         command.arg("serve").arg("--data-dir").arg(data_dir);
         if !self.arguments.iter().any(|argument| argument == "--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
@@ -115,7 +131,13 @@ impl Setup {
 
 /// The binary under test, run in a folder of its own, without the settings of whoever runs the tests.
 pub(crate) fn broker_command(home: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_broker-under-test"));
+    command_in(home, BINARY)
+}
+
+const BINARY: &str = env!("CARGO_BIN_EXE_broker-under-test");
+
+fn command_in(home: &Path, program: &str) -> Command {
+    let mut command = Command::new(program);
     command
         .current_dir(home)
         .stdin(Stdio::null())
@@ -257,6 +279,12 @@ impl Broker {
     /// The process id.
     pub(crate) fn pid(&self) -> u32 {
         self.process.as_ref().expect("the broker runs").id()
+    }
+
+    /// How many files and sockets it has open.
+    pub(crate) fn open_files(&self) -> usize {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.pid()));
+        open.expect("it runs").count()
     }
 
     /// The memory that it holds.

@@ -28,7 +28,7 @@ use crate::scrubber::Scrubber;
 use crate::topic_settings::{TopicSettings, log_config};
 use crate::topics::{HostedPartition, HostedTopic, RouteCounters, Topics};
 
-/// Logs opened at once at start; recovery of one reads its file, so a few keep the disk busy.
+/// Logs opened, or deleted, at once; recovery of one reads its file, so a few keep the disk busy.
 const OPENS_AT_ONCE: usize = 8;
 
 /// Everything the broker actor works with; it outlives the actor.
@@ -327,17 +327,17 @@ impl Hosting {
             return;
         };
         self.topics.remove(name);
-        for (number, partition) in (0_u32..).zip(hosted.partitions.iter()) {
+        let numbered = (0_u32..).zip(hosted.partitions.iter());
+        let deleting = numbered.map(async |(number, partition)| {
             if let HostedPartition::Online(handle) = partition {
                 // An actor that died instead has closed its log all the same.
                 let _ = handle.close().await;
             }
-            self.delete_files(
-                TopicPartition::new(name.clone(), PartitionId::new(number)),
-                id,
-            )
-            .await;
-        }
+            let partition = TopicPartition::new(name.clone(), PartitionId::new(number));
+            self.delete_files(partition, id).await;
+        });
+        let mut deleted = futures::stream::iter(deleting).buffer_unordered(OPENS_AT_ONCE);
+        while deleted.next().await.is_some() {}
         info!(topic = %name, "topic deleted");
     }
 

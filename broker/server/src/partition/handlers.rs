@@ -165,6 +165,7 @@ impl Handler<CheckRetention> for PartitionActor {
         self.stats.handled();
         self.dir
             .record_high_watermark(&self.partition, self.replica.high_watermark());
+        self.log_mut().release_idle_files();
         self.roll(ctx);
         if !self.settings.config.cleanup_policy.delete {
             return;

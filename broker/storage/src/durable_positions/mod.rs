@@ -78,6 +78,8 @@ struct State {
     slots: Vec<Slot>,
     by_key: BTreeMap<PartitionKey, usize>,
     free: Vec<usize>,
+    /// Partitions forgotten since the start.
+    released: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -266,19 +268,25 @@ impl DurablePositions {
         };
         state.slot_mut(slot).generation += 1;
         state.free.push(slot);
+        state.released += 1;
         self.file
             .write_all_at(&[0; PAIR_LEN], pair_position(slot))?;
         self.file.sync_data()
     }
 
-    /// All points, for the checkpoint.
-    pub(crate) fn snapshot(&self) -> BTreeMap<PartitionKey, RecoveryPoint> {
+    /// All points, for the checkpoint, and the number of changes so far.
+    pub(crate) fn snapshot(&self) -> (BTreeMap<PartitionKey, RecoveryPoint>, u64) {
         let state = self.lock();
-        state
+        let points = state
             .by_key
             .iter()
-            .filter_map(|(key, slot)| Some((*key, state.slots.get(*slot)?.point)))
-            .collect()
+            .filter_map(|(key, slot)| Some((*key, state.slots.get(*slot)?.point)));
+        (points.collect(), state.changes())
+    }
+
+    /// How many changes there were so far: a checkpoint of as many is of the same points.
+    pub(crate) fn changes(&self) -> u64 {
+        self.lock().changes()
     }
 
     fn allocate(&self, state: &mut State, key: PartitionKey) -> io::Result<usize> {
@@ -337,6 +345,11 @@ impl State {
             });
         }
         (state, image)
+    }
+
+    /// Every point that is set has a sequence of its own.
+    fn changes(&self) -> u64 {
+        self.sequence + self.released
     }
 
     fn next_sequence(&mut self) -> u64 {

@@ -137,10 +137,7 @@ impl LogDir {
 
     /// Notes a partition's high watermark for the next checkpoint.
     pub fn record_high_watermark(&self, partition: &TopicPartition, offset: Offset) {
-        self.shared
-            .high_watermarks()
-            .0
-            .insert(partition.clone(), offset);
+        self.shared.note_high_watermark(partition, offset);
     }
 
     /// The high watermark last noted or found in the checkpoint.
@@ -148,7 +145,7 @@ impl LogDir {
         self.shared.high_watermarks().0.get(partition).copied()
     }
 
-    /// Writes `replication-offset-checkpoint` and `recovery-point-checkpoint`.
+    /// Writes `replication-offset-checkpoint` and `recovery-point-checkpoint`, where there is something new.
     ///
     /// # Errors
     /// When one of them cannot be written; the old one is in force then.

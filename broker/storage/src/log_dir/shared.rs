@@ -24,6 +24,15 @@ pub(crate) const LOCK_FILE: &str = ".lock";
 
 type OpenLogs = BTreeSet<(TopicPartition, TopicId)>;
 
+/// What the checkpoints on disk hold: they are replaced when there is something else to say.
+#[derive(Default)]
+struct CheckpointsOnDisk {
+    /// Whether all high watermarks as they are noted now.
+    high_watermarks: bool,
+    /// The durable positions after so many changes.
+    positions: Option<u64>,
+}
+
 /// The common state of one log directory.
 pub(crate) struct DirShared {
     pub(crate) path: PathBuf,
@@ -44,6 +53,7 @@ pub(crate) struct DirShared {
     /// its temporary name.
     replacing: Mutex<()>,
     high_watermarks: Mutex<HighWatermarks>,
+    checkpointed: Mutex<CheckpointsOnDisk>,
     /// Deleted partitions that the checkpoint of high watermarks still speaks of.
     outdated: Mutex<BTreeSet<TopicPartition>>,
     open_logs: Mutex<OpenLogs>,
@@ -93,6 +103,7 @@ impl DirShared {
             unrecorded: Mutex::new(Vec::new()),
             replacing: Mutex::new(()),
             high_watermarks: Mutex::new(high_watermarks),
+            checkpointed: Mutex::default(),
             outdated: Mutex::default(),
             open_logs: Mutex::new(OpenLogs::new()),
             opened_at: (options.clock.now(), options.clock.monotonic()),
@@ -149,7 +160,22 @@ impl DirShared {
         record(self);
         let _one_at_a_time = self.replacing();
         self.store_high_watermarks()?;
-        self.store_recovery_points(clean)
+        let written = lock(&self.checkpointed).positions;
+        match !clean && written == Some(self.positions.changes()) {
+            true => Ok(()),
+            false => self.store_recovery_points(clean),
+        }
+    }
+
+    /// Notes a high watermark for the next checkpoint.
+    pub(super) fn note_high_watermark(&self, partition: &TopicPartition, offset: Offset) {
+        let mut known = self.high_watermarks();
+        match known.0.get_mut(partition) {
+            Some(known) if *known == offset => return,
+            Some(known) => *known = offset,
+            None => drop(known.0.insert(partition.clone(), offset)),
+        }
+        lock(&self.checkpointed).high_watermarks = false;
     }
 
     /// A log is about to be cut: a recovery must not look for what is above.
@@ -170,6 +196,7 @@ impl DirShared {
     pub(super) fn forget_high_watermark(&self, partition: &TopicPartition) {
         if self.high_watermarks().0.remove(partition).is_some() {
             lock(&self.outdated).insert(partition.clone());
+            lock(&self.checkpointed).high_watermarks = false;
         }
     }
 
@@ -191,22 +218,37 @@ impl DirShared {
     }
 
     fn store_high_watermarks(&self) -> Result<(), SmallFileError> {
-        let high_watermarks = self.high_watermarks().clone();
+        let high_watermarks = {
+            let noted = self.high_watermarks();
+            let is_written = &mut lock(&self.checkpointed).high_watermarks;
+            if *is_written {
+                return Ok(());
+            }
+            // What is noted from here on is for the next one.
+            *is_written = true;
+            noted.clone()
+        };
         lock(&self.outdated).clear();
         high_watermarks
             .store(&*self.io, &self.path.join(HighWatermarks::FILE))
-            .inspect_err(|error| self.observe_small(error))
+            .inspect_err(|error| {
+                lock(&self.checkpointed).high_watermarks = false;
+                self.observe_small(error);
+            })
     }
 
     fn store_recovery_points(&self, clean: bool) -> Result<(), SmallFileError> {
+        let (points, changes) = self.positions.snapshot();
         let points = RecoveryPoints {
             clean,
             boot_id: self.boot_id.clone(),
-            points: self.positions.snapshot(),
+            points,
         };
         points
             .store(&*self.io, &self.path.join(RecoveryPoints::FILE))
-            .inspect_err(|error| self.observe_small(error))
+            .inspect_err(|error| self.observe_small(error))?;
+        lock(&self.checkpointed).positions = Some(changes);
+        Ok(())
     }
 
     /// A small file that cannot be written takes the directory out of service, unless the disk is
