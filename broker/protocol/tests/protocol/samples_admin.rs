@@ -206,6 +206,16 @@ fn key_hash() -> PluginBinding {
     }
 }
 
+fn damage() -> DamageDescription {
+    DamageDescription {
+        file: "/data/orders-0/00000000000000000000.log".to_owned(),
+        position: 8_192,
+        offset: Offset::new(100),
+        next_offset: Some(Offset::new(110)),
+        problem: "the body of the batch fails its checksum".to_owned(),
+    }
+}
+
 fn describe_topic() -> Vec<Vector> {
     let partition = PartitionDescription {
         leader: Some(BrokerId::new(1)),
@@ -225,13 +235,7 @@ fn describe_topic() -> Vec<Vector> {
             last_cleaned_ms: Some(NOW),
             cleanings: 3,
         }),
-        damage: vec![DamageDescription {
-            file: "/data/orders-0/00000000000000000000.log".to_owned(),
-            position: 8_192,
-            offset: Offset::new(100),
-            next_offset: Some(Offset::new(110)),
-            problem: "the body of the batch fails its checksum".to_owned(),
-        }],
+        damage: vec![damage()],
         ..PartitionDescription::default()
     };
     let failed = PartitionDescription {
