@@ -362,11 +362,11 @@ const OWN_KEYS: &[BrokerKey] = &[
                 min: 16,
                 max: 1_000_000,
             },
-            default: "8192",
-            documentation: "Most data files open at once, in all directories; fewer where the \
-                system's limit of open files leaves less than twice as many.",
-            consequence: "With more partitions written at once than that, files are synced and \
-                closed to make room.",
+            default: "16384",
+            documentation: "Most data files open at once, in all directories; at most two thirds \
+                of the system's limit of open files.",
+            consequence: "Where more partitions than that are written to in turn, files are \
+                synced and closed to make room, which is slow.",
         },
     ),
     row(

@@ -188,6 +188,7 @@ impl DirShared {
             Some(noted) if *noted > end => *noted = end,
             _ => return Ok(()),
         }
+        lock(&self.checkpointed).high_watermarks = false;
         let _one_at_a_time = self.replacing();
         self.store_high_watermarks()
     }
