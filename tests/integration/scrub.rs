@@ -131,3 +131,22 @@ fn little_data_is_not_scrubbed_unless_it_is_asked_for() {
     std::thread::sleep(Duration::from_millis(700));
     assert!(!broker.log().contains("scrub"), "{}", broker.log());
 }
+
+#[test]
+fn a_verification_beside_a_running_broker_says_so_and_takes_no_write_for_damage() {
+    let broker = Broker::start();
+    let mut wire = filled(&broker);
+    let data_dir = broker.data_dir().display().to_string();
+    for number in 0..3 {
+        wire.produce("t", 0, vec![valued("meanwhile")]);
+        let output = broker
+            .command(&["--json", "log", "verify", &data_dir])
+            .output()
+            .expect("the binary under test can be started");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{number}: {said}");
+        let report: serde_json::Value = serde_json::from_str(&said).expect("a JSON document");
+        assert_eq!(report["in_use"], true);
+    }
+    assert_eq!(wire.read_all("t", 0).len(), 63);
+}

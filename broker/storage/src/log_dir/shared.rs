@@ -229,10 +229,11 @@ impl DirShared {
             *is_written = true;
             noted.clone()
         };
-        lock(&self.outdated).clear();
+        let outdated = std::mem::take(&mut *lock(&self.outdated));
         high_watermarks
             .store(&*self.io, &self.path.join(HighWatermarks::FILE))
             .inspect_err(|error| {
+                lock(&self.outdated).extend(outdated);
                 lock(&self.checkpointed).high_watermarks = false;
                 self.observe_small(error);
             })
