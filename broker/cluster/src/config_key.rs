@@ -31,6 +31,8 @@ pub enum ValueKind {
         /// Whether `-1` is allowed and means no limit.
         unlimited: Unlimited,
     },
+    /// A number of bytes, or `auto`.
+    BytesOrAuto,
     /// A whole number.
     Number {
         /// Smallest.
@@ -107,7 +109,7 @@ impl ConfigKey {
     pub const fn kind_name(&self) -> &'static str {
         match self.kind {
             ValueKind::Duration { .. } => "duration",
-            ValueKind::Bytes { .. } => "bytes",
+            ValueKind::Bytes { .. } | ValueKind::BytesOrAuto => "bytes",
             ValueKind::Number { .. } => "number",
             ValueKind::Bool => "bool",
             ValueKind::Choice { .. } => "enum",
@@ -121,7 +123,7 @@ impl ConfigKey {
     pub const fn unit(&self) -> Option<&'static str> {
         match self.kind {
             ValueKind::Duration { .. } => Some("ms"),
-            ValueKind::Bytes { .. } => Some("bytes"),
+            ValueKind::Bytes { .. } | ValueKind::BytesOrAuto => Some("bytes"),
             _ => None,
         }
     }
@@ -144,6 +146,10 @@ impl ConfigKey {
             } => {
                 let range = range("a size", "bytes", min, max);
                 with_unlimited(format!("{range}, such as 64KiB, 1GiB"), unlimited)
+            }
+            ValueKind::BytesOrAuto => {
+                let range = range("a size", "bytes", 0, NO_MAX);
+                format!("{range}, such as 64KiB, 1GiB, or auto")
             }
             ValueKind::Number { min, max } => format!("a whole number from {min} to {max}"),
             ValueKind::Bool => "true or false".to_owned(),
@@ -192,6 +198,10 @@ impl ConfigKey {
                 max,
                 unlimited,
             } => within(trimmed, min, max, unlimited, |text| parse_bytes(text).ok()),
+            ValueKind::BytesOrAuto if trimmed == "auto" => Some(trimmed.to_owned()),
+            ValueKind::BytesOrAuto => within(trimmed, 0, NO_MAX, Unlimited::Refused, |text| {
+                parse_bytes(text).ok()
+            }),
             ValueKind::Number { min, max } => {
                 let number = |text: &str| text.parse().ok();
                 within(trimmed, min, max, Unlimited::Refused, number)

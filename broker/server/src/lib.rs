@@ -20,6 +20,7 @@ mod context;
 mod controller;
 mod death_notice;
 mod descriptors;
+mod dir_traces;
 mod dry_run;
 mod log_dirs;
 mod memory;

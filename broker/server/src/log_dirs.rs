@@ -1,7 +1,7 @@
 //! `LogDirs`: the broker's log directories, and which partition lives in which. A new partition goes to
 //! the directory in service that holds the fewest. All of it blocks: callers are on a blocking thread.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
@@ -10,12 +10,43 @@ use broker_storage::{
     DeleteLogError, Log, LogConfig, LogDir, LogDirError, LogDirOptions, OpenLogError,
     RecoveryReport,
 };
-use uuid::Uuid;
+
+use crate::dir_traces::DirTraces;
 
 /// All log directories of this broker.
 pub(crate) struct LogDirs {
     dirs: Vec<LogDir>,
     placed: Mutex<HashMap<TopicPartition, Place>>,
+    /// Directories that the broker has kept data in and was started without.
+    left_out: Vec<PathBuf>,
+    /// Partitions that may be in one of those.
+    lost: Mutex<HashSet<(TopicPartition, TopicId)>>,
+}
+
+/// Why a partition's log was not opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotOpened {
+    /// It was tried.
+    #[error(transparent)]
+    Log(#[from] OpenLogError),
+    /// It may be in a directory that the broker was started without.
+    #[error("its log is in none of log.dirs, and {} is left out, which this broker has kept data in: put it back into log.dirs and restart the broker", list(.left_out))]
+    LeftOut { left_out: Vec<PathBuf> },
+}
+
+impl NotOpened {
+    /// Whether it may be opened later, without anybody's doing.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, Self::Log(error) if error.is_passing())
+    }
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    let paths: Vec<String> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    paths.join(" and ")
 }
 
 #[derive(Clone, Copy)]
@@ -25,15 +56,20 @@ struct Place {
 }
 
 impl LogDirs {
-    /// Opens and locks every directory, with the options that it is given. The first decides the cluster id, or
-    /// makes one; a directory of another cluster is refused.
+    /// Opens and locks every directory, with the options that it is given. The directories that there
+    /// were decide the cluster id, a new broker makes one.
+    ///
+    /// # Errors
+    /// When a directory cannot be used, is of another broker or cluster, is named twice, or is empty
+    /// where the broker has kept data.
     pub(crate) fn open(
         paths: &[PathBuf],
         options_of: &dyn Fn(&Path) -> LogDirOptions,
     ) -> Result<Self, LogDirError> {
-        let mut cluster_id: Option<Uuid> = None;
-        let mut dirs = Vec::new();
-        let mut placed = HashMap::new();
+        let traces = DirTraces::of(paths, options_of)?;
+        let mut cluster_id = traces.cluster_id();
+        let mut dirs: Vec<LogDir> = Vec::new();
+        let mut placed: HashMap<TopicPartition, Place> = HashMap::new();
         for (index, path) in paths.iter().enumerate() {
             let mut options = options_of(path);
             options.cluster_id = cluster_id;
@@ -44,14 +80,41 @@ impl LogDirs {
                     dir: index,
                     topic_id: found.topic_id,
                 };
-                placed.insert(found.partition, place);
+                if let Some(other) = placed.insert(found.partition.clone(), place) {
+                    return Err(LogDirError::PartitionTwice {
+                        partition: found.partition,
+                        other: dirs[other.dir].path().to_owned(),
+                        dir: path.clone(),
+                    });
+                }
             }
             dirs.push(dir);
         }
+        traces.store_in(&dirs);
         Ok(Self {
             dirs,
             placed: Mutex::new(placed),
+            left_out: traces.left_out(),
+            lost: Mutex::default(),
         })
+    }
+
+    /// Notes, before the first log is opened, which partitions there are. One that is in no directory
+    /// is not made anew while a directory is left out: it may be there.
+    pub(crate) fn expect<'a>(
+        &self,
+        partitions: impl Iterator<Item = (TopicPartition, TopicId)> + 'a,
+    ) {
+        if self.left_out.is_empty() {
+            return;
+        }
+        let placed = self.places();
+        let is_missing = |(partition, id): &(TopicPartition, TopicId)| {
+            let remembered = self.dirs.iter().any(|dir| dir.remembers(partition, *id));
+            !placed.contains_key(partition) && !remembered
+        };
+        let missing = partitions.filter(is_missing).collect();
+        *self.lost() = missing;
     }
 
     /// The directory of a log of the broker's own: where it is, or else the first.
@@ -63,6 +126,15 @@ impl LogDirs {
     /// The first directory; all are of the same cluster.
     pub(crate) fn first(&self) -> &LogDir {
         &self.dirs[0]
+    }
+
+    /// Asks every file system how much room there is.
+    pub(crate) fn look_at_space(&self) {
+        for dir in &self.dirs {
+            if let Err(error) = dir.look_at_space() {
+                tracing::debug!(dir = %dir.path().display(), %error, "the room on the disk is not known");
+            }
+        }
     }
 
     /// Every directory.
@@ -84,7 +156,11 @@ impl LogDirs {
         partition: &TopicPartition,
         topic_id: TopicId,
         config: LogConfig,
-    ) -> Result<(Log, LogDir, RecoveryReport), OpenLogError> {
+    ) -> Result<(Log, LogDir, RecoveryReport), NotOpened> {
+        if self.lost().contains(&(partition.clone(), topic_id)) {
+            let left_out = self.left_out.clone();
+            return Err(NotOpened::LeftOut { left_out });
+        }
         let dir = self.place(partition, topic_id);
         let (log, report) = dir.open_or_create_log(partition, topic_id, config)?;
         Ok((log, dir, report))
@@ -143,6 +219,12 @@ impl LogDirs {
             },
         );
         self.dirs[dir].clone()
+    }
+
+    fn lost(&self) -> MutexGuard<'_, HashSet<(TopicPartition, TopicId)>> {
+        self.lost
+            .lock()
+            .expect("no code panics while it holds this lock")
     }
 
     fn places(&self) -> MutexGuard<'_, HashMap<TopicPartition, Place>> {

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use broker_cluster::{ClusterMetadata, InvalidConfig, PluginSlot, TopicConfig};
-use broker_model::{Clock, SystemClock};
-use broker_storage::{LogDirError, LogDirOptions};
+use broker_model::{Clock, PartitionId, SystemClock, TopicId, TopicPartition};
+use broker_storage::{LogDirError, LogDirOptions, ReserveRoom};
 use broker_wasm::{Builtin, Catalog, EngineError, Manifest, ManifestError, PluginEngine};
+use rustix::process::Signal;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -36,6 +38,8 @@ use crate::request::follow_manifest;
 use crate::scrubber::{ScrubSettings, Scrubber};
 use crate::topics::Topics;
 
+/// How often the room on the disks is looked at.
+const SPACE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often high watermarks and recovery points are saved.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 /// How often a stopping broker looks whether its connections have ended.
@@ -111,6 +115,7 @@ impl Server {
     /// # Errors
     /// When an address, a directory, the metadata or a plugin is not usable.
     pub async fn start(config: BrokerConfig) -> Result<Self, StartError> {
+        ignore_file_size_signal();
         let config = Arc::new(config);
         let arbiter_count = config.arbiters.unwrap_or_else(cores);
         let descriptors = Descriptors::claim(&config, arbiter_count);
@@ -149,6 +154,7 @@ impl Server {
         hosting
             .finish_deletions(&replayed.deleted, &replayed.metadata)
             .await;
+        context.dirs.expect(all_partitions(&replayed.metadata));
         plugins.install_deployed(&replayed.metadata).await;
         check_default_plugins(&plugins, &topic_defaults)?;
         BrokerActor::start_on(hosting.clone());
@@ -213,8 +219,30 @@ impl Server {
     }
 }
 
+/// Every partition that the metadata knows.
+fn all_partitions(
+    metadata: &ClusterMetadata,
+) -> impl Iterator<Item = (TopicPartition, TopicId)> + '_ {
+    metadata.topics().flat_map(|topic| {
+        let numbers = (0_u32..).zip(&topic.partitions);
+        numbers.map(|(number, _)| {
+            let number = PartitionId::new(number);
+            (TopicPartition::new(topic.name.clone(), number), topic.id)
+        })
+    })
+}
+
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// A write beyond the limit on file sizes (`ulimit -f`) is an error like a full disk, not the end of
+/// the process. The handler of a signal stays when the stream of it is dropped.
+fn ignore_file_size_signal() {
+    let kind = SignalKind::from_raw(Signal::XFSZ.as_raw());
+    if let Err(error) = signal(kind) {
+        warn!(%error, "a limit on file sizes would end the process");
+    }
 }
 
 async fn listen(addresses: &[String]) -> Result<Vec<TcpListener>, StartError> {
@@ -290,11 +318,14 @@ async fn open_dirs(
     clock: Arc<dyn Clock>,
 ) -> Result<LogDirs, StartError> {
     let (paths, broker_id) = (config.log_dirs.clone(), config.broker_id);
+    let min_free = config.min_free;
     let opening = actix_rt::task::spawn_blocking(move || {
         LogDirs::open(&paths, &|path| {
             let mut options = LogDirOptions::new(path, broker_id);
             options.clock = clock.clone();
             options.open_files_max = descriptors.data_files.div_ceil(paths.len());
+            options.min_free = min_free;
+            options.reserve = ReserveRoom::Keep;
             options
         })
     });
@@ -349,6 +380,7 @@ fn hosting(
         scrubber: Arc::new(scrubber),
         retention_check_interval: config.retention_check_interval,
         checkpoint_interval: CHECKPOINT_INTERVAL,
+        space_check_interval: SPACE_CHECK_INTERVAL,
         stopping: false.into(),
         checkpointing: tokio::sync::Mutex::new(()),
     })

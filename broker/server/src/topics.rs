@@ -31,7 +31,16 @@ pub(crate) struct HostedTopic {
 #[derive(Clone)]
 pub(crate) enum HostedPartition {
     Online(PartitionHandle),
-    Offline { reason: String },
+    Offline { reason: String, outlook: Outlook },
+}
+
+/// Whether a partition that is out of service comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outlook {
+    /// It is tried again by itself.
+    Passing,
+    /// It takes an operator and a restart.
+    Lasting,
 }
 
 impl HostedTopic {

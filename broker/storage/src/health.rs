@@ -65,6 +65,20 @@ impl DirHealth {
     }
 }
 
+/// Whether a failed write says nothing about the disk's health: there is no room, or the process has
+/// no file descriptor left to open a file with. A sync is never the one nor the other.
+pub(crate) fn is_passing(error: &io::Error) -> bool {
+    is_no_space(error) || is_out_of_files(error)
+}
+
+/// Whether the process or the machine has run out of file descriptors: nothing was opened.
+pub(crate) fn is_out_of_files(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE)
+    )
+}
+
 /// Whether the disk, a quota or a limit on file sizes is exhausted: that passes, nothing is broken.
 pub(crate) fn is_no_space(error: &io::Error) -> bool {
     matches!(

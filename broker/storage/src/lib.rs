@@ -48,6 +48,7 @@ mod retention;
 mod scrub;
 mod segment;
 mod small_file;
+mod space;
 mod sync;
 
 pub use blob_store::{BlobError, BlobStore};
@@ -59,13 +60,14 @@ pub use corruption::{Corruption, Damage};
 pub use file_slice::FileSlice;
 pub use health::DirFailed;
 pub use log::{
-    AppendError, AppendedRun, ChangeError, FlushMode, Log, LogConfig, ReadError, ReadLimit,
+    AppendError, AppendedRun, ChangeError, FlushMode, Log, LogConfig, LogPurpose, ReadError,
+    ReadLimit,
 };
 #[doc(hidden)]
 pub use log_dir::PlantedBugs;
 pub use log_dir::{
-    CloseError, DeleteLogError, DirIdentity, FoundPartition, LogDir, LogDirError, LogDirOptions,
-    OpenLogError,
+    CloseError, DeleteLogError, DirIdentity, DirTrace, FoundPartition, LogDir, LogDirError,
+    LogDirOptions, OpenLogError, ReserveRoom,
 };
 pub use policy_failed::PolicyFailed;
 pub use recovery::{LastStop, RecoveryReport, TornTail};
@@ -73,4 +75,5 @@ pub use retention::{RetentionOutcome, RetentionPolicy, RetentionView};
 pub use scrub::{ScrubFailed, ScrubTarget, Scrubbed};
 pub use segment::SegmentInfo;
 pub use small_file::{LeaderEpochs, SmallFileError};
+pub use space::{DirSpace, LowSpace, MinFree};
 pub use sync::{SyncDone, SyncOutcome, SyncRequest};

@@ -21,6 +21,9 @@ pub(crate) struct Setup {
     log_filter: Option<String>,
     options: Vec<String>,
     arguments: Vec<String>,
+    log_dirs: Vec<PathBuf>,
+    environment: Vec<(String, String)>,
+    log_file: Option<PathBuf>,
     expects_panics: bool,
     open_files_limit: Option<u32>,
 }
@@ -40,6 +43,24 @@ impl Setup {
     /// Adds an argument of `serve`.
     pub(crate) fn argument(mut self, argument: impl Into<String>) -> Self {
         self.arguments.push(argument.into());
+        self
+    }
+
+    /// Keeps its data in these directories instead of the one below its home.
+    pub(crate) fn log_dirs(mut self, dirs: &[PathBuf]) -> Self {
+        self.log_dirs = dirs.to_vec();
+        self
+    }
+
+    /// Lets it log to this file, unseen by the test.
+    pub(crate) fn log_file(mut self, file: &str) -> Self {
+        self.log_file = Some(PathBuf::from(file));
+        self
+    }
+
+    /// Sets a variable of its environment.
+    pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -114,7 +135,23 @@ impl Setup {
                 shell
             }
         };
-        command.arg("serve").arg("--data-dir").arg(data_dir);
+        command.arg("serve");
+        match self.log_dirs.is_empty() {
+            true => command.arg("--data-dir").arg(data_dir),
+            false => {
+                let dirs: Vec<String> = self
+                    .log_dirs
+                    .iter()
+                    .map(|dir| dir.display().to_string())
+                    .collect();
+                command
+                    .arg("-o")
+                    .arg(format!("log.dirs={}", dirs.join(",")))
+            }
+        };
+        for (name, value) in &self.environment {
+            command.env(name, value);
+        }
         if !self.arguments.iter().any(|argument| argument == "--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
         }
@@ -229,9 +266,10 @@ impl Broker {
         &self.address
     }
 
-    /// Its data directory.
+    /// Its data directory; the first when it has several.
     pub(crate) fn data_dir(&self) -> PathBuf {
-        self.home.path().join("data")
+        let first = self.setup.log_dirs.first().cloned();
+        first.unwrap_or_else(|| self.home.path().join("data"))
     }
 
     /// A folder beside the data that goes with the broker.
@@ -363,7 +401,10 @@ impl Broker {
         let log = fs::File::options()
             .create(true)
             .append(true)
-            .open(self.home.path().join("log"));
+            .open(match &self.setup.log_file {
+                Some(file) => file.clone(),
+                None => self.home.path().join("log"),
+            });
         log.expect("the log can be written")
     }
 

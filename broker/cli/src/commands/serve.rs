@@ -133,6 +133,8 @@ fn start_log(config: &BrokerConfig, verbosity: i16) {
     let filter = EnvFilter::try_from_env("BROKER_LOG").unwrap_or_else(|_| EnvFilter::new(ours));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // A log that cannot be written, on a full disk, is lost; to say so would panic.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     // Fails only when there is a subscriber already, which then does the job.
     let _ = match config.logging_format {

@@ -61,7 +61,8 @@ pub struct BrokerDescription {
 pub struct LogDirDescription {
     /// Where it is on that broker.
     pub path: String,
-    /// `online`, or `failed` once a write or sync has failed.
+    /// `online`; `low_space` while it takes no records for want of room; `failed` once a write or
+    /// sync has failed.
     pub state: String,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,6 +73,8 @@ pub struct LogDirDescription {
     pub free_bytes: u64,
     /// Bytes in use in its file system, by whatever it is.
     pub used_bytes: u64,
+    /// Below so many free bytes it takes no records; 0 for no such limit.
+    pub min_free_bytes: u64,
 }
 
 plain_call!(DescribeCluster, DescribeClusterRequest => DescribeClusterResponse);

@@ -399,6 +399,7 @@ fn cluster() -> Vec<Vector> {
         total_bytes: 1 << 40,
         free_bytes: 1 << 39,
         used_bytes: 131_072,
+        min_free_bytes: 1 << 30,
     };
     let broker = BrokerDescription {
         broker_id: BrokerId::new(1),

@@ -47,6 +47,21 @@ impl BrokerActor {
         handle.attach(addr);
     }
 
+    /// Tries the partitions again that could not be opened for a reason that passes.
+    fn open_waiting(&self, ctx: &mut Context<Self>) {
+        let waiting = self.hosting.waiting_to_open();
+        if waiting.is_empty() {
+            return;
+        }
+        let hosting = self.hosting.clone();
+        let work = async move {
+            for partition in waiting {
+                hosting.open_again(&partition).await;
+            }
+        };
+        run(ctx, work, Reply::ignored());
+    }
+
     fn handled(&self) {
         self.hosting.handle().stats().handled();
     }
@@ -87,6 +102,13 @@ impl Actor for BrokerActor {
             ctx.spawn(actix::fut::wrap_future(async move {
                 hosting.write_checkpoints().await
             }));
+        });
+        ctx.run_interval(self.hosting.space_check_interval(), |act, ctx| {
+            let hosting = act.hosting.clone();
+            ctx.spawn(actix::fut::wrap_future(async move {
+                hosting.look_at_space().await
+            }));
+            act.open_waiting(ctx);
         });
         // After a panic: whatever a lost message was to start is started now.
         let hosting = self.hosting.clone();

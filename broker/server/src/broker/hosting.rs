@@ -26,7 +26,7 @@ use crate::partition::{PartitionActor, PartitionHandle, PartitionSetup};
 use crate::plugins::{Plugins, TopicPlugins};
 use crate::scrubber::Scrubber;
 use crate::topic_settings::{TopicSettings, log_config};
-use crate::topics::{HostedPartition, HostedTopic, RouteCounters, Topics};
+use crate::topics::{HostedPartition, HostedTopic, Outlook, RouteCounters, Topics};
 
 /// Logs opened, or deleted, at once; recovery of one reads its file, so a few keep the disk busy.
 const OPENS_AT_ONCE: usize = 8;
@@ -47,6 +47,7 @@ pub(crate) struct Hosting {
     pub(crate) scrubber: Arc<Scrubber>,
     pub(crate) retention_check_interval: Duration,
     pub(crate) checkpoint_interval: Duration,
+    pub(crate) space_check_interval: Duration,
     pub(crate) stopping: AtomicBool,
     /// Held while checkpoints are written: after a pause of the machine, ticks that were missed come together.
     pub(crate) checkpointing: tokio::sync::Mutex<()>,
@@ -93,6 +94,17 @@ impl Hosting {
 
     pub(super) fn checkpoint_interval(&self) -> Duration {
         self.checkpoint_interval
+    }
+
+    pub(super) fn space_check_interval(&self) -> Duration {
+        self.space_check_interval
+    }
+
+    /// Looks at the room on the disks, which may wait for them.
+    pub(super) async fn look_at_space(&self) {
+        let dirs = self.dirs.clone();
+        // A look that panicked is made up for by the next.
+        let _ = actix_rt::task::spawn_blocking(move || dirs.look_at_space()).await;
     }
 
     pub(super) fn now(&self) -> Duration {
@@ -181,16 +193,20 @@ impl Hosting {
                 dirs.open_log(&assignment.partition, assignment.topic_id, config)
             })
         };
-        let problem = match opened.await {
+        let (problem, outlook) = match opened.await {
             Ok(Ok((log, dir, report))) => {
                 log_recovery(&assignment.partition, &dir, &report);
                 return HostedPartition::Online(self.start_actor(assignment, log, dir));
             }
-            Ok(Err(problem)) => problem.to_string(),
-            Err(panicked) => panicked.to_string(),
+            Ok(Err(problem)) if problem.is_passing() => (problem.to_string(), Outlook::Passing),
+            Ok(Err(problem)) => (problem.to_string(), Outlook::Lasting),
+            Err(panicked) => (panicked.to_string(), Outlook::Lasting),
         };
-        error!(partition = %assignment.partition, problem, "a partition is offline: its log cannot be opened");
-        HostedPartition::Offline { reason: problem }
+        error!(partition = %assignment.partition, problem, ?outlook, "a partition is offline: its log cannot be opened");
+        HostedPartition::Offline {
+            reason: problem,
+            outlook,
+        }
     }
 
     fn start_actor(
@@ -250,6 +266,53 @@ impl Hosting {
         self.replace(partition, restarted);
     }
 
+    /// Partitions whose logs could not be opened for want of room or file descriptors.
+    pub(super) fn waiting_to_open(&self) -> Vec<TopicPartition> {
+        let mut waiting = Vec::new();
+        for topic in self.topics.all().values() {
+            for (number, partition) in (0_u32..).zip(topic.partitions.iter()) {
+                if let HostedPartition::Offline {
+                    outlook: Outlook::Passing,
+                    ..
+                } = partition
+                {
+                    let number = PartitionId::new(number);
+                    waiting.push(TopicPartition::new(topic.name.clone(), number));
+                }
+            }
+        }
+        waiting
+    }
+
+    /// Tries again to open such a partition.
+    pub(super) async fn open_again(self: &Arc<Self>, partition: &TopicPartition) {
+        let metadata = self.metadata.load_full();
+        let index = usize::try_from(partition.partition.get()).unwrap_or(usize::MAX);
+        let (Some(topic), Some(hosted)) = (
+            metadata.topic(partition.topic.as_str()),
+            self.topics.get(partition.topic.as_str()),
+        ) else {
+            return;
+        };
+        let Some(state) = topic
+            .partitions
+            .get(index)
+            .filter(|_| hosted.id == topic.id)
+        else {
+            return;
+        };
+        let opened = self
+            .start_partition(Assignment {
+                partition: partition.clone(),
+                topic_id: topic.id,
+                leader_epoch: state.leader_epoch,
+                settings: hosted.settings(),
+                stats: Arc::default(),
+            })
+            .await;
+        self.replace(partition, opened);
+    }
+
     /// Takes a partition out of service for good.
     pub(super) fn set_offline(&self, partition: &TopicPartition, reason: &str) {
         error!(%partition, reason, "a partition is offline");
@@ -257,6 +320,7 @@ impl Hosting {
             partition,
             HostedPartition::Offline {
                 reason: reason.to_owned(),
+                outlook: Outlook::Lasting,
             },
         );
     }

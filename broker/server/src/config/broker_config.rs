@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use broker_cluster::{CreationDefaults, InvalidConfig, TopicDefaults};
 use broker_model::BrokerId;
+use broker_storage::MinFree;
 
 use super::keys::{BROKER_KEYS, BrokerKey, names};
 use super::layers::{ConfigLayers, Effective};
@@ -37,6 +38,8 @@ pub struct BrokerConfig {
     pub connection_idle_max: Duration,
     /// `log.dirs`, or else `log.dir`: at least one.
     pub log_dirs: Vec<PathBuf>,
+    /// `log.min.free.bytes`
+    pub min_free: MinFree,
     /// `log.retention.check.interval.ms`
     pub retention_check_interval: Duration,
     /// `log.cleaner.backoff.ms`
@@ -103,6 +106,7 @@ impl BrokerConfig {
             connections_max: read.number(names::MAX_CONNECTIONS),
             connection_idle_max: read.millis(names::CONNECTIONS_MAX_IDLE_MS),
             log_dirs: read.log_dirs(),
+            min_free: read.min_free(),
             retention_check_interval: read.millis(names::LOG_RETENTION_CHECK_INTERVAL_MS),
             cleaner_backoff: read.millis(names::LOG_CLEANER_BACKOFF_MS),
             cleaner_threads: read.number(names::LOG_CLEANER_THREADS),
@@ -181,6 +185,14 @@ impl<'a> Reader<'a> {
         match self.text(name) {
             "-1" => None,
             _ => Some(self.number(name)),
+        }
+    }
+
+    fn min_free(&mut self) -> MinFree {
+        match self.text(names::LOG_MIN_FREE_BYTES) {
+            "auto" => MinFree::Auto,
+            "0" => MinFree::Off,
+            _ => MinFree::Bytes(self.number(names::LOG_MIN_FREE_BYTES)),
         }
     }
 

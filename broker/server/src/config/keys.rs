@@ -23,6 +23,8 @@ pub mod names {
     pub const LOG_DIR: &str = "log.dir";
     /// The data directories, instead of the one.
     pub const LOG_DIRS: &str = "log.dirs";
+    /// The room that records leave on a disk.
+    pub const LOG_MIN_FREE_BYTES: &str = "log.min.free.bytes";
     /// How often retention is looked at.
     pub const LOG_RETENTION_CHECK_INTERVAL_MS: &str = "log.retention.check.interval.ms";
     /// How often the cleaner looks for something to compact.
@@ -250,6 +252,20 @@ const OWN_KEYS: &[BrokerKey] = &[
                 disks. When set, log.dir is not used.",
             consequence: "A directory that fails takes its own partitions offline and no others. \
                 Leaving one out at the next start leaves its partitions out.",
+        },
+    ),
+    row(
+        DATA,
+        ConfigKey {
+            name: names::LOG_MIN_FREE_BYTES,
+            kind: ValueKind::BytesOrAuto,
+            default: "auto",
+            documentation: "While the file system of a log directory has fewer bytes free than \
+                this, its partitions take no records: producers are told DISK_FULL and may retry. \
+                auto is 5 % of the file system, at most 1 GiB; 0 takes records until the disk is full.",
+            consequence: "Reading, deleting, retention and administration go on below it, and \
+                writing goes on by itself once there is a sixteenth more than this. With 0 a full \
+                disk refuses the same, at whatever write meets it.",
         },
     ),
     row(

@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 
 use super::error::ControllerError;
 use super::messages::{Close, Crash, Intent, Outcome, Plan, Propose, Synced};
-use super::metadata_log::MetadataLog;
+use super::metadata_log::{MetadataLog, MetadataLogError};
 use crate::actor_stats::ActorStats;
 use crate::broker::BrokerHandle;
 use crate::death_notice::DeathNotice;
@@ -155,6 +155,12 @@ impl ControllerActor {
                     reply,
                 });
                 self.start_sync(ctx);
+            }
+            Err(MetadataLogError::NoRoom(problem)) => {
+                warn!(%problem, "a metadata command is refused");
+                reply.send(Err(ControllerError::NoRoom {
+                    reason: problem.to_string(),
+                }));
             }
             Err(problem) => {
                 let reason = problem.to_string();

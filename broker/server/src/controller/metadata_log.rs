@@ -8,7 +8,8 @@ use broker_model::{
 };
 use broker_record::{BatchBuilder, Batches, Codec, ProducedBatch, TimestampType, Validation};
 use broker_storage::{
-    DirFailed, FlushMode, Log, LogConfig, LogDir, ReadLimit, SyncOutcome, SyncRequest,
+    AppendError, DirFailed, FlushMode, Log, LogConfig, LogDir, LogPurpose, ReadLimit, SyncOutcome,
+    SyncRequest,
 };
 
 /// Topic of the metadata log; reserved, so that no client can create, write or delete it.
@@ -26,6 +27,9 @@ pub(crate) enum MetadataLogError {
         "the metadata log {TOPIC}-0 in {dir} cannot be used: {problem}. Without it topics are not known for certain, so nothing is served; no partition was touched. Restore its files from a copy"
     )]
     Log { dir: String, problem: String },
+    /// There is no room for a command, or no file descriptor: nothing of it is in the log.
+    #[error(transparent)]
+    NoRoom(AppendError),
     /// A command in it.
     #[error(
         "the metadata log {TOPIC}-0 in {dir} holds a command that cannot be applied at index {index}: {problem}"
@@ -67,6 +71,7 @@ impl MetadataLog {
             flush: FlushMode::Sync,
             timestamp_type: TimestampType::CreateTime,
             batch_bytes_max: 16 * 1024 * 1024,
+            purpose: LogPurpose::Internal,
             ..LogConfig::default()
         };
         let opened = dir.open_or_create_log(&partition, TOPIC_ID, config);
@@ -173,11 +178,13 @@ impl MetadataLog {
             .map_err(|problem| failure(&self.dir, &problem))?;
         let batch = ProducedBatch::opaque(body, claims, Validation::Trust)
             .map_err(|problem| failure(&self.dir, &problem))?;
-        let run = self
-            .log
-            .append(&mut [batch], term, now)
-            .map_err(|problem| failure(&self.dir, &problem))?;
-        Ok(run.first)
+        match self.log.append(&mut [batch], term, now) {
+            Ok(run) => Ok(run.first),
+            Err(problem @ (AppendError::NoSpace { .. } | AppendError::NoDescriptor { .. })) => {
+                Err(MetadataLogError::NoRoom(problem))
+            }
+            Err(problem) => Err(failure(&self.dir, &problem)),
+        }
     }
 
     /// What has to be synced; see [`Log::sync_request`].

@@ -108,13 +108,13 @@ impl PartitionActor {
             end: setup.log.end(),
         };
         let (sender, receiver) = watch::channel(first);
-        let stats = setup.stats.clone();
+        let (stats, dir) = (setup.stats.clone(), setup.dir.clone());
         // The mailbox has its bound from the first message on, also before the arbiter gets to run.
         let (mailbox, messages) = channel::channel(PARTITION_MAILBOX);
         arbiter.spawn_fn(move || {
             Context::with_receiver(messages).run(Self::new(setup, replica, sender));
         });
-        PartitionHandle::new(Addr::new(mailbox), receiver, stats)
+        PartitionHandle::new(Addr::new(mailbox), receiver, stats, dir)
     }
 
     fn new(
@@ -171,12 +171,19 @@ impl PartitionActor {
         if self.closing.is_some() {
             return Err(PartitionError::Stopping);
         }
-        match self
-            .failed
-            .clone()
-            .or_else(|| self.dir.is_failed().map(|failed| failed.to_string()))
-        {
+        match self.failed.clone() {
             Some(reason) => Err(PartitionError::Offline { reason }),
+            None => self.check_dir(),
+        }
+    }
+
+    /// Whether the directory is in service. If it is not, nothing is read from it either: what the page
+    /// cache holds after a failed sync may not be what is on the disk.
+    pub(super) fn check_dir(&self) -> Result<(), PartitionError> {
+        match self.dir.is_failed() {
+            Some(failed) => Err(PartitionError::Offline {
+                reason: failed.to_string(),
+            }),
             None => Ok(()),
         }
     }

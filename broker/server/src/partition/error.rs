@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use broker_model::Offset;
-use broker_storage::{AppendError, ChangeError, Corruption, ReadError};
+use broker_storage::{AppendError, ChangeError, Corruption, LowSpace, ReadError};
 
 use crate::reply::Lost;
 
@@ -17,7 +17,10 @@ pub(crate) enum PartitionError {
     /// The actor went away with the request; it may have been carried out.
     #[error("it crashed while it handled the request and is started again")]
     Lost,
-    /// The partition is out of service; nothing was done.
+    /// The partition is not in service yet; nothing was done.
+    #[error("it is not in service at the moment: {reason}")]
+    NotYet { reason: String },
+    /// The partition is out of service until an operator has seen to it; nothing was done.
     #[error("it is offline: {reason}")]
     Offline { reason: String },
     /// The broker is stopping, or the topic is being deleted; nothing was done.
@@ -51,6 +54,12 @@ pub(crate) enum PartitionError {
     /// The write may or may not survive.
     #[error("writing failed, it may or may not survive: {reason}")]
     WriteUncertain { reason: String },
+    /// The disk has less room left than producers have to leave; nothing was written.
+    #[error(transparent)]
+    LowSpace(#[from] LowSpace),
+    /// The process has no file descriptor left; nothing was done.
+    #[error("no file can be opened at the moment: {reason}")]
+    NoDescriptor { reason: String },
     /// The disk is full; nothing was written.
     #[error("there is no space left: {reason}")]
     DiskFull { reason: String },
@@ -77,7 +86,9 @@ impl From<AppendError> for PartitionError {
                 max: u32::try_from(max).unwrap_or(u32::MAX),
             },
             AppendError::DirFailed(_) => Self::Offline { reason },
+            AppendError::LowSpace(low) => Self::LowSpace(low),
             AppendError::NoSpace { .. } => Self::DiskFull { reason },
+            AppendError::NoDescriptor { .. } => Self::NoDescriptor { reason },
             AppendError::Uncertain { .. } => Self::WriteUncertain { reason },
             AppendError::EpochFenced { .. }
             | AppendError::OffsetsExhausted { .. }

@@ -12,7 +12,7 @@ use broker_cluster::Acks;
 use broker_model::{Offset, Timestamp};
 use broker_record::ProducedBatch;
 use broker_storage::{
-    Cleaned, Cleaning, CleaningOutcome, CleaningState, Corruption, FileSlice, ReadLimit,
+    Cleaned, Cleaning, CleaningOutcome, CleaningState, Corruption, FileSlice, LogDir, ReadLimit,
     ScrubTarget, Scrubbed,
 };
 use tokio::sync::watch;
@@ -35,6 +35,7 @@ pub(crate) struct PartitionHandle {
     addr: Addr<PartitionActor>,
     offsets: watch::Receiver<PartitionOffsets>,
     stats: Arc<ActorStats>,
+    dir: LogDir,
 }
 
 impl PartitionHandle {
@@ -42,11 +43,24 @@ impl PartitionHandle {
         addr: Addr<PartitionActor>,
         offsets: watch::Receiver<PartitionOffsets>,
         stats: Arc<ActorStats>,
+        dir: LogDir,
     ) -> Self {
         Self {
             addr,
             offsets,
             stats,
+            dir,
+        }
+    }
+
+    /// Refuses what is asked of a partition whose directory is out of service, also when there would be
+    /// nothing to do.
+    pub(crate) fn check_in_service(&self) -> Result<(), PartitionError> {
+        match self.dir.is_failed() {
+            Some(failed) => Err(PartitionError::Offline {
+                reason: failed.to_string(),
+            }),
+            None => Ok(()),
         }
     }
 
@@ -211,7 +225,7 @@ impl PartitionHandle {
             Err(SendError::Closed(message)) => {
                 self.stats.not_sent();
                 let reason = "its actor has ended and is being started again".to_owned();
-                message.refuse(PartitionError::Offline { reason });
+                message.refuse(PartitionError::NotYet { reason });
             }
         }
     }

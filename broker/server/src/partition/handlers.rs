@@ -78,8 +78,11 @@ impl Handler<Read> for PartitionActor {
     fn handle(&mut self, message: Read, _: &mut Self::Context) {
         self.stats.handled();
         let below = self.replica.high_watermark();
-        let slice = self.log().read(message.from, below, message.limit);
-        message.reply.send(slice.map_err(PartitionError::from));
+        let read = self.check_dir().and_then(|()| {
+            let slice = self.log().read(message.from, below, message.limit);
+            slice.map_err(PartitionError::from)
+        });
+        message.reply.send(read);
     }
 }
 
@@ -89,8 +92,11 @@ impl Handler<FindTimestamp> for PartitionActor {
     fn handle(&mut self, message: FindTimestamp, _: &mut Self::Context) {
         self.stats.handled();
         let below = self.replica.high_watermark();
-        let found = self.log().offset_for_timestamp(message.at, below);
-        message.reply.send(found.map_err(PartitionError::from));
+        let found = self.check_dir().and_then(|()| {
+            let found = self.log().offset_for_timestamp(message.at, below);
+            found.map_err(PartitionError::from)
+        });
+        message.reply.send(found);
     }
 }
 

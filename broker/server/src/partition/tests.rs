@@ -154,7 +154,7 @@ async fn a_panic_is_noticed_and_requests_that_waited_hear_of_it() {
     assert!(
         matches!(
             answer,
-            Err(PartitionError::Lost | PartitionError::Offline { .. })
+            Err(PartitionError::Lost | PartitionError::NotYet { .. })
         ),
         "{answer:?}"
     );
@@ -176,7 +176,7 @@ async fn closing_answers_what_is_under_way_and_refuses_what_follows() {
     assert!(
         matches!(
             after,
-            Err(PartitionError::Stopping | PartitionError::Offline { .. })
+            Err(PartitionError::Stopping | PartitionError::NotYet { .. })
         ),
         "{after:?}"
     );

@@ -75,7 +75,7 @@ fn offline_partitions(context: &Context, topic: &str) -> Vec<String> {
         .enumerate()
         .filter_map(|(number, partition)| match partition {
             HostedPartition::Online(_) => None,
-            HostedPartition::Offline { reason } => {
+            HostedPartition::Offline { reason, .. } => {
                 Some(format!("partition {number} is offline: {reason}"))
             }
         });

@@ -61,9 +61,16 @@ fn warnings(context: &Context, log_dirs: &[LogDirDescription]) -> Vec<String> {
         ))
     });
     let mut warnings: Vec<String> = failed.collect();
+    let low = log_dirs.iter().filter(|dir| dir.state == "low_space");
+    warnings.extend(low.map(|dir| {
+        format!(
+            "log directory {} takes no records: {} bytes are free, log.min.free.bytes is {}",
+            dir.path, dir.free_bytes, dir.min_free_bytes
+        )
+    }));
     for topic in context.topics.all().values() {
         for (number, partition) in topic.partitions.iter().enumerate() {
-            if let HostedPartition::Offline { reason } = partition {
+            if let HostedPartition::Offline { reason, .. } = partition {
                 warnings.push(format!(
                     "partition {}-{number} is offline: {reason}",
                     topic.name
@@ -78,16 +85,20 @@ fn describe_dirs(dirs: &LogDirs) -> Vec<LogDirDescription> {
     let all = dirs.all().iter();
     all.map(|dir| {
         let error = dir.is_failed().map(|failed| failed.to_string());
-        let space = dir.space().ok();
+        let space = dir.look_at_space().unwrap_or_else(|_| dir.space());
+        let state = match (&error, space.is_low) {
+            (Some(_), _) => "failed",
+            (None, true) => "low_space",
+            (None, false) => "online",
+        };
         LogDirDescription {
             path: dir.path().display().to_string(),
-            state: if error.is_some() { "failed" } else { "online" }.to_owned(),
+            state: state.to_owned(),
             error,
-            total_bytes: space.as_ref().map_or(0, |space| space.total),
-            free_bytes: space.as_ref().map_or(0, |space| space.free),
-            used_bytes: space
-                .as_ref()
-                .map_or(0, |space| space.total.saturating_sub(space.free)),
+            total_bytes: space.total,
+            free_bytes: space.free,
+            used_bytes: space.total.saturating_sub(space.free),
+            min_free_bytes: space.min_free,
         }
     })
     .collect()

@@ -11,7 +11,7 @@ use super::wire::{partition_error, slot_error};
 use crate::context::Context;
 use crate::partition::{PartitionError, PartitionHandle};
 use crate::plugins::SlotError;
-use crate::topics::{HostedPartition, HostedTopic};
+use crate::topics::{HostedPartition, HostedTopic, Outlook};
 
 /// The topic of that name; with an id, only that very topic.
 pub(super) fn topic(
@@ -47,10 +47,15 @@ pub(super) fn partition(
     partition: PartitionId,
 ) -> Result<&PartitionHandle, WireError> {
     match topic.partition(partition) {
-        Some(HostedPartition::Online(handle)) => Ok(handle),
-        Some(HostedPartition::Offline { reason }) => {
-            let error = PartitionError::Offline {
-                reason: reason.clone(),
+        Some(HostedPartition::Online(handle)) => match handle.check_in_service() {
+            Ok(()) => Ok(handle),
+            Err(error) => Err(partition_error(topic.name.as_str(), partition, error)),
+        },
+        Some(HostedPartition::Offline { reason, outlook }) => {
+            let reason = reason.clone();
+            let error = match outlook {
+                Outlook::Passing => PartitionError::NotYet { reason },
+                Outlook::Lasting => PartitionError::Offline { reason },
             };
             Err(partition_error(topic.name.as_str(), partition, error))
         }

@@ -8,6 +8,7 @@ use broker_cluster::{
 use broker_model::PartitionId;
 use broker_protocol::{ErrorCode, ErrorData, WireError};
 use broker_record::InvalidBatch;
+use broker_storage::LowSpace;
 use broker_wasm::{PluginError, PluginErrorKind};
 
 use crate::controller::ControllerError;
@@ -24,6 +25,10 @@ pub(super) fn partition_error(
     let message = format!("partition {topic}-{partition}: {error}");
     let mut wire = WireError::new(code, message);
     wire.definite = definite;
+    // There is no other replica that could take over, and this one waits for an operator.
+    if matches!(error, PartitionError::Offline { .. }) {
+        wire.retriable = false;
+    }
     wire.with_data(ErrorData {
         topic: Some(topic.to_owned()),
         partition: Some(partition),
@@ -36,7 +41,9 @@ fn partition_code(error: &PartitionError) -> (ErrorCode, bool) {
     match error {
         PartitionError::Busy => (ErrorCode::Busy, true),
         PartitionError::Lost => (ErrorCode::ActorFailed, false),
-        PartitionError::Offline { .. } => (ErrorCode::PartitionOffline, true),
+        PartitionError::Offline { .. } | PartitionError::NotYet { .. } => {
+            (ErrorCode::PartitionOffline, true)
+        }
         PartitionError::Stopping => (ErrorCode::ShuttingDown, true),
         PartitionError::BatchTooLarge { .. } => (ErrorCode::MessageTooLarge, true),
         PartitionError::NotEnoughReplicas { .. } => (ErrorCode::NotEnoughReplicas, true),
@@ -44,7 +51,10 @@ fn partition_code(error: &PartitionError) -> (ErrorCode, bool) {
         PartitionError::Corrupt { .. } => (ErrorCode::CorruptLog, true),
         PartitionError::WriteFailed { .. } => (ErrorCode::StorageFailed, true),
         PartitionError::WriteUncertain { .. } => (ErrorCode::StorageFailed, false),
-        PartitionError::DiskFull { .. } => (ErrorCode::DiskFull, true),
+        PartitionError::DiskFull { .. } | PartitionError::LowSpace(_) => {
+            (ErrorCode::DiskFull, true)
+        }
+        PartitionError::NoDescriptor { .. } => (ErrorCode::Busy, true),
         PartitionError::ReadFailed { .. } => (ErrorCode::StorageFailed, true),
         PartitionError::TimedOut { .. } => (ErrorCode::TimedOut, false),
     }
@@ -56,6 +66,15 @@ fn partition_facts(error: PartitionError) -> ErrorData {
         PartitionError::BatchTooLarge { size, max } => {
             data.actual = Some(size as u64);
             data.limit = Some(u64::from(max));
+        }
+        PartitionError::LowSpace(LowSpace {
+            dir,
+            free,
+            min_free,
+        }) => {
+            data.file = Some(dir.display().to_string());
+            data.actual = Some(free);
+            data.limit = Some(min_free);
         }
         PartitionError::NotEnoughReplicas { in_sync, required } => {
             data.actual = Some(u64::from(in_sync));
@@ -257,6 +276,7 @@ pub(super) fn controller_error(error: ControllerError) -> WireError {
             let message = format!("metadata cannot be changed: {reason}");
             certainly(WireError::new(ErrorCode::StorageFailed, message))
         }
+        ControllerError::NoRoom { reason } => WireError::new(ErrorCode::DiskFull, reason),
         ControllerError::Uncertain { reason } => WireError::new(
             ErrorCode::StorageFailed,
             format!("the change was written and may or may not survive: {reason}"),

@@ -11,7 +11,7 @@ use super::cleaned_files::CleanedFiles;
 use super::cleaned_writer::CleanedSegment;
 use super::{CleaningOutcome, CleaningToken, SwapJournal};
 use crate::durable_positions::SlotTicket;
-use crate::health::is_no_space;
+use crate::health::is_passing;
 use crate::index::SealedSummary;
 use crate::log::ChangeError;
 use crate::log_dir::DirShared;
@@ -131,7 +131,7 @@ impl Place<'_> {
     /// A step before the journal failed: nothing was changed. One of them is a sync, so the directory
     /// goes out of service, unless the disk is just full or the partition deleted.
     fn failed(&self, source: io::Error) -> ChangeError {
-        match is_no_space(&source) {
+        match is_passing(&source) {
             true => ChangeError::Io {
                 file: self.dir.to_owned(),
                 source,
@@ -145,11 +145,9 @@ impl Place<'_> {
     fn not_committed(&self, source: io::Error) -> ChangeError {
         let file = self.journal();
         let is_absent = matches!(self.shared.io.read_small(&file), Ok(None));
-        if !is_no_space(&source) || !is_absent {
+        if !is_passing(&source) || !is_absent {
             return self.half_way(source);
         }
-        // The half of it that was written takes space, too.
-        let _ = self.shared.io.remove_file(&file.with_extension("tmp"));
         ChangeError::Io { file, source }
     }
 

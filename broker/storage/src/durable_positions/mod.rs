@@ -233,9 +233,10 @@ impl DurablePositions {
                 entry.point = recovery_point(*point, self.boot, sequence);
                 let bytes = encode_slot(&entry.key, &entry.point);
                 let half = if entry.last_was_second { 0 } else { SLOT_LEN };
-                entry.last_was_second = !entry.last_was_second;
                 let position = pair_position(ticket.slot) + half as u64;
                 self.file.write_all_at(&bytes, position)?;
+                // Only now: a slot that was torn is written again, not the good one beside it.
+                entry.last_was_second = !entry.last_was_second;
                 written = true;
             }
         }

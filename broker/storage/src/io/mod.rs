@@ -81,6 +81,11 @@ pub trait IoFile: Send + Sync {
     /// Cuts or extends (with zeros) the file.
     fn set_len(&self, len: u64) -> io::Result<()>;
 
+    /// Extends the file to `len` bytes that all have their place on the disk.
+    fn allocate(&self, _len: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Copies up to `max` bytes from `position` to a socket without passing through this process.
     fn send_to(&self, socket: BorrowedFd<'_>, position: u64, max: usize) -> io::Result<usize>;
 
@@ -195,10 +200,18 @@ impl dyn Io {
         let mut name = path.as_os_str().to_owned();
         name.push(".tmp");
         let temporary = Path::new(&name);
-        let file = self.open(temporary, OpenMode::Truncate)?;
-        file.write_all_at(contents, 0)?;
-        file.sync_data()?;
-        self.rename(temporary, path)?;
+        let written = self
+            .open(temporary, OpenMode::Truncate)
+            .and_then(|file| {
+                file.write_all_at(contents, 0)?;
+                file.sync_data()
+            })
+            .and_then(|()| self.rename(temporary, path));
+        if let Err(error) = written {
+            // On a full disk every byte counts.
+            let _ = self.remove_file(temporary);
+            return Err(error);
+        }
         match path.parent() {
             Some(parent) => self.sync_dir(parent),
             None => Ok(()),

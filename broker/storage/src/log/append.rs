@@ -6,8 +6,8 @@ use std::time::Duration;
 use broker_model::{LeaderEpoch, Offset, Timestamp};
 use broker_record::{ProducedBatch, TimestampType};
 
-use super::{AppendError, Log};
-use crate::health::is_no_space;
+use super::{AppendError, Log, LogPurpose};
+use crate::health::{is_no_space, is_out_of_files};
 use crate::index::{ActiveIndex, SealedSummary};
 use crate::segment::{ActiveSegment, DataFile, SealedSegment};
 
@@ -91,6 +91,15 @@ impl Log {
         if let Some(latest) = self.epochs.latest().filter(|latest| *latest > epoch) {
             return Err(AppendError::EpochFenced { epoch, latest });
         }
+        self.check_batch_sizes(batches)?;
+        if self.config.purpose == LogPurpose::Records {
+            let bytes = batches.iter().map(|batch| batch.size() as u64).sum();
+            self.shared.headroom.take(bytes)?;
+        }
+        Ok(())
+    }
+
+    fn check_batch_sizes(&self, batches: &[ProducedBatch]) -> Result<(), AppendError> {
         let max = u64::from(self.config.batch_bytes_max);
         for (index, batch) in batches.iter().enumerate() {
             let size = batch.size() as u64;
@@ -190,7 +199,12 @@ impl Log {
         self.active
             .finish_index()
             .map_err(|source| self.write_error(source))?;
-        let data = DataFile::new(&self.shared, &self.dir, self.active.next);
+        let data = DataFile::new(
+            &self.shared,
+            self.config.purpose,
+            &self.dir,
+            self.active.next,
+        );
         data.create().map_err(|source| self.write_error(source))?;
         let index = ActiveIndex::new(data.shared_io(), data.path(), data.base());
         let old = std::mem::replace(&mut self.active, ActiveSegment::new(data, index));
@@ -230,6 +244,8 @@ impl Log {
         let file = self.active.data.path().to_owned();
         if is_no_space(&source) {
             AppendError::NoSpace { file, source }
+        } else if is_out_of_files(&source) {
+            AppendError::NoDescriptor { file, source }
         } else {
             AppendError::Io { file, source }
         }

@@ -9,7 +9,7 @@ use broker_model::{LeaderEpoch, Offset, Timestamp};
 
 use super::{ChangeError, Log, ReadLimit};
 use crate::durable_positions::DurablePoint;
-use crate::health::is_no_space;
+use crate::health::is_passing;
 use crate::index::{IndexEntry, OffsetEntry, TimeEntry};
 use crate::io::Io;
 use crate::recovery::{Times, restore_active};
@@ -150,7 +150,7 @@ impl Log {
                 while let Some(below) = kept.pop() {
                     remove_segment(&*io, &below)?;
                 }
-                let data = DataFile::new(&self.shared, &self.dir, cut.segment);
+                let data = DataFile::new(&self.shared, self.config.purpose, &self.dir, cut.segment);
                 data.create()?;
                 data
             }
@@ -221,7 +221,7 @@ impl Log {
     /// A step of a truncation failed. One of them may have been a sync, so the directory goes out of
     /// service, unless the disk is just full.
     fn failed(&self, file: &Path, source: io::Error) -> ChangeError {
-        if !is_no_space(&source) {
+        if !is_passing(&source) {
             self.shared
                 .health
                 .fail(format_args!("{}: {source}", file.display()));

@@ -220,7 +220,7 @@ impl Log {
         let new: Vec<SealedSegment> = cleaned
             .segments()
             .map(|(base, summary)| {
-                let data = DataFile::new(&self.shared, &self.dir, base);
+                let data = DataFile::new(&self.shared, self.config.purpose, &self.dir, base);
                 // Written from batches that were verified, by this process.
                 data.mark_verified(0..u64::from(summary.len));
                 SealedSegment::new(data, summary, interval)

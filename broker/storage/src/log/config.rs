@@ -16,6 +16,16 @@ pub enum FlushMode {
     },
 }
 
+/// Whose a log is, which decides what it may take on a disk that is short of room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogPurpose {
+    /// Producers': it takes nothing below the threshold, and nothing from the reserve.
+    #[default]
+    Records,
+    /// The broker's own: it goes on for as long as there is any room.
+    Internal,
+}
+
 /// The settings of one log. Any of them can change while it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogConfig {
@@ -34,6 +44,8 @@ pub struct LogConfig {
     pub timestamp_type: TimestampType,
     /// Largest batch, header included (`message.max.bytes`).
     pub batch_bytes_max: u32,
+    /// Whose it is; decided when it is opened.
+    pub purpose: LogPurpose,
 }
 
 impl Default for LogConfig {
@@ -47,6 +59,7 @@ impl Default for LogConfig {
             flush: FlushMode::Sync,
             timestamp_type: TimestampType::CreateTime,
             batch_bytes_max: 1 << 20,
+            purpose: LogPurpose::Records,
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::corruption::Corruption;
 use crate::health::DirFailed;
 use crate::policy_failed::PolicyFailed;
 use crate::small_file::SmallFileError;
+use crate::space::LowSpace;
 
 /// Why batches were not appended. All but [`AppendError::Uncertain`] are definite: nothing of them
 /// is in the log.
@@ -41,9 +42,20 @@ pub enum AppendError {
     /// The directory is out of service.
     #[error(transparent)]
     DirFailed(#[from] DirFailed),
+    /// The disk has less room left than appends have to leave on it. Retriable.
+    #[error(transparent)]
+    LowSpace(#[from] LowSpace),
     /// The disk is full, or another limit on file sizes was met. Retriable.
     #[error("no space to append to {}: {source}", .file.display())]
     NoSpace {
+        /// The file.
+        file: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The process or the machine has no file descriptor left. Retriable.
+    #[error("cannot open {}: {source}", .file.display())]
+    NoDescriptor {
         /// The file.
         file: PathBuf,
         /// What the operating system said.

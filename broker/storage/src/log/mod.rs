@@ -22,7 +22,7 @@ use std::time::Duration;
 use broker_model::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
 pub use append::AppendedRun;
-pub use config::{FlushMode, LogConfig};
+pub use config::{FlushMode, LogConfig, LogPurpose};
 pub use error::{AppendError, ChangeError, ReadError};
 pub use read::ReadLimit;
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use broker_model::{BrokerId, Offset, TopicId, TopicPartition};
 use uuid::Uuid;
 
-use crate::health::DirFailed;
+use crate::health::{DirFailed, is_passing};
 use crate::small_file::SmallFileError;
 
 /// Why a log directory was not opened.
@@ -45,6 +45,34 @@ pub enum LogDirError {
         found: Uuid,
         /// This broker's cluster.
         expected: Uuid,
+    },
+    /// Two of `log.dirs` say that they are the same.
+    #[error("log directories {} and {} have the same directory id {directory_id}: one is named twice, or is a copy of the other; take one out of `log.dirs`", .dir.display(), .other.display())]
+    SameDirectory {
+        /// One.
+        other: PathBuf,
+        /// The other.
+        dir: PathBuf,
+        /// The id of both.
+        directory_id: Uuid,
+    },
+    /// A partition is in two directories.
+    #[error("partition {partition} is in {} and in {}: move one of the two away", .other.display(), .dir.display())]
+    PartitionTwice {
+        /// Which.
+        partition: TopicPartition,
+        /// One directory.
+        other: PathBuf,
+        /// The other.
+        dir: PathBuf,
+    },
+    /// A directory that the broker has kept data in is not what it was.
+    #[error("log directory {} is empty, and this broker has kept data in it (directory id {directory_id}): is its disk mounted? If that data is gone for good, take the directory out of `log.dirs`, or delete the file `log-directories` in the other directories to begin with it anew", .dir.display())]
+    NotMounted {
+        /// Its path.
+        dir: PathBuf,
+        /// The id it had.
+        directory_id: Uuid,
     },
     /// One of the files at its top cannot be used.
     #[error(transparent)]
@@ -116,6 +144,18 @@ pub enum OpenLogError {
         /// What the operating system said.
         source: io::Error,
     },
+}
+
+impl OpenLogError {
+    /// Whether it says nothing about the log: there was no room or no file descriptor, which passes.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::SmallFile(SmallFileError::Io { source, .. }) | Self::Io { source, .. } => {
+                is_passing(source)
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Why a log was not deleted.

@@ -6,24 +6,28 @@ mod identity;
 mod options;
 mod partitions;
 mod shared;
+mod trace;
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use broker_model::{Offset, TopicId, TopicPartition};
+use uuid::Uuid;
 
 pub use error::{DeleteLogError, LogDirError, OpenLogError};
 pub use identity::DirIdentity;
-pub use options::{LogDirOptions, PlantedBugs};
+pub use options::{LogDirOptions, PlantedBugs, ReserveRoom};
 pub use partitions::FoundPartition;
 pub(crate) use shared::{DirShared, LOCK_FILE, OpenGuard};
+pub use trace::DirTrace;
 
 use crate::blob_store::BlobStore;
 use crate::health::DirFailed;
-use crate::io::Space;
 use crate::log::{Log, LogConfig};
 use crate::recovery::RecoveryReport;
-use crate::small_file::SmallFileError;
+use crate::small_file::{LogDirectories, SmallFile, SmallFileError};
+use crate::space::DirSpace;
 use crate::sync::{SyncDone, SyncOutcome, SyncRequest, SyncThread};
 
 /// A log directory, locked for this process. Cheap to clone; the directory is given free when the
@@ -163,6 +167,16 @@ impl LogDir {
         Ok(self.shared.write_checkpoints(true)?)
     }
 
+    /// Stores which directories the broker keeps its data in; see [`DirTrace::siblings`].
+    ///
+    /// # Errors
+    /// When the file cannot be written; the old one is in force then.
+    pub fn store_siblings(&self, siblings: &BTreeMap<Uuid, PathBuf>) -> Result<(), SmallFileError> {
+        let file = self.path().join(LogDirectories::FILE);
+        let stored = LogDirectories(siblings.clone()).store(&*self.shared.io, &file);
+        stored.inspect_err(|error| self.shared.observe_small(error))
+    }
+
     /// The plugin modules and other blobs that are kept here.
     pub fn blobs(&self) -> BlobStore {
         BlobStore::new(Arc::clone(&self.shared))
@@ -173,12 +187,17 @@ impl LogDir {
         self.shared.health.check().err()
     }
 
-    /// Size of the file system, and what is free on it.
+    /// Asks the file system how much room there is; appends go by the answer until the next look.
     ///
     /// # Errors
     /// Whatever the operating system answers.
-    pub fn space(&self) -> std::io::Result<Space> {
-        self.shared.io.space(&self.shared.path)
+    pub fn look_at_space(&self) -> std::io::Result<DirSpace> {
+        self.shared.look_at_space()
+    }
+
+    /// What the last look at the room has found.
+    pub fn space(&self) -> DirSpace {
+        self.shared.headroom.seen()
     }
 }
 

@@ -7,6 +7,7 @@ use broker_model::{BrokerId, Clock, SystemClock};
 use uuid::Uuid;
 
 use crate::io::{Io, RealIo};
+use crate::space::MinFree;
 
 /// Data files open at once, unless said otherwise.
 const OPEN_FILES_MAX: usize = 512;
@@ -25,7 +26,21 @@ pub struct LogDirOptions {
     pub clock: Arc<dyn Clock>,
     /// Data files that are open at once; those in use at the same time may be more.
     pub open_files_max: usize,
+    /// The room that appends leave on its file system.
+    pub min_free: MinFree,
+    /// Whether some room is kept back for the broker's own writes on a full disk.
+    pub reserve: ReserveRoom,
     pub(crate) planted: PlantedBugs,
+}
+
+/// Whether a log directory keeps some of the disk's room back for the broker's own small writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReserveRoom {
+    /// A 32nd of the file system, at most 4 MiB, in the file `.reserve`.
+    Keep,
+    /// Nothing is kept back.
+    #[default]
+    None,
 }
 
 impl LogDirOptions {
@@ -38,6 +53,8 @@ impl LogDirOptions {
             io: RealIo::new(),
             clock: Arc::new(SystemClock::new()),
             open_files_max: OPEN_FILES_MAX,
+            min_free: MinFree::Off,
+            reserve: ReserveRoom::None,
             planted: PlantedBugs::default(),
         }
     }

@@ -88,6 +88,12 @@ pub(super) fn open(
             partition: partition.clone(),
         });
     };
+    {
+        // An earlier owner of this log may have panicked with a sync under way: what that one has
+        // still to write is not written any more once this one looks at the files.
+        let _none_under_way = shared.replacing();
+        shared.positions.retire(&(topic_id, partition.partition));
+    }
     let dir = shared.path.join(partition.to_string());
     let is_new = claim(shared, &dir, partition, topic_id)?;
     let (parts, report) = recover(OpenRequest {

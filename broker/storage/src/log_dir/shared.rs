@@ -10,14 +10,16 @@ use std::time::Duration;
 use broker_model::{Clock, Offset, Timestamp, TopicId, TopicPartition};
 use uuid::Uuid;
 
-use super::{DirIdentity, LogDirError, LogDirOptions, PlantedBugs};
+use super::{DirIdentity, LogDirError, LogDirOptions, PlantedBugs, ReserveRoom};
 use crate::durable_positions::{Checkpointed, DurablePoint, DurablePositions, SlotTicket};
-use crate::health::{DirHealth, is_no_space};
+use crate::health::{DirHealth, is_passing};
 use crate::io::{Io, IoLock};
+use crate::log::LogPurpose;
 use crate::segment::OpenFiles;
 use crate::small_file::{
     HighWatermarks, MetaProperties, RecoveryPoints, SmallFile, SmallFileError,
 };
+use crate::space::{DirSpace, Headroom, Reserve, SpendingIo};
 use crate::sync::{SyncDone, SyncOutcome, SyncRequest, record, run_group};
 
 pub(crate) const LOCK_FILE: &str = ".lock";
@@ -36,7 +38,12 @@ struct CheckpointsOnDisk {
 /// The common state of one log directory.
 pub(crate) struct DirShared {
     pub(crate) path: PathBuf,
+    /// For the broker's own writes, which may spend the reserve.
     pub(crate) io: Arc<dyn Io>,
+    /// For records, which may not.
+    plain_io: Arc<dyn Io>,
+    pub(crate) headroom: Headroom,
+    reserve: Option<Arc<Reserve>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) identity: DirIdentity,
     pub(crate) health: Arc<DirHealth>,
@@ -63,9 +70,10 @@ pub(crate) struct DirShared {
 
 impl DirShared {
     pub(super) fn open(options: LogDirOptions) -> Result<Self, LogDirError> {
-        let io = Arc::clone(&options.io);
+        let plain_io = Arc::clone(&options.io);
         let path = options.path.clone();
-        let lock = take(&*io, &path)?;
+        let lock = take(&*plain_io, &path)?;
+        let (io, reserve) = with_reserve(&plain_io, &options);
         let identity = identify(&*io, &options)?;
         let failed = |source| LogDirError::Io {
             dir: path.clone(),
@@ -93,6 +101,9 @@ impl DirShared {
         let shared = Self {
             io,
             identity,
+            plain_io,
+            headroom: Headroom::new(&path, options.min_free),
+            reserve,
             health: DirHealth::new(&path),
             open_files: Arc::new(OpenFiles::new(options.open_files_max)),
             positions,
@@ -113,7 +124,28 @@ impl DirShared {
         };
         // From here on a stop without notice is no clean one.
         shared.store_recovery_points(false)?;
+        shared.look_at_space().map_err(|source| LogDirError::Io {
+            dir: shared.path.clone(),
+            source,
+        })?;
         Ok(shared)
+    }
+
+    /// The file system for a log of this kind.
+    pub(crate) fn io_for(&self, purpose: LogPurpose) -> &Arc<dyn Io> {
+        match purpose {
+            LogPurpose::Records => &self.plain_io,
+            LogPurpose::Internal => &self.io,
+        }
+    }
+
+    /// Asks the file system how much room there is, and lets the reserve grow back.
+    pub(super) fn look_at_space(&self) -> io::Result<DirSpace> {
+        let space = self.plain_io.space(&self.path)?;
+        if let Some(reserve) = &self.reserve {
+            reserve.refill(space);
+        }
+        Ok(self.headroom.look(space))
     }
 
     /// Carries out a request on this thread.
@@ -263,7 +295,7 @@ impl DirShared {
 
     /// The same for a file that is written and synced in one go.
     pub(crate) fn observe_write(&self, file: &Path, error: &io::Error) {
-        if !is_no_space(error) {
+        if !is_passing(error) {
             self.health
                 .fail(format_args!("{}: {error}", file.display()));
         }
@@ -314,6 +346,18 @@ fn take(io: &dyn Io, dir: &Path) -> Result<Box<dyn IoLock>, LogDirError> {
             dir: dir.to_owned(),
         }),
         Err(source) => Err(not_writable(source)),
+    }
+}
+
+/// The file system of the broker's own writes, and the reserve that they may spend.
+fn with_reserve(io: &Arc<dyn Io>, options: &LogDirOptions) -> (Arc<dyn Io>, Option<Arc<Reserve>>) {
+    match options.reserve {
+        ReserveRoom::None => (Arc::clone(io), None),
+        ReserveRoom::Keep => {
+            let reserve = Arc::new(Reserve::open(&**io, &options.path));
+            let spending = SpendingIo::new(Arc::clone(io), Arc::clone(&reserve));
+            (spending, Some(reserve))
+        }
     }
 }
 

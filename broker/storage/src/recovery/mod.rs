@@ -22,7 +22,7 @@ pub(crate) use restore::{Times, restore_active};
 
 use crate::compaction::{CLEANED, finish_interrupted};
 use crate::durable_positions::{DurablePoint, PartitionKey, SlotTicket};
-use crate::health::is_no_space;
+use crate::health::{is_out_of_files, is_passing};
 use crate::index::{IndexEntry, OffsetEntry, TimeEntry};
 use crate::log::{DELETED, LogConfig, LogParts};
 use crate::log_dir::{DirShared, OpenGuard, OpenLogError};
@@ -153,7 +153,7 @@ impl<'a> Recovery<'a> {
         while let [(base, _), (next, _), ..] = files.as_slice()
             && stored_start.is_some_and(|start| *next <= start)
         {
-            let data = DataFile::new(shared, &request.dir, *base);
+            let data = DataFile::new(shared, request.config.purpose, &request.dir, *base);
             crate::log::delete_segment(&*shared.io, &data)
                 .map_err(|source| failed(data.path(), source))?;
             files.remove(0);
@@ -218,7 +218,7 @@ impl<'a> Recovery<'a> {
             Err(error) => Err(error),
         };
         ticket.map_err(|source| {
-            if !is_no_space(&source) {
+            if !is_passing(&source) {
                 let path = positions.path().display();
                 let health = &self.request.shared.health;
                 health.fail(format_args!("{path}: {source}"));
@@ -235,6 +235,9 @@ impl<'a> Recovery<'a> {
         };
         done.and_then(|()| self.request.shared.io.sync_dir(dir))
             .map_err(|source| {
+                if is_out_of_files(&source) {
+                    return failed(dir, source);
+                }
                 let health = &self.request.shared.health;
                 OpenLogError::DirFailed(health.fail(format_args!("{}: {source}", dir.display())))
             })

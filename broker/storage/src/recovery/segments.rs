@@ -332,6 +332,11 @@ impl Recovery<'_> {
     }
 
     pub(super) fn data(&self, base: Offset) -> Arc<DataFile> {
-        DataFile::new(&self.request.shared, &self.request.dir, base)
+        DataFile::new(
+            &self.request.shared,
+            self.request.config.purpose,
+            &self.request.dir,
+            base,
+        )
     }
 }

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use broker_model::Offset;
-use rustix::io::Errno;
 
 use super::open_files::{Closing, OpenFiles};
 use super::verified::VerifiedRanges;
 use crate::corruption::Corruption;
-use crate::health::DirHealth;
+use crate::health::{DirHealth, is_out_of_files};
 use crate::io::{Io, IoFile, OpenMode};
+use crate::log::LogPurpose;
 use crate::log_dir::DirShared;
 
 /// One segment's data file.
@@ -49,8 +49,13 @@ struct Handle {
 
 impl DataFile {
     /// The file `{base}.log` of a partition directory; nothing is opened yet.
-    pub(crate) fn new(shared: &DirShared, dir: &Path, base: Offset) -> Arc<Self> {
-        let around = (&shared.io, &shared.health, &shared.open_files);
+    pub(crate) fn new(
+        shared: &DirShared,
+        purpose: LogPurpose,
+        dir: &Path,
+        base: Offset,
+    ) -> Arc<Self> {
+        let around = (shared.io_for(purpose), &shared.health, &shared.open_files);
         Self::at(around, dir.join(file_name(base)), base)
     }
 
@@ -140,7 +145,7 @@ impl DataFile {
             self.open_files.enter(Weak::clone(&self.me));
         }
         let mut opened = self.io.open(&self.path, mode);
-        if opened.as_ref().is_err_and(is_out_of_descriptors) {
+        if opened.as_ref().is_err_and(is_out_of_files) {
             self.open_files.make_room();
             opened = self.io.open(&self.path, mode);
         }
@@ -283,13 +288,6 @@ impl DataFile {
     pub(crate) fn forget_verified_from(&self, len: u64) {
         lock(&self.verified).cut(len);
     }
-}
-
-fn is_out_of_descriptors(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::MFILE | Errno::NFILE)
-    )
 }
 
 /// `{base, 20 digits}.log`.

@@ -6,10 +6,11 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use super::{SyncFile, SyncOutcome, SyncRequest};
 use crate::durable_positions::{DurablePoint, SlotTicket};
-use crate::health::{DirFailed, is_no_space};
+use crate::health::{DirFailed, is_no_space, is_out_of_files};
 use crate::io::Io;
 use crate::log_dir::DirShared;
 
@@ -59,8 +60,15 @@ pub(crate) fn sync_unrecorded(dir: &DirShared, request: SyncRequest) -> SyncOutc
 pub(crate) fn record(dir: &DirShared) {
     let mut points = dir.unrecorded();
     if let Err(error) = dir.positions.record(&points) {
-        let path = dir.positions.path().display();
-        dir.health.fail(format_args!("{path}: {error}"));
+        let file = dir.positions.path();
+        match is_no_space(&error) {
+            // On a file system that never writes in place. What is recorded lags behind then: after
+            // a power loss more of the log's end is looked at.
+            true => {
+                tracing::warn!(file = %file.display(), %error, "durable positions wait for room")
+            }
+            false => drop(dir.health.fail(format_args!("{}: {error}", file.display()))),
+        }
     }
     points.clear();
 }
@@ -100,24 +108,61 @@ fn sync_group(dir: &DirShared, requests: &[SyncRequest]) -> Result<(), DirFailed
     for request in requests {
         for (path, contents) in &request.replacements {
             let _one_at_a_time = dir.replacing();
-            let done = dir.io.replace_small(path, contents);
-            done.or_else(|error| tolerated(dir, request, path, error))?;
+            if !dir.positions.is_current(request.ticket) {
+                // The log was cut, deleted or opened anew: these contents are outdated.
+                continue;
+            }
+            let done = with_descriptors(|| dir.io.replace_small(path, contents));
+            done.or_else(|error| match is_no_space(&error) {
+                // Leader epochs that do not fit on a full disk are found in the batch headers again:
+                // the recovery point names the newest, so that the loss is noticed.
+                true => {
+                    tracing::warn!(file = %path.display(), %error, "not written, the disk is full");
+                    Ok(())
+                }
+                false => unless_deleted(dir, request, path, error),
+            })?;
         }
         for path in &request.directories {
             if directories.insert(path) {
-                let done = dir.io.sync_dir(path);
-                done.or_else(|error| tolerated(dir, request, path, error))?;
+                let done = with_descriptors(|| dir.io.sync_dir(path));
+                done.or_else(|error| unless_deleted(dir, request, path, error))?;
             }
         }
     }
-    Ok(())
+    // Whatever has failed meanwhile, nothing more is acknowledged in this directory.
+    dir.health.check()
+}
+
+/// How often, and after which pauses, a file is opened again when the process had no descriptor left.
+const OPEN_ATTEMPTS: u32 = 600;
+const OPEN_PAUSE: Duration = Duration::from_millis(100);
+
+/// Waits for file descriptors when there are none: what has failed then has not begun, so this is no
+/// second try of a sync.
+fn with_descriptors(mut work: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    for attempt in 0..OPEN_ATTEMPTS {
+        match work() {
+            Err(error) if is_out_of_files(&error) => {
+                if attempt == 0 {
+                    tracing::warn!(%error, "a sync waits for a free file descriptor");
+                }
+                thread::sleep(OPEN_PAUSE);
+            }
+            done => return done,
+        }
+    }
+    work()
 }
 
 /// Files synced at the same time at most: the file system joins them into fewer commits.
 const PARALLEL_SYNCS: usize = 4;
 
 fn sync_files(io: &dyn Io, files: &[&SyncFile]) -> io::Result<()> {
-    let all = |files: &[&SyncFile]| files.iter().try_for_each(|file| file.sync(io));
+    let all = |files: &[&SyncFile]| {
+        let mut files = files.iter();
+        files.try_for_each(|file| with_descriptors(|| file.sync(io)))
+    };
     let share = files.len().div_ceil(PARALLEL_SYNCS);
     if files.len() < 2 {
         return all(files);
@@ -139,10 +184,8 @@ fn sync_files(io: &dyn Io, files: &[&SyncFile]) -> io::Result<()> {
     })
 }
 
-/// Two failures are none: a partition deleted meanwhile has nothing to sync, and leader epochs that
-/// do not fit on a full disk are found in the batch headers again (the recovery point names the
-/// newest, so that the loss is noticed).
-fn tolerated(
+/// A partition that was deleted meanwhile has nothing to sync.
+fn unless_deleted(
     dir: &DirShared,
     request: &SyncRequest,
     path: &Path,
@@ -150,12 +193,8 @@ fn tolerated(
 ) -> Result<(), DirFailed> {
     let deleted =
         error.kind() == io::ErrorKind::NotFound && !dir.positions.is_current(request.ticket);
-    if deleted {
-        return Ok(());
+    match deleted {
+        true => Ok(()),
+        false => Err(dir.health.fail(format_args!("{}: {error}", path.display()))),
     }
-    if is_no_space(&error) {
-        tracing::warn!(file = %path.display(), %error, "not written, the disk is full");
-        return Ok(());
-    }
-    Err(dir.health.fail(format_args!("{}: {error}", path.display())))
 }

@@ -117,6 +117,17 @@ impl IoFile for RecordingFile {
         Ok(())
     }
 
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        let wanted = usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let state = self.shared.lock();
+        let more = wanted.saturating_sub(state.disk.file(self.id)?.data.len());
+        if state.room(more, more) < more {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        drop(state);
+        self.set_len(len)
+    }
+
     fn send_to(&self, socket: BorrowedFd<'_>, position: u64, max: usize) -> io::Result<usize> {
         let mut buffer = vec![0; max];
         let count = self.read_at(&mut buffer, position)?;

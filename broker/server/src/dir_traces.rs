@@ -1,0 +1,109 @@
+//! `DirTraces`: what the log directories say of themselves and of each other before they are opened: a
+//! directory that is named twice, copied, not mounted, left out, or without its identity is noticed here.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use broker_storage::{DirTrace, LogDir, LogDirError, LogDirOptions};
+use tracing::{error, warn};
+use uuid::Uuid;
+
+/// The traces of all directories, in their order.
+pub(crate) struct DirTraces<'a> {
+    found: Vec<(&'a Path, DirTrace)>,
+}
+
+impl<'a> DirTraces<'a> {
+    /// Looks at the directories and changes nothing.
+    pub(crate) fn of(
+        paths: &'a [PathBuf],
+        options_of: &dyn Fn(&Path) -> LogDirOptions,
+    ) -> Result<Self, LogDirError> {
+        let mut found: Vec<(&Path, DirTrace)> = Vec::new();
+        for path in paths {
+            let trace = DirTrace::of(&*options_of(path).io, path)?;
+            if let Some(directory_id) = trace.directory_id {
+                let same =
+                    |(_, other): &&(&Path, DirTrace)| other.directory_id == Some(directory_id);
+                if let Some((other, _)) = found.iter().find(same) {
+                    return Err(LogDirError::SameDirectory {
+                        other: other.to_path_buf(),
+                        dir: path.clone(),
+                        directory_id,
+                    });
+                }
+            } else if trace.has_partitions {
+                error!(dir = %path.display(), "log directory has partitions and no meta.properties: it gets a new identity. If it was another broker's, stop this one and move it away");
+            }
+            found.push((path, trace));
+        }
+        let traces = Self { found };
+        traces.check_mounted()?;
+        Ok(traces)
+    }
+
+    /// The cluster of the first directory that has one.
+    pub(crate) fn cluster_id(&self) -> Option<Uuid> {
+        self.found.iter().find_map(|(_, trace)| trace.cluster_id)
+    }
+
+    /// Directories that the broker has kept data in and is started without.
+    pub(crate) fn left_out(&self) -> Vec<PathBuf> {
+        self.missing().into_values().collect()
+    }
+
+    /// Stores in every directory which ones there are, those that are left out among them.
+    pub(crate) fn store_in(&self, dirs: &[LogDir]) {
+        let mut all = self.missing();
+        for dir in dirs {
+            all.insert(dir.identity().directory_id, dir.path().to_owned());
+        }
+        for (dir, (_, trace)) in dirs.iter().zip(&self.found) {
+            if trace.siblings == all {
+                continue;
+            }
+            if let Err(error) = dir.store_siblings(&all) {
+                warn!(%error, "a directory that is missing at the next start may not be noticed");
+            }
+        }
+    }
+
+    fn missing(&self) -> BTreeMap<Uuid, PathBuf> {
+        let mut known = BTreeMap::new();
+        for (_, trace) in &self.found {
+            known.extend(trace.siblings.clone());
+        }
+        let is_here = |id: &Uuid| {
+            let mut here = self.found.iter();
+            here.any(|(_, trace)| trace.directory_id == Some(*id))
+        };
+        // One that has lost its identity is still the one that it was.
+        let lost_its_identity = |path: &Path| {
+            let mut here = self.found.iter();
+            here.any(|(dir, trace)| {
+                *dir == path && trace.directory_id.is_none() && trace.has_partitions
+            })
+        };
+        known.retain(|id, path| !is_here(id) && !lost_its_identity(path));
+        known
+    }
+
+    /// A directory at the path of one that is missing, and without a trace of it, is its mount point.
+    fn check_mounted(&self) -> Result<(), LogDirError> {
+        for (directory_id, path) in self.missing() {
+            let at_its_place = self.found.iter().find(|(here, _)| *here == path);
+            match at_its_place {
+                Some((dir, trace)) if trace.directory_id.is_none() => {
+                    return Err(LogDirError::NotMounted {
+                        dir: dir.to_path_buf(),
+                        directory_id,
+                    });
+                }
+                _ => {
+                    warn!(dir = %path.display(), %directory_id, "a log directory of this broker is left out: partitions in it are offline");
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,60 @@
+//! `DirTrace`: what earlier brokers have left at the top of a log directory, looked at before anything
+//! in it is touched.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use broker_model::TopicPartition;
+use uuid::Uuid;
+
+use super::LogDirError;
+use crate::io::Io;
+use crate::small_file::{LogDirectories, MetaProperties, SmallFile, SmallFileError};
+
+/// What a log directory says of itself. A directory that is not there says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DirTrace {
+    /// The cluster it is of, by `meta.properties`.
+    pub cluster_id: Option<Uuid>,
+    /// Its own id, by `meta.properties`.
+    pub directory_id: Option<Uuid>,
+    /// Whether there are directories of partitions in it.
+    pub has_partitions: bool,
+    /// All directories of its broker, with the paths they had last.
+    pub siblings: BTreeMap<Uuid, PathBuf>,
+}
+
+impl DirTrace {
+    /// Looks at a directory and changes nothing.
+    ///
+    /// # Errors
+    /// When it cannot be read, or `meta.properties` is damaged.
+    pub fn of(io: &dyn Io, dir: &Path) -> Result<Self, LogDirError> {
+        let failed = |source| LogDirError::NotWritable {
+            dir: dir.to_owned(),
+            source,
+        };
+        let entries = match io.list(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            other => other.map_err(failed)?,
+        };
+        let meta = MetaProperties::load(io, &dir.join(MetaProperties::FILE))?;
+        let siblings = match LogDirectories::load(io, &dir.join(LogDirectories::FILE)) {
+            Err(error @ SmallFileError::Damaged { .. }) => {
+                tracing::warn!(%error, "it is made anew: a missing directory may not be noticed");
+                None
+            }
+            other => other?,
+        };
+        let is_partition = |name: &str| TopicPartition::from_dir_name(name).is_some();
+        Ok(Self {
+            cluster_id: meta.map(|meta| meta.cluster_id),
+            directory_id: meta.map(|meta| meta.directory_id),
+            has_partitions: entries
+                .iter()
+                .any(|entry| entry.is_dir && is_partition(&entry.name)),
+            siblings: siblings.unwrap_or_default().0,
+        })
+    }
+}

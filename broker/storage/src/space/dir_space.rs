@@ -1,0 +1,14 @@
+//! `DirSpace`: the room on a log directory's file system as it was last seen.
+
+/// The room on a log directory's file system, and whether records are still taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DirSpace {
+    /// Size of the file system in bytes.
+    pub total: u64,
+    /// What can still be written, in bytes.
+    pub free: u64,
+    /// Below so many free bytes no records are taken; 0 for no such limit.
+    pub min_free: u64,
+    /// Whether records are refused for want of room.
+    pub is_low: bool,
+}

@@ -1,0 +1,67 @@
+//! `SmallDisk`: a file system of a few megabytes in memory, for as long as the test holds it. Only root
+//! can mount one; whoever is not gets none, and tests a limit on file sizes instead.
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// A mounted file system.
+pub(crate) struct SmallDisk {
+    place: TempDir,
+}
+
+impl SmallDisk {
+    /// One of so many MiB; none when this user cannot mount.
+    pub(crate) fn of_mib(size: u32) -> Option<Self> {
+        let place = TempDir::new().expect("a temporary directory can be made");
+        let options = format!("size={size}m,mode=755");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
+            .arg(place.path())
+            .output();
+        let mounted = mounted.is_ok_and(|output| output.status.success());
+        if !mounted {
+            eprintln!("not tried: this user cannot mount a file system");
+        }
+        mounted.then_some(Self { place })
+    }
+
+    /// A directory on it for a broker.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.place.path().join("data")
+    }
+
+    /// Writes a file until nothing more fits.
+    pub(crate) fn fill(&self) {
+        let file = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.filler());
+        let mut file = file.expect("a file can be made");
+        for len in [64 * 1024, 4096, 512, 1] {
+            while file.write_all(&vec![0_u8; len]).is_ok() {}
+        }
+    }
+
+    /// Removes what `fill` has written.
+    pub(crate) fn empty(&self) {
+        fs::remove_file(self.filler()).expect("it is there");
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.place.path().join("filler")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: a broker that the test has not stopped yet may still have files open.
+        let _ = Command::new("umount")
+            .arg("-l")
+            .arg(self.place.path())
+            .status();
+    }
+}

@@ -1,0 +1,91 @@
+/* Makes file operations fail, for tests. Preloaded into the broker; what fails is said by files in the
+ * folder that IO_FAULTS names, which come and go while it runs:
+ *   sync    the first line is a part of paths: syncs of such files fail, from the N-th on that the
+ *           second line names; the third line says how many of them
+ *   read    a part of paths: reads of such files fail
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static atomic_long syncs;
+
+/* Whether the rule of this name is about the file; its numbers come back through the pointers. */
+static int is_about(const char *rule, int fd, long *from, long *count)
+{
+    const char *folder = getenv("IO_FAULTS");
+    char name[512], text[512], link[64], path[1024];
+    if (!folder)
+        return 0;
+    snprintf(name, sizeof name, "%s/%s", folder, rule);
+    FILE *file = fopen(name, "r");
+    if (!file)
+        return 0;
+    int lines = fscanf(file, "%511s %ld %ld", text, from, count);
+    fclose(file);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t len = readlink(link, path, sizeof path - 1);
+    if (lines < 1 || len < 0)
+        return 0;
+    path[len] = 0;
+    return strstr(path, text) != NULL;
+}
+
+static int fails_sync(int fd)
+{
+    long from = 1, count = 1000000000;
+    if (!is_about("sync", fd, &from, &count))
+        return 0;
+    long number = atomic_fetch_add(&syncs, 1) + 1;
+    return number >= from && number < from + count;
+}
+
+static int fails_read(int fd)
+{
+    long from, count;
+    return is_about("read", fd, &from, &count);
+}
+
+int fdatasync(int fd)
+{
+    if (fails_sync(fd)) {
+        errno = EIO;
+        return -1;
+    }
+    return ((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(fd);
+}
+
+int fsync(int fd)
+{
+    if (fails_sync(fd)) {
+        errno = EIO;
+        return -1;
+    }
+    return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(fd);
+}
+
+ssize_t pread64(int fd, void *buffer, size_t len, off64_t at)
+{
+    if (fails_read(fd)) {
+        errno = EIO;
+        return -1;
+    }
+    return ((ssize_t (*)(int, void *, size_t, off64_t))dlsym(RTLD_NEXT, "pread64"))(fd, buffer, len, at);
+}
+
+ssize_t sendfile64(int out, int in, off64_t *at, size_t len)
+{
+    if (fails_read(in)) {
+        errno = EIO;
+        return -1;
+    }
+    return ((ssize_t (*)(int, int, off64_t *, size_t))dlsym(RTLD_NEXT, "sendfile64"))(out, in, at, len);
+}

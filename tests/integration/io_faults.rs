@@ -1,0 +1,267 @@
+//! A disk that fails under a running broker with two of them: the directory on it is out of service at
+//! once, nothing more is acknowledged in it, the other one goes on, and the next start finds everything
+//! that was acknowledged. A preloaded library (`io_faults.c`) does the failing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::harness::{Broker, Setup, Value, Wire, WireError, eventually, map, plain, valued};
+
+/// A broker on two directories, and the switch by which either can be made to fail.
+struct Rig {
+    broker: Broker,
+    folder: TempDir,
+}
+
+impl Rig {
+    fn start() -> Self {
+        let folder = TempDir::new().expect("a temporary directory can be made");
+        let library = folder.path().join("io_faults.so");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("integration/io_faults.c");
+        let built = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .arg(&library)
+            .arg(&source)
+            .arg("-ldl")
+            .status();
+        assert!(
+            built
+                .expect("a C compiler, which Rust links with")
+                .success()
+        );
+        let dirs = ["first", "second"].map(|name| folder.path().join(name));
+        let broker = Setup::new()
+            .log_dirs(&dirs)
+            .environment("LD_PRELOAD", &library.display().to_string())
+            .environment("IO_FAULTS", &folder.path().display().to_string())
+            .start();
+        let mut wire = broker.connect();
+        wire.create_topic("t", 4, &[]);
+        Self { broker, folder }
+    }
+
+    /// From now on the N-th sync of a file with this in its path fails, and so many after it.
+    fn fail_syncs(&self, path: &str, from: u64, count: u64) {
+        self.rule("sync", &format!("{path} {from} {count}\n"));
+    }
+
+    fn fail_reads(&self, path: &str) {
+        self.rule("read", &format!("{path}\n"));
+    }
+
+    /// In one step: the broker looks at any time.
+    fn rule(&self, name: &str, text: &str) {
+        let made = self.folder.path().join(format!("{name}.new"));
+        fs::write(&made, text).expect("it can be written");
+        fs::rename(made, self.folder.path().join(name)).expect("it can be renamed");
+    }
+
+    fn heal(&self) {
+        for name in ["sync", "read"] {
+            let _ = fs::remove_file(self.folder.path().join(name));
+        }
+    }
+
+    fn dir(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The partitions of `t` in a directory.
+    fn partitions_in(&self, name: &str) -> Vec<u32> {
+        let is_here = |number: &u32| self.dir(name).join(format!("t-{number}")).exists();
+        (0..4).filter(is_here).collect()
+    }
+}
+
+fn try_produce(wire: &mut Wire, partition: u32, value: &str) -> Result<Value, WireError> {
+    let args = map! { "topic" => "t", "partition" => partition, "records" => vec![valued(value)] };
+    wire.call("produce", args)
+}
+
+fn states(wire: &mut Wire) -> Vec<String> {
+    let cluster = wire.call("describe_cluster", map! {}).unwrap();
+    let dirs = cluster.get("brokers").list()[0].get("log_dirs").clone();
+    let states = dirs.list().iter();
+    states
+        .map(|dir| dir.get("state").text().to_owned())
+        .collect()
+}
+
+#[track_caller]
+fn assert_offline(error: &WireError) {
+    assert_eq!(error.name, "PARTITION_OFFLINE", "{error:?}");
+    assert!(error.definite && !error.retriable, "{error:?}");
+    assert_eq!(error.data.get("topic").text(), "t");
+}
+
+#[test]
+fn whichever_sync_fails_its_directory_goes_and_the_other_stays() {
+    for failing in [1, 2, 3, 6] {
+        let mut rig = Rig::start();
+        let (bad, good) = (rig.partitions_in("second"), rig.partitions_in("first"));
+        assert!(!bad.is_empty() && !good.is_empty(), "{bad:?} {good:?}");
+        let mut wire = rig.broker.connect();
+        // One only: those after it would succeed, and say nothing.
+        rig.fail_syncs("second/t-", failing, 1);
+        let mut acknowledged = 0;
+        let error = loop {
+            match try_produce(&mut wire, bad[0], &format!("v{acknowledged}")) {
+                Ok(_) => acknowledged += 1,
+                Err(error) => break error,
+            }
+            assert!(acknowledged < 20, "no sync has failed");
+        };
+        assert!(!error.definite, "it may have reached the disk: {error:?}");
+        for partition in &bad {
+            assert_offline(&try_produce(&mut wire, *partition, "late").unwrap_err());
+            assert_offline(&wire.fetch("t", *partition, 0, map! {}).unwrap_err());
+        }
+        for partition in &good {
+            wire.produce("t", *partition, plain("fine ", 0..3));
+        }
+        assert_eq!(states(&mut wire), ["online", "failed"]);
+        wire.create_topic("later", 2, &[]);
+        for partition in 0..2 {
+            wire.produce("later", partition, plain("fine ", 0..1));
+        }
+        rig.broker.stop();
+        rig.heal();
+        rig.broker.start_again();
+        let mut wire = rig.broker.connect();
+        assert_eq!(states(&mut wire), ["online", "online"]);
+        let texts: Vec<String> = wire
+            .read_all("t", bad[0])
+            .iter()
+            .map(|found| found.text())
+            .collect();
+        let expected: Vec<String> = (0..acknowledged)
+            .map(|number| format!("v{number}"))
+            .collect();
+        assert_eq!(
+            texts.get(..acknowledged),
+            Some(expected.as_slice()),
+            "{texts:?}"
+        );
+        assert!(
+            !texts.contains(&"late".to_owned()),
+            "it was refused for certain"
+        );
+        for partition in good {
+            assert_eq!(wire.read_all("t", partition).len(), 3);
+        }
+        try_produce(&mut wire, bad[0], "again").unwrap();
+    }
+}
+
+#[test]
+fn a_read_error_takes_the_directory_out_of_service() {
+    let mut rig = Rig::start();
+    let (bad, good) = (rig.partitions_in("second"), rig.partitions_in("first"));
+    let mut wire = rig.broker.connect();
+    for partition in 0..4 {
+        wire.produce("t", partition, plain("kept ", 0..5));
+    }
+    rig.broker.crash();
+    let mut wire = rig.broker.connect();
+    rig.fail_reads(&format!("second/t-{}", bad[0]));
+    let error = wire.fetch("t", bad[0], 0, map! {}).unwrap_err();
+    assert!(
+        ["STORAGE_FAILED", "PARTITION_OFFLINE"].contains(&error.name.as_str()),
+        "{error:?}"
+    );
+    for partition in &bad {
+        assert_offline(&try_produce(&mut wire, *partition, "late").unwrap_err());
+    }
+    assert_eq!(states(&mut wire), ["online", "failed"]);
+    for partition in good {
+        assert_eq!(wire.read_all("t", partition).len(), 5);
+        try_produce(&mut wire, partition, "more").unwrap();
+    }
+    rig.heal();
+    rig.broker.crash();
+    let mut wire = rig.broker.connect();
+    for partition in bad {
+        assert_eq!(wire.read_all("t", partition).len(), 5);
+    }
+}
+
+#[test]
+fn without_its_metadata_log_a_broker_serves_what_it_knows_and_changes_nothing() {
+    let mut rig = Rig::start();
+    let elsewhere = rig.partitions_in("second")[0];
+    let mut wire = rig.broker.connect();
+    rig.fail_syncs("first/__cluster_metadata-0", 1, 1);
+    let error = wire.refused(
+        "create_topic",
+        map! { "name" => "maybe", "partitions" => 1 },
+    );
+    assert_eq!(error.name, "STORAGE_FAILED", "{error:?}");
+    assert!(!error.definite, "{error:?}");
+    for _ in 0..2 {
+        let error = wire.refused(
+            "create_topic",
+            map! { "name" => "never", "partitions" => 1 },
+        );
+        assert_eq!(
+            (error.name.as_str(), error.definite),
+            ("STORAGE_FAILED", true),
+            "{error:?}"
+        );
+        assert!(
+            error.message.contains("metadata cannot be changed"),
+            "{error:?}"
+        );
+    }
+    let error = wire.refused("delete_topic", map! { "name" => "t" });
+    assert!(error.definite, "{error:?}");
+    wire.produce("t", elsewhere, plain("fine ", 0..3));
+    assert_eq!(wire.read_all("t", elsewhere).len(), 3);
+    assert_eq!(states(&mut wire), ["failed", "online"]);
+    rig.heal();
+    rig.broker.stop();
+    rig.broker.start_again();
+    let mut wire = rig.broker.connect();
+    assert_eq!(wire.read_all("t", elsewhere).len(), 3);
+    wire.create_topic("never", 1, &[]);
+}
+
+#[test]
+fn a_broker_without_file_descriptors_refuses_and_recovers() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("warm", 1, &[]);
+    wire.produce("warm", 0, plain("x", 0..1));
+    let limit = |files: usize| {
+        let (pid, limit) = (broker.pid().to_string(), format!("--nofile={files}:"));
+        let done = Command::new("prlimit")
+            .args(["--pid", &pid, &limit])
+            .status();
+        assert!(done.expect("prlimit runs").success());
+    };
+    let open = fs::read_dir(format!("/proc/{}/fd", broker.pid()))
+        .expect("it runs")
+        .count();
+    limit(open + 2);
+    // More partitions than there are descriptors for: their files cannot be made, or not be opened.
+    wire.create_topic("t", 40, &[]);
+    let mut refused = 0;
+    for partition in 0..40 {
+        if let Err(error) = try_produce(&mut wire, partition, "early") {
+            assert!(error.retriable && error.definite, "{error:?}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 0, "there were descriptors enough");
+    assert_eq!(states(&mut wire), ["online"]);
+    limit(4096);
+    for partition in 0..40 {
+        eventually("every partition is written to", || {
+            try_produce(&mut wire, partition, "late").ok()
+        });
+    }
+    wire.produce("warm", 0, plain("x", 1..2));
+    assert_eq!(states(&mut wire), ["online"]);
+}

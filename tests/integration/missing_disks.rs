@@ -1,0 +1,154 @@
+//! Log directories that are not what they were: a disk that is not mounted, a directory that is left out,
+//! copied, or without its identity. None of them is taken for a new and empty one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::harness::{Broker, Setup, Wire, map, plain};
+
+const FAILED: i32 = 1;
+
+fn dirs_in(folder: &TempDir) -> [PathBuf; 2] {
+    ["first", "second"].map(|name| folder.path().join(name))
+}
+
+/// A stopped broker with three records in each of the four partitions of `t`.
+fn stopped_on(dirs: &[PathBuf]) -> Broker {
+    let mut broker = Setup::new().log_dirs(dirs).start();
+    let mut wire = broker.connect();
+    wire.create_topic("t", 4, &[]);
+    for partition in 0..4 {
+        wire.produce("t", partition, plain("kept ", 0..3));
+    }
+    broker.stop();
+    broker
+}
+
+fn is_in(dir: &Path, partition: u32) -> bool {
+    dir.join(format!("t-{partition}")).exists()
+}
+
+#[track_caller]
+fn assert_complete(wire: &mut Wire) {
+    for partition in 0..4 {
+        assert_eq!(wire.read_all("t", partition).len(), 3, "t-{partition}");
+    }
+}
+
+#[test]
+fn a_disk_that_is_not_mounted_is_missed() {
+    let folder = TempDir::new().unwrap();
+    let dirs = dirs_in(&folder);
+    let mut broker = stopped_on(&dirs);
+    for unmounted in &dirs {
+        let aside = folder.path().join("aside");
+        fs::rename(unmounted, &aside).unwrap();
+        for at_its_place in ["nothing", "an empty directory"] {
+            if at_its_place != "nothing" {
+                fs::create_dir_all(unmounted).unwrap();
+            }
+            let path = unmounted.display().to_string();
+            Setup::new()
+                .log_dirs(&dirs)
+                .refused()
+                .names(&[&path, "mounted", "log-directories"])
+                .exits_with(FAILED);
+        }
+        assert_eq!(
+            fs::read_dir(unmounted).unwrap().count(),
+            0,
+            "it was touched"
+        );
+        fs::remove_dir(unmounted).unwrap();
+        fs::rename(&aside, unmounted).unwrap();
+    }
+    broker.start_again();
+    assert_complete(&mut broker.connect());
+}
+
+#[test]
+fn a_directory_that_is_left_out_takes_its_partitions_with_it_and_no_others() {
+    let folder = TempDir::new().unwrap();
+    let dirs = dirs_in(&folder);
+    let mut broker = stopped_on(&dirs);
+    broker.set_up_again(|setup| setup.log_dirs(&dirs[..1]));
+    for _ in 0..2 {
+        broker.start_again();
+        let mut wire = broker.connect();
+        for partition in 0..4 {
+            if is_in(&dirs[0], partition) {
+                assert_eq!(wire.read_all("t", partition).len(), 3);
+                continue;
+            }
+            let args =
+                map! { "topic" => "t", "partition" => partition, "records" => plain("x", 0..1) };
+            let error = wire.refused("produce", args);
+            assert_eq!(error.name, "PARTITION_OFFLINE", "{error:?}");
+            assert!(
+                error.message.contains("second") && !error.retriable,
+                "{error:?}"
+            );
+        }
+        broker.stop();
+    }
+    let moved = (0..4).filter(|partition| dirs.iter().all(|dir| is_in(dir, *partition)));
+    assert_eq!(moved.count(), 0, "an empty copy was made");
+    broker.set_up_again(|setup| setup.log_dirs(&dirs));
+    broker.start_again();
+    assert_complete(&mut broker.connect());
+}
+
+#[test]
+fn a_directory_named_twice_or_copied_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let dirs = dirs_in(&folder);
+    drop(stopped_on(&dirs));
+    let twice = [dirs[0].clone(), dirs[0].clone()];
+    Setup::new()
+        .log_dirs(&twice)
+        .refused()
+        .names(&["same directory id", "first"])
+        .exits_with(FAILED);
+    let copy = folder.path().join("copy");
+    let copied = Command::new("cp")
+        .arg("-r")
+        .args([&dirs[1], &copy])
+        .status();
+    assert!(copied.unwrap().success());
+    let three = [dirs[0].clone(), dirs[1].clone(), copy.clone()];
+    let refused = Setup::new().log_dirs(&three).refused();
+    refused
+        .names(&["same directory id", "second", "copy"])
+        .exits_with(FAILED);
+    // Without its identity the copy is noticed by what is in it.
+    fs::remove_file(copy.join("meta.properties")).unwrap();
+    let refused = Setup::new().log_dirs(&three).refused();
+    refused
+        .names(&["partition t-", "second", "copy", "move one"])
+        .exits_with(FAILED);
+}
+
+#[test]
+fn a_directory_that_has_lost_its_identity_keeps_its_cluster_and_says_so() {
+    let folder = TempDir::new().unwrap();
+    let dirs = dirs_in(&folder);
+    let mut broker = stopped_on(&dirs);
+    let cluster = |wire: &mut Wire| {
+        let described = wire.call("describe_cluster", map! {}).unwrap();
+        described.get("cluster_id").text().to_owned()
+    };
+    broker.start_again();
+    let before = cluster(&mut broker.connect());
+    for dir in &dirs {
+        broker.stop();
+        fs::remove_file(dir.join("meta.properties")).unwrap();
+        broker.start_again();
+        let mut wire = broker.connect();
+        assert_eq!(cluster(&mut wire), before);
+        assert_complete(&mut wire);
+    }
+    assert_eq!(broker.log().matches("no meta.properties").count(), 2);
+}
