@@ -34,6 +34,8 @@ struct Told {
     start_asked: u64,
     /// Values that were refused for certain.
     refused: Vec<String>,
+    /// Below it nothing is ever cut.
+    high_watermark: u64,
     next: usize,
 }
 
@@ -73,7 +75,8 @@ impl Told {
     }
 
     fn truncate(&mut self, log: &mut Log, back: u64) {
-        let to = log.end().get().saturating_sub(back).max(log.start().get());
+        let lowest = log.start().get().max(self.high_watermark);
+        let to = log.end().get().saturating_sub(back).max(lowest);
         // Whatever becomes of it: what lies above is acknowledged to nobody any more.
         self.durable = self.durable.min(to);
         if log.truncate_to(offset(to)).is_ok() {
@@ -127,6 +130,7 @@ fn script(dir: &LogDir, told: &mut Told) {
         return;
     };
     told.append(dir, &mut log, 8);
+    told.high_watermark = log.durable_end().get();
     dir.record_high_watermark(&partition(), log.durable_end());
     let _ = dir.write_checkpoints();
     told.advance(&mut log, 5);

@@ -50,7 +50,9 @@ impl OpenFiles {
 
     /// Closes what can be closed: the system has no descriptor left.
     pub(super) fn make_room(&self) {
-        self.close(self.queue().len().div_ceil(2));
+        // In a statement of its own: the queue has to be free again.
+        let half = self.queue().len().div_ceil(2);
+        self.close(half);
     }
 
     /// Closes `count` files if so many can be.
