@@ -214,6 +214,30 @@ fn typed_records_go_in_and_come_out_as_written() {
     assert_eq!(stored[0].text(), r#"{"celsius":21.5}"#);
 }
 
+/// They take too long to be run here: their options are looked at, and that the scripts are there.
+#[test]
+fn the_benchmarks_of_the_readme_have_the_options_it_names() {
+    let commands = Readme::load().commands("Performance");
+    let of_broker: Vec<_> = commands
+        .iter()
+        .filter_map(|command| command.strip_prefix("broker "))
+        .collect();
+    assert!(of_broker.len() >= 3, "{commands:?}");
+    for command in of_broker {
+        let mut broker = Command::new(env!("CARGO_BIN_EXE_broker-under-test"));
+        let said = output_of(broker.args(shell_words(command)).arg("--help"));
+        assert!(said.contains("Usage: broker bench"), "{command}: {said}");
+    }
+    for script in ["tests/bench/peers.sh", "tests/bench/instructions.sh"] {
+        assert!(commands.iter().any(|command| command.starts_with(script)));
+        let mode = fs::metadata(repository().join(script))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_ne!(mode & 0o111, 0, "{script} cannot be run");
+    }
+}
+
 #[test]
 fn the_readmes_python_lines_run() {
     let broker = Broker::start();

@@ -14,7 +14,7 @@ mod systems;
 mod work;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::Duration;
@@ -58,7 +58,8 @@ struct Arguments {
     #[arg(long)]
     json: bool,
 
-    /// Write the table as Markdown into this file too
+    /// Write the table as Markdown into this file too; into a file that is there, such as README.md,
+    /// between its lines `<!-- comparison -->` and `<!-- end of the comparison -->`
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
 }
@@ -180,13 +181,32 @@ fn run(arguments: &Arguments) -> Result<String> {
             .extend(Line::of(case, &measured, &outcome.peers));
     }
     if let Some(file) = &arguments.markdown {
-        fs::write(file, outcome.markdown()).with_context(|| file.display().to_string())?;
+        write_markdown(file, &outcome.markdown()).with_context(|| file.display().to_string())?;
     }
     Ok(if arguments.json {
         serde_json::to_string_pretty(&outcome.json())?
     } else {
         outcome.text()
     })
+}
+
+/// Lines between which the table stands in a page.
+const MARKS: [&str; 2] = ["<!-- comparison -->\n", "<!-- end of the comparison -->\n"];
+
+fn write_markdown(file: &Path, table: &str) -> Result<()> {
+    if !file.exists() {
+        return Ok(fs::write(file, table)?);
+    }
+    let page = fs::read_to_string(file)?;
+    Ok(fs::write(file, with_table(&page, table)?)?)
+}
+
+/// The page with another table between its marks.
+fn with_table(page: &str, table: &str) -> Result<String> {
+    let parts = page.split_once(MARKS[0]);
+    let parts = parts.and_then(|(before, rest)| Some((before, rest.split_once(MARKS[1])?.1)));
+    let (before, after) = parts.context("it is there already and has no marks for the table")?;
+    Ok(format!("{before}{}{table}{}{after}", MARKS[0], MARKS[1]))
 }
 
 fn chosen(pattern: Option<&str>) -> Result<Vec<Case>> {
@@ -294,4 +314,47 @@ fn loopback() -> Result<Figures> {
         (Metric::P99, measured.percentile(99)),
     ];
     Ok(figures.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn readme() -> String {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+        fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn the_readme_has_a_place_for_the_table() {
+        let page = with_table(&readme(), "| a table |\n").unwrap();
+        assert!(
+            page.contains("<!-- comparison -->\n| a table |\n<!-- end of the comparison -->\n")
+        );
+        assert_eq!(with_table(&page, "| a table |\n").unwrap(), page);
+        assert!(with_table("a page", "a table").is_err());
+    }
+
+    #[test]
+    fn the_readme_names_options_that_there_are() {
+        let page = readme();
+        let commands = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("tests/bench/peers.sh"));
+        let commands: Vec<_> = commands.collect();
+        assert!(
+            !commands.is_empty(),
+            "the README does not say how to compare"
+        );
+        for command in commands {
+            let words = command
+                .split('#')
+                .next()
+                .unwrap_or_default()
+                .split_whitespace();
+            let parsed = Arguments::try_parse_from(std::iter::once("compare").chain(words));
+            let parsed = parsed.unwrap_or_else(|error| panic!("{command}: {error}"));
+            assert!(chosen(parsed.rows.as_deref()).is_ok(), "{command}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! `broker bench`: runs, reports what was asked for, and leaves nothing behind. Figures are not
 //! looked at: benchmarks measure, tests decide.
 
-use crate::harness::Broker;
+use crate::harness::{Broker, run};
 
 /// Settings after `broker bench`, split at blanks.
 const RUNS: [&str; 6] = [
@@ -48,6 +48,31 @@ fn each_benchmark_reports_its_setting_and_deletes_its_topic() {
         broker.run(&["topic", "list", "--json"]).ok().json(),
         serde_json::json!([])
     );
+}
+
+#[test]
+fn the_quick_benchmark_starts_a_broker_of_its_own_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let args = [
+        "bench", "quick", "--own", data, "--only", "routed", "--json",
+    ];
+    let rows = run(&args).ok().json();
+    let [row] = rows.as_array().unwrap().as_slice() else {
+        panic!("{rows}")
+    };
+    assert!(
+        row["command"].as_str().unwrap().contains("--keys 1000"),
+        "{row}"
+    );
+    assert!(
+        row["report"]["records_per_second"].as_f64().unwrap() > 0.0,
+        "{row}"
+    );
+    assert_eq!(row["report"]["routed"], true);
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+    let nothing = run(&["bench", "quick", "--only", "nothing"]);
+    nothing.ended(2).says(&["occurs in no row"]);
 }
 
 #[test]

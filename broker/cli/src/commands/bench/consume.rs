@@ -77,26 +77,43 @@ struct Reader {
     payload_bytes_per_record: u64,
 }
 
+/// What the topic is filled with, and how many threads read it.
+pub(super) type Prepared = (Arc<EncodedBatch>, usize);
+
 impl ConsumeArgs {
     pub(super) fn run(self, session: &Session) -> Result<(), Failure> {
-        let batch = Arc::new(EncodedBatch::new(&self.batch)?);
-        let threads = threads(self.threads, self.consumers)?;
+        let prepared = self.prepared()?;
         block_on(async {
             let client = session.connect().await?;
-            let topic = BenchTopic::create(&client, &self.topic, batch.body_len()).await?;
-            let measured = self
-                .measure(&client, &topic, (batch, threads), session)
-                .await;
-            topic.finish(&client, session).await;
-            session.output.show(&measured?, Report::text)
+            let report = self.report(&client, prepared, session).await?;
+            session.output.show(&report, Report::text)
         })
+    }
+
+    /// Checks the options and encodes the batch.
+    pub(super) fn prepared(&self) -> Result<Prepared, Failure> {
+        let batch = Arc::new(EncodedBatch::new(&self.batch)?);
+        Ok((batch, threads(self.threads, self.consumers)?))
+    }
+
+    /// Measures on a topic of its own.
+    pub(super) async fn report(
+        &self,
+        client: &Client,
+        prepared: Prepared,
+        session: &Session,
+    ) -> Result<Report, Failure> {
+        let topic = BenchTopic::create(client, &self.topic, prepared.0.body_len()).await?;
+        let measured = self.measure(client, &topic, prepared, session).await;
+        topic.finish(client, session).await;
+        measured
     }
 
     async fn measure(
         &self,
         client: &Client,
         topic: &BenchTopic,
-        (batch, threads): (Arc<EncodedBatch>, usize),
+        (batch, threads): Prepared,
         session: &Session,
     ) -> Result<Report, Failure> {
         session.output.note(format!(

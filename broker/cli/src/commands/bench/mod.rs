@@ -6,7 +6,9 @@ mod batch;
 mod consume;
 mod e2e;
 mod latency;
+mod own_broker;
 mod produce;
+mod quick;
 mod reference;
 mod report;
 mod schedule;
@@ -30,6 +32,7 @@ use crate::session::Session;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  broker bench quick --own
   broker bench produce --record-size 1KiB --batch 100 --producers 4 --partitions 4
   broker bench produce --values json -c value.serializer=json
   broker bench consume --size 1GiB
@@ -44,6 +47,7 @@ enum BenchCommand {
     Produce(produce::ProduceArgs),
     Consume(consume::ConsumeArgs),
     E2e(e2e::E2eArgs),
+    Quick(quick::QuickArgs),
 }
 
 impl BenchArgs {
@@ -52,6 +56,7 @@ impl BenchArgs {
             BenchCommand::Produce(args) => args.run(session),
             BenchCommand::Consume(args) => args.run(session),
             BenchCommand::E2e(args) => args.run(session),
+            BenchCommand::Quick(args) => args.run(session),
         }
     }
 }

@@ -109,8 +109,21 @@ pub(super) struct Load {
     pub(super) rate: Option<f64>,
 }
 
+/// What is sent, how, and from how many threads.
+pub(super) type Prepared = (Arc<EncodedBatch>, Load, usize);
+
 impl ProduceArgs {
     pub(super) fn run(self, session: &Session) -> Result<(), Failure> {
+        let prepared = self.prepared()?;
+        block_on(async {
+            let client = session.connect().await?;
+            let report = self.report(&client, prepared, session).await?;
+            session.output.show(&report, Report::text)
+        })
+    }
+
+    /// Checks the options and encodes the batch.
+    pub(super) fn prepared(&self) -> Result<Prepared, Failure> {
         let load = Load {
             connections: self.load.producers,
             in_flight: self.load.in_flight,
@@ -128,20 +141,27 @@ impl ProduceArgs {
         if load.form == Form::Plain {
             batch.check_plain()?;
         }
-        block_on(async {
-            let client = session.connect().await?;
-            let topic = BenchTopic::create(&client, &self.topic, batch.body_len()).await?;
-            let measured = self.measure(&client, &topic, (batch, load, threads)).await;
-            topic.finish(&client, session).await;
-            session.output.show(&measured?, Report::text)
-        })
+        Ok((batch, load, threads))
+    }
+
+    /// Measures on a topic of its own.
+    pub(super) async fn report(
+        &self,
+        client: &Client,
+        prepared: Prepared,
+        session: &Session,
+    ) -> Result<Report, Failure> {
+        let topic = BenchTopic::create(client, &self.topic, prepared.0.body_len()).await?;
+        let measured = self.measure(client, &topic, prepared).await;
+        topic.finish(client, session).await;
+        measured
     }
 
     async fn measure(
         &self,
         client: &Client,
         topic: &BenchTopic,
-        (batch, load, threads): (Arc<EncodedBatch>, Load, usize),
+        (batch, load, threads): Prepared,
     ) -> Result<Report, Failure> {
         let leader = client.leader(&topic.partition_of(0)).await?;
         let reference = Reference::measure(&leader.connection).await?;

@@ -45,10 +45,10 @@ pub(super) struct Report {
     seconds: f64,
     records: u64,
     payload_bytes: u64,
-    records_per_second: f64,
-    mib_per_second: f64,
-    latency_us: Latency,
-    reference: Reference,
+    pub(super) records_per_second: f64,
+    pub(super) mib_per_second: f64,
+    pub(super) latency_us: Latency,
+    pub(super) reference: Reference,
 }
 
 const MIB: f64 = 1024.0 * 1024.0;
