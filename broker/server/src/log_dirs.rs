@@ -10,6 +10,7 @@ use broker_storage::{
     DeleteLogError, Log, LogConfig, LogDir, LogDirError, LogDirOptions, OpenLogError,
     RecoveryReport,
 };
+use tracing::{debug, warn};
 
 use crate::dir_traces::DirTraces;
 
@@ -132,7 +133,7 @@ impl LogDirs {
     pub(crate) fn look_at_space(&self) {
         for dir in &self.dirs {
             if let Err(error) = dir.look_at_space() {
-                tracing::debug!(dir = %dir.path().display(), %error, "the room on the disk is not known");
+                debug!(dir = %dir.path().display(), %error, "the room on the disk is not known");
             }
         }
     }
@@ -232,4 +233,14 @@ impl LogDirs {
             .lock()
             .expect("no code panics while it holds this lock")
     }
+}
+
+/// Says what opening a log has found, as loudly as it deserves.
+pub(crate) fn log_recovery(partition: &TopicPartition, dir: &LogDir, report: &RecoveryReport) {
+    if let Some(torn) = &report.torn {
+        let (file, bytes, end) = (torn.file.display(), torn.bytes, torn.offset);
+        warn!(%partition, %file, bytes, %end, "an unfinished write at the end of the log was cut off");
+    }
+    let (dir, scanned_bytes) = (dir.path().display(), report.scanned_bytes);
+    debug!(%partition, %dir, scanned_bytes, last_stop = ?report.last_stop, "log opened");
 }

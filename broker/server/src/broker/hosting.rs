@@ -11,9 +11,9 @@ use broker_cluster::{
     Change, ClusterMetadata, Deployment, PluginSlot, Topic, TopicConfig, TopicDefaults,
 };
 use broker_model::{Clock, LeaderEpoch, PartitionId, TopicId, TopicName, TopicPartition};
-use broker_storage::{LogDir, RecoveryReport};
+use broker_storage::LogDir;
 use futures::StreamExt;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use super::BrokerHandle;
 use crate::actor_stats::ActorStats;
@@ -21,7 +21,7 @@ use crate::arbiters::Arbiters;
 use crate::cleaner::Cleaner;
 use crate::controller::ControllerLauncher;
 use crate::death_notice::DeathNotice;
-use crate::log_dirs::LogDirs;
+use crate::log_dirs::{LogDirs, log_recovery};
 use crate::partition::{PartitionActor, PartitionHandle, PartitionSetup};
 use crate::plugins::{Plugins, TopicPlugins};
 use crate::scrubber::Scrubber;
@@ -55,12 +55,12 @@ pub(crate) struct Hosting {
 
 /// One partition to be started.
 #[derive(Clone)]
-struct Assignment {
-    partition: TopicPartition,
-    topic_id: TopicId,
-    leader_epoch: LeaderEpoch,
-    settings: Arc<TopicSettings>,
-    stats: Arc<ActorStats>,
+pub(super) struct Assignment {
+    pub(super) partition: TopicPartition,
+    pub(super) topic_id: TopicId,
+    pub(super) leader_epoch: LeaderEpoch,
+    pub(super) settings: Arc<TopicSettings>,
+    pub(super) stats: Arc<ActorStats>,
 }
 
 impl Hosting {
@@ -98,13 +98,6 @@ impl Hosting {
 
     pub(super) fn space_check_interval(&self) -> Duration {
         self.space_check_interval
-    }
-
-    /// Looks at the room on the disks, which may wait for them.
-    pub(super) async fn look_at_space(&self) {
-        let dirs = self.dirs.clone();
-        // A look that panicked is made up for by the next.
-        let _ = actix_rt::task::spawn_blocking(move || dirs.look_at_space()).await;
     }
 
     pub(super) fn now(&self) -> Duration {
@@ -185,7 +178,10 @@ impl Hosting {
         }]);
     }
 
-    async fn start_partition(self: &Arc<Self>, assignment: Assignment) -> HostedPartition {
+    pub(super) async fn start_partition(
+        self: &Arc<Self>,
+        assignment: Assignment,
+    ) -> HostedPartition {
         let opened = {
             let (dirs, assignment) = (self.dirs.clone(), assignment.clone());
             actix_rt::task::spawn_blocking(move || {
@@ -266,53 +262,6 @@ impl Hosting {
         self.replace(partition, restarted);
     }
 
-    /// Partitions whose logs could not be opened for want of room or file descriptors.
-    pub(super) fn waiting_to_open(&self) -> Vec<TopicPartition> {
-        let mut waiting = Vec::new();
-        for topic in self.topics.all().values() {
-            for (number, partition) in (0_u32..).zip(topic.partitions.iter()) {
-                if let HostedPartition::Offline {
-                    outlook: Outlook::Passing,
-                    ..
-                } = partition
-                {
-                    let number = PartitionId::new(number);
-                    waiting.push(TopicPartition::new(topic.name.clone(), number));
-                }
-            }
-        }
-        waiting
-    }
-
-    /// Tries again to open such a partition.
-    pub(super) async fn open_again(self: &Arc<Self>, partition: &TopicPartition) {
-        let metadata = self.metadata.load_full();
-        let index = usize::try_from(partition.partition.get()).unwrap_or(usize::MAX);
-        let (Some(topic), Some(hosted)) = (
-            metadata.topic(partition.topic.as_str()),
-            self.topics.get(partition.topic.as_str()),
-        ) else {
-            return;
-        };
-        let Some(state) = topic
-            .partitions
-            .get(index)
-            .filter(|_| hosted.id == topic.id)
-        else {
-            return;
-        };
-        let opened = self
-            .start_partition(Assignment {
-                partition: partition.clone(),
-                topic_id: topic.id,
-                leader_epoch: state.leader_epoch,
-                settings: hosted.settings(),
-                stats: Arc::default(),
-            })
-            .await;
-        self.replace(partition, opened);
-    }
-
     /// Takes a partition out of service for good.
     pub(super) fn set_offline(&self, partition: &TopicPartition, reason: &str) {
         error!(%partition, reason, "a partition is offline");
@@ -325,7 +274,7 @@ impl Hosting {
         );
     }
 
-    fn replace(&self, partition: &TopicPartition, with: HostedPartition) {
+    pub(super) fn replace(&self, partition: &TopicPartition, with: HostedPartition) {
         let Some(hosted) = self.topics.get(partition.topic.as_str()) else {
             return;
         };
@@ -543,14 +492,4 @@ impl Hosting {
             }
         }
     }
-}
-
-/// Says what opening a log has found, as loudly as it deserves.
-fn log_recovery(partition: &TopicPartition, dir: &LogDir, report: &RecoveryReport) {
-    if let Some(torn) = &report.torn {
-        let (file, bytes, end) = (torn.file.display(), torn.bytes, torn.offset);
-        warn!(%partition, %file, bytes, %end, "an unfinished write at the end of the log was cut off");
-    }
-    let (dir, scanned_bytes) = (dir.path().display(), report.scanned_bytes);
-    debug!(%partition, %dir, scanned_bytes, last_stop = ?report.last_stop, "log opened");
 }

@@ -6,6 +6,7 @@ mod actor;
 mod handle;
 mod hosting;
 mod messages;
+mod reopening;
 mod restarts;
 
 pub(crate) use actor::BrokerActor;

@@ -1,4 +1,5 @@
-//! Why an operation of the log failed: one enum each.
+//! Why an operation of the log failed: one enum each. What passes by itself, such as a full disk, has
+//! variants of its own, so that a caller need not look at numbers of the operating system.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! Why a log directory or a log in it could not be opened, or a log not deleted.
+//! Why a log directory or a log in it could not be opened, or a log not deleted. Each text names the
+//! directory and what an operator can do about it.
 
 use std::io;
 use std::path::PathBuf;
