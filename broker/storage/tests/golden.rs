@@ -4,23 +4,22 @@
 //! `BROKER_WRITE_FIXTURES=1 cargo test -p broker-storage --test golden` writes it again.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
+mod fixture;
 mod support;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use broker_model::LeaderEpoch;
 use broker_storage::io::Io;
 use broker_storage::io::recording::RecordingIo;
 use broker_storage::{LogDir, LogDirOptions};
-use support::{DIR, Record, at, batch, offset, open_log, partition, set_file_bytes, small};
+use fixture::{Files, assert_same, disk_of, files_of, fixture};
+use support::{DIR, Record, at, batch, offset, open_log, partition, small};
 
 const FIXTURE: &str = "tests/fixtures/log_dir_v1.txt";
 /// The directory id is random; in the fixture it is this one.
 const DIRECTORY_ID: &str = "00000000-0000-4000-8000-0000000000d1";
-
-type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 fn options(io: &Arc<RecordingIo>) -> LogDirOptions {
     let mut options = LogDirOptions::new(DIR, broker_model::BrokerId::new(1));
@@ -49,97 +48,18 @@ fn written() -> Files {
     dir.record_high_watermark(&partition(), offset(47));
     dir.close_clean().unwrap();
     let own_id = dir.identity().directory_id.to_string();
-    let mut files = Files::new();
-    collect(&io, Path::new(DIR), &mut files);
-    let meta = files
-        .get_mut(&Path::new(DIR).join("meta.properties"))
-        .unwrap();
-    *meta = with_checksum(
-        &String::from_utf8(meta.clone())
-            .unwrap()
-            .replace(&own_id, DIRECTORY_ID),
-    );
-    files
-}
-
-fn with_checksum(text: &str) -> Vec<u8> {
-    let covered = &text[..text.find("crc32=").unwrap()];
-    format!(
-        "{covered}crc32={:08x}\n",
-        crc32fast::hash(covered.as_bytes())
-    )
-    .into_bytes()
-}
-
-fn collect(io: &Arc<RecordingIo>, dir: &Path, files: &mut Files) {
-    for entry in io.list(dir).unwrap() {
-        let path = dir.join(&entry.name);
-        match entry.is_dir {
-            true => collect(io, &path, files),
-            false => {
-                files.insert(path.clone(), support::file_bytes(io, &path));
-            }
-        }
-    }
-}
-
-/// One line `== path length`, then 32 bytes a line in hexadecimal; trailing zeros are left out.
-fn to_text(files: &Files) -> String {
-    let mut text = String::new();
-    for (path, bytes) in files {
-        text.push_str(&format!("== {} {}\n", path.display(), bytes.len()));
-        let used = bytes
-            .iter()
-            .rposition(|byte| *byte != 0)
-            .map_or(0, |last| last + 1);
-        for line in bytes[..used].chunks(32) {
-            text.extend(line.iter().map(|byte| format!("{byte:02x}")));
-            text.push('\n');
-        }
-    }
-    text
-}
-
-fn from_text(text: &str) -> Files {
-    let mut files = Files::new();
-    for part in text.split("== ").skip(1) {
-        let (head, lines) = part.split_once('\n').unwrap();
-        let (path, len) = head.rsplit_once(' ').unwrap();
-        let digits: String = lines.split_whitespace().collect();
-        let mut bytes: Vec<u8> = (0..digits.len() / 2)
-            .map(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).unwrap())
-            .collect();
-        bytes.resize(len.parse().unwrap(), 0);
-        files.insert(PathBuf::from(path), bytes);
-    }
-    files
-}
-
-fn fixture() -> Files {
-    from_text(&std::fs::read_to_string(FIXTURE).unwrap())
+    files_of(&io, &own_id, DIRECTORY_ID)
 }
 
 #[test]
 fn what_is_written_is_version_1_byte_for_byte() {
     let files = written();
-    if std::env::var_os("BROKER_WRITE_FIXTURES").is_some() {
-        std::fs::write(FIXTURE, to_text(&files)).unwrap();
-    }
-    let golden = fixture();
-    let names = |files: &Files| files.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(&files), names(&golden));
-    for (path, bytes) in &files {
-        assert_eq!(Some(bytes), golden.get(path), "{}", path.display());
-    }
+    assert_same(&files, &fixture(FIXTURE, Some(&files)));
 }
 
 #[test]
 fn a_directory_of_version_1_opens() {
-    let io = RecordingIo::new();
-    for (path, bytes) in fixture() {
-        io.create_dir_all(path.parent().unwrap()).unwrap();
-        set_file_bytes(&io, &path, &bytes);
-    }
+    let io = disk_of(&fixture(FIXTURE, None));
     let dir = LogDir::open(options(&io)).unwrap();
     assert!(dir.was_clean());
     assert_eq!(dir.identity().directory_id.to_string(), DIRECTORY_ID);
@@ -165,7 +85,7 @@ fn a_directory_of_version_1_opens() {
 
 #[test]
 fn the_text_files_read_as_documented() {
-    let files = fixture();
+    let files = fixture(FIXTURE, None);
     let text = |name: &str| String::from_utf8(files[&Path::new(DIR).join(name)].clone()).unwrap();
     assert!(text("meta.properties").starts_with(
         "version=1\ncluster.id=00000000-0000-0000-0000-0000000000c1\nnode.id=1\ndirectory.id="

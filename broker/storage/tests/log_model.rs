@@ -1,14 +1,17 @@
-//! A log against a model, by random scripts of appends, syncs, rolls, reads, truncations, deletions,
-//! retention, checkpoints, faults, kills and power losses. Proves that it catches planted bugs.
+//! A log against a model, by random scripts of appends in every codec, syncs at once and later, rolls,
+//! reads, lookups by time, truncations, deletions, retention, checkpoints, damage, faults, kills and
+//! power losses. Proves that it catches planted bugs.
 //!
 //! The seed is printed; `BROKER_TEST_SEED=… cargo test -p broker-storage --test log_model` repeats it.
 #![allow(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
-    clippy::cast_sign_loss
+    clippy::cast_sign_loss,
+    clippy::print_stdout
 )]
 
 mod model;
+mod planted;
 mod support;
 
 use broker_storage::PlantedBugs;
@@ -20,7 +23,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner
 fn step() -> impl Strategy<Value = Step> {
     let batch = (1_u8..6, 0_u16..300, -50_i8..50);
     prop_oneof![
-        10 => (vec(batch, 1..6), prop::bool::weighted(0.1)).prop_map(|(batches, new_epoch)| Step::Append { batches, new_epoch }),
+        10 => (vec(batch, 1..6), prop::bool::weighted(0.1), 0_u8..5).prop_map(|(batches, new_epoch, codec)| Step::Append { batches, new_epoch, codec }),
         6 => Just(Step::Sync),
         1 => Just(Step::TakeRequest),
         1 => Just(Step::RunRequest),
@@ -28,7 +31,9 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0_u8..=110, 0_u8..=100).prop_map(|(time, below)| Step::ReadTime { time, below }),
         1 => (0_u8..=100).prop_map(|to| Step::Truncate { to }),
         1 => (0_u8..=100).prop_map(|to| Step::DeleteRecords { to }),
-        1 => (0_u16..8000).prop_map(|keep| Step::Retention { keep }),
+        1 => (0_u16..8000, prop::option::of(0_u16..20_000)).prop_map(|(keep, age)| Step::Retention { keep, age }),
+        1 => prop_oneof![Just(0), 1_u16..5_000].prop_map(|millis| Step::FlushEvery { millis }),
+        1 => (0_u8..100, any::<u16>()).prop_map(|(at, byte)| Step::LookAtDamage { at, byte }),
         1 => Just(Step::Checkpoint),
         1 => Just(Step::ReleaseIdle),
         1 => (1_u64..10_000).prop_map(|millis| Step::Wait { millis }),
@@ -56,13 +61,22 @@ fn seed() -> u64 {
 const CASES: u32 = 300;
 
 fn explore(bugs: PlantedBugs) -> Result<(), TestError<Vec<Step>>> {
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed().to_le_bytes());
     let cases = std::env::var("BROKER_TEST_CASES").map(|text| text.parse().unwrap());
+    explore_from(seed(), cases.unwrap_or(CASES), 3_000, bugs)
+}
+
+fn explore_from(
+    seed: u64,
+    cases: u32,
+    max_shrink_iters: u32,
+    bugs: PlantedBugs,
+) -> Result<(), TestError<Vec<Step>>> {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let config = Config {
-        cases: cases.unwrap_or(CASES),
+        cases,
         failure_persistence: None,
-        max_shrink_iters: 3_000,
+        max_shrink_iters,
         ..Config::default()
     };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
@@ -81,31 +95,21 @@ fn the_log_agrees_with_its_model_through_crashes() {
     }
 }
 
-#[test]
-fn the_model_notices_offsets_that_are_given_out_again() {
-    let bugs = PlantedBugs {
-        reuse_offsets_after_reopen: true,
-        ..PlantedBugs::default()
-    };
-    assert!(matches!(explore(bugs), Err(TestError::Fail(..))));
-}
+/// Scripts that are tried on a planted bug, by a fixed seed.
+const CASES_OF_A_BUG: u32 = 4_000;
 
 #[test]
-fn the_model_notices_a_torn_tail_that_is_kept() {
-    let bugs = PlantedBugs {
-        keep_torn_tail: true,
-        ..PlantedBugs::default()
-    };
-    assert!(matches!(explore(bugs), Err(TestError::Fail(..))));
-}
-
-#[test]
-fn the_model_notices_an_acknowledgement_before_the_sync() {
-    let bugs = PlantedBugs {
-        ack_before_sync: true,
-        ..PlantedBugs::default()
-    };
-    assert!(matches!(explore(bugs), Err(TestError::Fail(..))));
+fn every_planted_bug_is_caught_by_the_model() {
+    let mut missed = Vec::new();
+    for (name, bugs) in planted::all() {
+        match explore_from(1, CASES_OF_A_BUG, 0, bugs) {
+            Err(TestError::Fail(reason, steps)) => {
+                println!("{name:<50} {} steps from seed 1: {reason}", steps.len());
+            }
+            other => missed.push((name, other)),
+        }
+    }
+    assert!(missed.is_empty(), "not caught: {missed:?}");
 }
 
 fn follow(steps: &[Step]) {
@@ -121,6 +125,7 @@ fn append(batches: &[(u8, u16)]) -> Step {
             .map(|(records, len)| (*records, *len, 0))
             .collect(),
         new_epoch: false,
+        codec: 0,
     }
 }
 
@@ -287,7 +292,10 @@ fn any_change_of_the_disk_may_be_the_last() {
         Step::Truncate { to: 80 },
         append(&[(4, 100), (4, 100)]),
         Step::Sync,
-        Step::Retention { keep: 1_000 },
+        Step::Retention {
+            keep: 1_000,
+            age: None,
+        },
         Step::CloseAndReopen,
         append(&[(1, 20)]),
         Step::Sync,

@@ -63,7 +63,9 @@ impl Recovery<'_> {
                 return self.cut_at_gap(expected);
             }
             self.note_hole_before(base);
-            let from_start = is_above || self.request.shared.planted.cut_corrupt_middle;
+            let shared = &self.request.shared;
+            let is_buggy = shared.planted.cut_corrupt_middle && !shared.was_clean;
+            let from_start = is_above || is_buggy;
             let range = TailRange {
                 from: if from_start {
                     0

@@ -23,7 +23,10 @@ pub(crate) fn run_group(dir: &DirShared, requests: &[SyncRequest], callbacks: Ve
     record(dir);
     if dir.planted.ack_before_sync {
         tell(requests, callbacks, &Ok(()));
-        let _ = sync_group(dir, requests);
+        if sync_group(dir, requests).is_ok() {
+            dir.unrecorded().extend(points(requests));
+            record(dir);
+        }
         return;
     }
     if dir.planted.checkpoint_ahead_of_data {

@@ -29,6 +29,7 @@ impl Runner {
             return self.crash(self.power, bounds);
         }
         self.io.clear_faults();
+        self.written_at = None;
         self.model.durable = self.model.end();
         let read =
             |io: &RecordingIo| io.bytes_read(|path| path.extension().is_some_and(|e| e == "log"));
@@ -50,6 +51,7 @@ impl Runner {
 
     pub(super) fn crash(&mut self, power: Option<u64>, bounds: Bounds) -> Checked {
         self.requests.clear();
+        self.written_at = None;
         self.log = None;
         self.dir = None;
         self.io = match power {
@@ -76,7 +78,8 @@ impl Runner {
         let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
         let dir =
             support::open_dir_at(&self.io, self.bugs, clock).map_err(|error| error.to_string())?;
-        let opened = dir.open_or_create_log(&support::partition(), support::TOPIC_ID, config());
+        let opened =
+            dir.open_or_create_log(&support::partition(), support::TOPIC_ID, config(self.flush));
         let (log, report) = opened.map_err(|error| error.to_string())?;
         check!(
             report.corruption.is_empty(),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 mod crash;
+mod damage;
 mod steps;
 
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use broker_model::ManualClock;
 use broker_storage::io::recording::RecordingIo;
-use broker_storage::{Log, LogConfig, LogDir, PlantedBugs, SyncRequest};
+use broker_storage::{FlushMode, Log, LogConfig, LogDir, PlantedBugs, SyncRequest};
 
 use crate::support::Record;
 
@@ -19,6 +20,7 @@ pub(crate) enum Step {
     Append {
         batches: Vec<(u8, u16, i8)>,
         new_epoch: bool,
+        codec: u8,
     },
     Sync,
     TakeRequest,
@@ -40,6 +42,16 @@ pub(crate) enum Step {
     },
     Retention {
         keep: u16,
+        age: Option<u16>,
+    },
+    /// From now on a sync is due so long after a write, or (0) with every write.
+    FlushEvery {
+        millis: u16,
+    },
+    /// What another process would find if one of the batches were damaged now.
+    LookAtDamage {
+        at: u8,
+        byte: u16,
     },
     Checkpoint,
     ReleaseIdle,
@@ -116,6 +128,9 @@ pub(crate) struct Runner {
     stamp: i64,
     count: u64,
     power: Option<u64>,
+    flush: FlushMode,
+    /// When the oldest write was made that no sync was asked for.
+    written_at: Option<Duration>,
 }
 
 type Checked<T = ()> = Result<T, String>;
@@ -130,8 +145,9 @@ macro_rules! check {
 
 pub(crate) use check;
 
-fn config() -> LogConfig {
+fn config(flush: FlushMode) -> LogConfig {
     LogConfig {
+        flush,
         segment_bytes: 2_000,
         roll_after: Duration::from_secs(8),
         index_interval_bytes: 200,

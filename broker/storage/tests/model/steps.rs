@@ -6,7 +6,7 @@ use std::time::Duration;
 use broker_model::{Clock, LeaderEpoch, ManualClock};
 use broker_record::ProducedBatch;
 use broker_storage::io::recording::{Fault, Operation, RecordingIo};
-use broker_storage::{Log, PlantedBugs, ReadLimit};
+use broker_storage::{FlushMode, Log, PlantedBugs, ReadLimit};
 
 use super::{Bounds, Checked, Model, Runner, Step, check};
 use crate::support::{self, Record, at, offset};
@@ -28,6 +28,8 @@ impl Runner {
             stamp: 1_000_000,
             count: 0,
             power: None,
+            flush: FlushMode::Sync,
+            written_at: None,
         }
     }
 
@@ -52,7 +54,25 @@ impl Runner {
 
     pub(super) fn step(&mut self, step: &Step) -> Checked {
         match step {
-            Step::Append { batches, new_epoch } => self.append(batches, *new_epoch),
+            Step::Append {
+                batches,
+                new_epoch,
+                codec,
+            } => {
+                self.epoch += u32::from(*new_epoch);
+                self.append(batches, *codec)
+            }
+            Step::FlushEvery { millis } => {
+                let every = Duration::from_millis(u64::from(*millis));
+                self.flush = match millis {
+                    0 => FlushMode::Sync,
+                    _ => FlushMode::Async { every },
+                };
+                let config = super::config(self.flush);
+                self.log().set_config(config);
+                Ok(())
+            }
+            Step::LookAtDamage { at, byte } => self.look_at_damage(*at, *byte),
             Step::Sync => {
                 self.take_request();
                 self.run_requests()
@@ -66,9 +86,12 @@ impl Runner {
             Step::ReadTime { time, below } => self.read_time(*time, *below),
             Step::Truncate { to } => self.truncate(*to),
             Step::DeleteRecords { to } => self.delete_records(*to),
-            Step::Retention { keep } => self.retention(*keep),
+            Step::Retention { keep, age } => self.retention(*keep, *age),
             Step::Checkpoint => {
-                let done = self.dir.as_ref().unwrap().write_checkpoints();
+                let dir = self.dir.as_ref().unwrap();
+                let high_watermark = offset(self.model.durable);
+                dir.record_high_watermark(&support::partition(), high_watermark);
+                let done = dir.write_checkpoints();
                 self.unless_killed(done.map_err(|error| error.to_string()))
             }
             Step::ReleaseIdle => {
@@ -77,6 +100,11 @@ impl Runner {
             }
             Step::Wait { millis } => {
                 self.clock.advance(Duration::from_millis(*millis));
+                let due = self.log().sync_deadline();
+                if due.is_some_and(|due| due <= self.clock.monotonic()) {
+                    self.take_request();
+                    self.run_requests()?;
+                }
                 let done = self.log().roll_if_due().map(|_| ());
                 self.unless_killed(done.map_err(|error| error.to_string()))
             }
@@ -141,8 +169,7 @@ impl Runner {
         }
     }
 
-    pub(super) fn append(&mut self, sizes: &[(u8, u16, i8)], new_epoch: bool) -> Checked {
-        self.epoch += u32::from(new_epoch);
+    pub(super) fn append(&mut self, sizes: &[(u8, u16, i8)], codec: u8) -> Checked {
         let mut most = self.model.clone();
         let mut batches: Vec<ProducedBatch> = Vec::new();
         for (records, len, jitter) in sizes {
@@ -157,7 +184,7 @@ impl Runner {
                     timestamp: self.stamp + i64::from(*jitter),
                 });
             }
-            batches.push(support::batch(&content));
+            batches.push(support::batch_in(&content, codec));
             most.records.extend(content.into_iter().map(Some));
             most.boundaries.push(most.records.len() as u64);
         }
@@ -177,7 +204,7 @@ impl Runner {
                     most.end()
                 );
                 self.model = most;
-                Ok(())
+                self.check_deadline()
             }
             Err(_) if self.io.is_killed() => {
                 let bounds = Bounds {
@@ -194,7 +221,23 @@ impl Runner {
         }
     }
 
+    /// Under `flush.mode = async` a sync is due so long after the oldest write that waits for one.
+    fn check_deadline(&mut self) -> Checked {
+        let written_at = *self.written_at.get_or_insert(self.clock.monotonic());
+        let wanted = match self.flush {
+            FlushMode::Sync => None,
+            FlushMode::Async { every } => Some(written_at + every),
+        };
+        let due = self.log().sync_deadline();
+        check!(
+            due.is_some() == wanted.is_some() && due <= wanted,
+            "a sync is due at {due:?}, not at {wanted:?}"
+        );
+        Ok(())
+    }
+
     pub(super) fn take_request(&mut self) {
+        self.written_at = None;
         if let Some(request) = self.log().sync_request() {
             self.requests.push(request);
         }
@@ -385,9 +428,9 @@ impl Runner {
         }
     }
 
-    pub(super) fn retention(&mut self, keep: u16) -> Checked {
+    pub(super) fn retention(&mut self, keep: u16, age: Option<u16>) -> Checked {
         let mut policy = support::AgeOrSize {
-            age_max: None,
+            age_max: age.map(|millis| Duration::from_millis(u64::from(millis))),
             bytes_min: Some(u64::from(keep)),
         };
         let high_watermark = offset(self.model.durable.max(self.model.start));

@@ -9,7 +9,7 @@ use broker_model::{
     BrokerId, Clock, LeaderEpoch, ManualClock, Offset, PartitionId, Timestamp, TopicId, TopicName,
     TopicPartition,
 };
-use broker_record::{Batches, ProducedBatch};
+use broker_record::{BatchBuilder, Batches, Codec, ProducedBatch, Validation};
 use broker_storage::io::recording::{RecordingIo, Survival};
 use broker_storage::{
     AppendedRun, Corruption, Log, LogConfig, LogDir, LogDirError, LogDirOptions, PlantedBugs,
@@ -76,6 +76,21 @@ pub(crate) fn batch(records: &[Record]) -> ProducedBatch {
         body.extend(record.timestamp.to_be_bytes());
     }
     ProducedBatch::plain(Bytes::from(body), at(0)).unwrap()
+}
+
+/// The same, built and compressed by the producer when the codec is another than number 0.
+pub(crate) fn batch_in(records: &[Record], codec: u8) -> ProducedBatch {
+    let codec = Codec::from_id(codec).unwrap();
+    if codec == Codec::None {
+        return batch(records);
+    }
+    let mut builder = BatchBuilder::new();
+    for record in records {
+        let value = Some(record.value.as_slice());
+        builder.push(None, value, at(record.timestamp), []).unwrap();
+    }
+    let (body, claims) = builder.build(codec).unwrap();
+    ProducedBatch::opaque(body, claims, Validation::Full).unwrap()
 }
 
 /// A batch of one record of so many bytes.
