@@ -10,6 +10,7 @@
 mod bad_batches;
 mod bad_input;
 mod clients;
+mod clock;
 mod codecs;
 mod command_line;
 mod compaction;

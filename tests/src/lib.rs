@@ -7,6 +7,7 @@
 //! ```
 
 pub mod flood;
+pub mod fuzz_targets;
 mod readme;
 
 pub use readme::{MissingCommand, Readme, shell_words};

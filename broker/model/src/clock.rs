@@ -38,11 +38,22 @@ impl fmt::Display for Timestamp {
 
 /// Where time comes from. Everything that decides by time takes one of these or a value of it.
 pub trait Clock: Send + Sync + 'static {
-    /// Wall time, for record timestamps and retention.
+    /// Wall time, for record timestamps and retention. A broker's is a
+    /// [`SteadyClock`](crate::SteadyClock).
     fn now(&self) -> Timestamp;
 
     /// Time since some fixed point, never going back, for deadlines and intervals.
     fn monotonic(&self) -> Duration;
+}
+
+impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
+    fn now(&self) -> Timestamp {
+        (**self).now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        (**self).monotonic()
+    }
 }
 
 /// The machine's clocks.

@@ -17,6 +17,7 @@ pub mod id;
 pub mod limits;
 pub mod offset;
 pub mod quantity;
+pub mod steady_clock;
 pub mod topic_name;
 pub mod topic_partition;
 
@@ -24,5 +25,6 @@ pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use id::{BrokerId, LeaderEpoch, PartitionId, TopicId};
 pub use offset::Offset;
 pub use quantity::{InvalidQuantity, parse_bytes, parse_duration};
+pub use steady_clock::{ClockJump, SteadyClock};
 pub use topic_name::{InvalidTopicName, TopicName};
 pub use topic_partition::TopicPartition;

@@ -67,6 +67,8 @@ pub const PARTITION_MAILBOX: usize = 1_024;
 pub const CONTROLLER_MAILBOX: usize = 1_024;
 /// Messages the broker actor's mailbox holds before it answers busy.
 pub const BROKER_MAILBOX: usize = 1_024;
+/// Messages an actor takes in a row before it looks at its timers and lets others on its thread run.
+pub const MESSAGES_PER_TURN: usize = 256;
 /// Batches joined into one vectored write (two slices each, below the kernel's 1,024).
 pub const BATCHES_PER_WRITE_MAX: usize = 256;
 

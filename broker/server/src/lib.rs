@@ -14,6 +14,7 @@ mod actor_stats;
 mod arbiters;
 mod broker;
 mod cleaner;
+mod clock;
 pub mod config;
 mod connection;
 mod context;
@@ -34,6 +35,7 @@ mod scrubber;
 mod server;
 mod topic_settings;
 mod topics;
+mod turn;
 
 pub use run::run;
 pub use server::{Server, StartError, check_plugins};

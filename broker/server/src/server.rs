@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use broker_cluster::{ClusterMetadata, InvalidConfig, PluginSlot, TopicConfig};
-use broker_model::{Clock, PartitionId, SystemClock, TopicId, TopicPartition};
+use broker_model::{Clock, PartitionId, TopicId, TopicPartition};
 use broker_storage::{LogDirError, LogDirOptions, ReserveRoom};
 use broker_wasm::{Builtin, Catalog, EngineError, Manifest, ManifestError, PluginEngine};
 use rustix::process::Signal;
@@ -126,7 +126,7 @@ impl Server {
             .collect();
         let topic_defaults = TopicConfig::check(&Default::default(), &config.creation.topic)?;
         let (engine, catalog) = load_plugins(config.plugin_manifest.clone()).await?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let clock = crate::clock::start();
         let dirs = Arc::new(open_dirs(&config, descriptors, clock.clone()).await?);
         let plugins = Arc::new(Plugins::new(engine, catalog, dirs.first().blobs()));
         let arbiters = Arbiters::start(arbiter_count);

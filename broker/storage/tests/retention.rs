@@ -3,13 +3,15 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use broker_model::{BrokerId, Clock, Offset, Timestamp};
+use broker_model::{BrokerId, Clock, LeaderEpoch, Offset, Timestamp};
+use broker_record::TimestampType;
 use broker_storage::io::Io;
 use broker_storage::io::recording::{RecordingIo, Survival};
 use broker_storage::{
-    ChangeError, LogDir, LogDirOptions, PolicyFailed, ReadLimit, RetentionPolicy, RetentionView,
+    ChangeError, LogConfig, LogDir, LogDirOptions, PolicyFailed, ReadLimit, RetentionPolicy, RetentionView,
 };
 use support::{
     BATCH, Record, append, append_numbers, at, batch, batch_of, clocked, numbers, offset, open,
@@ -165,4 +167,55 @@ fn a_policy_that_fails_keeps_everything() {
     assert!(matches!(&failed, ChangeError::Policy(PolicyFailed { reason }) if reason == "no idea"));
     assert_eq!(policy.asked, Some((offset(7), offset(30), offset(45))));
     assert_eq!((log.segments(), io.operation_count()), (before, operations));
+}
+
+#[test]
+fn a_time_from_the_future_holds_its_segment_no_longer_than_the_time_of_its_append() {
+    let (io, clock, dir, mut log) = clocked(small());
+    let century = clock.now().as_millis() + 100 * 365 * 24 * 3_600_000;
+    for number in 0..40 {
+        let stamp = if number == 3 { century } else { clock.now().as_millis() };
+        append(&mut log, batch(&[Record::new(&format!("{number:.<100}"), stamp)]));
+        clock.advance(Duration::from_millis(100));
+    }
+    sync(&dir, &mut log);
+    let mut policy = support::AgeOrSize {
+        age_max: Some(Duration::from_secs(60)),
+        bytes_min: None,
+    };
+    let end = log.end();
+    clock.advance(Duration::from_secs(56));
+    let outcome = log.apply_retention(&mut policy, end, clock.now()).unwrap();
+    assert_eq!(outcome.segments, 0, "nothing is a minute old yet");
+    drop((log, dir));
+    let options = || {
+        let io = io.after_kill();
+        let clock = Arc::clone(&clock) as Arc<dyn Clock>;
+        support::open_dir_at(&io, Default::default(), clock).unwrap()
+    };
+    // The first segment ended with its tenth record; an eleventh came 59.9 seconds ago.
+    clock.advance(Duration::from_millis(900));
+    let dir = options();
+    let (mut log, _) = support::open_log(&dir, small());
+    let outcome = log.apply_retention(&mut policy, end, clock.now()).unwrap();
+    assert_eq!(outcome.segments, 0);
+    clock.advance(Duration::from_millis(200));
+    let outcome = log.apply_retention(&mut policy, end, clock.now()).unwrap();
+    assert_eq!(outcome.segments, 1);
+}
+
+#[test]
+fn append_times_do_not_go_back_with_the_clock() {
+    let config = LogConfig {
+        timestamp_type: TimestampType::LogAppendTime,
+        ..small()
+    };
+    let (_io, _clock, _dir, mut log) = clocked(config);
+    let mut stamp = |now| {
+        let mut batches = [batch_of("x", 10)];
+        let run = log.append(&mut batches, LeaderEpoch::new(1), at(now)).unwrap();
+        assert_eq!(batches[0].header.max_timestamp, run.append_time);
+        run.append_time
+    };
+    assert_eq!([stamp(5_000), stamp(-7), stamp(5_001)], [at(5_000), at(5_000), at(5_001)]);
 }

@@ -2,6 +2,7 @@
 //! byte by byte, records as one sees them from outside, plugin modules built on the spot.
 
 mod broker;
+mod clock_shift;
 mod guests;
 mod log_check;
 mod opaque;
@@ -14,6 +15,7 @@ mod waiting;
 mod wire;
 
 pub(crate) use broker::{Broker, Setup};
+pub(crate) use clock_shift::ClockShift;
 pub(crate) use guests::{
     custom_partitioner, hostile_module, hostile_sister, sha256_of, shipped_module,
 };

@@ -88,19 +88,29 @@ impl SealedIndex {
         timestamp: Timestamp,
     ) -> Result<Option<Offset>, IndexDamaged> {
         let (base, count) = (self.base, self.count);
-        if self.times.is_none() {
-            self.times = Some(mapped(io, &self.times_path)?);
-        }
-        let times = self.times.as_ref().ok_or(IndexDamaged { number: 0 })?;
+        let times = self.times(io)?;
         let found =
             times.last_where(base, count, |entry: &TimeEntry| entry.timestamp < timestamp)?;
         Ok(found.map(|entry| entry.offset))
+    }
+
+    /// When the segment got its first batch; `None` when that is not known any more.
+    pub(crate) fn first_append(&mut self, io: &dyn Io) -> Option<Timestamp> {
+        let header = self.times(io).ok()?.header::<TimeEntry>()?;
+        (header.first_append != Timestamp::default()).then_some(header.first_append)
     }
 
     /// Gives the maps back.
     pub(crate) fn release(&mut self) {
         self.offsets = None;
         self.times = None;
+    }
+
+    fn times(&mut self, io: &dyn Io) -> Result<&IndexSource, IndexDamaged> {
+        if self.times.is_none() {
+            self.times = Some(mapped(io, &self.times_path)?);
+        }
+        self.times.as_ref().ok_or(IndexDamaged { number: 0 })
     }
 
     fn offsets(&mut self, io: &dyn Io) -> Result<&IndexSource, IndexDamaged> {

@@ -24,7 +24,7 @@ pub struct AppendedRun {
 
 impl Log {
     /// Appends batches in their order, all or none. Their headers get offsets, epoch and, where the
-    /// topic says so, the append time `now`. They are in the page cache when this returns.
+    /// topic says so, the append time `now` (or the latest so far, if the clock went back). They are in the page cache when this returns.
     ///
     /// # Errors
     /// See [`AppendError`]; all but one kind are definite.
@@ -36,6 +36,8 @@ impl Log {
     ) -> Result<AppendedRun, AppendError> {
         self.check_appendable(batches, epoch)?;
         let first = self.active.next;
+        let now = now.max(self.append_time);
+        self.append_time = now;
         let end = self.assign(batches, epoch, now)?;
         if batches.is_empty() {
             return Ok(AppendedRun {

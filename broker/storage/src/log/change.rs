@@ -14,7 +14,7 @@ use crate::index::{IndexEntry, OffsetEntry, TimeEntry};
 use crate::io::Io;
 use crate::recovery::{Times, restore_active};
 use crate::retention::{RetentionOutcome, RetentionPolicy, RetentionView};
-use crate::segment::{DataFile, SealedSegment, SegmentInfo, locate};
+use crate::segment::{DataFile, SegmentInfo, locate};
 use crate::small_file::{LogStart, SmallFile};
 
 impl Log {
@@ -57,14 +57,13 @@ impl Log {
         high_watermark: Offset,
         now: Timestamp,
     ) -> Result<RetentionOutcome, ChangeError> {
-        let eligible: Vec<SegmentInfo> = self
-            .sealed
-            .iter()
-            .map(SealedSegment::info)
+        let now = self.shared.steady(now);
+        let eligible: Vec<SegmentInfo> = (0..self.sealed.len())
+            .filter_map(|number| self.aged(number, now))
             .take_while(|segment| segment.next <= high_watermark)
             .collect();
         let view = RetentionView {
-            now: self.shared.steady(now),
+            now,
             high_watermark,
             log_start: self.start,
             log_end: self.end(),
@@ -87,6 +86,20 @@ impl Log {
             bytes: gone.iter().map(|segment| segment.bytes).sum(),
             start: self.start,
         })
+    }
+
+    /// A sealed segment as retention sees it: whatever times from the future its producers wrote, it is
+    /// no younger than what was appended behind it.
+    fn aged(&self, number: usize, now: Timestamp) -> Option<SegmentInfo> {
+        let mut info = self.sealed.get(number)?.info();
+        if info.max_timestamp > now {
+            let sealed_at = match self.sealed.get(number + 1) {
+                Some(next) => next.first_append(),
+                None => self.active.first_append(),
+            };
+            info.max_timestamp = info.max_timestamp.min(sealed_at.unwrap_or(now));
+        }
+        Some(info)
     }
 
     /// Removes the batches that hold `to` and what follows. Answers the new end, which is below `to`

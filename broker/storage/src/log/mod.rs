@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_model::{LeaderEpoch, Offset, TopicId, TopicPartition};
+use broker_model::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 
 pub use append::AppendedRun;
 pub use config::{FlushMode, LogConfig, LogPurpose};
@@ -73,6 +73,8 @@ pub struct Log {
     ticket: SlotTicket,
     durable: DurablePoint,
     unsynced: Unsynced,
+    /// The latest append time so far: a clock that goes back takes none with it.
+    append_time: Timestamp,
     /// An append that could not be undone: its reason.
     broken: Option<String>,
     /// What was found damaged when it was opened.
@@ -97,6 +99,7 @@ impl Log {
             ticket: parts.ticket,
             durable: parts.durable,
             unsynced: Unsynced::default(),
+            append_time: Timestamp::MIN,
             broken: None,
             damage: parts.damage,
         }

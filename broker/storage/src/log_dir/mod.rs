@@ -45,12 +45,8 @@ impl LogDir {
     /// When it is in use, not writable, of another broker or cluster, or written by a newer broker.
     pub fn open(options: LogDirOptions) -> Result<Self, LogDirError> {
         let shared = Arc::new(DirShared::open(options)?);
-        let sync = SyncThread::start(Arc::clone(&shared)).map_err(|source| LogDirError::Io {
-            dir: shared.path.clone(),
-            source,
-        })?;
         Ok(Self {
-            sync: Arc::new(sync),
+            sync: Arc::new(SyncThread::new(Arc::clone(&shared))),
             shared,
         })
     }

@@ -74,6 +74,11 @@ impl ActiveSegment {
         });
     }
 
+    /// When, on the wall clock of then, the first batch was appended; `None` while there is none.
+    pub(crate) fn first_append(&self) -> Option<Timestamp> {
+        self.age.map(|_| self.index.first_append())
+    }
+
     /// How old the first batch is.
     pub(crate) fn age(&self, monotonic: Duration) -> Option<Duration> {
         let age = self.age?;

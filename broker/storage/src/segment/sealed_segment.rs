@@ -99,6 +99,11 @@ impl SealedSegment {
             .then(|| *self.first_timestamp.get_or_init(|| header.max_timestamp))
     }
 
+    /// When, on the wall clock of then, its first batch was appended; `None` when its index does not say.
+    pub(crate) fn first_append(&self) -> Option<Timestamp> {
+        self.index().first_append(self.data.io())
+    }
+
     /// Lets files and maps go.
     pub(crate) fn release(&self) {
         self.data.release();

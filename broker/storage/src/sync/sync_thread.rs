@@ -4,7 +4,7 @@
 
 use std::io;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use super::sync_group::{SyncDone, record, run_group, sync_unrecorded};
@@ -19,25 +19,27 @@ enum Work {
     Record,
 }
 
-/// The handle of the thread; dropping it lets the thread finish what is queued and waits for it.
+/// The way to the thread.
+enum Queue {
+    /// Nothing was asked for yet.
+    Idle,
+    Open(Sender<Work>, JoinHandle<()>),
+    Stopped,
+}
+
+/// The handle of the thread, which starts with the first request; dropping it lets the thread finish
+/// what is queued and waits for it.
 pub(crate) struct SyncThread {
     dir: Arc<DirShared>,
-    queue: Mutex<Option<Sender<Work>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    queue: Mutex<Queue>,
 }
 
 impl SyncThread {
-    pub(crate) fn start(dir: Arc<DirShared>) -> io::Result<Self> {
-        let (queue, requests) = mpsc::channel();
-        let shared = Arc::clone(&dir);
-        let thread = thread::Builder::new()
-            .name("log-sync".to_owned())
-            .spawn(move || run(&shared, &requests))?;
-        Ok(Self {
+    pub(crate) fn new(dir: Arc<DirShared>) -> Self {
+        Self {
             dir,
-            queue: Mutex::new(Some(queue)),
-            thread: Mutex::new(Some(thread)),
-        })
+            queue: Mutex::new(Queue::Idle),
+        }
     }
 
     /// Queues a request; once the thread is stopped, carries it out at once.
@@ -56,29 +58,42 @@ impl SyncThread {
         outcome
     }
 
-    /// Gives the work back if the thread is stopped.
+    /// Gives the work back if the thread is stopped, or cannot be started.
     fn queue(&self, work: Work) -> Option<Work> {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*queue {
-            Some(queue) => queue.send(work).err().map(|refused| refused.0),
-            None => Some(work),
+        let mut queue = self.lock();
+        if matches!(*queue, Queue::Idle) {
+            match self.start() {
+                Ok(started) => *queue = started,
+                Err(error) => tracing::error!(%error, "the sync thread cannot be started"),
+            }
         }
+        match &*queue {
+            Queue::Open(queue, _) => queue.send(work).err().map(|refused| refused.0),
+            Queue::Idle | Queue::Stopped => Some(work),
+        }
+    }
+
+    fn start(&self) -> io::Result<Queue> {
+        let (queue, requests) = mpsc::channel();
+        let shared = Arc::clone(&self.dir);
+        let thread = thread::Builder::new()
+            .name("log-sync".to_owned())
+            .spawn(move || run(&shared, &requests))?;
+        Ok(Queue::Open(queue, thread))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nothing panics while it is held.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Finishes what is queued and ends the thread.
     pub(crate) fn stop(&self) {
-        let queue = self
-            .queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let queue = std::mem::replace(&mut *self.lock(), Queue::Stopped);
+        let Queue::Open(queue, thread) = queue else {
+            return;
+        };
         drop(queue);
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let Some(thread) = thread else { return };
         // A callback may hold the last handle of the directory.
         if thread.thread().id() != thread::current().id() && thread.join().is_err() {
             tracing::error!("the sync thread has panicked");
