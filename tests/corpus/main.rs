@@ -73,8 +73,14 @@ fn every_target_is_tested_and_driven_by_libfuzzer_and_the_corpus_is_small() {
     let mut bytes = 0;
     for target in names {
         let binary = format!("path = \"fuzz_targets/{target}.rs\"");
-        assert!(manifest.contains(&binary), "cargo fuzz does not know {target}");
-        bytes += inputs(target).iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+        assert!(
+            manifest.contains(&binary),
+            "cargo fuzz does not know {target}"
+        );
+        bytes += inputs(target)
+            .iter()
+            .map(|(_, bytes)| bytes.len())
+            .sum::<usize>();
     }
     assert!(bytes <= BYTES_MAX, "the corpus has {bytes} bytes");
 }

@@ -26,7 +26,9 @@ fn shifted() -> (Broker, ClockShift, tempfile::TempDir) {
     let folder = tempfile::TempDir::new().expect("a temporary directory can be made");
     let shift = ClockShift::build_in(folder.path());
     let setup = shift.environment().into_iter();
-    let setup = setup.fold(quick(), |setup, (name, value)| setup.environment(name, &value));
+    let setup = setup.fold(quick(), |setup, (name, value)| {
+        setup.environment(name, &value)
+    });
     (setup.start(), shift, folder)
 }
 
@@ -43,7 +45,8 @@ fn append(wire: &mut Wire, topic: &str, timestamp: Option<i64>) -> u64 {
 }
 
 fn start_of(wire: &mut Wire, topic: &str) -> u64 {
-    wire.offset_at(topic, 0, "earliest").expect("it has a start")
+    wire.offset_at(topic, 0, "earliest")
+        .expect("it has a start")
 }
 
 fn keep(wire: &mut Wire) {
@@ -61,23 +64,34 @@ fn retention_goes_on(wire: &mut Wire) {
     for _ in 0..10 {
         last = append(wire, "gone", Some(old));
     }
-    eventually("old segments go", || (start_of(wire, "gone") + 5 > last).then_some(()));
+    eventually("old segments go", || {
+        (start_of(wire, "gone") + 5 > last).then_some(())
+    });
 }
 
 /// A key's old records go and the tombstone of another, which is younger than an hour, stays.
 fn compaction_goes_on(wire: &mut Wire) {
     let cleanings = |wire: &mut Wire| {
         let topic = wire.describe_topic("compacted");
-        topic.get("partitions").list()[0].get("cleaning").get("cleanings").u64()
+        topic.get("partitions").list()[0]
+            .get("cleaning")
+            .get("cleanings")
+            .u64()
     };
     let before = cleanings(wire);
     for _ in 0..12 {
         wire.produce("compacted", 0, vec![keyed("key", &"x".repeat(900))]);
     }
-    eventually("the log is cleaned", || (cleanings(wire) > before).then_some(()));
+    eventually("the log is cleaned", || {
+        (cleanings(wire) > before).then_some(())
+    });
     let records = wire.read_all("compacted", 0);
     let is_tombstone = |record: &&Rec| record.value.is_none();
-    assert_eq!(records.iter().filter(is_tombstone).count(), 1, "{records:?}");
+    assert_eq!(
+        records.iter().filter(is_tombstone).count(),
+        1,
+        "{records:?}"
+    );
 }
 
 /// A fetch that waits is woken by what it waits for, and otherwise by time.
@@ -94,12 +108,21 @@ fn polls_go_on(broker: &Broker, shift: &ClockShift, jump: i64) {
     std::thread::sleep(Duration::from_millis(100));
     shift.set(jump);
     let empty = wire.receive().outcome.expect("a fetch is answered");
-    assert_eq!(empty.get("partitions").list()[0].get("next_offset").u64(), end);
-    assert!(began.elapsed() >= Duration::from_millis(400), "it waited its time");
+    assert_eq!(
+        empty.get("partitions").list()[0].get("next_offset").u64(),
+        end
+    );
+    assert!(
+        began.elapsed() >= Duration::from_millis(400),
+        "it waited its time"
+    );
     poll(&mut wire, 30_000);
     append(&mut broker.connect(), "kept", None);
     let woken = wire.receive().outcome.expect("a fetch is answered");
-    assert_eq!(woken.get("partitions").list()[0].get("next_offset").u64(), end + 1);
+    assert_eq!(
+        woken.get("partitions").list()[0].get("next_offset").u64(),
+        end + 1
+    );
 }
 
 /// The broker's own times go on as before, in the records as well, and can be looked up.
@@ -112,8 +135,16 @@ fn times_go_on(wire: &mut Wire) {
         let offset = append(wire, topic, None);
         let found = wire.read_from(topic, 0, offset);
         assert!(near(found[0].timestamp), "{topic}: {found:?}");
-        assert_eq!(wire.offset_at(topic, 0, before - 120_000), Some(0), "{topic}");
-        assert_eq!(wire.offset_at(topic, 0, now_ms() + 120_000), None, "{topic}");
+        assert_eq!(
+            wire.offset_at(topic, 0, before - 120_000),
+            Some(0),
+            "{topic}"
+        );
+        assert_eq!(
+            wire.offset_at(topic, 0, now_ms() + 120_000),
+            None,
+            "{topic}"
+        );
     }
 }
 
@@ -122,7 +153,11 @@ fn jumps_of_the_wall_clock_delete_nothing_early_and_stop_nothing() {
     let (broker, shift, _folder) = shifted();
     let mut wire = broker.connect();
     let hour = [("segment.bytes", "4KiB"), ("retention.ms", "30m")];
-    let stamped = [hour[0], hour[1], ("message.timestamp.type", "LogAppendTime")];
+    let stamped = [
+        hour[0],
+        hour[1],
+        ("message.timestamp.type", "LogAppendTime"),
+    ];
     wire.create_topic("kept", 1, &hour);
     wire.create_topic("stamped", 1, &stamped);
     wire.create_topic("gone", 1, &hour);
@@ -154,7 +189,11 @@ fn jumps_of_the_wall_clock_delete_nothing_early_and_stop_nothing() {
     for topic in ["kept", "stamped"] {
         let all = wire.read_all(topic, 0);
         let end = wire.offset_at(topic, 0, "latest").expect("it has an end");
-        assert_eq!(u64::try_from(all.len()).expect("fits"), end, "{topic} is whole");
+        assert_eq!(
+            u64::try_from(all.len()).expect("fits"),
+            end,
+            "{topic} is whole"
+        );
         assert!(all.is_sorted_by_key(|record| record.timestamp), "{topic}");
     }
 }

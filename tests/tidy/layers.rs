@@ -123,7 +123,22 @@ const RULES: [Rule; 14] = [
         &["broker-client"],
         &["actix", "actix-rt"],
     ),
-    rule("broker-tests", 6, &["broker-cli", "broker-client"], &[]),
+    rule(
+        "broker-tests",
+        6,
+        &[
+            "broker-model",
+            "broker-record",
+            "broker-wasm",
+            "broker-protocol",
+            "broker-storage",
+            "broker-cluster",
+            "broker-client",
+            "broker-server",
+            "broker-cli",
+        ],
+        &[],
+    ),
     rule(
         "broker-compare",
         6,

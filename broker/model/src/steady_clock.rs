@@ -218,6 +218,9 @@ mod tests {
             ahead_ms: -3_600_000,
         };
         let text = jump.to_string();
-        assert!(text.starts_with("the wall clock jumped back by 2h; it is 1h behind"), "{text}");
+        assert!(
+            text.starts_with("the wall clock jumped back by 2h; it is 1h behind"),
+            "{text}"
+        );
     }
 }

@@ -11,7 +11,8 @@ use broker_record::TimestampType;
 use broker_storage::io::Io;
 use broker_storage::io::recording::{RecordingIo, Survival};
 use broker_storage::{
-    ChangeError, LogConfig, LogDir, LogDirOptions, PolicyFailed, ReadLimit, RetentionPolicy, RetentionView,
+    ChangeError, LogConfig, LogDir, LogDirOptions, PolicyFailed, ReadLimit, RetentionPolicy,
+    RetentionView,
 };
 use support::{
     BATCH, Record, append, append_numbers, at, batch, batch_of, clocked, numbers, offset, open,
@@ -174,8 +175,15 @@ fn a_time_from_the_future_holds_its_segment_no_longer_than_the_time_of_its_appen
     let (io, clock, dir, mut log) = clocked(small());
     let century = clock.now().as_millis() + 100 * 365 * 24 * 3_600_000;
     for number in 0..40 {
-        let stamp = if number == 3 { century } else { clock.now().as_millis() };
-        append(&mut log, batch(&[Record::new(&format!("{number:.<100}"), stamp)]));
+        let stamp = if number == 3 {
+            century
+        } else {
+            clock.now().as_millis()
+        };
+        append(
+            &mut log,
+            batch(&[Record::new(&format!("{number:.<100}"), stamp)]),
+        );
         clock.advance(Duration::from_millis(100));
     }
     sync(&dir, &mut log);
@@ -213,9 +221,14 @@ fn append_times_do_not_go_back_with_the_clock() {
     let (_io, _clock, _dir, mut log) = clocked(config);
     let mut stamp = |now| {
         let mut batches = [batch_of("x", 10)];
-        let run = log.append(&mut batches, LeaderEpoch::new(1), at(now)).unwrap();
+        let run = log
+            .append(&mut batches, LeaderEpoch::new(1), at(now))
+            .unwrap();
         assert_eq!(batches[0].header.max_timestamp, run.append_time);
         run.append_time
     };
-    assert_eq!([stamp(5_000), stamp(-7), stamp(5_001)], [at(5_000), at(5_000), at(5_001)]);
+    assert_eq!(
+        [stamp(5_000), stamp(-7), stamp(5_001)],
+        [at(5_000), at(5_000), at(5_001)]
+    );
 }

@@ -145,7 +145,9 @@ fn regroup(records: &RoutableRecords, count: u32) {
         })
         .collect();
     let kept = partitions.iter().flatten().count();
-    let groups = records.regroup(&partitions, now).expect("the records are fine");
+    let groups = records
+        .regroup(&partitions, now)
+        .expect("the records are fine");
     let regrouped: usize = groups.iter().map(|group| group.indexes.len()).sum();
     assert_eq!(regrouped, kept);
     assert!(kept <= usize::try_from(count).unwrap_or(usize::MAX));
@@ -178,9 +180,12 @@ fn accepted(batch: &ProducedBatch) {
     assert_eq!(count, batch.header.record_count);
     let kept = stored.retain(|index| index % 2 == 1);
     if let Some(kept) = kept.expect("it was accepted") {
-        kept.records().expect("it was just written").iter().for_each(|record| {
-            record.expect("it was just written");
-        });
+        kept.records()
+            .expect("it was just written")
+            .iter()
+            .for_each(|record| {
+                record.expect("it was just written");
+            });
     }
 }
 

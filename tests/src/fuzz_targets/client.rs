@@ -41,7 +41,10 @@ pub fn run(input: &[u8]) {
     let Some((how, rest)) = input.split_first() else {
         return;
     };
-    let answers: Vec<Vec<u8>> = rest.split(|byte| *byte == 0xc1).map(<[u8]>::to_vec).collect();
+    let answers: Vec<Vec<u8>> = rest
+        .split(|byte| *byte == 0xc1)
+        .map(<[u8]>::to_vec)
+        .collect();
     RUNTIME.with(|runtime| {
         let runtime = runtime.get_or_init(|| {
             let built = Builder::new_current_thread().enable_all().build();

@@ -78,7 +78,8 @@ pub fn read(disk: &Arc<RecordingIo>, path: &Path) -> Vec<u8> {
 pub fn write(disk: &Arc<RecordingIo>, path: &Path, bytes: &[u8]) {
     let disk: Arc<dyn Io> = disk.clone();
     let file = disk.open(path, OpenMode::Truncate).expect("it can be made");
-    file.write_all_at(bytes, 0).expect("a disk in memory writes");
+    file.write_all_at(bytes, 0)
+        .expect("a disk in memory writes");
 }
 
 /// Starts on the disk twice: whatever the first start makes of it, the second makes the same. Then
@@ -97,7 +98,11 @@ pub fn recover(disk: &Arc<RecordingIo>) -> Option<Served> {
 /// The same, and nothing is served that was not written there.
 pub fn recover_unforged(disk: &Arc<RecordingIo>) {
     for (offset, found) in recover(disk).iter().flat_map(|served| &served.records) {
-        assert_eq!(*found, value(*offset), "offset {offset} is served as it was written");
+        assert_eq!(
+            *found,
+            value(*offset),
+            "offset {offset} is served as it was written"
+        );
     }
 }
 
@@ -127,7 +132,11 @@ fn start(disk: &Arc<RecordingIo>) -> Option<Served> {
             let Ok(decoded) = batch.records() else {
                 continue;
             };
-            for record in decoded.iter().flatten().filter(|record| record.offset >= next) {
+            for record in decoded
+                .iter()
+                .flatten()
+                .filter(|record| record.offset >= next)
+            {
                 let value = record.value.unwrap_or_default().to_vec();
                 let twice = records.insert(record.offset.get(), value);
                 assert_eq!(twice, None, "an offset is served once");
@@ -150,7 +159,9 @@ fn start(disk: &Arc<RecordingIo>) -> Option<Served> {
 fn go_on(disk: &Arc<RecordingIo>, served: &Served) {
     let appended = {
         let Some(dir) = open_dir(disk) else { return };
-        let Some(mut log) = open_log(&dir) else { return };
+        let Some(mut log) = open_log(&dir) else {
+            return;
+        };
         let mut batch = [batch(7_777)];
         let Ok(run) = log.append(&mut batch, LeaderEpoch::new(u32::MAX), at(7_777)) else {
             return;
@@ -174,7 +185,9 @@ fn open_dir(disk: &Arc<RecordingIo>) -> Option<LogDir> {
     let mut options = LogDirOptions::new(DIR, BrokerId::new(1));
     options.io = disk.clone();
     options.clock = Arc::new(ManualClock::at(at(100_000)));
-    LogDir::open(options).map_err(|error| error.to_string()).ok()
+    LogDir::open(options)
+        .map_err(|error| error.to_string())
+        .ok()
 }
 
 fn open_log(dir: &LogDir) -> Option<Log> {

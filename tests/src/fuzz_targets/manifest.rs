@@ -10,7 +10,12 @@ pub fn run(input: &[u8]) {
         return;
     };
     match Manifest::parse(text, Path::new("/plugins/plugins.toml")) {
-        Ok(manifest) => assert!(manifest.entries().iter().all(|entry| !entry.name.is_empty())),
+        Ok(manifest) => assert!(
+            manifest
+                .entries()
+                .iter()
+                .all(|entry| !entry.name.is_empty())
+        ),
         Err(error) => assert!(error.to_string().contains("plugins.toml")),
     }
 }

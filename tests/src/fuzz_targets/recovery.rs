@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use broker_storage::io::recording::RecordingIo;
 use broker_storage::io::Io;
+use broker_storage::io::recording::RecordingIo;
 
 use super::disk::{self, Stop};
 
@@ -85,7 +85,9 @@ pub fn run(input: &[u8]) {
 
 fn files(disk: &Arc<RecordingIo>) -> Vec<PathBuf> {
     let listed = disk.list(&disk::partition_dir()).expect("the image has it");
-    let names = listed.into_iter().map(|entry| disk::partition_dir().join(entry.name));
+    let names = listed
+        .into_iter()
+        .map(|entry| disk::partition_dir().join(entry.name));
     let data = |path: &PathBuf| {
         let extension = path.extension().and_then(|extension| extension.to_str());
         matches!(extension, Some("log" | "index" | "timeindex"))

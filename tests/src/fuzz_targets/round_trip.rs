@@ -87,9 +87,9 @@ fn routed(records: &[Record], body: &Bytes) {
     let now = Timestamp::from_millis(0);
     let groups = routable.regroup(&partitions, now).expect("it was accepted");
     for group in &groups {
-        let expected = records
-            .iter()
-            .filter(|record| u32::try_from(to(record)).ok().map(PartitionId::new) == Some(group.partition));
+        let expected = records.iter().filter(|record| {
+            u32::try_from(to(record)).ok().map(PartitionId::new) == Some(group.partition)
+        });
         let found = read(&group.batch);
         assert!(found.iter().eq(expected), "partition {}", group.partition);
     }

@@ -3,14 +3,16 @@
 //! beside them. When the actor panics it is started again by its own death notice.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use broker_model::limits::BROKER_MAILBOX;
+use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{error, warn};
 
 use super::handle::BrokerError;
 use super::hosting::Hosting;
-use super::messages::{Apply, ControllerDied, Crash, HostAll, PartitionDied, Shutdown};
+use super::messages::{Apply, ControllerDied, Crash, HostAll, PartitionDied, Shutdown, Tick};
 use super::restarts::Restarts;
 use crate::death_notice::DeathNotice;
 use crate::reply::Reply;
@@ -78,38 +80,36 @@ where
     }));
 }
 
+/// Ticks come through the mailbox, one at a time: actix polls one timer of an actor between two messages
+/// that are waited for, so that a flood of changes could hold the others up for ever.
+fn tick_every(interval: Duration, tick: Tick, addr: WeakAddr<BrokerActor>) {
+    actix_rt::spawn(async move {
+        let mut times = tokio::time::interval_at(Instant::now() + interval, interval);
+        times.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            times.tick().await;
+            let Some(addr) = addr.upgrade() else { return };
+            if addr.send(tick).await.is_err() {
+                return;
+            }
+        }
+    });
+}
+
 impl Actor for BrokerActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(self.hosting.retention_check_interval(), |act, _| {
-            act.hosting.check_retention();
-        });
-        ctx.run_interval(self.hosting.cleaner_backoff(), |act, ctx| {
-            let cleaner = act.hosting.cleaner().clone();
-            ctx.spawn(actix::fut::wrap_future(
-                async move { cleaner.round().await },
-            ));
-        });
-        ctx.run_interval(self.hosting.scrubber().look_every(), |act, ctx| {
-            let scrubber = act.hosting.scrubber().clone();
-            ctx.spawn(actix::fut::wrap_future(async move {
-                scrubber.round_if_due().await
-            }));
-        });
-        ctx.run_interval(self.hosting.checkpoint_interval(), |act, ctx| {
-            let hosting = act.hosting.clone();
-            ctx.spawn(actix::fut::wrap_future(async move {
-                hosting.write_checkpoints().await
-            }));
-        });
-        ctx.run_interval(self.hosting.space_check_interval(), |act, ctx| {
-            let hosting = act.hosting.clone();
-            ctx.spawn(actix::fut::wrap_future(async move {
-                hosting.look_at_space().await
-            }));
-            act.open_waiting(ctx);
-        });
+        let every = [
+            (self.hosting.retention_check_interval(), Tick::Retention),
+            (self.hosting.cleaner_backoff(), Tick::Cleaning),
+            (self.hosting.scrubber().look_every(), Tick::Scrub),
+            (self.hosting.checkpoint_interval(), Tick::Checkpoint),
+            (self.hosting.space_check_interval(), Tick::Space),
+        ];
+        for (interval, tick) in every {
+            tick_every(interval, tick, ctx.address().downgrade());
+        }
         // After a panic: whatever a lost message was to start is started now.
         let hosting = self.hosting.clone();
         let metadata = hosting.metadata().load_full();
@@ -118,6 +118,27 @@ impl Actor for BrokerActor {
             async move { hosting.host_all(&metadata).await },
             Reply::ignored(),
         );
+    }
+}
+
+impl Handler<Tick> for BrokerActor {
+    type Result = ();
+
+    fn handle(&mut self, tick: Tick, ctx: &mut Self::Context) {
+        if matches!(tick, Tick::Space) {
+            self.open_waiting(ctx);
+        }
+        let hosting = self.hosting.clone();
+        // Beside the actor: none of them is in the way of what comes next, nor the other way round.
+        actix_rt::spawn(async move {
+            match tick {
+                Tick::Retention => hosting.check_retention(),
+                Tick::Cleaning => hosting.cleaner().round().await,
+                Tick::Scrub => hosting.scrubber().round_if_due().await,
+                Tick::Checkpoint => hosting.write_checkpoints().await,
+                Tick::Space => hosting.look_at_space().await,
+            }
+        });
     }
 }
 

@@ -42,6 +42,17 @@ pub(super) struct Shutdown {
     pub(super) reply: Reply<(), BrokerError>,
 }
 
+/// It is time to look at something.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(super) enum Tick {
+    Retention,
+    Cleaning,
+    Scrub,
+    Checkpoint,
+    Space,
+}
+
 /// Fault injection: panic.
 #[derive(Message)]
 #[rtype(result = "()")]

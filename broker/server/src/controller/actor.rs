@@ -20,6 +20,7 @@ use crate::actor_stats::ActorStats;
 use crate::broker::BrokerHandle;
 use crate::death_notice::DeathNotice;
 use crate::reply::Reply;
+use crate::turn::{TakesTurns, Turn, stand_back};
 
 /// Everything the actor needs to start.
 pub(super) struct ControllerSetup {
@@ -56,6 +57,7 @@ pub(crate) struct ControllerActor {
     clock: Arc<dyn Clock>,
     broker: BrokerHandle,
     stats: Arc<ActorStats>,
+    turn: Turn,
     syncing: bool,
     failed: Option<String>,
     closing: Option<Reply<(), ControllerError>>,
@@ -79,6 +81,7 @@ impl ControllerActor {
                 clock: setup.clock,
                 broker: setup.broker,
                 stats: setup.stats,
+                turn: Turn::default(),
                 syncing: false,
                 failed: None,
                 closing: None,
@@ -258,6 +261,11 @@ impl ControllerActor {
     }
 }
 
+impl TakesTurns for ControllerActor {
+    /// It has no timers: others on its thread get to run, which is all.
+    fn end_turn(&mut self, _: &mut Context<Self>) {}
+}
+
 impl Actor for ControllerActor {
     type Context = Context<Self>;
 }
@@ -267,6 +275,9 @@ impl Handler<Propose> for ControllerActor {
 
     fn handle(&mut self, message: Propose, ctx: &mut Self::Context) {
         self.stats.handled();
+        if self.turn.took() {
+            stand_back(ctx);
+        }
         self.propose(message, ctx);
     }
 }

@@ -27,6 +27,7 @@ use crate::death_notice::DeathNotice;
 use crate::plugins::Plugins;
 use crate::reply::Reply;
 use crate::topic_settings::{TopicSettings, batch_bytes_max, roll_after};
+use crate::turn::{TakesTurns, Turn, stand_back};
 
 /// How often acknowledgements that wait are compared with their deadlines.
 const DEADLINE_CHECK: Duration = Duration::from_millis(250);
@@ -75,12 +76,17 @@ pub(crate) struct PartitionActor {
     /// Same length: batch i is answered through waiting i.
     pub(super) batches: Vec<ProducedBatch>,
     pub(super) waiting: Vec<Waiting>,
+    /// Whether a write is to follow when the mailbox has been drained.
+    pub(super) write_spawned: bool,
+    pub(super) turn: Turn,
     pub(super) parked: BTreeMap<u64, Parked>,
     pub(super) next_token: u64,
     pub(super) syncing: bool,
     pub(super) sync_timer: bool,
     pub(super) roll_timer: Option<SpawnHandle>,
     pub(super) deadline_timer: bool,
+    /// When, on the monotonic clock, deadlines are to be looked at next.
+    pub(super) deadlines_due: Duration,
     pub(super) closing: Option<Reply<(), PartitionError>>,
     pub(super) failed: Option<String>,
     pub(super) offsets: watch::Sender<PartitionOffsets>,
@@ -134,12 +140,15 @@ impl PartitionActor {
             replica,
             batches: Vec::new(),
             waiting: Vec::new(),
+            write_spawned: false,
+            turn: Turn::default(),
             parked: BTreeMap::new(),
             next_token: 0,
             syncing: false,
             sync_timer: false,
             roll_timer: None,
             deadline_timer: false,
+            deadlines_due: Duration::ZERO,
             closing: None,
             failed: None,
             offsets,
@@ -293,7 +302,8 @@ impl PartitionActor {
         }
         if !self.deadline_timer && !self.parked.is_empty() {
             self.deadline_timer = true;
-            ctx.run_later(DEADLINE_CHECK, Self::expire_parked);
+            self.deadlines_due = self.clock.monotonic() + DEADLINE_CHECK;
+            ctx.run_later(DEADLINE_CHECK, Self::check_deadlines);
         }
         self.arm_roll_timer(ctx);
     }
@@ -388,12 +398,17 @@ impl PartitionActor {
         });
     }
 
-    fn expire_parked(&mut self, ctx: &mut Context<Self>) {
+    fn check_deadlines(&mut self, ctx: &mut Context<Self>) {
+        self.expire_parked();
         self.deadline_timer = !self.parked.is_empty();
         if self.deadline_timer {
-            ctx.run_later(DEADLINE_CHECK, Self::expire_parked);
+            ctx.run_later(DEADLINE_CHECK, Self::check_deadlines);
         }
+    }
+
+    fn expire_parked(&mut self) {
         let now = self.clock.monotonic();
+        self.deadlines_due = now + DEADLINE_CHECK;
         let late: Vec<u64> = self
             .parked
             .iter()
@@ -406,6 +421,14 @@ impl PartitionActor {
                     after: parked.timeout,
                 }));
             }
+        }
+    }
+
+    /// A message was taken.
+    pub(super) fn took(&mut self, ctx: &mut Context<Self>) {
+        self.stats.handled();
+        if self.turn.took() {
+            stand_back(ctx);
         }
     }
 
@@ -429,6 +452,25 @@ impl PartitionActor {
                 Some(reason) => Err(PartitionError::Offline { reason }),
             });
             ctx.stop();
+        }
+    }
+}
+
+impl TakesTurns for PartitionActor {
+    fn end_turn(&mut self, ctx: &mut Context<Self>) {
+        if self.log.is_none() {
+            return;
+        }
+        self.write_waiting(ctx);
+        let now = self.clock.monotonic();
+        if self.deadline_timer && self.deadlines_due <= now {
+            self.expire_parked();
+        }
+        if self.log().sync_deadline().is_some_and(|due| due <= now) {
+            self.start_sync(ctx);
+        }
+        if self.check_in_service().is_ok() {
+            self.roll(ctx);
         }
     }
 }

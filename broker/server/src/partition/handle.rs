@@ -117,9 +117,11 @@ impl PartitionHandle {
         self.addr.do_send(Configure(settings));
     }
 
-    /// Looks whether the retention policy lets segments go. Skipped while the mailbox is full.
+    /// Looks whether the retention policy lets segments go.
     pub(crate) fn check_retention(&self) {
-        self.post(CheckRetention);
+        // One an interval; a flood that keeps the mailbox full must not keep old data as well.
+        self.stats.sent();
+        self.addr.do_send(CheckRetention);
     }
 
     /// Whether a cleaning is due, and how much there is to clean.
@@ -256,10 +258,6 @@ refusable!(
     BeginCleaning,
     BeginScrub
 );
-
-impl Refusable for CheckRetention {
-    fn refuse(self, _: PartitionError) {}
-}
 
 impl Refusable for Crash {
     fn refuse(self, _: PartitionError) {}

@@ -20,7 +20,7 @@ impl Handler<Append> for PartitionActor {
     type Result = ();
 
     fn handle(&mut self, message: Append, ctx: &mut Self::Context) {
-        self.stats.handled();
+        self.took(ctx);
         if let Err(error) = self.check_append(&message) {
             message.reply.send(Err(error));
             return;
@@ -41,13 +41,13 @@ impl Handler<Append> for PartitionActor {
         });
         if self.batches.len() >= BATCHES_PER_WRITE_MAX {
             self.write_waiting(ctx);
-        } else if self.batches.len() == 1 {
+        } else if !self.write_spawned {
             // Spawned work runs when the mailbox has been drained.
-            ctx.spawn(
-                async {}
-                    .into_actor(self)
-                    .map(|(), act, ctx| act.write_waiting(ctx)),
-            );
+            self.write_spawned = true;
+            ctx.spawn(async {}.into_actor(self).map(|(), act, ctx| {
+                act.write_spawned = false;
+                act.write_waiting(ctx);
+            }));
         }
     }
 }
@@ -75,8 +75,8 @@ impl Handler<Synced> for PartitionActor {
 impl Handler<Read> for PartitionActor {
     type Result = ();
 
-    fn handle(&mut self, message: Read, _: &mut Self::Context) {
-        self.stats.handled();
+    fn handle(&mut self, message: Read, ctx: &mut Self::Context) {
+        self.took(ctx);
         let below = self.replica.high_watermark();
         let read = self.check_dir().and_then(|()| {
             let slice = self.log().read(message.from, below, message.limit);
@@ -89,8 +89,8 @@ impl Handler<Read> for PartitionActor {
 impl Handler<FindTimestamp> for PartitionActor {
     type Result = ();
 
-    fn handle(&mut self, message: FindTimestamp, _: &mut Self::Context) {
-        self.stats.handled();
+    fn handle(&mut self, message: FindTimestamp, ctx: &mut Self::Context) {
+        self.took(ctx);
         let below = self.replica.high_watermark();
         let found = self.check_dir().and_then(|()| {
             let found = self.log().offset_for_timestamp(message.at, below);
@@ -103,8 +103,8 @@ impl Handler<FindTimestamp> for PartitionActor {
 impl Handler<DeleteRecords> for PartitionActor {
     type Result = ();
 
-    fn handle(&mut self, message: DeleteRecords, _: &mut Self::Context) {
-        self.stats.handled();
+    fn handle(&mut self, message: DeleteRecords, ctx: &mut Self::Context) {
+        self.took(ctx);
         if let Err(error) = self.check_in_service() {
             message.reply.send(Err(error));
             return;
@@ -134,8 +134,8 @@ impl Handler<DeleteRecords> for PartitionActor {
 impl Handler<Summarize> for PartitionActor {
     type Result = ();
 
-    fn handle(&mut self, message: Summarize, _: &mut Self::Context) {
-        self.stats.handled();
+    fn handle(&mut self, message: Summarize, ctx: &mut Self::Context) {
+        self.took(ctx);
         message.reply.send(Ok(PartitionSummary {
             segments: self.log().segments(),
             size_bytes: self.log().size_bytes(),
@@ -148,7 +148,7 @@ impl Handler<Configure> for PartitionActor {
     type Result = ();
 
     fn handle(&mut self, Configure(settings): Configure, ctx: &mut Self::Context) {
-        self.stats.handled();
+        self.took(ctx);
         self.write_waiting(ctx);
         self.log_mut().set_config(log_config(&settings.config));
         let effects = self.replica.on_flush_mode(settings.config.flush_mode);
@@ -168,7 +168,7 @@ impl Handler<CheckRetention> for PartitionActor {
     type Result = ();
 
     fn handle(&mut self, _: CheckRetention, ctx: &mut Self::Context) {
-        self.stats.handled();
+        self.took(ctx);
         self.dir
             .record_high_watermark(&self.partition, self.replica.high_watermark());
         self.log_mut().release_idle_files();
@@ -201,8 +201,8 @@ impl Handler<CheckRetention> for PartitionActor {
 impl Handler<LookAtCleaning> for PartitionActor {
     type Result = ();
 
-    fn handle(&mut self, message: LookAtCleaning, _: &mut Self::Context) {
-        self.stats.handled();
+    fn handle(&mut self, message: LookAtCleaning, ctx: &mut Self::Context) {
+        self.took(ctx);
         let settings = compaction_settings(&self.settings.config);
         let high_watermark = self.replica.high_watermark();
         let now = self.clock.now();
@@ -214,8 +214,8 @@ impl Handler<LookAtCleaning> for PartitionActor {
 impl Handler<BeginCleaning> for PartitionActor {
     type Result = ();
 
-    fn handle(&mut self, message: BeginCleaning, _: &mut Self::Context) {
-        self.stats.handled();
+    fn handle(&mut self, message: BeginCleaning, ctx: &mut Self::Context) {
+        self.took(ctx);
         let settings = compaction_settings(&self.settings.config);
         let high_watermark = self.replica.high_watermark();
         let now = self.clock.now();
@@ -233,8 +233,8 @@ impl Handler<BeginCleaning> for PartitionActor {
 impl Handler<FinishCleaning> for PartitionActor {
     type Result = ();
 
-    fn handle(&mut self, message: FinishCleaning, _: &mut Self::Context) {
-        self.stats.handled();
+    fn handle(&mut self, message: FinishCleaning, ctx: &mut Self::Context) {
+        self.took(ctx);
         let finished = self.check_in_service().and_then(|()| {
             let finished = self.log_mut().finish_cleaning(message.cleaned);
             finished.map_err(PartitionError::from)
@@ -246,8 +246,8 @@ impl Handler<FinishCleaning> for PartitionActor {
 impl Handler<BeginScrub> for PartitionActor {
     type Result = ();
 
-    fn handle(&mut self, message: BeginScrub, _: &mut Self::Context) {
-        self.stats.handled();
+    fn handle(&mut self, message: BeginScrub, ctx: &mut Self::Context) {
+        self.took(ctx);
         let targets = self.check_in_service();
         let targets = targets.map(|()| self.log().scrub_targets());
         message.reply.send(targets);
@@ -257,8 +257,8 @@ impl Handler<BeginScrub> for PartitionActor {
 impl Handler<FinishScrub> for PartitionActor {
     type Result = ();
 
-    fn handle(&mut self, message: FinishScrub, _: &mut Self::Context) {
-        self.stats.handled();
+    fn handle(&mut self, message: FinishScrub, ctx: &mut Self::Context) {
+        self.took(ctx);
         let found = self.log_mut().on_scrubbed(message.scrubbed);
         message.reply.send(Ok(found));
     }
@@ -268,7 +268,7 @@ impl Handler<Close> for PartitionActor {
     type Result = ();
 
     fn handle(&mut self, message: Close, ctx: &mut Self::Context) {
-        self.stats.handled();
+        self.took(ctx);
         self.write_waiting(ctx);
         self.closing = Some(message.reply);
         self.close_if_done(ctx);
@@ -278,8 +278,8 @@ impl Handler<Close> for PartitionActor {
 impl Handler<Crash> for PartitionActor {
     type Result = ();
 
-    fn handle(&mut self, _: Crash, _: &mut Self::Context) {
-        self.stats.handled();
+    fn handle(&mut self, _: Crash, ctx: &mut Self::Context) {
+        self.took(ctx);
         panic!(
             "fault injection asked partition {} to crash",
             self.partition

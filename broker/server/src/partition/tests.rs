@@ -1,8 +1,10 @@
 //! A partition from the outside of its handle, on a real directory.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use actix_rt::ArbiterHandle;
 use broker_cluster::{Acks, TopicConfig, TopicDefaults};
 use broker_model::limits::PARTITION_MAILBOX;
 use broker_model::{
@@ -10,6 +12,8 @@ use broker_model::{
     TopicPartition,
 };
 use broker_record::ProducedBatch;
+use broker_storage::io::recording::RecordingIo;
+use broker_storage::io::{Io, RealIo};
 use broker_storage::{LogDir, LogDirOptions, ReadLimit};
 use bytes::Bytes;
 
@@ -28,8 +32,14 @@ struct Hosted {
 }
 
 fn host(overrides: &[(&str, &str)]) -> Hosted {
+    host_on(RealIo::new(), &actix_rt::Arbiter::current(), overrides)
+}
+
+fn host_on(io: Arc<dyn Io>, arbiter: &ArbiterHandle, overrides: &[(&str, &str)]) -> Hosted {
     let temp = tempfile::tempdir().expect("a temporary directory");
-    let dir = LogDir::open(LogDirOptions::new(temp.path(), BrokerId::new(1))).expect("a log dir");
+    let mut options = LogDirOptions::new(temp.path(), BrokerId::new(1));
+    options.io = io;
+    let dir = LogDir::open(options).expect("a log dir");
     let overrides = overrides
         .iter()
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
@@ -60,7 +70,7 @@ fn host(overrides: &[(&str, &str)]) -> Hosted {
             let _ = sender.send(());
         }),
     };
-    let handle = PartitionActor::start_on(&actix_rt::Arbiter::current(), setup);
+    let handle = PartitionActor::start_on(arbiter, setup);
     Hosted {
         handle,
         died,
@@ -181,4 +191,110 @@ async fn closing_answers_what_is_under_way_and_refuses_what_follows() {
         "{after:?}"
     );
     assert!(hosted.died.try_recv().is_err(), "a meant end is no death");
+}
+
+/// Longer than anything here takes that does take place.
+const HANG: Duration = Duration::from_secs(60);
+
+/// Appends that several threads send as fast as they can, until it is dropped.
+struct Flood {
+    stop: Arc<AtomicBool>,
+    busy: Arc<AtomicUsize>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Flood {
+    fn of(handle: &PartitionHandle) -> Self {
+        let (stop, busy) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let threads = (0..3).map(|_| {
+            let (handle, stop) = (handle.clone(), Arc::clone(&stop));
+            let (batch, busy) = (batch(), Arc::<AtomicUsize>::clone(&busy));
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let busy = Arc::clone(&busy);
+                    let reply = Reply::new(move |answer| {
+                        if answer == Err(PartitionError::Busy) {
+                            busy.fetch_add(1, Ordering::Relaxed);
+                        }
+                    });
+                    handle.append(batch.clone(), Acks::None, TIMEOUT, reply);
+                }
+            })
+        });
+        let threads = threads.collect();
+        Self {
+            stop,
+            busy,
+            threads,
+        }
+    }
+
+    /// Waits until the mailbox has been full many times.
+    async fn is_under_way(&self) {
+        while self.busy.load(Ordering::Relaxed) < 10 * PARTITION_MAILBOX {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn under_a_flood_acknowledgements_time_out_and_others_on_the_thread_run() {
+    let (io, arbiter) = (RecordingIo::new(), actix_rt::Arbiter::new());
+    let hosted = host_on(io.clone(), &arbiter.handle(), &[]);
+    send(&hosted.handle, Acks::All).await.expect("all is well");
+    io.hold_syncs();
+    let flood = Flood::of(&hosted.handle);
+    flood.is_under_way().await;
+    let neighbour = async {
+        let (ran, runs) = tokio::sync::oneshot::channel();
+        arbiter.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let _ = ran.send(());
+        });
+        runs.await
+    };
+    let neighbour = tokio::time::timeout(HANG, neighbour).await;
+    assert_eq!(neighbour, Ok(Ok(())), "the thread is the flood's alone");
+    let timeout = Duration::from_millis(300);
+    let late = async {
+        loop {
+            let (reply, answer) = Reply::channel();
+            hosted.handle.append(batch(), Acks::All, timeout, reply);
+            match answer.await {
+                Err(PartitionError::Busy) => tokio::task::yield_now().await,
+                other => return other,
+            }
+        }
+    };
+    let late: Result<Result<Appended, _>, _> = tokio::time::timeout(HANG, late).await;
+    assert_eq!(late, Ok(Err(PartitionError::TimedOut { after: timeout })));
+    drop(flood);
+    io.release_syncs();
+}
+
+#[actix_rt::test]
+async fn under_a_flood_what_is_not_durable_is_synced_when_it_is_due() {
+    let (io, arbiter) = (RecordingIo::new(), actix_rt::Arbiter::new());
+    let config = [("flush.mode", "async"), ("flush.ms", "100")];
+    let hosted = host_on(io.clone(), &arbiter.handle(), &config);
+    let flood = Flood::of(&hosted.handle);
+    flood.is_under_way().await;
+    for _ in 0..3 {
+        io.hold_syncs();
+        let watched = io.clone();
+        let held = tokio::task::spawn_blocking(move || watched.wait_for_held_syncs(1));
+        let held = tokio::time::timeout(HANG, held).await;
+        assert!(matches!(held, Ok(Ok(()))), "no sync in spite of flush.ms");
+        io.release_syncs();
+    }
+    drop(flood);
 }
