@@ -31,6 +31,7 @@ mod many_partitions;
 mod missing_disks;
 mod neighbours;
 mod offline;
+mod overload;
 mod plugins;
 mod readme;
 mod records;

@@ -118,7 +118,7 @@ table_of_limits! {
 }
 
 /// Limits inside the broker that a client only ever sees as `BUSY`, or not at all.
-const NOT_ON_THE_PAGE: [&str; 9] = [
+const NOT_ON_THE_PAGE: [&str; 10] = [
     "ANSWER_BYTES_PER_CONNECTION",
     "ANSWER_BYTES_TOTAL",
     "PLUGIN_INSTANCES_PER_THREAD_MAX",
@@ -127,6 +127,7 @@ const NOT_ON_THE_PAGE: [&str; 9] = [
     "CONTROLLER_MAILBOX",
     "BROKER_MAILBOX",
     "BATCHES_PER_WRITE_MAX",
+    "MESSAGES_PER_TURN",
     "PLUGIN_LOG_LINES_PER_SECOND",
 ];
 

@@ -82,7 +82,7 @@ where
 
 /// Ticks come through the mailbox, one at a time: actix polls one timer of an actor between two messages
 /// that are waited for, so that a flood of changes could hold the others up for ever.
-fn tick_every(interval: Duration, tick: Tick, addr: WeakAddr<BrokerActor>) {
+fn tick_every(interval: Duration, tick: Tick, addr: actix::WeakAddr<BrokerActor>) {
     actix_rt::spawn(async move {
         let mut times = tokio::time::interval_at(Instant::now() + interval, interval);
         times.set_missed_tick_behavior(MissedTickBehavior::Delay);

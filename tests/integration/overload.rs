@@ -1,0 +1,116 @@
+//! More than one partition can take: connections that pipeline tiny requests as fast as they can get an
+//! answer or BUSY for each, and neither timers nor administration stand still for them.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use crate::harness::{Broker, Setup, Value, eventually, map, plain};
+
+/// Requests that a connection has under way; the broker allows as many.
+const PIPELINE: usize = 100;
+
+/// What a flooding connection was answered.
+#[derive(Debug, Default)]
+struct Answers {
+    taken: u64,
+    busy: u64,
+}
+
+/// Sends requests in pipelines until told to stop; anything but a result or BUSY is no answer.
+fn flood(
+    broker: &Broker,
+    stop: &Arc<AtomicBool>,
+    method: &'static str,
+    args: Value,
+) -> JoinHandle<Answers> {
+    let (mut wire, stop) = (broker.connect(), Arc::clone(stop));
+    std::thread::spawn(move || {
+        let mut answers = Answers::default();
+        while !stop.load(Ordering::Relaxed) {
+            for _ in 0..PIPELINE {
+                wire.send(method, args.clone());
+            }
+            for _ in 0..PIPELINE {
+                match wire.receive().outcome {
+                    Ok(_) => answers.taken += 1,
+                    Err(error) => {
+                        assert_eq!(error.name, "BUSY", "{error:?}");
+                        assert!(error.retriable && error.definite, "{error:?}");
+                        answers.busy += 1;
+                    }
+                }
+            }
+        }
+        answers
+    })
+}
+
+/// Ends when it has seen the durable positions change three times.
+fn durable_positions_move(broker: &Broker) {
+    let file = broker.data_dir().join("durable-positions");
+    for _ in 0..3 {
+        let before = fs::read(&file).expect("it is there");
+        eventually("what is not durable is synced", || {
+            (fs::read(&file).expect("it is there") != before).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_flooded_partition_answers_and_syncs_and_retention_and_administration_go_on() {
+    let broker = Setup::new()
+        .option("log.retention.check.interval.ms", "50")
+        .start();
+    let mut wire = broker.connect();
+    let config = [
+        ("flush.mode", "async"),
+        ("flush.ms", "50"),
+        ("segment.bytes", "64KiB"),
+        ("retention.bytes", "64KiB"),
+    ];
+    wire.create_topic("t", 1, &config);
+    let stop = Arc::new(AtomicBool::new(false));
+    let args = map! { "topic" => "t", "partition" => 0, "records" => plain("v", 0..1) };
+    let floods: Vec<_> = (0..4)
+        .map(|_| flood(&broker, &stop, "produce", args.clone()))
+        .collect();
+    durable_positions_move(&broker);
+    eventually("retention goes on", || {
+        wire.offset_at("t", 0, "earliest")
+            .filter(|start| *start > 0)
+    });
+    for number in 0..3 {
+        wire.create_topic(&format!("other{number}"), 1, &[]);
+    }
+    wire.call("ping", map! {}).expect("ping is answered");
+    stop.store(true, Ordering::Relaxed);
+    let mut taken = 0;
+    for flood in floods {
+        taken += flood.join().expect("only answers and BUSY came").taken;
+    }
+    let end = wire.offset_at("t", 0, "latest").expect("it has an end");
+    assert_eq!(end, taken, "what was taken is there, what was busy is not");
+}
+
+#[test]
+fn a_flooded_controller_answers_and_changes_metadata() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("t", 1, &[]);
+    let stop = Arc::new(AtomicBool::new(false));
+    let set = map! { "retention.ms" => "1h" };
+    let args = map! { "name" => "t", "set" => set };
+    let floods: Vec<_> = (0..3)
+        .map(|_| flood(&broker, &stop, "alter_topic", args.clone()))
+        .collect();
+    for number in 0..3 {
+        wire.create_topic(&format!("other{number}"), 1, &[]);
+        wire.produce(&format!("other{number}"), 0, plain("v", 0..3));
+    }
+    stop.store(true, Ordering::Relaxed);
+    for flood in floods {
+        assert!(flood.join().expect("only answers and BUSY came").taken > 0);
+    }
+}
