@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use broker_model::limits::BROKER_MAILBOX;
-use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{error, warn};
 
 use super::handle::BrokerError;
@@ -84,10 +83,8 @@ where
 /// that are waited for, so that a flood of changes could hold the others up for ever.
 fn tick_every(interval: Duration, tick: Tick, addr: actix::WeakAddr<BrokerActor>) {
     actix_rt::spawn(async move {
-        let mut times = tokio::time::interval_at(Instant::now() + interval, interval);
-        times.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            times.tick().await;
+            tokio::time::sleep(interval).await;
             let Some(addr) = addr.upgrade() else { return };
             if addr.send(tick).await.is_err() {
                 return;
