@@ -19,7 +19,6 @@ use super::wire::Wire;
 pub(crate) struct Setup {
     folder: Option<PathBuf>,
     log_filter: Option<String>,
-    environment: Vec<(String, String)>,
     options: Vec<String>,
     arguments: Vec<String>,
     log_dirs: Vec<PathBuf>,
@@ -86,12 +85,6 @@ impl Setup {
     /// Runs it under a limit of open files that it cannot raise.
     pub(crate) fn open_files_limit(mut self, limit: u32) -> Self {
         self.open_files_limit = Some(limit);
-        self
-    }
-
-    /// Sets an environment variable of the process.
-    pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -165,7 +158,6 @@ impl Setup {
         if let Some(filter) = &self.log_filter {
             command.env("BROKER_LOG", filter);
         }
-        command.envs(self.environment.iter().cloned());
         for option in &self.options {
             command.args(["-o", option]);
         }
