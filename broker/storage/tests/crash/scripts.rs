@@ -8,7 +8,16 @@ use super::script::{ANEW, Break, Do, FIRST, METADATA, SECOND, Script, packed, pu
 /// All of them.
 pub(crate) fn scripts() -> Vec<Script> {
     let named = |(name, steps)| Script { name, steps };
-    let all = [appending(), moving_ends(), directories(), stops()];
+    let all = [
+        appending(),
+        rolling(),
+        forms(),
+        truncating(),
+        deleting(),
+        directories(),
+        stops(),
+        broken_indexes(),
+    ];
     all.into_iter().flatten().map(named).collect()
 }
 
@@ -59,6 +68,12 @@ fn appending() -> Vec<Named> {
                 sync(FIRST),
             ],
         ),
+    ]
+}
+
+fn rolling() -> Vec<Named> {
+    let create = Do::Create(FIRST);
+    vec![
         (
             "rolls by size",
             vec![
@@ -99,6 +114,12 @@ fn appending() -> Vec<Named> {
                 put(FIRST, 1_100),
             ],
         ),
+    ]
+}
+
+fn forms() -> Vec<Named> {
+    let create = Do::Create(FIRST);
+    vec![
         (
             "every codec",
             vec![
@@ -157,9 +178,14 @@ fn appending() -> Vec<Named> {
     ]
 }
 
-fn moving_ends() -> Vec<Named> {
-    let filled = || vec![Do::Create(FIRST), run(FIRST, 8, 500), sync(FIRST)];
-    let then = |steps: Vec<Do>| filled().into_iter().chain(steps).collect::<Vec<_>>();
+/// Four segments, synced, and then these steps.
+fn synced_and(steps: Vec<Do>) -> Vec<Do> {
+    let filled = [Do::Create(FIRST), run(FIRST, 8, 500), sync(FIRST)];
+    filled.into_iter().chain(steps).collect()
+}
+
+fn truncating() -> Vec<Named> {
+    let then = synced_and;
     vec![
         (
             "truncation inside the active segment",
@@ -186,6 +212,12 @@ fn moving_ends() -> Vec<Named> {
                 sync(FIRST),
             ]),
         ),
+    ]
+}
+
+fn deleting() -> Vec<Named> {
+    let then = synced_and;
+    vec![
         (
             "records deleted",
             then(vec![
@@ -310,16 +342,19 @@ fn directories() -> Vec<Named> {
     ]
 }
 
+/// A few segments, of which the last batch is not synced, and then these steps.
+fn written_and(steps: Vec<Do>) -> Vec<Do> {
+    let filled = [
+        Do::Create(FIRST),
+        run(FIRST, 5, 500),
+        sync(FIRST),
+        put(FIRST, 300),
+    ];
+    filled.into_iter().chain(steps).collect()
+}
+
 fn stops() -> Vec<Named> {
-    let filled = || {
-        vec![
-            Do::Create(FIRST),
-            run(FIRST, 5, 500),
-            sync(FIRST),
-            put(FIRST, 300),
-        ]
-    };
-    let then = |steps: Vec<Do>| filled().into_iter().chain(steps).collect::<Vec<_>>();
+    let then = written_and;
     vec![
         (
             "a clean stop and a start",
@@ -370,6 +405,12 @@ fn stops() -> Vec<Named> {
                 sync(FIRST),
             ]),
         ),
+    ]
+}
+
+fn broken_indexes() -> Vec<Named> {
+    let then = written_and;
+    vec![
         (
             "offset indexes are removed",
             then(vec![

@@ -63,13 +63,7 @@ impl Runner {
                 self.append(batches, *codec)
             }
             Step::FlushEvery { millis } => {
-                let every = Duration::from_millis(u64::from(*millis));
-                self.flush = match millis {
-                    0 => FlushMode::Sync,
-                    _ => FlushMode::Async { every },
-                };
-                let config = super::config(self.flush);
-                self.log().set_config(config);
+                self.flush_every(*millis);
                 Ok(())
             }
             Step::LookAtDamage { at, byte } => self.look_at_damage(*at, *byte),
@@ -118,35 +112,49 @@ impl Runner {
                 Ok(())
             }
             Step::DiskFullAt { after, short } => {
-                self.power = None;
-                let mut left = *after;
-                let short = usize::from(*short);
-                let mut full = false;
-                self.io.set_faults(move |_, operation| {
-                    let Operation::Write { path, .. } = operation else {
-                        return None;
-                    };
-                    if path.extension().is_none_or(|extension| extension != "log") {
-                        return None;
-                    }
-                    if full {
-                        full = false;
-                        left = u8::MAX;
-                        return Some(Fault::ENOSPC);
-                    }
-                    if left == u8::MAX {
-                        return None;
-                    }
-                    left = left.saturating_sub(1);
-                    full = left == 0 && short > 0;
-                    (left == 0).then_some(match short {
-                        0 => Fault::ENOSPC,
-                        _ => Fault::Short(short),
-                    })
-                });
+                self.fill_disk_at(*after, usize::from(*short));
                 Ok(())
             }
         }
+    }
+
+    /// A write to a data file, after some others, finds the disk full after some bytes.
+    fn fill_disk_at(&mut self, after: u8, short: usize) {
+        self.power = None;
+        let mut left = after;
+        let mut full = false;
+        self.io.set_faults(move |_, operation| {
+            let Operation::Write { path, .. } = operation else {
+                return None;
+            };
+            if path.extension().is_none_or(|extension| extension != "log") {
+                return None;
+            }
+            if full {
+                full = false;
+                left = u8::MAX;
+                return Some(Fault::ENOSPC);
+            }
+            if left == u8::MAX {
+                return None;
+            }
+            left = left.saturating_sub(1);
+            full = left == 0 && short > 0;
+            (left == 0).then_some(match short {
+                0 => Fault::ENOSPC,
+                _ => Fault::Short(short),
+            })
+        });
+    }
+
+    fn flush_every(&mut self, millis: u16) {
+        let every = Duration::from_millis(u64::from(millis));
+        self.flush = match millis {
+            0 => FlushMode::Sync,
+            _ => FlushMode::Async { every },
+        };
+        let config = super::config(self.flush);
+        self.log().set_config(config);
     }
 
     /// An error is fine only if the process was killed, and then everything must still be there.

@@ -3,79 +3,44 @@
 
 use broker_storage::PlantedBugs;
 
+/// A bug's name, and how it is planted.
+type Row = (&'static str, fn(&mut PlantedBugs));
+
+const ROWS: [Row; 10] = [
+    ("acknowledged before the sync", |bugs| {
+        bugs.ack_before_sync = true
+    }),
+    ("recovery point ahead of the data", |bugs| {
+        bugs.checkpoint_ahead_of_data = true
+    }),
+    ("directory not synced after a roll", |bugs| {
+        bugs.roll_without_directory_sync = true
+    }),
+    ("sealed segment not synced", |bugs| {
+        bugs.seal_without_sync = true
+    }),
+    ("directory not synced after a creation", |bugs| {
+        bugs.create_without_directory_sync = true
+    }),
+    ("torn tail kept", |bugs| bugs.keep_torn_tail = true),
+    ("corrupt middle cut", |bugs| bugs.cut_corrupt_middle = true),
+    ("offsets given out again", |bugs| {
+        bugs.reuse_offsets_after_reopen = true
+    }),
+    ("segments deleted before the log start is stored", |bugs| {
+        bugs.delete_before_log_start = true
+    }),
+    ("truncation ahead of the recovery point", |bugs| {
+        bugs.cut_before_recovery_point = true
+    }),
+];
+
 /// Every planted bug of the log. Those of the cleaner are in `compaction_crash.rs`.
 pub(crate) fn all() -> Vec<(&'static str, PlantedBugs)> {
-    let none = PlantedBugs::default();
-    vec![
-        (
-            "acknowledged before the sync",
-            PlantedBugs {
-                ack_before_sync: true,
-                ..none
-            },
-        ),
-        (
-            "recovery point ahead of the data",
-            PlantedBugs {
-                checkpoint_ahead_of_data: true,
-                ..none
-            },
-        ),
-        (
-            "directory not synced after a roll",
-            PlantedBugs {
-                roll_without_directory_sync: true,
-                ..none
-            },
-        ),
-        (
-            "sealed segment not synced",
-            PlantedBugs {
-                seal_without_sync: true,
-                ..none
-            },
-        ),
-        (
-            "directory not synced after a creation",
-            PlantedBugs {
-                create_without_directory_sync: true,
-                ..none
-            },
-        ),
-        (
-            "torn tail kept",
-            PlantedBugs {
-                keep_torn_tail: true,
-                ..none
-            },
-        ),
-        (
-            "corrupt middle cut",
-            PlantedBugs {
-                cut_corrupt_middle: true,
-                ..none
-            },
-        ),
-        (
-            "offsets given out again",
-            PlantedBugs {
-                reuse_offsets_after_reopen: true,
-                ..none
-            },
-        ),
-        (
-            "segments deleted before the log start is stored",
-            PlantedBugs {
-                delete_before_log_start: true,
-                ..none
-            },
-        ),
-        (
-            "truncation ahead of the recovery point",
-            PlantedBugs {
-                cut_before_recovery_point: true,
-                ..none
-            },
-        ),
-    ]
+    let plant = |(name, plant): Row| {
+        let mut bugs = PlantedBugs::default();
+        plant(&mut bugs);
+        (name, bugs)
+    };
+    ROWS.into_iter().map(plant).collect()
 }
