@@ -9,6 +9,7 @@
 
 mod bad_batches;
 mod bad_input;
+mod bombs;
 mod clients;
 mod clock;
 mod codecs;
@@ -21,6 +22,7 @@ mod dry_run;
 mod dry_run_effects;
 mod erasure;
 mod fetching;
+mod floods;
 mod full_disk;
 mod harness;
 mod hostile_plugins;
@@ -43,6 +45,7 @@ mod scrub;
 mod segments;
 mod serializers;
 mod shutdown;
+mod slow_clients;
 mod supervision;
 mod suspension;
 mod topics;

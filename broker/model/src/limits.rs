@@ -8,6 +8,9 @@ pub const TOPIC_NAME_LEN_MAX: usize = 249;
 /// Most partitions a topic can have.
 pub const PARTITIONS_PER_TOPIC_MAX: u32 = 10_000;
 
+/// Most elements of arrays and maps in the arguments of one request, records aside.
+pub const REQUEST_ELEMENTS_MAX: usize = 200_000;
+
 /// Largest frame body before `hello` was answered, in bytes.
 pub const FRAME_BYTES_MAX_BEFORE_HELLO: usize = 16 * 1024;
 /// Largest frame body after `hello`, in bytes; announced in the answer to `hello`.
@@ -21,9 +24,19 @@ pub const READ_BUFFER_TRUSTED_BYTES: usize = 256 * 1024;
 pub const IN_FLIGHT_REQUESTS_PER_CONNECTION: usize = 128;
 /// Bytes of requests of one connection that may be under way at once.
 pub const IN_FLIGHT_BYTES_PER_CONNECTION: usize = 32 * 1024 * 1024;
-/// Bytes of requests that may be under way at once on the whole broker.
-pub const IN_FLIGHT_BYTES_TOTAL: usize = 256 * 1024 * 1024;
-/// Connections a listener holds at once; further ones are closed at once.
+/// Bytes of requests that may be under way at once on the whole broker, in frames up to 16 KiB ...
+pub const IN_FLIGHT_BYTES_TINY: usize = 16 * 1024 * 1024;
+/// ... up to 256 KiB ...
+pub const IN_FLIGHT_BYTES_SMALL: usize = 32 * 1024 * 1024;
+/// ... up to 2 MiB, where most large batches are ...
+pub const IN_FLIGHT_BYTES_BATCHES: usize = 64 * 1024 * 1024;
+/// ... and beyond.
+pub const IN_FLIGHT_BYTES_LARGE: usize = 32 * 1024 * 1024;
+/// Bytes of frames up to 16 KiB that have begun and are not complete, above which those that stand still go.
+pub const FRAMES_INCOMPLETE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long a frame may stand still while others wait for its place, and how long 64 KiB of it may take.
+pub const FRAME_STALL_MAX: Duration = Duration::from_secs(1);
+/// Connections the broker holds at once; further ones are closed at once.
 pub const CONNECTIONS_MAX: usize = 10_000;
 /// How long a connection may take until its `hello` is complete.
 pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
@@ -33,6 +46,15 @@ pub const FRAME_TIME_MAX: Duration = Duration::from_secs(30);
 pub const ANSWER_WRITE_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long a connection may be idle.
 pub const CONNECTION_IDLE_TIME_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// How long a client may take no answers, or less than 64 KiB of them, while others wait for memory for theirs.
+pub const ANSWER_STALL_MAX: Duration = Duration::from_secs(1);
+/// Requests for lists, such as `metadata`, that the whole broker carries out at once.
+pub const LIST_REQUESTS_MAX: usize = 4;
+/// Partitions that long polls of one connection may wait for at once, each poll counting as 8 more: `BUSY`.
+pub const WAITS_PER_CONNECTION: usize = 16 * 1024;
+/// The same on the whole broker; beyond it long polls are answered without waiting.
+pub const WAITS_TOTAL: usize = 128 * 1024;
 
 /// Longest time a fetch may wait for data.
 pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(60);
@@ -58,6 +80,8 @@ pub const REFUSED_RECORDS_MAX: usize = 10_000;
 pub const DECODED_VALUE_DEPTH_MAX: usize = NESTING_DEPTH_MAX - 6;
 /// Most bytes a compressed batch may unfold to; further ones are refused as a bomb.
 pub const BATCH_DECOMPRESSED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes that batches may unfold to at once on the whole broker, those aside that unfold to little.
+pub const UNFOLDING_BYTES_MAX: usize = 88 * 1024 * 1024;
 /// Largest size ratio between an unfolded and a compressed batch body beyond the first MiB.
 pub const BATCH_COMPRESSION_RATIO_MAX: usize = 10_000;
 
@@ -92,5 +116,5 @@ pub const PLUGIN_TRAP_WINDOW: Duration = Duration::from_secs(60);
 pub const PLUGIN_INSTANCES_PER_THREAD_MAX: usize = 256;
 /// Bytes of decoded records in answers of one connection that wait for its socket.
 pub const ANSWER_BYTES_PER_CONNECTION: usize = 16 * 1024 * 1024;
-/// Bytes of decoded records in answers that wait for their sockets, on the whole broker.
-pub const ANSWER_BYTES_TOTAL: usize = 128 * 1024 * 1024;
+/// Bytes of answers that wait for their sockets, on the whole broker.
+pub const ANSWER_BYTES_TOTAL: usize = 48 * 1024 * 1024;

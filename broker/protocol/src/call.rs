@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use broker_model::limits::REQUEST_ELEMENTS_MAX;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -122,6 +123,11 @@ pub(crate) fn decode_map<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Invalid
     de::from_slice(bytes)
 }
 
+/// Reads the arguments of a request, which have to be of a reasonable number of elements.
+pub(crate) fn decode_arguments<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, InvalidValue> {
+    de::from_slice_within(bytes, REQUEST_ELEMENTS_MAX)
+}
+
 /// Implements both traits for a pair of plain serde structs; `of` leaves out the result, which
 /// another method has as well.
 macro_rules! plain_call {
@@ -135,7 +141,7 @@ macro_rules! plain_call {
             }
 
             fn decode(args: &bytes::Bytes) -> Result<Self, $crate::call::InvalidValue> {
-                $crate::call::decode_map(args)
+                $crate::call::decode_arguments(args)
             }
         }
     };

@@ -13,9 +13,17 @@ use crate::reader::{Kind, Reader};
 
 /// Reads one value; nil stands for an empty map.
 pub(crate) fn from_slice<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, InvalidValue> {
+    from_slice_within(bytes, usize::MAX)
+}
+
+/// The same for a value of at most so many elements: a byte on the wire can be a hundred in memory.
+pub(crate) fn from_slice_within<'a, T: Deserialize<'a>>(
+    bytes: &'a [u8],
+    elements_max: usize,
+) -> Result<T, InvalidValue> {
     const EMPTY_MAP: &[u8] = &[0x80];
     let bytes = if bytes == [0xC0] { EMPTY_MAP } else { bytes };
-    let mut reader = Reader::new(bytes);
+    let mut reader = Reader::new(bytes).with_elements_max(elements_max);
     let value = T::deserialize(Value(&mut reader))?;
     if !reader.is_at_end() {
         return Err(InvalidValue::new("there are bytes after the value"));
@@ -211,6 +219,7 @@ impl<'a> SeqAccess<'a> for Elements<'_, 'a> {
             return Ok(None);
         };
         self.left = left;
+        self.reader.count_element()?;
         let element = seed
             .deserialize(Value(self.reader))
             .map_err(|invalid| invalid.at(self.index))?;
@@ -258,6 +267,7 @@ impl<'a> MapAccess<'a> for Entries<'_, 'a> {
     ) -> Result<Option<K::Value>, InvalidValue> {
         while let Some(left) = self.left.checked_sub(1) {
             self.left = left;
+            self.reader.count_element()?;
             self.key = self.reader.read_key()?;
             if self.nil == Nil::CountsAsMissing && self.reader.take_nil()? {
                 continue;

@@ -10,6 +10,7 @@ use crate::shape;
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    elements_left: usize,
 }
 
 /// What the next value is, read off its marker.
@@ -44,7 +45,26 @@ impl Kind {
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self {
+            bytes,
+            at: 0,
+            elements_left: usize::MAX,
+        }
+    }
+
+    /// The same with at most so many elements of arrays and maps to be turned into values.
+    pub(crate) fn with_elements_max(self, elements_left: usize) -> Self {
+        Self {
+            elements_left,
+            ..self
+        }
+    }
+
+    /// Counts one more element.
+    pub(crate) fn count_element(&mut self) -> Result<(), InvalidValue> {
+        let left = self.elements_left.checked_sub(1);
+        self.elements_left = left.ok_or_else(|| InvalidValue::new("there are too many elements"))?;
+        Ok(())
     }
 
     pub(crate) fn is_at_end(&self) -> bool {

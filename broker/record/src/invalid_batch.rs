@@ -94,6 +94,13 @@ pub enum InvalidBatch {
     },
 }
 
+impl InvalidBatch {
+    /// Whether the body unfolds to more than the caller allowed, but perhaps not to more than any body may.
+    pub fn is_for_lack_of_room(&self) -> bool {
+        matches!(self, Self::Decompression(error) if error.is_for_lack_of_room())
+    }
+}
+
 /// What is wrong with one MessagePack value of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedReason {

@@ -85,6 +85,19 @@ impl ProducedBatch {
         claims: OpaqueClaims,
         validation: Validation,
     ) -> Result<Self, InvalidBatch> {
+        Self::opaque_within(body, claims, validation, usize::MAX)
+    }
+
+    /// The same for a body that may unfold to `unfolded_max` bytes.
+    ///
+    /// # Errors
+    /// As above; [`InvalidBatch::is_for_lack_of_room`] tells whether a higher limit may help.
+    pub fn opaque_within(
+        body: Bytes,
+        claims: OpaqueClaims,
+        validation: Validation,
+        unfolded_max: usize,
+    ) -> Result<Self, InvalidBatch> {
         if body.is_empty() {
             return Err(InvalidBatch::Empty);
         }
@@ -97,7 +110,12 @@ impl ProducedBatch {
             });
         }
         if validation == Validation::Full {
-            let facts = compression::with_decompressed(claims.codec, &body, BodyFacts::scan)??;
+            let facts = compression::with_decompressed(
+                claims.codec,
+                &body,
+                unfolded_max,
+                BodyFacts::scan,
+            )??;
             check_claims(&claims, &facts)?;
         }
         Self::from_claims(body, &claims)

@@ -19,11 +19,11 @@ pub struct Records {
 }
 
 impl Records {
-    pub(crate) fn open(batch: &StoredBatch) -> Result<Self, BatchError> {
+    pub(crate) fn open(batch: &StoredBatch, unfolded_max: usize) -> Result<Self, BatchError> {
         let header = batch.header;
         header.verify_body(&batch.body)?;
-        let body =
-            compression::decompress_bytes(header.codec, &batch.body).map_err(InvalidBatch::from)?;
+        let body = compression::decompress_bytes(header.codec, &batch.body, unfolded_max)
+            .map_err(InvalidBatch::from)?;
         let mut cursor = Cursor::new(&body);
         let actual = match scan_count(&mut cursor) {
             // What compaction leaves of a batch without records.

@@ -79,7 +79,7 @@ impl SerializableRecords {
     /// Says what is wrong with the records, by index.
     pub fn opaque(batch: &ProducedBatch) -> Result<Self, InvalidBatch> {
         let codec = batch.header.codec;
-        let body = compression::decompress_bytes(codec, &batch.body)?;
+        let body = compression::decompress_bytes(codec, &batch.body, usize::MAX)?;
         let default_timestamp = batch.header.base_timestamp;
         let records = Self::plain(body, FieldForm::Bytes, default_timestamp)?;
         Ok(Self { codec, ..records })

@@ -41,7 +41,15 @@ impl StoredBatch {
     /// # Errors
     /// When the body is damaged, or is not what the header says.
     pub fn records(&self) -> Result<Records, BatchError> {
-        Records::open(self)
+        self.records_within(usize::MAX)
+    }
+
+    /// The same for a body that may unfold to `unfolded_max` bytes.
+    ///
+    /// # Errors
+    /// As above; [`BatchError::is_for_lack_of_room`] tells whether a higher limit may help.
+    pub fn records_within(&self, unfolded_max: usize) -> Result<Records, BatchError> {
+        Records::open(self, unfolded_max)
     }
 }
 
@@ -65,6 +73,13 @@ pub enum BatchError {
     /// The body is intact but is not a body: it was produced unchecked (`batch.validation=trust`).
     #[error("the stored batch is not valid: {0}")]
     Invalid(#[from] InvalidBatch),
+}
+
+impl BatchError {
+    /// Whether the body unfolds to more than the caller allowed, but perhaps not to more than any body may.
+    pub fn is_for_lack_of_room(&self) -> bool {
+        matches!(self, Self::Invalid(invalid) if invalid.is_for_lack_of_room())
+    }
 }
 
 #[cfg(test)]

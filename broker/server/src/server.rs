@@ -147,7 +147,10 @@ impl Server {
             plugins: plugins.clone(),
             dry_runs: DryRuns::default(),
             requests: RequestBudget::new(),
-            connections: ConnectionCount::new(descriptors.connections),
+            connections: ConnectionCount::new(
+                descriptors.connections,
+                config.connections_per_ip_max,
+            ),
             stopping: stopping.clone(),
         });
         let replayed = hosting.controller.start(hosting.handle.clone()).await?;

@@ -3,6 +3,7 @@
 
 mod broker;
 mod clock_shift;
+mod flooding;
 mod guests;
 mod log_check;
 mod opaque;
@@ -16,6 +17,7 @@ mod wire;
 
 pub(crate) use broker::{Broker, Setup};
 pub(crate) use clock_shift::ClockShift;
+pub(crate) use flooding::{Flooded, counted};
 pub(crate) use guests::{
     custom_partitioner, hostile_module, hostile_sister, sha256_of, shipped_module,
 };

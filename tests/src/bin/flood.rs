@@ -67,7 +67,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         during: Duration::from_secs(arguments.seconds),
     };
     let failed = |error: std::io::Error| format!("the broker at {}: {error}", plan.address);
-    stage::set_up(&plan.address).map_err(failed)?;
+    stage::set_up(&plan.address, stage::Size::Full).map_err(failed)?;
     if !arguments.json {
         say(HEAD);
     }

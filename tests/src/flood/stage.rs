@@ -16,17 +16,28 @@ pub const TARGET: &str = "flood-target";
 /// Has 1,000 partitions with nothing in them.
 pub const WIDE: &str = "flood-wide";
 
-const WIDE_PARTITIONS: u64 = 1_000;
+/// How large the stage is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// With a topic of 1,000 partitions, as long polls need it.
+    Full,
+    /// With a topic of a few partitions in its place.
+    Small,
+}
 
 /// Makes the topics and fills them. What is left of an earlier run is taken away first.
 ///
 /// # Errors
 /// When the broker refuses.
-pub fn set_up(address: &str) -> io::Result<()> {
+pub fn set_up(address: &str, size: Size) -> io::Result<()> {
+    let wide_partitions = match size {
+        Size::Full => 1_000,
+        Size::Small => 10,
+    };
     take_down(address)?;
     let mut client = Client::connect(address)?;
     for topic in topics() {
-        let partitions = if topic == WIDE { WIDE_PARTITIONS } else { 1 };
+        let partitions = if topic == WIDE { wide_partitions } else { 1 };
         create(&mut client, topic, partitions)?;
     }
     let plain = records(1_000, 1_000);

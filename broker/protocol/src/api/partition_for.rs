@@ -3,6 +3,7 @@
 //! be values of any type.
 
 use broker_model::{PartitionId, TopicId};
+use broker_model::limits::REQUEST_ELEMENTS_MAX;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -103,6 +104,9 @@ fn read_keys(
 ) -> Result<Vec<Option<Bytes>>, InvalidValue> {
     let mut reader = Reader::new(array);
     let count = reader.read_array_len()?;
+    if count > REQUEST_ELEMENTS_MAX {
+        return Err(InvalidValue::new(format!("{count} keys are too many")));
+    }
     let mut keys = Vec::new();
     for index in 0..count {
         let key = match form {

@@ -56,7 +56,20 @@ pub fn compress(codec: Codec, body: &[u8]) -> Result<Vec<u8>, CompressError> {
 /// When the body is damaged, unfolds to more than [`decompressed_bytes_max`], or does not end where
 /// its member, block or frame does. What is in `out` then means nothing.
 pub fn decompress(codec: Codec, packed: &[u8], out: &mut Vec<u8>) -> Result<(), DecompressError> {
-    let limit = decompressed_bytes_max(packed.len());
+    decompress_within(codec, packed, usize::MAX, out)
+}
+
+/// The same with a limit of one's own, where that is lower.
+///
+/// # Errors
+/// As above; [`DecompressError::is_for_lack_of_room`] tells whether a higher limit may help.
+pub fn decompress_within(
+    codec: Codec,
+    packed: &[u8],
+    allowed: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), DecompressError> {
+    let limit = decompressed_bytes_max(packed.len()).min(allowed);
     out.clear();
     let done = match codec {
         Codec::None => {
@@ -87,12 +100,16 @@ pub fn decompressed_bytes_max(compressed: usize) -> usize {
 }
 
 /// The decompressed body as bytes of its own; a body that is not compressed is shared.
-pub(crate) fn decompress_bytes(codec: Codec, packed: &Bytes) -> Result<Bytes, DecompressError> {
+pub(crate) fn decompress_bytes(
+    codec: Codec,
+    packed: &Bytes,
+    allowed: usize,
+) -> Result<Bytes, DecompressError> {
     if codec == Codec::None {
         return Ok(packed.clone());
     }
     let mut out = Vec::new();
-    decompress(codec, packed, &mut out)?;
+    decompress_within(codec, packed, allowed, &mut out)?;
     Ok(out.into())
 }
 
@@ -100,13 +117,14 @@ pub(crate) fn decompress_bytes(codec: Codec, packed: &Bytes) -> Result<Bytes, De
 pub(crate) fn with_decompressed<R>(
     codec: Codec,
     packed: &[u8],
+    allowed: usize,
     look: impl FnOnce(&[u8]) -> R,
 ) -> Result<R, DecompressError> {
     if codec == Codec::None {
         return Ok(look(packed));
     }
     with_scratch(|out| {
-        decompress(codec, packed, out)?;
+        decompress_within(codec, packed, allowed, out)?;
         Ok(look(out))
     })
 }
@@ -190,3 +208,15 @@ pub enum DecompressError {
 
 #[cfg(test)]
 mod tests;
+
+impl DecompressError {
+    /// Whether the body unfolds to more than the caller allowed, but perhaps not to more than any body may.
+    pub fn is_for_lack_of_room(&self) -> bool {
+        match self {
+            Self::TooLarge {
+                compressed, limit, ..
+            } => *limit < decompressed_bytes_max(*compressed),
+            Self::Corrupt { .. } | Self::TrailingBytes { .. } => false,
+        }
+    }
+}

@@ -17,6 +17,7 @@ pub mod names {
     pub const ADVERTISED_LISTENERS: &str = "advertised.listeners";
     /// Most connections at once.
     pub const MAX_CONNECTIONS: &str = "max.connections";
+    pub const MAX_CONNECTIONS_PER_IP: &str = "max.connections.per.ip";
     /// Longest time a connection may be idle.
     pub const CONNECTIONS_MAX_IDLE_MS: &str = "connections.max.idle.ms";
     /// The data directory.
@@ -209,6 +210,20 @@ const OWN_KEYS: &[BrokerKey] = &[
             documentation: "Most connections open at once.",
             consequence: "A further connection is closed at once. Each costs a file descriptor \
                 and its buffers.",
+        },
+    ),
+    row(
+        NETWORK,
+        ConfigKey {
+            name: names::MAX_CONNECTIONS_PER_IP,
+            kind: ValueKind::Number {
+                min: 1,
+                max: 1_000_000,
+            },
+            default: "1000000",
+            documentation: "Most connections open at once from one address.",
+            consequence: "A further connection is closed at once. Lower keeps one machine from \
+                taking all of max.connections; clients behind one translated address count as one.",
         },
     ),
     row(

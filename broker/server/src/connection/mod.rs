@@ -20,9 +20,10 @@ use crate::context::Context;
 use crate::net::answer_writer::write_answers;
 use crate::net::frame_reader::Patience;
 use crate::net::listener::ConnectionPlace;
+use crate::net::reading_pace::ReadingPace;
 use crate::net::{Answer, AnswerSink, FrameReader, ReadError};
 use session::Next;
-pub(crate) use session::{Asker, Session};
+pub(crate) use session::{Asker, Session, WorkInOrder};
 
 /// How long a client may take to read the last answer of a connection that is being closed.
 const GOODBYE_TIME_MAX: Duration = Duration::from_secs(5);
@@ -45,10 +46,12 @@ pub(crate) async fn serve(
         }
     };
     let (reading, writing) = socket.into_split();
-    let (sink, answers) = AnswerSink::channel();
-    let writer = actix_rt::spawn(write_answers(answers, writing));
+    let budget = context.requests.for_connection();
+    let (sink, answers) = AnswerSink::channel(budget.answers().clone());
+    let pace = ReadingPace::new(budget.answers().clone());
+    let writer = actix_rt::spawn(write_answers(answers, writing, pace));
     let mut reader = FrameReader::new(reading);
-    let session = Rc::new(Session::new(context, sink));
+    let session = Rc::new(Session::new(context, sink, budget));
     let end = read_requests(&session, &mut reader).await;
     say_goodbye(&session, peer, &end);
     // The writer ends when the last request has been answered.
@@ -90,6 +93,7 @@ async fn read_requests(session: &Rc<Session>, reader: &mut FrameReader) -> Resul
         };
         match session.start_request(body, in_flight) {
             Next::Continue => {}
+            Next::After(work) => work.await,
             Next::Close => return Ok(()),
         }
     }
@@ -107,6 +111,10 @@ fn say_goodbye(session: &Session, peer: SocketAddr, end: &Result<(), ReadError>)
             let error = WireError::new(ErrorCode::MalformedFrame, problem.to_string());
             Some(error_frame(None, &error))
         }
+        ReadError::FrameStalled { .. } => {
+            let error = WireError::new(ErrorCode::Busy, problem.to_string());
+            Some(error_frame(None, &error))
+        }
         ReadError::HandshakeTime | ReadError::Idle { .. } => {
             let error = WireError::new(ErrorCode::TimedOut, problem.to_string());
             Some(error_frame(None, &error))
@@ -114,7 +122,9 @@ fn say_goodbye(session: &Session, peer: SocketAddr, end: &Result<(), ReadError>)
         ReadError::Io(_) => None,
     };
     match problem {
-        ReadError::Io(_) | ReadError::Idle { .. } => debug!(%peer, %problem, "connection ended"),
+        ReadError::Io(_) | ReadError::Idle { .. } | ReadError::FrameStalled { .. } => {
+            debug!(%peer, %problem, "connection ended")
+        }
         _ => info!(%peer, %problem, "connection closed"),
     }
     if let Some(frame) = last_words {

@@ -2,8 +2,10 @@
 //! place between decoding and acting, where a request can be refused for who sent it.
 
 use std::cell::Cell;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use broker_protocol::{
     BadEnvelope, Envelope, ErrorCode, Method, Request, WireError, error_frame, response_frame,
@@ -12,8 +14,11 @@ use bytes::Bytes;
 use tracing::debug;
 
 use crate::context::Context;
-use crate::net::{Answer, AnswerSink, ConnectionBudget, InFlight};
+use crate::net::{Answer, AnswerSink, AnswersFull, ConnectionBudget, InFlight};
 use crate::request;
+
+/// A list that takes longer than this, for something it asks does not answer, lets those of others go on.
+const LIST_TURN_MAX: Duration = Duration::from_millis(500);
 
 /// One connection's side of its requests.
 pub(crate) struct Session {
@@ -23,10 +28,13 @@ pub(crate) struct Session {
     greeted: Cell<bool>,
 }
 
+/// Work that has to be done before the connection's next request is looked at.
+pub(crate) type WorkInOrder = Pin<Box<dyn Future<Output = ()>>>;
+
 /// What the reader does after a request was started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Continue,
+    After(WorkInOrder),
     Close,
 }
 
@@ -75,6 +83,11 @@ impl Asker {
     pub(crate) async fn gone(&self) {
         self.sink.closed().await;
     }
+
+    /// Whether nobody can read an answer any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.sink.is_closed()
+    }
 }
 
 impl Drop for Asker {
@@ -91,8 +104,7 @@ impl Drop for Asker {
 }
 
 impl Session {
-    pub(super) fn new(context: Arc<Context>, sink: AnswerSink) -> Self {
-        let budget = context.requests.for_connection();
+    pub(super) fn new(context: Arc<Context>, sink: AnswerSink, budget: ConnectionBudget) -> Self {
         Self {
             context,
             sink,
@@ -140,8 +152,10 @@ impl Session {
             return self.refuse_unless_notification(id, &error, in_flight);
         }
         let asker = Asker::new(id, self.sink.clone(), in_flight);
-        request::start(self, known, body.slice_ref(args), asker);
-        Next::Continue
+        match request::start(self, known, body.slice_ref(args), asker) {
+            None => Next::Continue,
+            Some(work) => Next::After(work),
+        }
     }
 
     /// Decodes arguments and runs `handler` in a task of its own.
@@ -149,7 +163,7 @@ impl Session {
         self: &Rc<Self>,
         args: &Bytes,
         asker: Asker,
-        handler: impl FnOnce(Arc<Context>, R) -> F,
+        handler: impl FnOnce(Arc<Context>, R) -> F + 'static,
     ) where
         R: Request + 'static,
         F: Future<Output = Result<R::Response, WireError>> + 'static,
@@ -161,6 +175,42 @@ impl Session {
                 actix_rt::spawn(async move { asker.answer(work.await) });
             }
         }
+    }
+
+    /// The same for a request whose arguments or answer may be large, when it is its turn: one of a
+    /// connection at a time, and a few of the broker. Until then only its frame is in memory.
+    pub(crate) fn spawn_in_turn<R, F>(
+        self: &Rc<Self>,
+        args: Bytes,
+        asker: Asker,
+        handler: impl FnOnce(Arc<Context>, R) -> F + 'static,
+    ) where
+        R: Request + 'static,
+        F: Future<Output = Result<R::Response, WireError>> + 'static,
+    {
+        let (context, answers) = (self.context.clone(), self.budget.answers().clone());
+        actix_rt::spawn(async move {
+            let turn = tokio::select! {
+                turn = answers.turn() => turn,
+                () = asker.gone() => return,
+            };
+            let Ok(mut turn) = turn else {
+                return asker.refuse(WireError::new(ErrorCode::Busy, AnswersFull::MESSAGE));
+            };
+            let request = match R::decode(&args) {
+                Err(invalid) => return asker.refuse(invalid.into()),
+                Ok(request) => request,
+            };
+            let mut work = std::pin::pin!(handler(context, request));
+            let done = match tokio::time::timeout(LIST_TURN_MAX, &mut work).await {
+                Ok(done) => done,
+                Err(_) => {
+                    turn.let_others();
+                    work.await
+                }
+            };
+            asker.answer(done);
+        });
     }
 
     /// Larger frames and every method are allowed from now on.

@@ -6,7 +6,8 @@ use broker_storage::FileSlice;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::budget::{AnswerMemory, InFlight};
+use super::answer_budget::{AnswerBudget, AnswerMemory};
+use super::budget::InFlight;
 
 /// A part of an answer: bytes in memory, or a region of a segment file that goes out by `sendfile`.
 pub(crate) type AnswerPiece = Piece<FileSlice>;
@@ -16,8 +17,8 @@ pub(crate) struct Answer {
     pub(crate) pieces: Vec<AnswerPiece>,
     /// Given back when the answer has been written.
     pub(crate) _in_flight: Option<InFlight>,
-    /// Memory the answer occupies beyond its request, where it can be large.
-    pub(crate) _memory: Option<AnswerMemory>,
+    /// Memory the answer occupies; an answer that brings none is counted when it is sent.
+    pub(crate) memory: Option<AnswerMemory>,
 }
 
 impl Answer {
@@ -26,29 +27,49 @@ impl Answer {
         Self {
             pieces: vec![AnswerPiece::Bytes(frame)],
             _in_flight: in_flight,
-            _memory: None,
+            memory: None,
         }
+    }
+
+    /// Bytes of it that are in memory.
+    pub(crate) fn buffered(&self) -> usize {
+        let bytes = self.pieces.iter().map(|piece| match piece {
+            AnswerPiece::Bytes(bytes) => bytes.len(),
+            AnswerPiece::External { .. } => 0,
+        });
+        bytes.sum()
     }
 }
 
 /// The sending end of a connection's answers; cheap to clone, usable from any thread.
 #[derive(Clone)]
-pub(crate) struct AnswerSink(mpsc::UnboundedSender<Answer>);
+pub(crate) struct AnswerSink {
+    answers: mpsc::UnboundedSender<Answer>,
+    budget: AnswerBudget,
+}
 
 impl AnswerSink {
     /// A sink and the end the connection's writer takes answers from.
-    pub(crate) fn channel() -> (Self, mpsc::UnboundedReceiver<Answer>) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        (Self(sender), receiver)
+    pub(crate) fn channel(budget: AnswerBudget) -> (Self, mpsc::UnboundedReceiver<Answer>) {
+        let (answers, receiver) = mpsc::unbounded_channel();
+        (Self { answers, budget }, receiver)
     }
 
     /// Hands an answer to the writer. When the connection is gone, so is whoever asked.
-    pub(crate) fn send(&self, answer: Answer) {
-        let _ = self.0.send(answer);
+    pub(crate) fn send(&self, mut answer: Answer) {
+        if answer.memory.is_none() {
+            answer.memory = self.budget.charge(answer.buffered());
+        }
+        let _ = self.answers.send(answer);
+    }
+
+    /// Whether nobody reads answers any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.answers.is_closed()
     }
 
     /// Waits until the connection's writer has ended: nobody reads answers any more.
     pub(crate) async fn closed(&self) {
-        self.0.closed().await;
+        self.answers.closed().await;
     }
 }

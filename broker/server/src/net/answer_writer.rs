@@ -1,12 +1,11 @@
 //! Writes answers to a socket: everything that waits goes out in one vectored write, file regions by
 //! `sendfile`, at most 1 MiB at a time so that one large answer does not hold up the arbiter.
-//! A peer that reads nothing for `ANSWER_WRITE_TIME_MAX` loses its connection.
+//! A peer that reads nothing, or too slowly while others wait, loses its connection: see `reading_pace`.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 
-use broker_model::limits::ANSWER_WRITE_TIME_MAX;
 use broker_storage::FileSlice;
 use bytes::{Buf, Bytes};
 use tokio::io::Interest;
@@ -15,6 +14,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::mpsc;
 
 use super::answer::{Answer, AnswerPiece};
+use super::reading_pace::ReadingPace;
 
 /// Answers taken from the channel at once.
 const ANSWERS_PER_TURN: usize = 256;
@@ -30,25 +30,31 @@ const FILE_BYTES_PER_TURN: usize = 1024 * 1024;
 pub(crate) async fn write_answers(
     mut answers: mpsc::UnboundedReceiver<Answer>,
     socket: OwnedWriteHalf,
+    mut pace: ReadingPace,
 ) -> io::Result<()> {
     let mut turn = Vec::new();
     let mut pieces = VecDeque::new();
     while answers.recv_many(&mut turn, ANSWERS_PER_TURN).await > 0 {
         pieces.extend(turn.iter_mut().flat_map(|answer| answer.pieces.drain(..)));
-        write_all(&mut pieces, socket.as_ref()).await?;
+        pace.start();
+        write_all(&mut pieces, socket.as_ref(), &mut pace).await?;
         turn.clear();
     }
     Ok(())
 }
 
-async fn write_all(pieces: &mut VecDeque<AnswerPiece>, socket: &TcpStream) -> io::Result<()> {
+async fn write_all(
+    pieces: &mut VecDeque<AnswerPiece>,
+    socket: &TcpStream,
+    pace: &mut ReadingPace,
+) -> io::Result<()> {
     loop {
         match pieces.front() {
             None => return Ok(()),
-            Some(AnswerPiece::Bytes(_)) => write_bytes(pieces, socket).await?,
+            Some(AnswerPiece::Bytes(_)) => write_bytes(pieces, socket, pace).await?,
             Some(AnswerPiece::External { .. }) => {
                 if let Some(AnswerPiece::External { len, source }) = pieces.pop_front() {
-                    send_file(&source, len, socket).await?;
+                    send_file(&source, len, socket, pace).await?;
                 }
             }
         }
@@ -56,7 +62,11 @@ async fn write_all(pieces: &mut VecDeque<AnswerPiece>, socket: &TcpStream) -> io
 }
 
 /// One vectored write of the bytes at the front.
-async fn write_bytes(pieces: &mut VecDeque<AnswerPiece>, socket: &TcpStream) -> io::Result<()> {
+async fn write_bytes(
+    pieces: &mut VecDeque<AnswerPiece>,
+    socket: &TcpStream,
+    pace: &mut ReadingPace,
+) -> io::Result<()> {
     let written = loop {
         let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
         let waiting = pieces.iter().map_while(|piece| match piece {
@@ -69,10 +79,13 @@ async fn write_bytes(pieces: &mut VecDeque<AnswerPiece>, socket: &TcpStream) -> 
             count += 1;
         }
         match socket.try_write_vectored(&slices[..count]) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => writable(socket).await?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                pace.writable(socket).await?
+            }
             other => break other?,
         }
     };
+    pace.took(written);
     consume(pieces, written);
     Ok(())
 }
@@ -90,7 +103,12 @@ fn consume(pieces: &mut VecDeque<AnswerPiece>, mut written: usize) {
     }
 }
 
-async fn send_file(slice: &FileSlice, len: u64, socket: &TcpStream) -> io::Result<()> {
+async fn send_file(
+    slice: &FileSlice,
+    len: u64,
+    socket: &TcpStream,
+    pace: &mut ReadingPace,
+) -> io::Result<()> {
     let mut sent = 0_u64;
     let mut this_turn = 0;
     while sent < len {
@@ -107,6 +125,7 @@ async fn send_file(slice: &FileSlice, len: u64, socket: &TcpStream) -> io::Resul
                 ));
             }
             Ok(step) => {
+                pace.took(step);
                 sent += step as u64;
                 this_turn += step;
                 if this_turn >= FILE_BYTES_PER_TURN {
@@ -114,20 +133,11 @@ async fn send_file(slice: &FileSlice, len: u64, socket: &TcpStream) -> io::Resul
                     tokio::task::yield_now().await;
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => writable(socket).await?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                pace.writable(socket).await?
+            }
             Err(error) => return Err(error),
         }
     }
     Ok(())
-}
-
-async fn writable(socket: &TcpStream) -> io::Result<()> {
-    tokio::time::timeout(ANSWER_WRITE_TIME_MAX, socket.writable())
-        .await
-        .unwrap_or_else(|_| {
-            Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the peer does not read its answers",
-            ))
-        })
 }

@@ -1,100 +1,124 @@
-//! Back-pressure in bytes: what requests and decoded answers may occupy, per connection and on the whole
-//! broker. A request's permits are given back when its answer has been written. Large frames draw on a budget
-//! of their own, and small answers on none, so that neither senders of half a frame nor clients that do not
-//! read hold up small requests.
+//! Back-pressure in bytes: what requests may occupy, per connection and on the whole broker. A request's
+//! permits are given back when its answer has been written. Frames draw on the budget of their size, so that
+//! senders of large ones never hold up small requests. Whoever holds a place with half a frame and does not
+//! send on loses it as soon as others wait for it. What answers occupy is in `answer_budget`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use broker_model::limits::{
-    ANSWER_BYTES_PER_CONNECTION, ANSWER_BYTES_TOTAL, IN_FLIGHT_BYTES_PER_CONNECTION,
-    IN_FLIGHT_BYTES_TOTAL, IN_FLIGHT_REQUESTS_PER_CONNECTION, READ_BUFFER_TRUSTED_BYTES,
+    FRAME_STALL_MAX, FRAMES_INCOMPLETE_BYTES_MAX, IN_FLIGHT_BYTES_BATCHES, IN_FLIGHT_BYTES_LARGE,
+    IN_FLIGHT_BYTES_PER_CONNECTION, IN_FLIGHT_BYTES_SMALL, IN_FLIGHT_BYTES_TINY,
+    IN_FLIGHT_REQUESTS_PER_CONNECTION, READ_BUFFER_TRUSTED_BYTES,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::answer_budget::{AnswerBudget, UnreadAnswers};
+use super::unfolding::Unfolding;
+use super::waits::{Waits, WaitsOfConnection};
+
+/// A frame up to this size is read before it takes its place.
+pub(crate) const TINY_FRAME_BYTES: usize = 16 * 1024;
+/// A frame up to this size carries one batch of the default `message.max.bytes`, or two.
+const BATCH_FRAME_BYTES: usize = 2 * 1024 * 1024;
+/// With more frames waiting than this, one that stands still loses its place sooner.
+const WAITING_FRAMES_MANY: usize = 16;
+/// How much sooner.
+const HASTE: u32 = 4;
 
 /// The broker-wide budget; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct RequestBudget {
-    small: Arc<Semaphore>,
-    large: Arc<Semaphore>,
-    answers: Arc<Semaphore>,
+    frames: Arc<Frames>,
+    answers: UnreadAnswers,
+    waits: Waits,
+    unfolding: Unfolding,
+    modules: Arc<Semaphore>,
+}
+
+/// Places for frames, by size, and the tiny frames that have begun and are not complete.
+struct Frames {
+    tiny: Places,
+    small: Places,
+    batches: Places,
+    large: Places,
+    incomplete_bytes: AtomicUsize,
+}
+
+/// Bytes that frames of one size may occupy, and how many frames wait for some.
+struct Places {
+    room: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
+
+impl Places {
+    fn new(bytes: usize) -> Self {
+        Self {
+            room: Arc::new(Semaphore::new(bytes)),
+            waiting: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl Frames {
+    fn places(&self, frame_bytes: usize) -> &Places {
+        match frame_bytes {
+            0..=TINY_FRAME_BYTES => &self.tiny,
+            0..=READ_BUFFER_TRUSTED_BYTES => &self.small,
+            0..=BATCH_FRAME_BYTES => &self.batches,
+            _ => &self.large,
+        }
+    }
 }
 
 impl RequestBudget {
-    /// Half of the total for frames up to the trusted size, half for larger ones.
+    /// The budget of a broker.
     pub(crate) fn new() -> Self {
-        let half = IN_FLIGHT_BYTES_TOTAL / 2;
         Self {
-            small: Arc::new(Semaphore::new(half)),
-            large: Arc::new(Semaphore::new(half)),
-            answers: Arc::new(Semaphore::new(ANSWER_BYTES_TOTAL)),
+            frames: Arc::new(Frames {
+                tiny: Places::new(IN_FLIGHT_BYTES_TINY),
+                small: Places::new(IN_FLIGHT_BYTES_SMALL),
+                batches: Places::new(IN_FLIGHT_BYTES_BATCHES),
+                large: Places::new(IN_FLIGHT_BYTES_LARGE),
+                incomplete_bytes: AtomicUsize::new(0),
+            }),
+            answers: UnreadAnswers::default(),
+            waits: Waits::default(),
+            unfolding: Unfolding::default(),
+            modules: Arc::new(Semaphore::new(1)),
         }
     }
 
     /// The share of one connection.
     pub(crate) fn for_connection(&self) -> ConnectionBudget {
         ConnectionBudget {
-            total: self.clone(),
+            frames: self.frames.clone(),
             bytes: Arc::new(Semaphore::new(IN_FLIGHT_BYTES_PER_CONNECTION)),
             requests: Arc::new(Semaphore::new(IN_FLIGHT_REQUESTS_PER_CONNECTION)),
-            answers: AnswerBudget {
-                own: Arc::new(Semaphore::new(ANSWER_BYTES_PER_CONNECTION)),
-                total: self.answers.clone(),
-            },
+            answers: self.answers.for_connection(),
+            waits: self.waits.for_connection(),
         }
+    }
+
+    /// Waits until a plugin module may be compiled, which takes many times its size: one at a time.
+    pub(crate) async fn module_turn(&self) -> OwnedSemaphorePermit {
+        acquire(&self.modules, 1).await
+    }
+
+    /// Memory for batches that unfold to much.
+    pub(crate) fn unfolding(&self) -> &Unfolding {
+        &self.unfolding
     }
 }
 
 /// What one connection may have under way.
 pub(crate) struct ConnectionBudget {
-    total: RequestBudget,
+    frames: Arc<Frames>,
     bytes: Arc<Semaphore>,
     requests: Arc<Semaphore>,
     answers: AnswerBudget,
-}
-
-/// What decoded answers of one connection may occupy; cheap to clone.
-#[derive(Clone)]
-pub(crate) struct AnswerBudget {
-    own: Arc<Semaphore>,
-    total: Arc<Semaphore>,
-}
-
-/// The place a decoded answer holds; given back when dropped.
-#[derive(Debug)]
-pub(crate) struct AnswerMemory {
-    _total: OwnedSemaphorePermit,
-    _own: OwnedSemaphorePermit,
-}
-
-/// The budget for answers was used up for too long: others do not read theirs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct AnswersFull;
-
-/// How long a request waits for a place in the budget for answers.
-const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
-/// Answers up to this size are bounded by the number of requests under way.
-const SMALL_ANSWER_BYTES: u64 = 64 * 1024;
-
-impl AnswerBudget {
-    /// Waits until an answer made of `bytes` may be built; a small one need not.
-    ///
-    /// # Errors
-    /// When the broker's budget stays used up for `ANSWER_WAIT_MAX`.
-    pub(crate) async fn acquire(&self, bytes: u64) -> Result<Option<AnswerMemory>, AnswersFull> {
-        if bytes <= SMALL_ANSWER_BYTES {
-            return Ok(None);
-        }
-        let most = u32::try_from(ANSWER_BYTES_PER_CONNECTION).unwrap_or(u32::MAX);
-        let permits = u32::try_from(bytes).unwrap_or(u32::MAX).min(most);
-        let own = acquire(&self.own, permits).await;
-        let total = tokio::time::timeout(ANSWER_WAIT_MAX, acquire(&self.total, permits)).await;
-        let total = total.map_err(|_| AnswersFull)?;
-        Ok(Some(AnswerMemory {
-            _total: total,
-            _own: own,
-        }))
-    }
+    waits: WaitsOfConnection,
 }
 
 /// The place one request holds; given back when dropped.
@@ -105,6 +129,36 @@ pub(crate) struct InFlight {
     _total: OwnedSemaphorePermit,
 }
 
+/// A tiny frame that has begun and holds no place yet; counted as long as it lives.
+pub(crate) struct Incomplete {
+    frames: Arc<Frames>,
+    bytes: usize,
+}
+
+impl Drop for Incomplete {
+    fn drop(&mut self) {
+        self.frames
+            .incomplete_bytes
+            .fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// Counts a frame among those that wait, also when its connection ends meanwhile.
+struct InLine<'a>(&'a AtomicUsize);
+
+impl<'a> InLine<'a> {
+    fn enter(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl ConnectionBudget {
     /// Waits until a request with a frame of `frame_bytes` may be read.
     ///
@@ -112,21 +166,52 @@ impl ConnectionBudget {
     /// Never: the semaphores are not closed and a frame is below every budget.
     pub(crate) async fn acquire(&self, frame_bytes: usize) -> InFlight {
         let bytes = u32::try_from(frame_bytes).unwrap_or(u32::MAX);
-        let total = if frame_bytes <= READ_BUFFER_TRUSTED_BYTES {
-            &self.total.small
-        } else {
-            &self.total.large
+        let places = self.frames.places(frame_bytes);
+        let request = acquire(&self.requests, 1).await;
+        let own = acquire(&self.bytes, bytes).await;
+        let total = match places.room.clone().try_acquire_many_owned(bytes) {
+            Ok(permit) => permit,
+            Err(_) => {
+                let _in_line = InLine::enter(&places.waiting);
+                acquire(&places.room, bytes).await
+            }
         };
         InFlight {
-            _request: acquire(&self.requests, 1).await,
-            _bytes: acquire(&self.bytes, bytes).await,
-            _total: acquire(total, bytes).await,
+            _request: request,
+            _bytes: own,
+            _total: total,
+        }
+    }
+
+    /// Counts a tiny frame of which `bytes` have come.
+    pub(crate) fn begin(&self, bytes: usize) -> Incomplete {
+        let frames = self.frames.clone();
+        frames.incomplete_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Incomplete { frames, bytes }
+    }
+
+    /// How long a frame of this size may stand still just now; `None` while nobody minds.
+    pub(crate) fn stall_max(&self, frame_bytes: usize) -> Option<Duration> {
+        if frame_bytes <= TINY_FRAME_BYTES {
+            let begun = self.frames.incomplete_bytes.load(Ordering::Relaxed);
+            return (begun > FRAMES_INCOMPLETE_BYTES_MAX).then_some(FRAME_STALL_MAX);
+        }
+        let places = self.frames.places(frame_bytes);
+        match places.waiting.load(Ordering::Relaxed) {
+            0 => None,
+            1..=WAITING_FRAMES_MANY => Some(FRAME_STALL_MAX),
+            _ => Some(FRAME_STALL_MAX / HASTE),
         }
     }
 
     /// What its answers may occupy.
     pub(crate) fn answers(&self) -> &AnswerBudget {
         &self.answers
+    }
+
+    /// What its long polls may wait for.
+    pub(crate) fn waits(&self) -> &WaitsOfConnection {
+        &self.waits
     }
 
     /// Whether a request of this connection is under way.
@@ -150,19 +235,26 @@ async fn acquire(semaphore: &Arc<Semaphore>, permits: u32) -> OwnedSemaphorePerm
 mod tests {
     use super::*;
 
+    const MIB: usize = 1024 * 1024;
+
     #[actix_rt::test]
-    async fn large_frames_do_not_take_the_place_of_small_ones() {
+    async fn frames_of_one_size_do_not_take_the_place_of_another() {
         let budget = RequestBudget::new();
-        let large = 16 * 1024 * 1024;
         let mut held = Vec::new();
-        for _ in 0..IN_FLIGHT_BYTES_TOTAL / 2 / large {
-            let connection = budget.for_connection();
-            held.push(connection.acquire(large).await);
-        }
-        assert_eq!(budget.large.available_permits(), 0);
-        let small = budget.for_connection();
-        let _permit = small.acquire(100).await;
-        assert!(!small.is_idle());
+        let mut fill = async |size: usize, total: usize| {
+            for _ in 0..total / size {
+                held.push(budget.for_connection().acquire(size).await);
+            }
+        };
+        fill(16 * MIB, IN_FLIGHT_BYTES_LARGE).await;
+        assert_eq!(budget.frames.large.room.available_permits(), 0);
+        let batch = budget.for_connection();
+        let _permit = batch.acquire(MIB).await;
+        fill(MIB, IN_FLIGHT_BYTES_BATCHES - MIB).await;
+        fill(128 * 1024, IN_FLIGHT_BYTES_SMALL).await;
+        let tiny = budget.for_connection();
+        let _permit = tiny.acquire(100).await;
+        assert!(!tiny.is_idle());
     }
 
     #[actix_rt::test]
@@ -178,20 +270,30 @@ mod tests {
     }
 
     #[actix_rt::test]
-    async fn a_client_that_does_not_read_does_not_take_the_place_of_others() {
+    async fn a_frame_may_stand_still_as_long_as_nobody_waits_for_its_place() {
         let budget = RequestBudget::new();
-        let (greedy, other) = (budget.for_connection(), budget.for_connection());
-        let held = greedy
-            .answers()
-            .acquire(ANSWER_BYTES_PER_CONNECTION as u64)
-            .await;
-        assert!(matches!(held, Ok(Some(_))));
-        assert_eq!(greedy.answers().own.available_permits(), 0);
-        assert!(matches!(
-            other.answers().acquire(1_000_000).await,
-            Ok(Some(_))
-        ));
-        let small = greedy.answers().acquire(1_000).await;
-        assert!(matches!(small, Ok(None)), "small answers take no place");
+        let holder = budget.for_connection();
+        let held = holder.acquire(IN_FLIGHT_BYTES_LARGE.min(16 * MIB)).await;
+        let second = budget.for_connection().acquire(16 * MIB).await;
+        assert_eq!(holder.stall_max(16 * MIB), None);
+        let waiter = budget.for_connection();
+        let waiting = actix_rt::spawn(async move { drop(waiter.acquire(16 * MIB).await) });
+        tokio::task::yield_now().await;
+        assert_eq!(holder.stall_max(16 * MIB), Some(FRAME_STALL_MAX));
+        assert_eq!(holder.stall_max(MIB), None, "another size");
+        drop(held);
+        waiting.await.unwrap();
+        assert_eq!(holder.stall_max(16 * MIB), None);
+        drop(second);
+    }
+
+    #[test]
+    fn tiny_frames_that_do_not_end_are_counted() {
+        let budget = RequestBudget::new();
+        let connection = budget.for_connection();
+        let begun = connection.begin(FRAMES_INCOMPLETE_BYTES_MAX + 1);
+        assert_eq!(connection.stall_max(100), Some(FRAME_STALL_MAX));
+        drop(begun);
+        assert_eq!(connection.stall_max(100), None);
     }
 }

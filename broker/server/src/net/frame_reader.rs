@@ -1,7 +1,8 @@
 //! Reads frames from a socket. The buffer is sized from the announced length up to 256 KiB and beyond that
 //! grows with what has arrived; an idle connection holds none. A frame takes its place in the budget when it
-//! is complete, a large one as soon as 256 KiB of it have arrived: who announces and does not send holds
-//! nothing up. A frame that was begun has to be complete in `FRAME_TIME_MAX`, waiting included.
+//! is complete, one above 16 KiB as soon as its first bytes have been read: nothing but those is in memory
+//! without a place. A frame that was begun has to be complete in `FRAME_TIME_MAX`, waiting included, and has
+//! to go on while others wait for its place.
 
 use std::io;
 use std::time::Duration;
@@ -10,12 +11,16 @@ use broker_model::limits::{FRAME_TIME_MAX, HANDSHAKE_TIME_MAX, READ_BUFFER_TRUST
 use broker_protocol::{Decoded, FRAME_HEADER_LEN, FrameDecoder, FrameError};
 use bytes::{Bytes, BytesMut};
 use tokio::net::tcp::OwnedReadHalf;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
-use super::budget::{ConnectionBudget, InFlight};
+use super::budget::{ConnectionBudget, InFlight, Incomplete, TINY_FRAME_BYTES};
 
 /// Room for small requests, several of which arrive at once when a client pipelines.
-const BUFFER_BYTES_MIN: usize = 16 * 1024;
+const BUFFER_BYTES_MIN: usize = TINY_FRAME_BYTES;
+/// How often a frame that stands still is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// So many bytes more and a frame does not stand still.
+const PROGRESS_BYTES: usize = 64 * 1024;
 
 /// Why no further frame can be read.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +37,9 @@ pub(crate) enum ReadError {
     /// A frame took too long.
     #[error("a frame was not complete within {FRAME_TIME_MAX:?}: {missing} bytes are missing")]
     FrameTime { missing: usize },
+    /// A frame stood still while others waited for its place.
+    #[error("a frame stood still with {missing} bytes missing, while others waited for its place")]
+    FrameStalled { missing: usize },
     /// Nothing was asked and nothing under way for too long.
     #[error("idle for {after:?}")]
     Idle { after: Duration },
@@ -47,6 +55,40 @@ pub(crate) enum Patience {
     Handshake(Instant),
     /// So long with nothing under way.
     Idle(Duration),
+}
+
+/// A frame that was begun and is not complete.
+struct Begun {
+    frame_bytes: usize,
+    deadline: Instant,
+    /// When it had so many bytes.
+    progress: (Instant, usize),
+    /// Counts it as long as it holds no place.
+    _incomplete: Option<Incomplete>,
+}
+
+impl Begun {
+    fn new(budget: &ConnectionBudget, frame_bytes: usize, read: usize) -> Self {
+        let now = Instant::now();
+        Self {
+            frame_bytes,
+            deadline: now + FRAME_TIME_MAX,
+            progress: (now, read),
+            _incomplete: (frame_bytes <= TINY_FRAME_BYTES).then(|| budget.begin(read)),
+        }
+    }
+
+    /// Notes that so many bytes of it are there now.
+    fn has(&mut self, read: usize) {
+        if read >= self.progress.1 + PROGRESS_BYTES {
+            self.progress = (Instant::now(), read);
+        }
+    }
+
+    fn stands_still(&self, budget: &ConnectionBudget) -> bool {
+        let stall_max = budget.stall_max(self.frame_bytes);
+        stall_max.is_some_and(|max| self.progress.0.elapsed() >= max)
+    }
 }
 
 /// The reading half of a connection.
@@ -78,7 +120,7 @@ impl FrameReader {
         patience: Patience,
     ) -> Result<Option<(Bytes, InFlight)>, ReadError> {
         let mut permit = None;
-        let mut frame_deadline = None;
+        let mut begun: Option<Begun> = None;
         loop {
             let missing = match self.decoder.decode(&mut self.buffer)? {
                 Decoded::Frame(body) => {
@@ -93,14 +135,19 @@ impl FrameReader {
             let read = if self.buffer.is_empty() {
                 self.read_first(budget, patience).await?
             } else {
-                let deadline =
-                    *frame_deadline.get_or_insert_with(|| Instant::now() + FRAME_TIME_MAX);
-                if permit.is_none() && self.buffer.len() > READ_BUFFER_TRUSTED_BYTES {
-                    let frame_bytes = self.buffer.len() - FRAME_HEADER_LEN + missing;
-                    let place = tokio::time::timeout_at(deadline, budget.acquire(frame_bytes));
+                let read = self.buffer.len();
+                let frame_bytes = (read + missing).saturating_sub(FRAME_HEADER_LEN);
+                let begun = begun.get_or_insert_with(|| Begun::new(budget, frame_bytes, read));
+                begun.has(read);
+                if permit.is_none() && frame_bytes > TINY_FRAME_BYTES {
+                    let place = timeout_at(begun.deadline, budget.acquire(frame_bytes));
                     permit = Some(place.await.map_err(|_| ReadError::FrameTime { missing })?);
+                    *begun = Begun {
+                        deadline: begun.deadline,
+                        ..Begun::new(budget, frame_bytes, read)
+                    };
                 }
-                self.read_more(missing, deadline).await?
+                self.read_more(missing, begun, budget).await?
             };
             match (read, self.buffer.is_empty()) {
                 (0, true) => return Ok(None),
@@ -129,10 +176,7 @@ impl FrameReader {
                 Patience::Handshake(until) => until,
                 Patience::Idle(after) => Instant::now() + after,
             };
-            match (
-                tokio::time::timeout_at(until, self.socket.readable()).await,
-                patience,
-            ) {
+            match (timeout_at(until, self.socket.readable()).await, patience) {
                 (Ok(ready), _) => {
                     ready?;
                     match self.try_read(BUFFER_BYTES_MIN) {
@@ -150,12 +194,26 @@ impl FrameReader {
         }
     }
 
-    async fn read_more(&mut self, missing: usize, deadline: Instant) -> Result<usize, ReadError> {
+    async fn read_more(
+        &mut self,
+        missing: usize,
+        begun: &Begun,
+        budget: &ConnectionBudget,
+    ) -> Result<usize, ReadError> {
         loop {
             match self.try_read(missing) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let ready = tokio::time::timeout_at(deadline, self.socket.readable()).await;
-                    ready.map_err(|_| ReadError::FrameTime { missing })??;
+                    let until = begun.deadline.min(Instant::now() + LOOK_EVERY);
+                    match timeout_at(until, self.socket.readable()).await {
+                        Ok(ready) => ready?,
+                        Err(_) if Instant::now() >= begun.deadline => {
+                            return Err(ReadError::FrameTime { missing });
+                        }
+                        Err(_) if begun.stands_still(budget) => {
+                            return Err(ReadError::FrameStalled { missing });
+                        }
+                        Err(_) => {}
+                    }
                 }
                 other => return Ok(other?),
             }
@@ -175,7 +233,7 @@ impl FrameReader {
     /// would take back the error it was just sent.
     pub(crate) async fn drain(&mut self, time: Duration) {
         let until = Instant::now() + time;
-        while let Ok(Ok(())) = tokio::time::timeout_at(until, self.socket.readable()).await {
+        while let Ok(Ok(())) = timeout_at(until, self.socket.readable()).await {
             self.buffer.clear();
             match self.try_read(BUFFER_BYTES_MIN) {
                 Ok(0) => return,

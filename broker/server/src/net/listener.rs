@@ -1,54 +1,113 @@
-//! Accepts connections and hands each to an arbiter. A connection above the limit is told so and closed;
-//! running out of file descriptors pauses accepting instead of spinning.
+//! Accepts connections and hands each to an arbiter. A connection above a limit, of all or of one address, is
+//! told so and closed; running out of file descriptors pauses accepting instead of spinning.
 
+use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use broker_protocol::{ErrorCode, WireError, error_frame};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 /// How long accepting pauses after the system refused to hand out a socket.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
+/// How often the log says that connections are refused, however many are.
+const WARN_EVERY: Duration = Duration::from_secs(1);
 
 /// Counts open connections; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct ConnectionCount {
-    open: Arc<AtomicUsize>,
+    open: Arc<Mutex<Open>>,
     max: usize,
+    per_ip_max: usize,
+}
+
+#[derive(Default)]
+struct Open {
+    all: usize,
+    by_ip: HashMap<IpAddr, usize>,
 }
 
 /// The place of one open connection; given back when dropped.
-pub(crate) struct ConnectionPlace(Arc<AtomicUsize>);
+pub(crate) struct ConnectionPlace {
+    count: ConnectionCount,
+    ip: IpAddr,
+}
 
 impl Drop for ConnectionPlace {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        let mut open = self.count.lock();
+        open.all -= 1;
+        if let Some(of_ip) = open.by_ip.get_mut(&self.ip) {
+            *of_ip -= 1;
+            if *of_ip == 0 {
+                open.by_ip.remove(&self.ip);
+            }
+        }
+    }
+}
+
+/// Why a connection has no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NoPlace {
+    All { max: usize },
+    OfAddress { max: usize },
+}
+
+impl NoPlace {
+    fn message(self) -> String {
+        match self {
+            Self::All { max } => {
+                format!("the broker holds {max} connections already, try again later")
+            }
+            Self::OfAddress { max } => {
+                format!("the broker holds {max} connections from this address already")
+            }
+        }
     }
 }
 
 impl ConnectionCount {
-    /// At most `max` at once.
-    pub(crate) fn new(max: usize) -> Self {
+    /// At most `max` at once, and `per_ip_max` from one address.
+    pub(crate) fn new(max: usize, per_ip_max: usize) -> Self {
         Self {
             open: Arc::default(),
             max,
+            per_ip_max,
         }
     }
 
     /// Connections open now.
     pub(crate) fn open(&self) -> usize {
-        self.open.load(Ordering::Acquire)
+        self.lock().all
     }
 
-    fn enter(&self) -> Option<ConnectionPlace> {
-        let place = ConnectionPlace(self.open.clone());
-        let before = self.open.fetch_add(1, Ordering::AcqRel);
-        (before < self.max).then_some(place)
+    fn enter(&self, ip: IpAddr) -> Result<ConnectionPlace, NoPlace> {
+        // Behind a listener for both, an IPv4 address looks like an IPv6 one.
+        let ip = ip.to_canonical();
+        let mut open = self.lock();
+        if open.all >= self.max {
+            return Err(NoPlace::All { max: self.max });
+        }
+        let of_ip = open.by_ip.entry(ip).or_default();
+        if *of_ip >= self.per_ip_max {
+            let max = self.per_ip_max;
+            return Err(NoPlace::OfAddress { max });
+        }
+        *of_ip += 1;
+        open.all += 1;
+        let count = self.clone();
+        Ok(ConnectionPlace { count, ip })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open
+            .lock()
+            .expect("no code panics while it holds this lock")
     }
 }
 
@@ -59,15 +118,16 @@ pub(crate) async fn accept_connections(
     mut stop: watch::Receiver<bool>,
     serve: impl Fn(std::net::TcpStream, SocketAddr, ConnectionPlace),
 ) {
+    let mut refusals = Refusals::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => return,
         };
         match accepted {
-            Ok((socket, peer)) => match count.enter() {
-                Some(place) => hand_over(socket, peer, place, &serve),
-                None => refuse(&socket, peer, count.max),
+            Ok((socket, peer)) => match count.enter(peer.ip()) {
+                Ok(place) => hand_over(socket, peer, place, &serve),
+                Err(reason) => refusals.refuse(&socket, peer, reason),
             },
             Err(error) => {
                 warn!(%error, "cannot accept a connection");
@@ -90,10 +150,49 @@ fn hand_over(
     }
 }
 
-/// Tells a client why, as far as the socket takes it at once, and closes.
-fn refuse(socket: &TcpStream, peer: SocketAddr, max: usize) {
-    warn!(%peer, max, "connection refused: too many are open");
-    let message = format!("the broker holds {max} connections already, try again later");
-    let error = WireError::new(ErrorCode::TooManyConnections, message);
-    let _: io::Result<usize> = socket.try_write(&error_frame(None, &error));
+/// Connections that were refused since the log last said so.
+#[derive(Default)]
+struct Refusals {
+    unsaid: u64,
+    said: Option<Instant>,
+}
+
+impl Refusals {
+    /// Tells a client why, as far as the socket takes it at once, and closes.
+    fn refuse(&mut self, socket: &TcpStream, peer: SocketAddr, reason: NoPlace) {
+        let message = reason.message();
+        self.unsaid += 1;
+        if self.said.is_none_or(|said| said.elapsed() >= WARN_EVERY) {
+            let refused = std::mem::take(&mut self.unsaid);
+            warn!(%peer, refused, reason = message, "connections refused");
+            self.said = Some(Instant::now());
+        }
+        let error = WireError::new(ErrorCode::TooManyConnections, message);
+        let _: io::Result<usize> = socket.try_write(&error_frame(None, &error));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn one_address_cannot_take_every_place() {
+        let count = ConnectionCount::new(3, 2);
+        let (greedy, other) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
+        let first = count.enter(greedy.into()).ok();
+        let _second = count.enter(greedy.to_ipv6_mapped().into()).ok();
+        let refused = count.enter(greedy.into()).err();
+        assert_eq!(refused, Some(NoPlace::OfAddress { max: 2 }));
+        let _third = count.enter(other.into()).ok();
+        assert_eq!(
+            count.enter(other.into()).err(),
+            Some(NoPlace::All { max: 3 })
+        );
+        drop(first);
+        assert!(count.enter(greedy.into()).is_ok());
+        assert_eq!(count.open(), 2);
+    }
 }

@@ -2,13 +2,16 @@
 //! knows a method.
 
 pub(crate) mod answer;
+pub(crate) mod answer_budget;
 pub(crate) mod answer_writer;
 pub(crate) mod budget;
 pub(crate) mod frame_reader;
 pub(crate) mod listener;
+pub(crate) mod reading_pace;
+pub(crate) mod unfolding;
+pub(crate) mod waits;
 
 pub(crate) use answer::{Answer, AnswerSink};
-pub(crate) use budget::{
-    AnswerBudget, AnswerMemory, AnswersFull, ConnectionBudget, InFlight, RequestBudget,
-};
+pub(crate) use answer_budget::{AnswerBudget, AnswerMemory, AnswersFull};
+pub(crate) use budget::{ConnectionBudget, InFlight, RequestBudget};
 pub(crate) use frame_reader::{FrameReader, ReadError};

@@ -28,6 +28,7 @@ pub(super) async fn handle(
         Intent::CarryOut
     };
     let limits = deployment_limits(&request.limits);
+    let turn = context.requests.module_turn().await;
     let preparing = {
         let (plugins, request) = (context.plugins.clone(), request.clone());
         actix_rt::task::spawn_blocking(move || {
@@ -44,6 +45,7 @@ pub(super) async fn handle(
         Ok(prepared) => prepared.map_err(|error| wire::deploy_error(&request.name, &error))?,
         Err(panicked) => return Err(WireError::new(ErrorCode::Unknown, panicked.to_string())),
     };
+    drop(turn);
     check_kind(&request, &plugin)?;
     let new = NewDeployment {
         kind: plugin.kind().to_string(),

@@ -73,6 +73,7 @@ async fn plugin(
             Ok(Arc::new(copy.with_limits(installed.limits())))
         }
         (Some(module), None) => {
+            let _turn = context.requests.module_turn().await;
             let (plugins, module) = (context.plugins.clone(), module.clone());
             let loading = actix_rt::task::spawn_blocking(move || {
                 let wanted = Wanted {

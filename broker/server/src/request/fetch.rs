@@ -1,13 +1,16 @@
 //! `fetch`. Reads what is there and otherwise waits in its own task on the partitions' offset watches, never
 //! in a mailbox. Stored batches leave as file regions; decoded records are built in memory, within the
-//! broker's budget for answers.
+//! broker's budget for answers. How many polls wait is bounded, too.
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use broker_model::limits::{FETCH_BYTES_MAX, FETCH_PARTITIONS_MAX, FETCH_WAIT_MAX};
+use broker_model::limits::{
+    FETCH_BYTES_MAX, FETCH_PARTITIONS_MAX, FETCH_WAIT_MAX, WAITS_PER_CONNECTION,
+};
 use broker_protocol::api::fetch::{FetchAnswer, FetchForm, FetchRequest};
 use broker_protocol::{ErrorCode, Request, WireError, error_frame};
+use broker_storage::FileSlice;
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
@@ -17,6 +20,7 @@ use super::fetch_partition::{Located, RECORDS_BYTES_MAX, Room, Wanted, locate, r
 use super::lookup;
 use crate::connection::{Asker, Session};
 use crate::context::Context;
+use crate::net::waits::{NoWait, Wait, WaitsOfConnection};
 use crate::net::{Answer, AnswerBudget, AnswerMemory, AnswersFull};
 use crate::partition::PartitionOffsets;
 
@@ -33,7 +37,22 @@ pub(super) fn start(session: &Rc<Session>, args: &Bytes, asker: Asker) {
         Ok(request) => {
             let context = session.context().clone();
             let budget = session.budget().answers().clone();
-            actix_rt::spawn(async move { fetch(&context, &budget, &request, asker).await });
+            let waits = session.budget().waits().clone();
+            actix_rt::spawn(async move {
+                let found = match find(&context, &waits, &request, &asker).await {
+                    Ok(Some(found)) => found,
+                    Ok(None) => return,
+                    Err(error) => return asker.refuse(error),
+                };
+                match request.form {
+                    FetchForm::Batch => {
+                        let mut unused_room = RECORDS_BYTES_MAX;
+                        let answers = read_all(found, &Wanted::Batches, &mut unused_room).await;
+                        reply(asker, answers, None);
+                    }
+                    FetchForm::Records => answer(&context, &budget, &request, found, asker).await,
+                }
+            });
         }
     }
 }
@@ -51,25 +70,53 @@ fn check(request: FetchRequest) -> Result<FetchRequest, WireError> {
     Err(WireError::new(ErrorCode::InvalidRequest, message))
 }
 
-async fn fetch(context: &Context, budget: &AnswerBudget, request: &FetchRequest, asker: Asker) {
+/// What there is to read, once there is enough of it, time is up, or there is an error to tell; none when
+/// nobody asks any more.
+async fn find(
+    context: &Context,
+    waits: &WaitsOfConnection,
+    request: &FetchRequest,
+    asker: &Asker,
+) -> Result<Option<Vec<Located>>, WireError> {
     let wait = Duration::from_millis(u64::from(request.max_wait_ms)).min(FETCH_WAIT_MAX);
     let deadline = Instant::now() + wait;
-    let mut time_is_up = false;
+    let mut time_is_up = wait.is_zero();
+    let mut waiting: Option<Wait> = None;
     loop {
-        let mut watches = watch_all(context, request);
-        let located = locate_all(context, request).await;
+        if asker.is_gone() {
+            return Ok(None);
+        }
+        let mut watches = match time_is_up {
+            true => Vec::new(),
+            false => watch_all(context, request),
+        };
+        let located = locate_all(context, request, FETCH_BYTES_MAX).await;
         let bytes: u64 = located.iter().map(Located::bytes).sum();
         let failed = located.iter().any(Located::is_failed);
         if bytes >= u64::from(request.min_bytes) || failed || time_is_up {
-            return answer(context, budget, request, located, asker).await;
+            return Ok(Some(located));
+        }
+        if waiting.is_none() {
+            match waits.enter(request.partitions.len()) {
+                Ok(wait) => waiting = Some(wait),
+                Err(NoWait::Broker) => return Ok(Some(located)),
+                Err(NoWait::Connection) => return Err(too_many_waits()),
+            }
         }
         drop(located);
-        match wait_for_change(context, &mut watches, deadline, &asker).await {
+        match wait_for_change(context, &mut watches, deadline, asker).await {
             Woken::ByChange => {}
             Woken::ByTime => time_is_up = true,
-            Woken::NobodyAsks => return,
+            Woken::NobodyAsks => return Ok(None),
         }
     }
+}
+
+fn too_many_waits() -> WireError {
+    let message = format!(
+        "the long polls of a connection wait for at most {WAITS_PER_CONNECTION} partitions at once"
+    );
+    WireError::new(ErrorCode::Busy, message)
 }
 
 /// Why a wait ended.
@@ -94,8 +141,8 @@ fn watch_all(context: &Context, request: &FetchRequest) -> Vec<watch::Receiver<P
         .collect()
 }
 
-async fn locate_all(context: &Context, request: &FetchRequest) -> Vec<Located> {
-    let mut room = Room::new(request.max_bytes.min(FETCH_BYTES_MAX));
+async fn locate_all(context: &Context, request: &FetchRequest, max_bytes: u32) -> Vec<Located> {
+    let mut room = Room::new(request.max_bytes.min(max_bytes));
     let mut located = Vec::with_capacity(request.partitions.len());
     for wanted in &request.partitions {
         located.push(locate(context, wanted, request.form, &mut room).await);
@@ -128,43 +175,90 @@ async fn changed(offsets: &mut watch::Receiver<PartitionOffsets>) {
     }
 }
 
-/// Reads what was located and answers. Decoded records take their place in the broker's budget for answers
-/// first, all of it at once, and keep it until they are written.
+/// How much larger decoded records may be than they are stored, before an answer takes a part of them.
+const DECODED_RATIO: u64 = 8;
+/// Room for this much is asked for however little is stored.
+const DECODED_BYTES_MIN: u64 = 256 * 1024;
+
+/// Decodes what was found and answers. The memory for it is reserved first, and kept until the answer is
+/// written; when others leave little of it, the answer has fewer records.
 async fn answer(
     context: &Context,
     budget: &AnswerBudget,
     request: &FetchRequest,
-    located: Vec<Located>,
+    found: Vec<Located>,
     asker: Asker,
 ) {
-    let mut memory: Option<AnswerMemory> = None;
-    if request.form == FetchForm::Records {
-        let bytes: u64 = located.iter().map(Located::bytes).sum();
-        memory = match budget.acquire(bytes).await {
-            Ok(memory) => memory,
-            Err(AnswersFull) => {
-                let message =
-                    "answers that other clients do not read use up the memory for answers";
-                return asker.refuse(WireError::new(ErrorCode::Busy, message));
-            }
-        };
-    }
-    let form = match request.form {
-        FetchForm::Batch => Wanted::Batches,
-        FetchForm::Records if request.decode => Wanted::Decoded(context.plugins.clone()),
-        FetchForm::Records => Wanted::Records,
+    let form = if request.decode {
+        Wanted::Decoded(
+            context.plugins.clone(),
+            context.requests.unfolding().clone(),
+        )
+    } else {
+        Wanted::Records(context.requests.unfolding().clone())
     };
-    let mut room = RECORDS_BYTES_MAX;
+    let stored: u64 = found.iter().map(Located::bytes).sum();
+    let likely = match stored {
+        0 => 0,
+        stored => stored.saturating_mul(DECODED_RATIO).max(DECODED_BYTES_MIN),
+    };
+    let likely = usize::try_from(likely).unwrap_or(usize::MAX);
+    let mut reserving = budget.reserve(likely.min(RECORDS_BYTES_MAX)).await;
+    let mut found = Some(found);
+    loop {
+        let Ok(mut memory) = reserving else {
+            return asker.refuse(WireError::new(ErrorCode::Busy, AnswersFull::MESSAGE));
+        };
+        if asker.is_gone() {
+            return;
+        }
+        let granted = memory.bytes().min(RECORDS_BYTES_MAX);
+        let located = match found.take() {
+            Some(found) if stored <= granted as u64 => found,
+            _ => locate_all(context, request, u32::try_from(granted).unwrap_or(u32::MAX)).await,
+        };
+        let mut room = granted;
+        let answers = read_all(located, &form, &mut room).await;
+        if room == granted && granted < RECORDS_BYTES_MAX && stands_still(&answers, request) {
+            // Not one record fits what was granted: it is worth waiting for more.
+            drop(memory);
+            reserving = budget.reserve_all(RECORDS_BYTES_MAX).await;
+            continue;
+        }
+        memory.shrink_to(granted - room);
+        return reply(asker, answers, Some(memory));
+    }
+}
+
+/// Whether there is more to read than the answers get on with.
+fn stands_still(answers: &[FetchAnswer<FileSlice>], request: &FetchRequest) -> bool {
+    let mut pairs = answers.iter().zip(&request.partitions);
+    pairs.any(|(answer, wanted)| {
+        answer.error.is_none()
+            && answer.next_offset == wanted.offset
+            && wanted.offset < answer.high_watermark
+    })
+}
+
+async fn read_all(
+    located: Vec<Located>,
+    form: &Wanted,
+    room: &mut usize,
+) -> Vec<FetchAnswer<FileSlice>> {
     let mut answers = Vec::with_capacity(located.len());
     for partition in located {
-        answers.push(read(partition, &form, &mut room).await);
+        answers.push(read(partition, form, room).await);
     }
+    answers
+}
+
+fn reply(asker: Asker, answers: Vec<FetchAnswer<FileSlice>>, memory: Option<AnswerMemory>) {
     asker.answer_with(
         |id, in_flight| match FetchAnswer::response_frame(id, answers) {
             Ok(pieces) => Answer {
                 pieces,
                 _in_flight: Some(in_flight),
-                _memory: memory,
+                memory,
             },
             Err(too_large) => {
                 let frame = error_frame(Some(id), &too_large.into());

@@ -10,13 +10,14 @@ use broker_protocol::api::fetch::{
     FetchAnswer, FetchData, FetchForm, FetchPartition, RecordsWriter,
 };
 use broker_protocol::{ErrorCode, ErrorData, WireError};
-use broker_record::{BatchError, Batches, StoredBatch};
+use broker_record::{BatchError, Batches, Records, StoredBatch};
 use broker_storage::{FileSlice, ReadLimit};
 use bytes::Bytes;
 
 use super::record_decoder::RecordDecoder;
 use super::{lookup, wire};
 use crate::context::Context;
+use crate::net::unfolding::{UNFOLD_AT_ONCE_BYTES, Unfolding};
 use crate::partition::{PartitionError, PartitionOffsets};
 use crate::plugins::Plugins;
 use crate::topics::HostedTopic;
@@ -137,9 +138,9 @@ async fn find_slice(
 #[derive(Clone)]
 pub(super) enum Wanted {
     Batches,
-    Records,
+    Records(Unfolding),
     /// Keys and values as the topic's serializers decode them.
-    Decoded(Arc<Plugins>),
+    Decoded(Arc<Plugins>, Unfolding),
 }
 
 /// Reads what was located into an answer. `room` is how many bytes of decoded records the whole answer can
@@ -157,17 +158,29 @@ pub(super) async fn read(
     let Some(slice) = slice else { return answer };
     let serializing = topic.filter(|topic| topic.plugins.serializes());
     let decoder = match (form, serializing) {
-        (Wanted::Decoded(plugins), Some(topic)) => Some(RecordDecoder::new(plugins.clone(), topic)),
+        (Wanted::Decoded(plugins, _), Some(topic)) => {
+            Some(RecordDecoder::new(plugins.clone(), topic))
+        }
         _ => None,
     };
     let at = (answer.topic.clone(), answer.partition);
     let filled = match verified(slice).await {
-        Ok(slice) if matches!(form, Wanted::Batches) => {
-            answer.next_offset = slice.next_offset();
-            answer.data = FetchData::Batch(vec![(slice.len(), slice)]);
-            Ok(())
-        }
-        Ok(slice) => fill(&mut answer, &slice, decoder, room).await,
+        Ok(slice) => match form {
+            Wanted::Batches => {
+                answer.next_offset = slice.next_offset();
+                answer.data = FetchData::Batch(vec![(slice.len(), slice)]);
+                Ok(())
+            }
+            Wanted::Records(unfolding) | Wanted::Decoded(_, unfolding) => {
+                let reading = Reading {
+                    slice,
+                    from: answer.next_offset,
+                    decoder,
+                    room: *room,
+                };
+                fill(&mut answer, reading, unfolding, room).await
+            }
+        },
         Err(error) => Err(error),
     };
     if let Err(error) = filled {
@@ -178,12 +191,12 @@ pub(super) async fn read(
 
 async fn fill(
     answer: &mut FetchAnswer<FileSlice>,
-    slice: &FileSlice,
-    decoder: Option<RecordDecoder>,
+    reading: Reading,
+    unfolding: &Unfolding,
     room: &mut usize,
 ) -> Result<(), PartitionError> {
     let from = answer.next_offset;
-    let (records, next) = decode(slice, from, decoder, *room).await?;
+    let (records, next) = decode(reading, unfolding).await?;
     if next == from && *room == RECORDS_BYTES_MAX {
         answer.error = Some(record_too_large(&answer.topic, answer.partition, next));
         return Ok(());
@@ -221,19 +234,45 @@ async fn verified(slice: FileSlice) -> Result<FileSlice, PartitionError> {
     Ok(checked?)
 }
 
-async fn decode(
-    slice: &FileSlice,
+/// What is to be decoded.
+#[derive(Clone)]
+struct Reading {
+    slice: FileSlice,
     from: Offset,
     decoder: Option<RecordDecoder>,
+    /// Bytes that the records may take.
     room: usize,
+}
+
+/// Why records were not decoded.
+enum NotDecoded {
+    Failed(PartitionError),
+    /// The first batch unfolds to more than was allowed just now.
+    UnfoldsToMore,
+}
+
+async fn decode(
+    reading: Reading,
+    unfolding: &Unfolding,
 ) -> Result<(Bytes, Offset), PartitionError> {
-    let reading = slice.clone();
-    let work = move || write_records(&reading, from, decoder, room);
-    if slice.len() <= INLINE_BYTES_MAX {
-        return work();
+    let (slice, first) = (reading.slice.clone(), reading.clone());
+    let work = move || write_records(&first, UNFOLD_AT_ONCE_BYTES);
+    let mut decoded = if slice.len() <= INLINE_BYTES_MAX {
+        work()
+    } else {
+        let decoded = actix_rt::task::spawn_blocking(work).await;
+        decoded.map_err(|panicked| unreadable(&panicked))?
+    };
+    if matches!(decoded, Err(NotDecoded::UnfoldsToMore)) {
+        let work = move |limit| write_records(&reading, limit);
+        let too_low = |done: &Result<_, _>| matches!(done, Err(NotDecoded::UnfoldsToMore));
+        let unfolded = unfolding.in_steps(work, too_low).await;
+        decoded = unfolded.map_err(|panicked| unreadable(&panicked))?;
     }
-    let decoded = actix_rt::task::spawn_blocking(work).await;
-    decoded.unwrap_or_else(|panicked| Err(unreadable(&panicked)))
+    decoded.map_err(|not_decoded| match not_decoded {
+        NotDecoded::Failed(error) => error,
+        NotDecoded::UnfoldsToMore => unreadable(&"a batch unfolds to more than any may"),
+    })
 }
 
 fn unreadable(problem: &dyn std::fmt::Display) -> PartitionError {
@@ -245,39 +284,40 @@ fn unreadable(problem: &dyn std::fmt::Display) -> PartitionError {
 /// Decodes batches into the records of an answer, from `from` on and as far as there is room. Answers
 /// where to read on, which is `from` when not one record fits. A batch that cannot be decoded (checksums fit,
 /// but it was taken unchecked) ends the answer, or is the error when nothing lies before it.
-fn write_records(
-    slice: &FileSlice,
-    from: Offset,
-    decoder: Option<RecordDecoder>,
-    room: usize,
-) -> Result<(Bytes, Offset), PartitionError> {
-    let bytes = slice.read().map_err(|error| unreadable(&error))?;
+fn write_records(reading: &Reading, unfold_max: usize) -> Result<(Bytes, Offset), NotDecoded> {
+    let Reading { slice, from, .. } = reading;
+    let failed = |problem: &dyn std::fmt::Display| NotDecoded::Failed(unreadable(problem));
+    let bytes = slice.read().map_err(|error| failed(&error))?;
     let mut batches = Batches::new(bytes);
     let mut decoded = Decoded {
         writer: RecordsWriter::new(),
-        next: from,
-        room,
+        next: *from,
+        room: reading.room,
     };
     loop {
         let position = slice.position() + batches.position() as u64;
         let Some(batch) = batches.next() else { break };
-        let batch = batch.map_err(|error| unreadable(&error))?;
-        let taken = match &decoder {
-            None => decoded.take(&batch),
-            Some(decoder) => decoded.take_decoded(&batch, decoder),
-        };
+        let batch = batch.map_err(|error| failed(&error))?;
+        let records = batch.records_within(unfold_max);
+        let taken = records.and_then(|records| match &reading.decoder {
+            None => decoded.take(&batch, &records),
+            Some(decoder) => decoded.take_decoded(&batch, &records, decoder),
+        });
         match taken {
             Ok(Fits::Whole) => {}
             Ok(Fits::InPart) => break,
             Err(_) if decoded.writer.count() > 0 => break,
+            Err(error) if error.is_for_lack_of_room() => {
+                return Err(NotDecoded::UnfoldsToMore);
+            }
             Err(error) => {
-                return Err(PartitionError::Corrupt {
+                return Err(NotDecoded::Failed(PartitionError::Corrupt {
                     file: slice.path().map(Path::to_owned).unwrap_or_default(),
                     position,
-                    offset: batch.header.base_offset.max(from),
+                    offset: batch.header.base_offset.max(*from),
                     next_good: Some(batch.header.next_offset()),
                     reason: error.to_string(),
-                });
+                }));
             }
         }
     }
@@ -300,8 +340,7 @@ enum Fits {
 
 impl Decoded {
     /// Adds a batch's records as far as they can be decoded and have room.
-    fn take(&mut self, batch: &StoredBatch) -> Result<Fits, BatchError> {
-        let records = batch.records()?;
+    fn take(&mut self, batch: &StoredBatch, records: &Records) -> Result<Fits, BatchError> {
         for record in records.iter() {
             let record = record?;
             if record.offset < self.next {
@@ -331,10 +370,10 @@ impl Decoded {
     fn take_decoded(
         &mut self,
         batch: &StoredBatch,
+        records: &Records,
         decoder: &RecordDecoder,
     ) -> Result<Fits, BatchError> {
-        let records = batch.records()?;
-        let columns = decoder.decode(&records);
+        let columns = decoder.decode(records);
         let mut encoded = Vec::new();
         for (index, record) in (0..).zip(records.iter()) {
             let record = record?;

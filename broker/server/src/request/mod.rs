@@ -45,41 +45,47 @@ use std::rc::Rc;
 use broker_protocol::{ErrorCode, Method, WireError};
 use bytes::Bytes;
 
-use crate::connection::{Asker, Session};
+use crate::connection::{Asker, Session, WorkInOrder};
 
-/// Starts one request.
-pub(crate) fn start(session: &Rc<Session>, method: Method, args: Bytes, asker: Asker) {
+/// Starts one request. What has to be done before the next request of the connection may start is given back.
+pub(crate) fn start(
+    session: &Rc<Session>,
+    method: Method,
+    args: Bytes,
+    asker: Asker,
+) -> Option<WorkInOrder> {
     match method {
-        Method::Produce => produce::start(session.context(), &args, asker),
+        Method::Produce => return produce::start(session.context(), &args, asker),
         Method::Fetch => fetch::start(session, &args, asker),
         Method::Hello => hello::answer(session, &args, asker),
         Method::Ping => session.spawn(&args, asker, ping::handle),
-        Method::Metadata => session.spawn(&args, asker, metadata::handle),
+        Method::Metadata => session.spawn_in_turn(args, asker, metadata::handle),
         Method::CreateTopic => session.spawn(&args, asker, create_topic::handle),
         Method::DeleteTopic => session.spawn(&args, asker, delete_topic::handle),
         Method::AlterTopic => session.spawn(&args, asker, alter_topic::handle),
         Method::CreatePartitions => session.spawn(&args, asker, create_partitions::handle),
-        Method::DescribeTopic => session.spawn(&args, asker, describe_topic::handle),
-        Method::DescribeConfigs => session.spawn(&args, asker, describe_configs::handle),
-        Method::ListOffsets => session.spawn(&args, asker, list_offsets::handle),
-        Method::DeleteRecords => session.spawn(&args, asker, delete_records::handle),
-        Method::PartitionFor => session.spawn(&args, asker, partition_for::handle),
+        Method::DescribeTopic => session.spawn_in_turn(args, asker, describe_topic::handle),
+        Method::DescribeConfigs => session.spawn_in_turn(args, asker, describe_configs::handle),
+        Method::ListOffsets => session.spawn_in_turn(args, asker, list_offsets::handle),
+        Method::DeleteRecords => session.spawn_in_turn(args, asker, delete_records::handle),
+        Method::PartitionFor => session.spawn_in_turn(args, asker, partition_for::handle),
         Method::DeployPlugin => session.spawn(&args, asker, deploy_plugin::handle),
         Method::RollbackPlugin => session.spawn(&args, asker, rollback_plugin::handle),
         Method::RemovePlugin => session.spawn(&args, asker, remove_plugin::handle),
         Method::ResumePlugin => session.spawn(&args, asker, resume_plugin::handle),
-        Method::PluginHistory => session.spawn(&args, asker, plugin_history::handle),
-        Method::PluginLogs => session.spawn(&args, asker, plugin_logs::handle),
-        Method::PluginModule => session.spawn(&args, asker, plugin_module::handle),
+        Method::PluginHistory => session.spawn_in_turn(args, asker, plugin_history::handle),
+        Method::PluginLogs => session.spawn_in_turn(args, asker, plugin_logs::handle),
+        Method::PluginModule => session.spawn_in_turn(args, asker, plugin_module::handle),
         Method::DryRunPlugin => session.spawn(&args, asker, dry_run_plugin::handle),
-        Method::DryRunStatus => session.spawn(&args, asker, dry_run_status::handle),
-        Method::ListPlugins => session.spawn(&args, asker, list_plugins::handle),
-        Method::DescribeCluster => session.spawn(&args, asker, describe_cluster::handle),
-        Method::ListActors => session.spawn(&args, asker, list_actors::handle),
+        Method::DryRunStatus => session.spawn_in_turn(args, asker, dry_run_status::handle),
+        Method::ListPlugins => session.spawn_in_turn(args, asker, list_plugins::handle),
+        Method::DescribeCluster => session.spawn_in_turn(args, asker, describe_cluster::handle),
+        Method::ListActors => session.spawn_in_turn(args, asker, list_actors::handle),
         Method::CrashActor => session.spawn(&args, asker, crash_actor::handle),
         other => {
             let message = format!("method {other} is not available in this version");
             asker.refuse(WireError::new(ErrorCode::UnknownMethod, message));
         }
     }
+    None
 }

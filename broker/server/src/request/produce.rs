@@ -10,24 +10,31 @@ use broker_protocol::api::produce::{
     Acks as WireAcks, Appended, OpaqueBody, Payload, ProduceRequest, ProduceResponse,
 };
 use broker_protocol::{ErrorCode, Request, WireError};
-use broker_record::{Codec, OpaqueClaims, ProducedBatch, Validation};
+use broker_record::{Codec, InvalidBatch, OpaqueClaims, ProducedBatch, Validation};
 use bytes::Bytes;
 
 use super::{lookup, routed_produce, serialized_produce, wire};
-use crate::connection::Asker;
+use crate::connection::{Asker, WorkInOrder};
 use crate::context::Context;
+use crate::net::unfolding::{UNFOLD_AT_ONCE_BYTES, Unfolding};
 use crate::partition::PartitionHandle;
 use crate::reply::Reply;
 use crate::topics::HostedTopic;
 
-/// Starts a produce request.
-pub(super) fn start(context: &Arc<Context>, args: &Bytes, asker: Asker) {
+/// Starts a produce request. A batch that unfolds to much is checked elsewhere, before the next request.
+pub(super) fn start(context: &Arc<Context>, args: &Bytes, asker: Asker) -> Option<WorkInOrder> {
     let mut asker = Some(asker);
-    if let Err(error) = try_start(context, args, &mut asker)
-        && let Some(asker) = asker
-    {
-        asker.refuse(error);
+    match try_start(context, args, &mut asker) {
+        Ok(None) => {}
+        Ok(Some(unchecked)) => {
+            let (unfolding, asker) = (context.requests.unfolding().clone(), asker?);
+            return Some(Box::pin(async move {
+                unchecked.append(&unfolding, asker).await
+            }));
+        }
+        Err(error) => asker?.refuse(error),
     }
+    None
 }
 
 /// Who waits for what became of a request, or of a part of one.
@@ -53,7 +60,7 @@ fn try_start(
     context: &Arc<Context>,
     args: &Bytes,
     asker: &mut Option<Asker>,
-) -> Result<(), WireError> {
+) -> Result<Option<Unchecked>, WireError> {
     let request = ProduceRequest::decode(args)?;
     let topic = lookup::topic(context, &request.topic, request.topic_id)?;
     lookup::refuse_reserved(topic.name.as_str())?;
@@ -71,7 +78,7 @@ fn try_start(
         if let Some(asker) = asker.take() {
             serialized.append(context, &topic, terms, asker);
         }
-        return Ok(());
+        return Ok(None);
     }
     match (request.partition, request.payload) {
         (None, Payload::Plain(records)) => {
@@ -89,41 +96,101 @@ fn try_start(
             let batch = match payload {
                 Payload::Plain(records) => ProducedBatch::plain(records, default_timestamp)
                     .map_err(|error| wire::invalid_batch(&error))?,
-                Payload::Opaque(opaque) => opaque_batch(&topic, opaque)?,
+                Payload::Opaque(opaque) => {
+                    let opaque = Opaque::new(&topic, opaque)?;
+                    match opaque.check(UNFOLD_AT_ONCE_BYTES) {
+                        Err(error) if error.is_for_lack_of_room() => {
+                            return Ok(Some(Unchecked {
+                                topic,
+                                partition,
+                                opaque,
+                                terms,
+                            }));
+                        }
+                        checked => checked.map_err(|error| wire::invalid_batch(&error))?,
+                    }
+                }
             };
             if let Some(asker) = asker.take() {
                 append(handle, &topic, partition, (batch, terms), asker);
             }
         }
     }
-    Ok(())
+    Ok(None)
 }
 
-pub(super) fn opaque_batch(
-    topic: &HostedTopic,
-    opaque: OpaqueBody,
-) -> Result<ProducedBatch, WireError> {
-    if opaque.producer.is_some() {
-        let message =
-            "idempotent producers are not available in this version: leave `producer` out";
-        return Err(WireError::new(ErrorCode::InvalidRequest, message));
+/// A batch that unfolds to more than is looked at on an arbiter.
+struct Unchecked {
+    topic: Arc<HostedTopic>,
+    partition: PartitionId,
+    opaque: Opaque,
+    terms: Terms,
+}
+
+impl Unchecked {
+    async fn append(self, unfolding: &Unfolding, asker: Asker) {
+        let opaque = self.opaque;
+        let check = move |unfolded_max| opaque.check(unfolded_max);
+        let too_low = |checked: &Result<_, InvalidBatch>| matches!(checked, Err(error) if error.is_for_lack_of_room());
+        let batch = match unfolding.in_steps(check, too_low).await {
+            Ok(Ok(batch)) => batch,
+            Ok(Err(invalid)) => return asker.refuse(wire::invalid_batch(&invalid)),
+            Err(panicked) => {
+                return asker.refuse(WireError::new(ErrorCode::Unknown, panicked.to_string()));
+            }
+        };
+        match lookup::partition(&self.topic, self.partition) {
+            Ok(handle) => append(
+                handle,
+                &self.topic,
+                self.partition,
+                (batch, self.terms),
+                asker,
+            ),
+            Err(error) => asker.refuse(error),
+        }
     }
-    let codec = Codec::from_name(&opaque.codec)
-        .map_err(|error| WireError::new(ErrorCode::UnsupportedCodec, error.to_string()))?;
-    let claims = OpaqueClaims {
-        codec,
-        record_count: opaque.record_count,
-        base_timestamp: opaque.base_timestamp_ms,
-        max_timestamp: opaque.max_timestamp_ms,
-        body_crc: opaque.crc,
-        producer: None,
-    };
-    let validation = match topic.config.batch_validation {
-        BatchValidation::Full => Validation::Full,
-        BatchValidation::Trust => Validation::Trust,
-    };
-    ProducedBatch::opaque(opaque.body, claims, validation)
-        .map_err(|error| wire::invalid_batch(&error))
+}
+
+/// A body that the producer built, with what it states about it.
+#[derive(Clone)]
+pub(super) struct Opaque {
+    body: Bytes,
+    claims: OpaqueClaims,
+    validation: Validation,
+}
+
+impl Opaque {
+    pub(super) fn new(topic: &HostedTopic, opaque: OpaqueBody) -> Result<Self, WireError> {
+        if opaque.producer.is_some() {
+            let message =
+                "idempotent producers are not available in this version: leave `producer` out";
+            return Err(WireError::new(ErrorCode::InvalidRequest, message));
+        }
+        let codec = Codec::from_name(&opaque.codec)
+            .map_err(|error| WireError::new(ErrorCode::UnsupportedCodec, error.to_string()))?;
+        Ok(Self {
+            claims: OpaqueClaims {
+                codec,
+                record_count: opaque.record_count,
+                base_timestamp: opaque.base_timestamp_ms,
+                max_timestamp: opaque.max_timestamp_ms,
+                body_crc: opaque.crc,
+                producer: None,
+            },
+            body: opaque.body,
+            validation: match topic.config.batch_validation {
+                BatchValidation::Full => Validation::Full,
+                BatchValidation::Trust => Validation::Trust,
+            },
+        })
+    }
+
+    /// The batch, if all is true and it unfolds to at most so many bytes.
+    pub(super) fn check(&self, unfolded_max: usize) -> Result<ProducedBatch, InvalidBatch> {
+        let body = self.body.clone();
+        ProducedBatch::opaque_within(body, self.claims, self.validation, unfolded_max)
+    }
 }
 
 /// Appends a batch and answers where it is.

@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use broker_model::limits::REFUSED_RECORDS_MAX;
+use broker_model::limits::{FRAME_BYTES_MAX, REFUSED_RECORDS_MAX};
 use broker_model::{PartitionId, Timestamp};
 use broker_protocol::api::produce::{
     Appended, Partial, Payload, ProduceRequest, ProduceResponse, Routed,
@@ -14,7 +14,7 @@ use broker_record::{FieldForm, InvalidBatch, ProducedBatch, SerializableRecords}
 use bytes::Bytes;
 
 use super::dead_letters::{Origin, letters};
-use super::produce::{Answerer, Terms, append, opaque_batch};
+use super::produce::{Answerer, Opaque, Terms, append};
 use super::routed_produce::{RoutedRecords, route};
 use super::{lookup, wire};
 use crate::connection::Asker;
@@ -69,7 +69,9 @@ pub(super) fn prepare(
             return Err(WireError::new(ErrorCode::InvalidRequest, message));
         }
         Payload::Opaque(body) => {
-            let batch = opaque_batch(topic, body)?;
+            let batch = Opaque::new(topic, body)?
+                .check(FRAME_BYTES_MAX)
+                .map_err(invalid)?;
             let records = SerializableRecords::opaque(&batch).map_err(invalid)?;
             opaque = Some(batch);
             records

@@ -8,7 +8,7 @@ use crate::flood::link::Fate;
 use crate::flood::message::{Message, error_name, produce, records, request};
 use crate::flood::stage;
 
-pub(super) const ATTACKS: [Attack; 7] = [
+pub(super) const ATTACKS: [Attack; 9] = [
     Attack {
         name: "tiny-requests",
         what: "pings and requests for nothing, as many as go",
@@ -55,6 +55,31 @@ pub(super) const ATTACKS: [Attack; 7] = [
                 args = args.text(&format!("{name:0>200}"));
             }
             request(2, "metadata", args)
+        },
+        offend: |field| Box::pin(ask_again_and_again(field)),
+    },
+    Attack {
+        name: "empty-names",
+        what: "metadata about 15 million topics without a name",
+        connections: 50,
+        payload: || {
+            let names = 15_000_000;
+            let args = Message::new().map(1).text("topics").array(names);
+            let empty = vec![0xa0; 15_000_000];
+            request(2, "metadata", args.raw(&empty))
+        },
+        offend: |field| Box::pin(ask_again_and_again(field)),
+    },
+    Attack {
+        name: "routed-nothing",
+        what: "2 MiB of records with nothing in them, to be routed",
+        connections: 50,
+        payload: || {
+            let count = 600_000;
+            let args = Message::new().map(2).text("topic").text(stage::WIDE);
+            let args = args.text("records").array(count);
+            let all = [0x92, 0xc0, 0xc0].repeat(600_000);
+            request(2, "produce", args.raw(&all))
         },
         offend: |field| Box::pin(ask_again_and_again(field)),
     },

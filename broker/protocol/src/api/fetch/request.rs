@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::FetchResponse;
-use crate::call::{InvalidValue, Request, decode_map, encode_map};
+use crate::call::{InvalidValue, Request, decode_arguments, encode_map};
 use crate::method::Method;
 use crate::wire;
 
@@ -99,6 +99,6 @@ impl Request for FetchRequest {
     }
 
     fn decode(args: &Bytes) -> Result<Self, InvalidValue> {
-        decode_map(args)
+        decode_arguments(args)
     }
 }

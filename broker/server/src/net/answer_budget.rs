@@ -1,0 +1,316 @@
+//! What answers that nobody has read yet may occupy, per connection and on the whole broker. Every answer of
+//! some size is counted until it is written. A large one reserves its memory before it is made, and gets the
+//! less of it the more is used up: so there is always something left for a client that reads. A connection
+//! that does not read while others wait is closed by its writer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use broker_model::limits::{
+    ANSWER_BYTES_PER_CONNECTION, ANSWER_BYTES_TOTAL, ANSWER_STALL_MAX, LIST_REQUESTS_MAX,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep};
+
+/// Answers up to this size are bounded by the number of requests under way, and mostly in the kernel.
+const TINY_ANSWER_BYTES: usize = 512;
+/// The least that a reservation gets.
+const SHARE_BYTES_MIN: usize = 64 * 1024;
+/// A reservation gets at most this part of what is free.
+const SHARE_OF_FREE: usize = 4;
+/// A connection with so much unread begins no further list.
+const UNREAD_BYTES_BEFORE_LISTS: usize = 1024 * 1024;
+/// How long a request waits for memory for its answer.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How often it looks whether there is some.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Answers of the whole broker that were not read yet; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct UnreadAnswers(Arc<Unread>);
+
+struct Unread {
+    bytes: AtomicUsize,
+    waiting: AtomicUsize,
+    lists: Arc<Semaphore>,
+}
+
+impl Default for UnreadAnswers {
+    fn default() -> Self {
+        Self(Arc::new(Unread {
+            bytes: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            lists: Arc::new(Semaphore::new(LIST_REQUESTS_MAX)),
+        }))
+    }
+}
+
+impl UnreadAnswers {
+    /// The share of one connection.
+    pub(super) fn for_connection(&self) -> AnswerBudget {
+        AnswerBudget {
+            total: self.clone(),
+            own: Arc::new(Own {
+                bytes: AtomicUsize::new(0),
+                turn: Arc::new(Semaphore::new(1)),
+            }),
+        }
+    }
+}
+
+/// What answers of one connection may occupy; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct AnswerBudget {
+    total: UnreadAnswers,
+    own: Arc<Own>,
+}
+
+struct Own {
+    bytes: AtomicUsize,
+    /// One request of a connection at a time waits for memory, or makes a list.
+    turn: Arc<Semaphore>,
+}
+
+/// The memory that an answer holds; given back when dropped.
+pub(crate) struct AnswerMemory {
+    budget: AnswerBudget,
+    bytes: usize,
+}
+
+/// The turn of a request whose answer may be large; over when dropped.
+pub(crate) struct ListTurn {
+    _own: OwnedSemaphorePermit,
+    total: Option<OwnedSemaphorePermit>,
+}
+
+impl ListTurn {
+    /// Lets requests of other connections go on, while those of its own still wait.
+    pub(crate) fn let_others(&mut self) {
+        self.total = None;
+    }
+}
+
+/// The memory for answers was used up for too long: others do not read theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AnswersFull;
+
+impl AnswersFull {
+    /// What the client is told.
+    pub(crate) const MESSAGE: &str =
+        "answers that clients do not read use up the memory for answers";
+}
+
+impl AnswerMemory {
+    /// How much it is.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Keeps so much and gives the rest back.
+    pub(crate) fn shrink_to(&mut self, bytes: usize) {
+        let surplus = self.bytes.saturating_sub(bytes);
+        self.bytes -= surplus;
+        self.budget.give_back(surplus);
+    }
+}
+
+impl Drop for AnswerMemory {
+    fn drop(&mut self) {
+        self.budget.give_back(self.bytes);
+    }
+}
+
+/// Counts a request among those that wait.
+struct InLine<'a>(&'a Unread);
+
+impl<'a> InLine<'a> {
+    fn enter(unread: &'a Unread) -> Self {
+        unread.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(unread)
+    }
+}
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl AnswerBudget {
+    /// Counts an answer that was made; none when it is tiny.
+    pub(crate) fn charge(&self, bytes: usize) -> Option<AnswerMemory> {
+        (bytes > TINY_ANSWER_BYTES).then(|| self.take(bytes))
+    }
+
+    /// Waits for memory for an answer: as much as is wanted, or less when others leave little.
+    ///
+    /// # Errors
+    /// When there is none for `ANSWER_WAIT_MAX`.
+    pub(crate) async fn reserve(&self, wanted: usize) -> Result<AnswerMemory, AnswersFull> {
+        let wanted = wanted.min(ANSWER_BYTES_PER_CONNECTION);
+        let least = wanted.min(SHARE_BYTES_MIN);
+        self.wait_for(|own, free| {
+            let share = wanted.min(free / SHARE_OF_FREE).max(least);
+            (own == 0 || own + share <= ANSWER_BYTES_PER_CONNECTION) && share <= free
+        })
+        .await?;
+        let share = wanted.min(self.free() / SHARE_OF_FREE).max(least);
+        Ok(self.take(share))
+    }
+
+    /// Waits for memory for an answer, all of it.
+    ///
+    /// # Errors
+    /// When there is not enough for `ANSWER_WAIT_MAX`.
+    pub(crate) async fn reserve_all(&self, wanted: usize) -> Result<AnswerMemory, AnswersFull> {
+        let wanted = wanted.min(ANSWER_BYTES_PER_CONNECTION);
+        self.wait_for(|own, free| {
+            (own == 0 || own + wanted <= ANSWER_BYTES_PER_CONNECTION) && wanted <= free
+        })
+        .await?;
+        Ok(self.take(wanted))
+    }
+
+    /// Waits until a request may be carried out whose answer may be large: one of a connection at a time, and
+    /// a few of the broker.
+    ///
+    /// # Errors
+    /// When there is no memory for answers for `ANSWER_WAIT_MAX`.
+    pub(crate) async fn turn(&self) -> Result<ListTurn, AnswersFull> {
+        let own = acquire(&self.own.turn).await;
+        self.poll(|own, free| own < UNREAD_BYTES_BEFORE_LISTS && free > 0)
+            .await?;
+        Ok(ListTurn {
+            _own: own,
+            total: Some(acquire(&self.total.0.lists).await),
+        })
+    }
+
+    /// How long the client may take no answers just now; `None` while nobody minds.
+    pub(crate) fn stall_max(&self) -> Option<Duration> {
+        let waited_for = self.total.0.waiting.load(Ordering::Relaxed) > 0;
+        let holds = self.own.bytes.load(Ordering::Relaxed) > 0;
+        (waited_for && holds).then_some(ANSWER_STALL_MAX)
+    }
+
+    async fn wait_for(&self, enough: impl Fn(usize, usize) -> bool) -> Result<(), AnswersFull> {
+        if self.has(&enough) {
+            return Ok(());
+        }
+        let _turn = acquire(&self.own.turn).await;
+        self.poll(enough).await
+    }
+
+    async fn poll(&self, enough: impl Fn(usize, usize) -> bool) -> Result<(), AnswersFull> {
+        if self.has(&enough) {
+            return Ok(());
+        }
+        let until = Instant::now() + ANSWER_WAIT_MAX;
+        let mut in_line = None;
+        while !self.has(&enough) {
+            if Instant::now() >= until {
+                return Err(AnswersFull);
+            }
+            // Who waits for its own answers to be read is in nobody's line.
+            let others_are_in_the_way = !enough(0, self.free());
+            if in_line.is_some() != others_are_in_the_way {
+                in_line = others_are_in_the_way.then(|| InLine::enter(&self.total.0));
+            }
+            sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    fn has(&self, enough: &impl Fn(usize, usize) -> bool) -> bool {
+        enough(self.own.bytes.load(Ordering::Relaxed), self.free())
+    }
+
+    fn free(&self) -> usize {
+        ANSWER_BYTES_TOTAL.saturating_sub(self.total.0.bytes.load(Ordering::Relaxed))
+    }
+
+    fn take(&self, bytes: usize) -> AnswerMemory {
+        self.own.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.total.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+        AnswerMemory {
+            budget: self.clone(),
+            bytes,
+        }
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.own.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.total.0.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+async fn acquire(semaphore: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    semaphore
+        .clone()
+        .acquire_owned()
+        .await
+        .expect("budgets are never closed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix_rt::test]
+    async fn clients_that_do_not_read_leave_something_for_others() {
+        let all = UnreadAnswers::default();
+        let mut held = Vec::new();
+        for _ in 0..100 {
+            let greedy = all.for_connection();
+            held.push(greedy.reserve(ANSWER_BYTES_PER_CONNECTION).await.ok());
+        }
+        assert!(held.iter().all(Option::is_some));
+        let used = all.0.bytes.load(Ordering::Relaxed);
+        assert!(used <= ANSWER_BYTES_TOTAL, "{used}");
+        let other = all.for_connection().reserve(1_000_000).await;
+        assert!(matches!(other, Ok(memory) if memory.bytes() >= SHARE_BYTES_MIN));
+    }
+
+    #[actix_rt::test]
+    async fn a_client_that_does_not_read_is_minded_when_others_wait() {
+        let all = UnreadAnswers::default();
+        let greedy = all.for_connection();
+        let held = greedy.charge(ANSWER_BYTES_TOTAL);
+        assert_eq!(greedy.stall_max(), None);
+        let other = all.for_connection();
+        let watching = other.clone();
+        let waiting = actix_rt::spawn(async move { other.reserve(1_000).await.is_ok() });
+        tokio::task::yield_now().await;
+        assert_eq!(greedy.stall_max(), Some(ANSWER_STALL_MAX));
+        assert_eq!(watching.stall_max(), None, "it holds nothing");
+        drop(held);
+        assert!(waiting.await.unwrap());
+        assert_eq!(greedy.stall_max(), None);
+    }
+
+    #[actix_rt::test]
+    async fn memory_is_given_back_in_parts_and_at_the_end() {
+        let budget = UnreadAnswers::default().for_connection();
+        assert!(budget.charge(TINY_ANSWER_BYTES).is_none());
+        let Ok(mut memory) = budget.reserve_all(1_000_000).await else {
+            panic!("there is enough");
+        };
+        memory.shrink_to(10_000);
+        assert_eq!(budget.free(), ANSWER_BYTES_TOTAL - 10_000);
+        drop(memory);
+        assert_eq!(budget.free(), ANSWER_BYTES_TOTAL);
+    }
+
+    #[actix_rt::test]
+    async fn a_connection_makes_one_list_at_a_time() {
+        let all = UnreadAnswers::default();
+        let budget = all.for_connection();
+        let first = budget.turn().await.ok();
+        let second = tokio::time::timeout(Duration::from_millis(20), budget.turn()).await;
+        assert!(second.is_err());
+        assert!(all.for_connection().turn().await.is_ok());
+        drop(first);
+        assert!(budget.turn().await.is_ok());
+    }
+}

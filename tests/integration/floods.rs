@@ -1,0 +1,85 @@
+//! Many connections that misbehave together: half-sent frames, connections for their own sake, requests as
+//! large and as many as go. Memory stays bounded, others are served, and the offenders are told or closed.
+
+use broker_tests::flood::link::Fate;
+use broker_tests::flood::stage::Size;
+
+use crate::harness::{Flooded, Setup, Wire, counted, eventually, map};
+
+fn is_busy(fate: &Fate) -> bool {
+    *fate == Fate::SentAway("BUSY".to_owned())
+}
+
+#[test]
+fn half_sent_large_frames_hold_up_neither_small_nor_other_large_ones() {
+    let flooded = Flooded::on(Size::Small);
+    let report = flooded.by("half-frames", 60);
+    // 32 MiB hold two of them; the others lose their place to each other.
+    assert!(
+        report.during.large.served() > 0,
+        "{:?}",
+        report.during.large
+    );
+    assert!(counted(&report, is_busy) > 0, "{:?}", report.fates);
+}
+
+#[test]
+fn half_sent_batches_lose_their_place_to_whole_ones() {
+    let flooded = Flooded::on(Size::Small);
+    let report = flooded.by("half-batches", 150);
+    assert!(counted(&report, is_busy) > 0, "{:?}", report.fates);
+    assert!(
+        report.during.large.served() > 0,
+        "{:?}",
+        report.during.large
+    );
+    flooded.by("trickle", 150);
+    flooded.by("almost-small", 200);
+}
+
+#[test]
+fn connections_without_requests_cost_little() {
+    let flooded = Flooded::on(Size::Small);
+    let idle = flooded.by("idle", 300);
+    assert!(idle.grown_mib() < 64, "{} MiB", idle.grown_mib());
+    assert_eq!(
+        counted(&idle, |fate| *fate == Fate::Held),
+        300,
+        "{:?}",
+        idle.fates
+    );
+    flooded.by("resets", 30);
+    flooded.by("open-close", 30);
+}
+
+#[test]
+fn costly_requests_of_many_hold_up_nobody_for_long() {
+    let flooded = Flooded::on(Size::Small);
+    flooded.by("many-names", 20);
+    flooded.by("many-keys", 10);
+    let deploys = flooded.by("deploys", 10);
+    assert!(
+        deploys.during.large.served() > 0,
+        "{:?}",
+        deploys.during.large
+    );
+    flooded.by("tiny-produces", 20);
+}
+
+#[test]
+fn one_address_is_kept_to_its_share_of_connections() {
+    let broker = Setup::new().option("max.connections.per.ip", "2").start();
+    let first = broker.connect();
+    let _second = broker.connect();
+    let mut third = Wire::open(broker.address());
+    let error = third.receive().outcome.unwrap_err();
+    assert_eq!(error.name, "TOO_MANY_CONNECTIONS");
+    assert!(error.message.contains("from this address"), "{error:?}");
+    third.expect_closed();
+    drop(first);
+    eventually("a place is free again", || {
+        let mut wire = Wire::open(broker.address());
+        wire.try_send("hello", map! { "client" => "late" }).ok()?;
+        wire.try_receive().ok().flatten()?.outcome.ok()
+    });
+}

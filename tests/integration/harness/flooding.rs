@@ -1,0 +1,62 @@
+//! Attacks from the flood tool in a size that a test can afford: a broker with the stage set, and what has to
+//! hold whatever the attack: memory is bounded, well-behaved clients are answered, and go on afterwards.
+
+use std::time::Duration;
+
+use broker_tests::flood::link::Fate;
+use broker_tests::flood::{Plan, Report, attacks, carry_out, stage};
+
+use super::broker::{Broker, Setup};
+use super::value::map;
+
+/// Most that attacks may add to a broker's memory.
+const GROWN_MIB_MAX: u64 = 320;
+
+/// A broker that is attacked.
+pub(crate) struct Flooded {
+    broker: Broker,
+    plan: Plan,
+}
+
+impl Flooded {
+    /// A broker with the stage set.
+    #[track_caller]
+    pub(crate) fn on(size: stage::Size) -> Self {
+        let broker = Setup::new().start();
+        stage::set_up(broker.address(), size).expect("the stage can be set");
+        let plan = Plan {
+            address: broker.address().to_owned(),
+            pid: Some(broker.pid()),
+            before: Duration::from_millis(200),
+            during: Duration::from_secs(3),
+        };
+        Self { broker, plan }
+    }
+
+    /// Carries out an attack, and asserts what has to hold for any.
+    #[track_caller]
+    pub(crate) fn by(&self, name: &str, connections: usize) -> Report {
+        let attack = attacks::named(name).unwrap_or_else(|| panic!("there is no attack {name}"));
+        let report = carry_out(&attack, connections, &self.plan).expect("it can be carried out");
+        assert!(
+            report.grown_mib() <= GROWN_MIB_MAX,
+            "{name} cost {} MiB",
+            report.grown_mib()
+        );
+        let during = &report.during;
+        assert!(during.small.served() > 0, "{name}: {:?}", during.small);
+        assert_eq!(during.small.errors, 0, "{name}: {:?}", during.small);
+        let mut wire = self.broker.connect();
+        wire.call("ping", map! {})
+            .unwrap_or_else(|error| panic!("after {name}: {error:?}"));
+        report
+    }
+}
+
+/// How many attackers met a fate of this kind.
+pub(crate) fn counted(report: &Report, is_meant: impl Fn(&Fate) -> bool) -> usize {
+    let fates = report.fates.iter();
+    fates
+        .filter_map(|(fate, count)| is_meant(fate).then_some(*count))
+        .sum()
+}

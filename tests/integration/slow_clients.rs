@@ -1,0 +1,82 @@
+//! Clients that ask and do not read. What they asked for stays within the memory for answers, a client that
+//! reads gets its own, and whoever is in the way is closed.
+
+use broker_tests::flood::link::Fate;
+use broker_tests::flood::stage::Size;
+
+use crate::harness::{Broker, Flooded, Value, counted, map, plain};
+
+#[test]
+fn decoded_answers_that_nobody_reads_leave_room_for_those_who_read() {
+    let flooded = Flooded::on(Size::Small);
+    for (attack, connections) in [
+        ("unread-records", 60),
+        ("slow-readers", 40),
+        ("unread-unfolded", 10),
+    ] {
+        let report = flooded.by(attack, connections);
+        let reader = &report.during.reader;
+        assert!(reader.served() > 0, "{attack}: {reader:?}");
+        assert_eq!(reader.errors, 0, "{attack}: {reader:?}");
+    }
+}
+
+#[test]
+fn other_answers_that_nobody_reads_are_bounded_too() {
+    let flooded = Flooded::on(Size::Full);
+    flooded.by("unread-metadata", 20);
+    flooded.by("unread-lists", 20);
+    flooded.by("unread-batches", 60);
+    flooded.by("unread-pings", 10);
+    let polls = flooded.by("long-polls", 5);
+    let refused = |fate: &Fate| *fate == Fate::Refused("BUSY".to_owned());
+    assert!(counted(&polls, refused) > 0, "{:?}", polls.fates);
+}
+
+#[test]
+fn long_polls_beyond_the_limit_are_refused_and_the_others_go_on() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("quiet", 1, &[]);
+    let one = map! { "topic" => "quiet", "partition" => 0, "offset" => 0 };
+    let many: Vec<Value> = (0..1_000).map(|_| one.clone()).collect();
+    let mut poller = broker.connect();
+    // Each weighs 1,008 of 16,384.
+    for _ in 0..17 {
+        let wanted =
+            map! { "partitions" => many.clone(), "max_wait_ms" => 30_000, "min_bytes" => 1 };
+        poller.send("fetch", wanted);
+    }
+    let refused = poller.receive().outcome.unwrap_err();
+    assert_eq!(refused.name, "BUSY");
+    assert!(refused.retriable && refused.definite, "{refused:?}");
+    wire.produce("quiet", 0, plain("wake ", 0..1));
+    for _ in 0..16 {
+        poller.receive().outcome.unwrap();
+    }
+    // What has been answered makes room.
+    let wanted = map! { "partitions" => many, "max_wait_ms" => 1, "min_bytes" => 1_000_000 };
+    poller.call("fetch", wanted).unwrap();
+}
+
+#[test]
+fn a_record_that_unfolds_to_much_is_read_whole_by_whoever_asks() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("folded", 1, &[]);
+    let value = Value::Bin(vec![b'x'; 5_000_000]);
+    let records = Value::Array(vec![
+        Value::Array(vec![Value::Nil, value.clone()]),
+        Value::Array(vec![Value::Nil, value]),
+    ]);
+    let args = crate::harness::opaque("folded", 0, &records, "gzip");
+    wire.call("produce", args).unwrap();
+    let first = wire
+        .fetch("folded", 0, 0, map! { "form" => "records" })
+        .unwrap();
+    assert_eq!(
+        first.records()[0].value.as_ref().map(Vec::len),
+        Some(5_000_000)
+    );
+    assert_eq!(wire.read_all("folded", 0).len(), 2);
+}
