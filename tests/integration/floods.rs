@@ -68,7 +68,7 @@ fn costly_requests_of_many_hold_up_nobody_for_long() {
 
 #[test]
 fn one_address_is_kept_to_its_share_of_connections() {
-    let broker = Setup::new().option("max.connections.per.ip", "2").start();
+    let broker = Setup::new().option("connections.max.per.ip", "2").start();
     let first = broker.connect();
     let _second = broker.connect();
     let mut third = Wire::open(broker.address());

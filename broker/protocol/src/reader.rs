@@ -63,7 +63,8 @@ impl<'a> Reader<'a> {
     /// Counts one more element.
     pub(crate) fn count_element(&mut self) -> Result<(), InvalidValue> {
         let left = self.elements_left.checked_sub(1);
-        self.elements_left = left.ok_or_else(|| InvalidValue::new("there are too many elements"))?;
+        self.elements_left =
+            left.ok_or_else(|| InvalidValue::new("there are too many elements"))?;
         Ok(())
     }
 

@@ -2,8 +2,8 @@
 //! clients that send per partition, such as idempotent producers. Written by hand, because keys may
 //! be values of any type.
 
-use broker_model::{PartitionId, TopicId};
 use broker_model::limits::REQUEST_ELEMENTS_MAX;
+use broker_model::{PartitionId, TopicId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 

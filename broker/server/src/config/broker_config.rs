@@ -34,7 +34,7 @@ pub struct BrokerConfig {
     pub advertised_listener: Option<String>,
     /// `max.connections`
     pub connections_max: usize,
-    /// `max.connections.per.ip`
+    /// `connections.max.per.ip`
     pub connections_per_ip_max: usize,
     /// `connections.max.idle.ms`
     pub connection_idle_max: Duration,
@@ -106,7 +106,7 @@ impl BrokerConfig {
             listeners: read.addresses(names::LISTENERS),
             advertised_listener: read.advertised(),
             connections_max: read.number(names::MAX_CONNECTIONS),
-            connections_per_ip_max: read.number(names::MAX_CONNECTIONS_PER_IP),
+            connections_per_ip_max: read.number(names::CONNECTIONS_MAX_PER_IP),
             connection_idle_max: read.millis(names::CONNECTIONS_MAX_IDLE_MS),
             log_dirs: read.log_dirs(),
             min_free: read.min_free(),

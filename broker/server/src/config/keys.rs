@@ -17,7 +17,8 @@ pub mod names {
     pub const ADVERTISED_LISTENERS: &str = "advertised.listeners";
     /// Most connections at once.
     pub const MAX_CONNECTIONS: &str = "max.connections";
-    pub const MAX_CONNECTIONS_PER_IP: &str = "max.connections.per.ip";
+    /// Most connections from one address.
+    pub const CONNECTIONS_MAX_PER_IP: &str = "connections.max.per.ip";
     /// Longest time a connection may be idle.
     pub const CONNECTIONS_MAX_IDLE_MS: &str = "connections.max.idle.ms";
     /// The data directory.
@@ -215,7 +216,7 @@ const OWN_KEYS: &[BrokerKey] = &[
     row(
         NETWORK,
         ConfigKey {
-            name: names::MAX_CONNECTIONS_PER_IP,
+            name: names::CONNECTIONS_MAX_PER_IP,
             kind: ValueKind::Number {
                 min: 1,
                 max: 1_000_000,

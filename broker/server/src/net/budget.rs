@@ -64,9 +64,9 @@ impl Places {
 impl Frames {
     fn places(&self, frame_bytes: usize) -> &Places {
         match frame_bytes {
-            0..=TINY_FRAME_BYTES => &self.tiny,
-            0..=READ_BUFFER_TRUSTED_BYTES => &self.small,
-            0..=BATCH_FRAME_BYTES => &self.batches,
+            tiny if tiny <= TINY_FRAME_BYTES => &self.tiny,
+            small if small <= READ_BUFFER_TRUSTED_BYTES => &self.small,
+            batch if batch <= BATCH_FRAME_BYTES => &self.batches,
             _ => &self.large,
         }
     }
