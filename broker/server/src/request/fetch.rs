@@ -219,7 +219,7 @@ async fn answer(
         };
         let mut room = granted;
         let answers = read_all(located, &form, &mut room).await;
-        if room == granted && granted < RECORDS_BYTES_MAX && stands_still(&answers, request) {
+        if granted < RECORDS_BYTES_MAX && stands_still(&answers, request) {
             // Not one record fits what was granted: it is worth waiting for more.
             drop(memory);
             reserving = budget.reserve_all(RECORDS_BYTES_MAX).await;
@@ -230,14 +230,13 @@ async fn answer(
     }
 }
 
-/// Whether there is more to read than the answers get on with.
+/// Whether there is more to read, and the answers get on with none of it.
 fn stands_still(answers: &[FetchAnswer<FileSlice>], request: &FetchRequest) -> bool {
-    let mut pairs = answers.iter().zip(&request.partitions);
-    pairs.any(|(answer, wanted)| {
-        answer.error.is_none()
-            && answer.next_offset == wanted.offset
-            && wanted.offset < answer.high_watermark
-    })
+    let pairs = || answers.iter().zip(&request.partitions);
+    pairs().all(|(answer, wanted)| answer.next_offset == wanted.offset)
+        && pairs().any(|(answer, wanted)| {
+            answer.error.is_none() && wanted.offset < answer.high_watermark
+        })
 }
 
 async fn read_all(
