@@ -31,6 +31,7 @@ mod lost_files;
 mod lost_modules;
 mod many_partitions;
 mod missing_disks;
+mod moving;
 mod neighbours;
 mod offline;
 mod overload;

@@ -5,16 +5,37 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use actix_rt::{Arbiter, ArbiterHandle};
-use broker_model::TopicPartition;
+use broker_model::{Clock, SystemClock, TopicPartition};
+use tokio::runtime;
+
+/// One of the arbiters that connections and partitions share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shard(usize);
 
 /// Handles of all arbiters; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Arbiters {
-    shards: Arc<[ArbiterHandle]>,
+    shards: Arc<[EventLoop]>,
     control: ArbiterHandle,
+    clock: Arc<SystemClock>,
     next_connection: Arc<AtomicUsize>,
+}
+
+struct EventLoop {
+    arbiter: ArbiterHandle,
+    runtime: runtime::Handle,
+}
+
+/// How long a shard had been busy at some moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BusyTime {
+    /// On the monotonic clock.
+    at: Duration,
+    busy: Duration,
 }
 
 impl Arbiters {
@@ -27,7 +48,8 @@ impl Arbiters {
         let shards = (0..shards).map(|_| start_arbiter()).collect();
         Self {
             shards,
-            control: start_arbiter(),
+            control: start_arbiter().arbiter,
+            clock: Arc::default(),
             next_connection: Arc::default(),
         }
     }
@@ -37,40 +59,79 @@ impl Arbiters {
         &self.control
     }
 
-    /// The arbiter a partition lives on; always the same one.
-    pub(crate) fn of_partition(&self, partition: &TopicPartition) -> &ArbiterHandle {
+    /// The shard a partition lives on; always the same one. The partitions of a topic take the shards in
+    /// turn, so that as many share the work as can.
+    pub(crate) fn of_partition(&self, partition: &TopicPartition) -> Shard {
         let mut hasher = DefaultHasher::new();
-        partition.hash(&mut hasher);
-        let shards = self.shards.len() as u64;
-        let index = usize::try_from(hasher.finish() % shards).unwrap_or(0);
-        &self.shards[index]
+        partition.topic.hash(&mut hasher);
+        let place = hasher
+            .finish()
+            .wrapping_add(u64::from(partition.partition.get()));
+        let index = place % self.shards.len() as u64;
+        Shard(usize::try_from(index).unwrap_or(0))
     }
 
-    /// The arbiter of the next connection, round robin.
-    pub(crate) fn for_connection(&self) -> &ArbiterHandle {
+    /// The shard of the next connection, round robin.
+    pub(crate) fn for_connection(&self) -> Shard {
         let next = self.next_connection.fetch_add(1, Ordering::Relaxed);
-        &self.shards[next % self.shards.len()]
+        Shard(next % self.shards.len())
+    }
+
+    /// The arbiter of a shard.
+    pub(crate) fn shard(&self, shard: Shard) -> &ArbiterHandle {
+        &self.shards[shard.0].arbiter
+    }
+
+    /// How long a shard has been busy up to now.
+    pub(crate) fn busy_time(&self, shard: Shard) -> BusyTime {
+        let metrics = self.shards[shard.0].runtime.metrics();
+        BusyTime {
+            at: self.clock.monotonic(),
+            busy: metrics.worker_total_busy_duration(0),
+        }
     }
 
     /// Stops every arbiter; what runs on them is dropped.
     pub(crate) fn stop(&self) {
         for shard in self.shards.iter() {
-            shard.stop();
+            shard.arbiter.stop();
         }
         self.control.stop();
+    }
+}
+
+impl BusyTime {
+    /// The time between two moments.
+    pub(crate) fn age(&self, now: &Self) -> Duration {
+        now.at.saturating_sub(self.at)
+    }
+
+    /// Which part of the time between two moments was spent working, in percent.
+    pub(crate) fn percent_until(&self, now: &Self) -> u128 {
+        let busy = now.busy.saturating_sub(self.busy);
+        busy.as_nanos() * 100 / self.age(now).as_nanos().max(1)
     }
 }
 
 /// Threads an arbiter may use for work that blocks: opening logs, checking cold data, decoding large answers.
 const BLOCKING_THREADS: usize = 8;
 
-fn start_arbiter() -> ArbiterHandle {
-    let arbiter = Arbiter::with_tokio_rt(|| {
-        tokio::runtime::Builder::new_current_thread()
+fn start_arbiter() -> EventLoop {
+    let (sender, handle) = mpsc::sync_channel(1);
+    let arbiter = Arbiter::with_tokio_rt(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(BLOCKING_THREADS)
             .build()
-            .expect("the system has room for an event loop")
+            .expect("the system has room for an event loop");
+        // Whoever starts the arbiter waits for it.
+        let _ = sender.send(runtime.handle().clone());
+        runtime
     });
-    arbiter.handle()
+    EventLoop {
+        arbiter: arbiter.handle(),
+        runtime: handle
+            .recv()
+            .expect("an arbiter starts with its event loop"),
+    }
 }

@@ -10,6 +10,7 @@ use broker_model::{BrokerId, Clock};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::arbiters::Arbiters;
 use crate::broker::BrokerHandle;
 use crate::config::BrokerConfig;
 use crate::controller::ControllerHandle;
@@ -36,6 +37,7 @@ pub(crate) struct Context {
     pub(crate) dirs: Arc<LogDirs>,
     pub(crate) plugins: Arc<Plugins>,
     pub(crate) dry_runs: DryRuns,
+    pub(crate) arbiters: Arbiters,
     pub(crate) requests: RequestBudget,
     pub(crate) connections: ConnectionCount,
     pub(crate) stopping: watch::Receiver<bool>,

@@ -33,6 +33,7 @@ mod request;
 mod run;
 mod scrubber;
 mod server;
+mod solitude;
 mod topic_settings;
 mod topics;
 mod turn;

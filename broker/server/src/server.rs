@@ -146,6 +146,7 @@ impl Server {
             dirs,
             plugins: plugins.clone(),
             dry_runs: DryRuns::default(),
+            arbiters: arbiters.clone(),
             requests: RequestBudget::new(),
             connections: ConnectionCount::new(
                 descriptors.connections,
@@ -169,13 +170,7 @@ impl Server {
         register(&context, advertised(&config, &addresses)).await?;
         follow_manifest(&context).await;
         for listener in listeners {
-            let accepting = accept(
-                listener,
-                context.clone(),
-                arbiters.clone(),
-                stopping.clone(),
-            );
-            actix_rt::spawn(accepting);
+            actix_rt::spawn(accept(listener, context.clone(), stopping.clone()));
         }
         compile_plugins_in_use(&context);
         actix_rt::spawn(memory::give_back_when_quiet(stopping));
@@ -429,20 +424,12 @@ async fn register(context: &Context, address: String) -> Result<(), StartError> 
     })
 }
 
-async fn accept(
-    listener: TcpListener,
-    context: Arc<Context>,
-    arbiters: Arbiters,
-    stopping: watch::Receiver<bool>,
-) {
+async fn accept(listener: TcpListener, context: Arc<Context>, stopping: watch::Receiver<bool>) {
     let local = listener.local_addr().ok();
     info!(address = ?local, "accepting connections");
     let count = context.connections.clone();
     accept_connections(listener, count, stopping, move |socket, peer, place| {
-        let context = context.clone();
-        arbiters.for_connection().spawn_fn(move || {
-            actix_rt::spawn(connection::serve(socket, peer, context, place));
-        });
+        connection::start(socket, peer, context.clone(), place);
     })
     .await;
 }

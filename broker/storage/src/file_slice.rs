@@ -19,6 +19,9 @@ use crate::corruption::Corruption;
 use crate::log::ReadError;
 use crate::segment::{BatchScanner, DataFile, ScanDepth, Scanned};
 
+/// What `warm` reads at once.
+const WARM_STEP_BYTES: usize = 256 * 1024;
+
 /// A run of whole stored batches. Cheap to clone, `Send`.
 #[derive(Clone)]
 pub struct FileSlice {
@@ -181,6 +184,22 @@ impl FileSlice {
             .and_then(|file| file.read_exact_at(&mut bytes, self.range.start))
             .inspect_err(|error| data.observe(error))?;
         Ok(bytes.into())
+    }
+
+    /// Reads it through and throws the bytes away: they are in the page cache then. What cannot be read
+    /// shows when it is served.
+    pub fn warm(&self) {
+        let Some(Ok(file)) = self.source.as_ref().map(|data| data.file()) else {
+            return;
+        };
+        let mut scratch = vec![0; WARM_STEP_BYTES];
+        let mut at = self.range.start;
+        while at < self.range.end {
+            match file.read_at(&mut scratch, at) {
+                Ok(read) if read > 0 => at += read as u64,
+                _ => return,
+            }
+        }
     }
 
     /// Sends up to `max` bytes from byte `at` of the slice to a socket (`sendfile`), and says how

@@ -217,8 +217,9 @@ impl Hosting {
                 parent.handle.partition_died(name);
             }
         });
+        let shard = self.arbiters.of_partition(&assignment.partition);
         PartitionActor::start_on(
-            self.arbiters.of_partition(&assignment.partition),
+            (self.arbiters.shard(shard), shard),
             PartitionSetup {
                 partition: assignment.partition,
                 log,

@@ -1,7 +1,10 @@
 //! A connection: a task that reads frames and starts requests, and a task that writes answers, both on one
-//! arbiter. It keeps no state but whether `hello` was answered; requests go to handlers in the order they
-//! arrive, answers leave as they are ready.
+//! arbiter. Requests go to handlers in the order they arrive, answers leave as they are ready. A connection
+//! that keeps asking for partitions of another arbiter moves there, between two requests: `moving` says
+//! what it takes along, `affinity` when.
 
+mod affinity;
+mod moving;
 mod session;
 
 use std::net::SocketAddr;
@@ -16,12 +19,13 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
+use crate::arbiters::Shard;
 use crate::context::Context;
-use crate::net::answer_writer::write_answers;
+use crate::net::answer_writer::AnswerWriter;
 use crate::net::frame_reader::Patience;
 use crate::net::listener::ConnectionPlace;
-use crate::net::reading_pace::ReadingPace;
-use crate::net::{Answer, AnswerSink, FrameReader, ReadError};
+use crate::net::{Answer, FrameReader, InFlight, ReadError};
+use moving::{Resting, pack};
 use session::Next;
 pub(crate) use session::{Asker, Session, WorkInOrder};
 
@@ -30,14 +34,40 @@ const GOODBYE_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long bytes of a client that was sent away are thrown away.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// Serves one connection to its end.
-pub(crate) async fn serve(
+/// A request that was read and not started yet.
+type Request = (Bytes, InFlight);
+
+/// Why reading stopped without anything being wrong.
+enum End {
+    /// The peer has closed, the broker stops, or nobody reads answers.
+    Over,
+    /// To go on elsewhere, with this request.
+    Move(Shard, Request),
+}
+
+/// Starts serving a connection that was just accepted.
+pub(crate) fn start(
     socket: std::net::TcpStream,
     peer: SocketAddr,
     context: Arc<Context>,
     place: ConnectionPlace,
 ) {
-    let _place = place;
+    let shard = context.arbiters.for_connection();
+    Resting::new(socket, peer, context, place).go_to(shard);
+}
+
+/// Serves a connection until it ends or moves.
+async fn serve(connection: Resting, shard: Shard) {
+    let Resting {
+        socket,
+        peer,
+        context,
+        place,
+        state,
+        input,
+        answers,
+        next,
+    } = connection;
     let socket = match TcpStream::from_std(socket) {
         Ok(socket) => socket,
         Err(error) => {
@@ -46,13 +76,31 @@ pub(crate) async fn serve(
         }
     };
     let (reading, writing) = socket.into_split();
-    let budget = context.requests.for_connection();
-    let (sink, answers) = AnswerSink::channel(budget.answers().clone());
-    let pace = ReadingPace::new(budget.answers().clone());
-    let writer = actix_rt::spawn(write_answers(answers, writing, pace));
-    let mut reader = FrameReader::new(reading);
-    let session = Rc::new(Session::new(context, sink, budget));
-    let end = read_requests(&session, &mut reader).await;
+    let writer = AnswerWriter::new(answers, writing, state.budget.answers().clone());
+    let idle = writer.idle();
+    let writer = actix_rt::spawn(writer.run());
+    let mut reader = FrameReader::resume(reading, input);
+    let session = Rc::new(Session::resume(context.clone(), state, shard));
+    let end = read_requests(&session, &mut reader, next, || idle.get()).await;
+    if let Ok(End::Move(shard, next)) = end {
+        debug!(%peer, ?shard, "a connection moves to another arbiter");
+        let packed = pack(session, reader, writer).await;
+        match packed {
+            Ok((socket, state, input, answers)) => Resting {
+                socket,
+                peer,
+                context,
+                place,
+                state,
+                input,
+                answers,
+                next: Some(next),
+            }
+            .go_to(shard),
+            Err(error) => debug!(%peer, %error, "a connection was lost while it moved"),
+        }
+        return;
+    }
     say_goodbye(&session, peer, &end);
     // The writer ends when the last request has been answered.
     drop(session);
@@ -68,10 +116,17 @@ pub(crate) async fn serve(
     if sent_away {
         reader.drain(DRAIN_TIME_MAX).await;
     }
+    drop(place);
 }
 
-/// Reads and starts requests until the peer closes, the broker stops or something is wrong.
-async fn read_requests(session: &Rc<Session>, reader: &mut FrameReader) -> Result<(), ReadError> {
+/// Reads and starts requests until the peer closes, the broker stops, something is wrong, or the connection
+/// had better live elsewhere. It moves only while no answer is being written.
+async fn read_requests(
+    session: &Rc<Session>,
+    reader: &mut FrameReader,
+    mut first: Option<Request>,
+    no_answer_is_written: impl Fn() -> bool,
+) -> Result<End, ReadError> {
     let handshake_until = Instant::now() + HANDSHAKE_TIME_MAX;
     let mut stopping = session.context().stopping.clone();
     loop {
@@ -81,25 +136,34 @@ async fn read_requests(session: &Rc<Session>, reader: &mut FrameReader) -> Resul
         } else {
             Patience::Handshake(handshake_until)
         };
-        let next = tokio::select! {
-            biased;
-            next = reader.next(session.budget(), patience) => next?,
-            _ = stopping.wait_for(|stop| *stop) => return Ok(()),
-            // Nobody reads the answers: the writer has given up.
-            () = session.sink().closed() => return Ok(()),
+        let next = match first.take() {
+            Some(carried) => Some(carried),
+            None => tokio::select! {
+                biased;
+                next = reader.next(session.budget(), patience) => next?,
+                _ = stopping.wait_for(|stop| *stop) => return Ok(End::Over),
+                // Nobody reads the answers: the writer has given up.
+                () = session.sink().closed() => return Ok(End::Over),
+            },
         };
         let Some((body, in_flight)) = next else {
-            return Ok(());
+            return Ok(End::Over);
         };
+        if let Some(shard) = session.better_shard()
+            && Rc::strong_count(session) == 1
+            && no_answer_is_written()
+        {
+            return Ok(End::Move(shard, (body, in_flight)));
+        }
         match session.start_request(body, in_flight) {
             Next::Continue => {}
             Next::After(work) => work.await,
-            Next::Close => return Ok(()),
+            Next::Close => return Ok(End::Over),
         }
     }
 }
 
-fn say_goodbye(session: &Session, peer: SocketAddr, end: &Result<(), ReadError>) {
+fn say_goodbye(session: &Session, peer: SocketAddr, end: &Result<End, ReadError>) {
     let Err(problem) = end else { return };
     let last_words = match problem {
         ReadError::Frame(FrameError::ForeignProtocol {

@@ -1,7 +1,7 @@
 //! `Session`: what a connection's requests share, and the step from a frame to a handler. This is the one
 //! place between decoding and acting, where a request can be refused for who sent it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,9 +13,13 @@ use broker_protocol::{
 use bytes::Bytes;
 use tracing::debug;
 
+use super::affinity::Affinity;
+use super::moving::SessionState;
+use crate::arbiters::Shard;
 use crate::context::Context;
 use crate::net::{Answer, AnswerSink, AnswersFull, ConnectionBudget, InFlight};
 use crate::request;
+use crate::solitude;
 
 /// A list that takes longer than this, for something it asks does not answer, lets those of others go on.
 const LIST_TURN_MAX: Duration = Duration::from_millis(500);
@@ -26,6 +30,7 @@ pub(crate) struct Session {
     sink: AnswerSink,
     budget: ConnectionBudget,
     greeted: Cell<bool>,
+    affinity: RefCell<Affinity>,
 }
 
 /// Work that has to be done before the connection's next request is looked at.
@@ -104,13 +109,36 @@ impl Drop for Asker {
 }
 
 impl Session {
-    pub(super) fn new(context: Arc<Context>, sink: AnswerSink, budget: ConnectionBudget) -> Self {
+    /// Goes on with what a connection brought along, on the shard it came to.
+    pub(super) fn resume(context: Arc<Context>, state: SessionState, shard: Shard) -> Self {
         Self {
             context,
-            sink,
-            budget,
-            greeted: Cell::new(false),
+            sink: state.sink,
+            budget: state.budget,
+            greeted: Cell::new(state.greeted),
+            affinity: RefCell::new(Affinity::new(shard)),
         }
+    }
+
+    /// What goes along to another shard.
+    pub(super) fn into_state(self) -> SessionState {
+        SessionState {
+            sink: self.sink,
+            budget: self.budget,
+            greeted: self.greeted.get(),
+        }
+    }
+
+    /// A request is for a partition that lives on `shard`.
+    pub(crate) fn note_shard(&self, shard: Shard) {
+        self.affinity.borrow_mut().note(shard);
+    }
+
+    /// The shard the connection should move to, if there is one.
+    pub(super) fn better_shard(&self) -> Option<Shard> {
+        self.affinity
+            .borrow_mut()
+            .better_shard(&self.context.arbiters)
     }
 
     pub(crate) fn context(&self) -> &Arc<Context> {
@@ -132,6 +160,7 @@ impl Session {
 
     /// Takes a frame's body apart and starts what it asks for.
     pub(super) fn start_request(self: &Rc<Self>, body: Bytes, in_flight: InFlight) -> Next {
+        solitude::note_request(Rc::as_ptr(self).addr());
         let (id, method, args) = match Envelope::parse(&body) {
             Ok(Envelope::Request { id, method, args }) => (Some(id), method, args),
             Ok(Envelope::Notification { method, args }) => (None, method, args),

@@ -41,16 +41,26 @@ impl Answer {
     }
 }
 
+/// What the writer of a connection is sent.
+pub(crate) enum Outgoing {
+    Answer(Answer),
+    /// Stop writing: the connection moves to another arbiter.
+    Stop,
+}
+
+/// The receiving end of a connection's answers.
+pub(crate) type Answers = mpsc::UnboundedReceiver<Outgoing>;
+
 /// The sending end of a connection's answers; cheap to clone, usable from any thread.
 #[derive(Clone)]
 pub(crate) struct AnswerSink {
-    answers: mpsc::UnboundedSender<Answer>,
+    answers: mpsc::UnboundedSender<Outgoing>,
     budget: AnswerBudget,
 }
 
 impl AnswerSink {
     /// A sink and the end the connection's writer takes answers from.
-    pub(crate) fn channel(budget: AnswerBudget) -> (Self, mpsc::UnboundedReceiver<Answer>) {
+    pub(crate) fn channel(budget: AnswerBudget) -> (Self, Answers) {
         let (answers, receiver) = mpsc::unbounded_channel();
         (Self { answers, budget }, receiver)
     }
@@ -60,7 +70,12 @@ impl AnswerSink {
         if answer.memory.is_none() {
             answer.memory = self.budget.charge(answer.buffered());
         }
-        let _ = self.answers.send(answer);
+        let _ = self.answers.send(Outgoing::Answer(answer));
+    }
+
+    /// Has the writer hand back the socket and what it has not written.
+    pub(crate) fn stop_writing(&self) {
+        let _ = self.answers.send(Outgoing::Stop);
     }
 
     /// Whether nobody reads answers any more.

@@ -2,45 +2,95 @@
 //! `sendfile`, at most 1 MiB at a time so that one large answer does not hold up the arbiter.
 //! A peer that reads nothing, or too slowly while others wait, loses its connection: see `reading_pace`.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
+use std::rc::Rc;
 
 use broker_storage::FileSlice;
 use bytes::{Buf, Bytes};
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
-use tokio::sync::mpsc;
 
-use super::answer::{Answer, AnswerPiece};
+use super::answer::{AnswerPiece, Answers, Outgoing};
+use super::answer_budget::AnswerBudget;
 use super::reading_pace::ReadingPace;
 
 /// Answers taken from the channel at once.
 const ANSWERS_PER_TURN: usize = 256;
 /// Slices in one vectored write.
 const SLICES_PER_WRITE: usize = 64;
+/// Regions of a file up to this size are copied into the write before them: cheaper than a call of their own.
+const COPIED_BYTES_MAX: u64 = 16 * 1024;
 /// Bytes of a file moved before other tasks of the arbiter get their turn.
 const FILE_BYTES_PER_TURN: usize = 1024 * 1024;
 
-/// Runs until the channel is closed and empty.
-///
-/// # Errors
-/// When the socket fails, the peer does not read, or a file is shorter than promised.
-pub(crate) async fn write_answers(
-    mut answers: mpsc::UnboundedReceiver<Answer>,
+/// The writing half of a connection.
+pub(crate) struct AnswerWriter {
+    answers: Answers,
     socket: OwnedWriteHalf,
-    mut pace: ReadingPace,
-) -> io::Result<()> {
-    let mut turn = Vec::new();
-    let mut pieces = VecDeque::new();
-    while answers.recv_many(&mut turn, ANSWERS_PER_TURN).await > 0 {
-        pieces.extend(turn.iter_mut().flat_map(|answer| answer.pieces.drain(..)));
-        pace.start();
-        write_all(&mut pieces, socket.as_ref(), &mut pace).await?;
-        turn.clear();
+    pace: ReadingPace,
+    idle: Rc<Cell<bool>>,
+}
+
+/// How far the writer got.
+pub(crate) enum Written {
+    /// The channel is closed and empty.
+    All,
+    /// It was told to stop; what is left comes along.
+    InPart(Answers, OwnedWriteHalf),
+}
+
+impl AnswerWriter {
+    /// Writes what comes out of `answers` to `socket`.
+    pub(crate) fn new(answers: Answers, socket: OwnedWriteHalf, budget: AnswerBudget) -> Self {
+        Self {
+            answers,
+            socket,
+            pace: ReadingPace::new(budget),
+            idle: Rc::new(Cell::new(true)),
+        }
     }
-    Ok(())
+
+    /// Whether it waits for answers, rather than for the socket; on its own thread.
+    pub(crate) fn idle(&self) -> Rc<Cell<bool>> {
+        self.idle.clone()
+    }
+
+    /// Runs until the channel is closed and empty, or until told to stop.
+    ///
+    /// # Errors
+    /// When the socket fails, the peer does not read, or a file is shorter than promised.
+    pub(crate) async fn run(mut self) -> io::Result<Written> {
+        let mut turn = Vec::new();
+        let mut held = Vec::new();
+        let mut pieces = VecDeque::new();
+        while self.answers.recv_many(&mut turn, ANSWERS_PER_TURN).await > 0 {
+            self.idle.set(false);
+            let mut stop = false;
+            for outgoing in turn.drain(..) {
+                match outgoing {
+                    Outgoing::Stop => stop = true,
+                    Outgoing::Answer(mut answer) => {
+                        pieces.extend(answer.pieces.drain(..));
+                        held.push(answer);
+                    }
+                }
+            }
+            self.pace.start();
+            write_all(&mut pieces, self.socket.as_ref(), &mut self.pace).await?;
+            // Gives the places in the budget back.
+            held.clear();
+            if stop {
+                return Ok(Written::InPart(self.answers, self.socket));
+            }
+            self.idle.set(true);
+        }
+        Ok(Written::All)
+    }
 }
 
 async fn write_all(
@@ -53,7 +103,12 @@ async fn write_all(
             None => return Ok(()),
             Some(AnswerPiece::Bytes(_)) => write_bytes(pieces, socket, pace).await?,
             Some(AnswerPiece::External { .. }) => {
-                if let Some(AnswerPiece::External { len, source }) = pieces.pop_front() {
+                let Some(AnswerPiece::External { len, source }) = pieces.pop_front() else {
+                    continue;
+                };
+                if len <= COPIED_BYTES_MAX {
+                    pieces.push_front(AnswerPiece::Bytes(source.read()?));
+                } else {
                     send_file(&source, len, socket, pace).await?;
                 }
             }
@@ -61,27 +116,45 @@ async fn write_all(
     }
 }
 
-/// One vectored write of the bytes at the front.
+/// One vectored write of the bytes at the front, which small file regions join. What goes before a large
+/// one waits for it in the socket, so that the peer is not woken for a header alone.
 async fn write_bytes(
     pieces: &mut VecDeque<AnswerPiece>,
     socket: &TcpStream,
     pace: &mut ReadingPace,
 ) -> io::Result<()> {
-    let written = loop {
-        let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
-        let waiting = pieces.iter().map_while(|piece| match piece {
-            AnswerPiece::Bytes(bytes) => Some(bytes),
-            AnswerPiece::External { .. } => None,
-        });
-        let mut count = 0;
-        for (slice, bytes) in slices.iter_mut().zip(waiting) {
-            *slice = IoSlice::new(bytes);
-            count += 1;
+    let mut flags = SendFlags::NOSIGNAL;
+    let mut count = 0;
+    for piece in pieces.iter_mut().take(SLICES_PER_WRITE) {
+        match piece {
+            AnswerPiece::Bytes(_) => {}
+            AnswerPiece::External { len, source } if *len <= COPIED_BYTES_MAX => {
+                *piece = AnswerPiece::Bytes(source.read()?);
+            }
+            AnswerPiece::External { .. } => {
+                flags |= SendFlags::MORE;
+                break;
+            }
         }
-        match socket.try_write_vectored(&slices[..count]) {
+        count += 1;
+    }
+    let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
+    for (slice, piece) in slices.iter_mut().zip(pieces.iter().take(count)) {
+        if let AnswerPiece::Bytes(bytes) = piece {
+            *slice = IoSlice::new(bytes);
+        }
+    }
+    let written = loop {
+        let sent = socket.try_io(Interest::WRITABLE, || {
+            let mut nothing = SendAncillaryBuffer::default();
+            let slices = slices.get(..count).unwrap_or_default();
+            Ok(sendmsg(socket, slices, &mut nothing, flags)?)
+        });
+        match sent {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 pace.writable(socket).await?
             }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             other => break other?,
         }
     };

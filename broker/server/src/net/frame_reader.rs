@@ -98,14 +98,39 @@ pub(crate) struct FrameReader {
     decoder: FrameDecoder,
 }
 
-impl FrameReader {
-    /// Starts with the small limit that holds before `hello`.
-    pub(crate) fn new(socket: OwnedReadHalf) -> Self {
+/// What was read of a connection and not made use of, and what may come next.
+pub(crate) struct ReadAhead {
+    buffer: BytesMut,
+    decoder: FrameDecoder,
+}
+
+impl Default for ReadAhead {
+    /// Of a new connection, with the small limit that holds before `hello`.
+    fn default() -> Self {
         Self {
-            socket,
             buffer: BytesMut::new(),
             decoder: FrameDecoder::before_hello(),
         }
+    }
+}
+
+impl FrameReader {
+    /// Reads on where `input` ends.
+    pub(crate) fn resume(socket: OwnedReadHalf, input: ReadAhead) -> Self {
+        Self {
+            socket,
+            buffer: input.buffer,
+            decoder: input.decoder,
+        }
+    }
+
+    /// The socket, and what was read ahead from it.
+    pub(crate) fn into_parts(self) -> (OwnedReadHalf, ReadAhead) {
+        let input = ReadAhead {
+            buffer: self.buffer,
+            decoder: self.decoder,
+        };
+        (self.socket, input)
     }
 
     /// `hello` was answered: frames may be large now.

@@ -11,7 +11,7 @@ pub(crate) mod reading_pace;
 pub(crate) mod unfolding;
 pub(crate) mod waits;
 
-pub(crate) use answer::{Answer, AnswerSink};
+pub(crate) use answer::{Answer, AnswerSink, Answers};
 pub(crate) use answer_budget::{AnswerBudget, AnswerMemory, AnswersFull};
 pub(crate) use budget::{ConnectionBudget, InFlight, RequestBudget};
 pub(crate) use frame_reader::{FrameReader, ReadError};

@@ -16,16 +16,18 @@ use broker_model::{Clock, LeaderEpoch, Offset, TopicPartition};
 use broker_record::{ProducedBatch, TimestampType};
 use broker_storage::{Log, LogDir};
 use tokio::sync::watch;
-use tracing::{error, warn};
+use tracing::warn;
 
 use super::error::PartitionError;
 use super::handle::PartitionHandle;
-use super::messages::{Append, AppendReply, Appended, Synced};
+use super::messages::{Append, AppendReply, Appended};
 use super::offsets::PartitionOffsets;
 use crate::actor_stats::ActorStats;
+use crate::arbiters::Shard;
 use crate::death_notice::DeathNotice;
 use crate::plugins::Plugins;
 use crate::reply::Reply;
+use crate::solitude;
 use crate::topic_settings::{TopicSettings, batch_bytes_max, roll_after};
 use crate::turn::{TakesTurns, Turn, stand_back};
 
@@ -82,6 +84,8 @@ pub(crate) struct PartitionActor {
     pub(super) parked: BTreeMap<u64, Parked>,
     pub(super) next_token: u64,
     pub(super) syncing: bool,
+    /// When, on the monotonic clock, a sync may hold up this thread again.
+    pub(super) inline_again: Duration,
     pub(super) sync_timer: bool,
     pub(super) roll_timer: Option<SpawnHandle>,
     pub(super) deadline_timer: bool,
@@ -96,7 +100,10 @@ pub(crate) struct PartitionActor {
 
 impl PartitionActor {
     /// Starts the actor on `arbiter`.
-    pub(crate) fn start_on(arbiter: &ArbiterHandle, setup: PartitionSetup) -> PartitionHandle {
+    pub(crate) fn start_on(
+        (arbiter, shard): (&ArbiterHandle, Shard),
+        setup: PartitionSetup,
+    ) -> PartitionHandle {
         let replica = PartitionReplica::new(ReplicaStart {
             epoch: setup.leader_epoch,
             log_start: setup.log.start(),
@@ -120,7 +127,7 @@ impl PartitionActor {
         arbiter.spawn_fn(move || {
             Context::with_receiver(messages).run(Self::new(setup, replica, sender));
         });
-        PartitionHandle::new(Addr::new(mailbox), receiver, stats, dir)
+        PartitionHandle::new(Addr::new(mailbox), receiver, (shard, stats), dir)
     }
 
     fn new(
@@ -145,6 +152,7 @@ impl PartitionActor {
             parked: BTreeMap::new(),
             next_token: 0,
             syncing: false,
+            inline_again: Duration::ZERO,
             sync_timer: false,
             roll_timer: None,
             deadline_timer: false,
@@ -225,6 +233,7 @@ impl PartitionActor {
         if self.batches.is_empty() {
             return;
         }
+        solitude::note_append(std::ptr::from_ref(self).addr());
         let now = self.clock.now();
         let mut batches = std::mem::take(&mut self.batches);
         let waiting = std::mem::take(&mut self.waiting);
@@ -289,6 +298,7 @@ impl PartitionActor {
     /// Starts whatever has to follow a write: a sync now or later, a roll by age.
     fn after_write(&mut self, ctx: &mut Context<Self>) {
         match self.settings.config.flush_mode {
+            FlushMode::Sync if self.may_sync_inline() => self.sync_inline(ctx),
             FlushMode::Sync => self.start_sync(ctx),
             FlushMode::Async => {
                 if !self.sync_timer {
@@ -337,29 +347,6 @@ impl PartitionActor {
             ctx.cancel_future(timer);
         }
         self.arm_roll_timer(ctx);
-    }
-
-    /// Hands what is not durable yet to the sync thread, unless a sync is under way already.
-    pub(super) fn start_sync(&mut self, ctx: &mut Context<Self>) {
-        if self.syncing {
-            return;
-        }
-        let Some(request) = self.log_mut().sync_request() else {
-            return;
-        };
-        self.syncing = true;
-        let addr = ctx.address();
-        self.dir.sync(
-            request,
-            Box::new(move |outcome| addr.do_send(Synced(outcome))),
-        );
-    }
-
-    pub(super) fn on_sync_failed(&mut self, reason: String) {
-        error!(partition = %self.partition, reason, "sync failed, the partition goes offline");
-        self.failed = Some(reason);
-        let effects = self.replica.on_failed();
-        self.carry_out(effects);
     }
 
     /// Answers whom the replica state machine says; a token that has timed out is nobody's any more.

@@ -26,6 +26,7 @@ use super::messages::{
 };
 use super::offsets::PartitionOffsets;
 use crate::actor_stats::ActorStats;
+use crate::arbiters::Shard;
 use crate::reply::Reply;
 use crate::topic_settings::TopicSettings;
 
@@ -34,6 +35,7 @@ use crate::topic_settings::TopicSettings;
 pub(crate) struct PartitionHandle {
     addr: Addr<PartitionActor>,
     offsets: watch::Receiver<PartitionOffsets>,
+    shard: Shard,
     stats: Arc<ActorStats>,
     dir: LogDir,
 }
@@ -42,12 +44,13 @@ impl PartitionHandle {
     pub(super) fn new(
         addr: Addr<PartitionActor>,
         offsets: watch::Receiver<PartitionOffsets>,
-        stats: Arc<ActorStats>,
+        (shard, stats): (Shard, Arc<ActorStats>),
         dir: LogDir,
     ) -> Self {
         Self {
             addr,
             offsets,
+            shard,
             stats,
             dir,
         }
@@ -188,6 +191,11 @@ impl PartitionHandle {
     /// A watch of the offsets, for long polls.
     pub(crate) fn watch_offsets(&self) -> watch::Receiver<PartitionOffsets> {
         self.offsets.clone()
+    }
+
+    /// Where it lives: a connection on the same shard speaks to it without waking another thread.
+    pub(crate) fn shard(&self) -> Shard {
+        self.shard
     }
 
     /// What `list_actors` shows.

@@ -57,16 +57,9 @@ impl Handler<Synced> for PartitionActor {
 
     fn handle(&mut self, Synced(outcome): Synced, ctx: &mut Self::Context) {
         self.syncing = false;
-        match self.log_mut().on_synced(&outcome) {
-            Err(failed) => self.on_sync_failed(failed.to_string()),
-            Ok(durable_end) => {
-                let effects = self.replica.on_durable(durable_end);
-                self.publish();
-                self.carry_out(effects);
-                if self.settings.config.flush_mode == FlushMode::Sync {
-                    self.start_sync(ctx);
-                }
-            }
+        self.take_synced(&outcome);
+        if self.settings.config.flush_mode == FlushMode::Sync {
+            self.start_sync(ctx);
         }
         self.close_if_done(ctx);
     }

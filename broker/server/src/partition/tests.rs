@@ -19,6 +19,7 @@ use bytes::Bytes;
 
 use super::{Appended, PartitionActor, PartitionError, PartitionHandle, PartitionSetup};
 use crate::actor_stats::ActorStats;
+use crate::arbiters::Shard;
 use crate::death_notice::DeathNotice;
 use crate::reply::Reply;
 use crate::topic_settings::{TopicSettings, log_config};
@@ -70,7 +71,7 @@ fn host_on(io: Arc<dyn Io>, arbiter: &ArbiterHandle, overrides: &[(&str, &str)])
             let _ = sender.send(());
         }),
     };
-    let handle = PartitionActor::start_on(arbiter, setup);
+    let handle = PartitionActor::start_on((arbiter, Shard::default()), setup);
     Hosted {
         handle,
         died,

@@ -18,11 +18,13 @@ use tokio::time::Instant;
 
 use super::fetch_partition::{Located, RECORDS_BYTES_MAX, Room, Wanted, locate, read};
 use super::lookup;
+use crate::arbiters::Shard;
 use crate::connection::{Asker, Session};
 use crate::context::Context;
 use crate::net::waits::{NoWait, Wait, WaitsOfConnection};
 use crate::net::{Answer, AnswerBudget, AnswerMemory, AnswersFull};
 use crate::partition::PartitionOffsets;
+use crate::topics::HostedPartition;
 
 /// How soon a partition is looked up again whose actor has ended.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
@@ -36,6 +38,9 @@ pub(super) fn start(session: &Rc<Session>, args: &Bytes, asker: Asker) {
         Err(error) => asker.refuse(error),
         Ok(request) => {
             let context = session.context().clone();
+            if let Some(shard) = common_shard(&context, &request) {
+                session.note_shard(shard);
+            }
             let budget = session.budget().answers().clone();
             let waits = session.budget().waits().clone();
             actix_rt::spawn(async move {
@@ -55,6 +60,19 @@ pub(super) fn start(session: &Rc<Session>, args: &Bytes, asker: Asker) {
             });
         }
     }
+}
+
+/// The shard that all the partitions asked for live on, if it is one.
+fn common_shard(context: &Context, request: &FetchRequest) -> Option<Shard> {
+    let mut shards = request.partitions.iter().map(|wanted| {
+        let topic = context.topics.get(&wanted.topic)?;
+        match topic.partition(wanted.partition)? {
+            HostedPartition::Online(handle) => Some(handle.shard()),
+            HostedPartition::Offline { .. } => None,
+        }
+    });
+    let first = shards.next()??;
+    shards.all(|shard| shard == Some(first)).then_some(first)
 }
 
 fn check(request: FetchRequest) -> Result<FetchRequest, WireError> {
@@ -234,9 +252,8 @@ async fn answer(
 fn stands_still(answers: &[FetchAnswer<FileSlice>], request: &FetchRequest) -> bool {
     let pairs = || answers.iter().zip(&request.partitions);
     pairs().all(|(answer, wanted)| answer.next_offset == wanted.offset)
-        && pairs().any(|(answer, wanted)| {
-            answer.error.is_none() && wanted.offset < answer.high_watermark
-        })
+        && pairs()
+            .any(|(answer, wanted)| answer.error.is_none() && wanted.offset < answer.high_watermark)
 }
 
 async fn read_all(

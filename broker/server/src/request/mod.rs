@@ -55,7 +55,7 @@ pub(crate) fn start(
     asker: Asker,
 ) -> Option<WorkInOrder> {
     match method {
-        Method::Produce => return produce::start(session.context(), &args, asker),
+        Method::Produce => return produce::start(session, &args, asker),
         Method::Fetch => fetch::start(session, &args, asker),
         Method::Hello => hello::answer(session, &args, asker),
         Method::Ping => session.spawn(&args, asker, ping::handle),

@@ -14,20 +14,20 @@ use broker_record::{Codec, InvalidBatch, OpaqueClaims, ProducedBatch, Validation
 use bytes::Bytes;
 
 use super::{lookup, routed_produce, serialized_produce, wire};
-use crate::connection::{Asker, WorkInOrder};
-use crate::context::Context;
+use crate::connection::{Asker, Session, WorkInOrder};
 use crate::net::unfolding::{UNFOLD_AT_ONCE_BYTES, Unfolding};
 use crate::partition::PartitionHandle;
 use crate::reply::Reply;
 use crate::topics::HostedTopic;
 
 /// Starts a produce request. A batch that unfolds to much is checked elsewhere, before the next request.
-pub(super) fn start(context: &Arc<Context>, args: &Bytes, asker: Asker) -> Option<WorkInOrder> {
+pub(super) fn start(session: &Session, args: &Bytes, asker: Asker) -> Option<WorkInOrder> {
     let mut asker = Some(asker);
-    match try_start(context, args, &mut asker) {
+    match try_start(session, args, &mut asker) {
         Ok(None) => {}
         Ok(Some(unchecked)) => {
-            let (unfolding, asker) = (context.requests.unfolding().clone(), asker?);
+            let unfolding = session.context().requests.unfolding().clone();
+            let asker = asker?;
             return Some(Box::pin(async move {
                 unchecked.append(&unfolding, asker).await
             }));
@@ -57,10 +57,11 @@ pub(super) struct Terms {
 }
 
 fn try_start(
-    context: &Arc<Context>,
+    session: &Session,
     args: &Bytes,
     asker: &mut Option<Asker>,
 ) -> Result<Option<Unchecked>, WireError> {
+    let context = session.context();
     let request = ProduceRequest::decode(args)?;
     let topic = lookup::topic(context, &request.topic, request.topic_id)?;
     lookup::refuse_reserved(topic.name.as_str())?;
@@ -93,6 +94,7 @@ fn try_start(
         }
         (Some(partition), payload) => {
             let handle = lookup::partition(&topic, partition)?;
+            session.note_shard(handle.shard());
             let batch = match payload {
                 Payload::Plain(records) => ProducedBatch::plain(records, default_timestamp)
                     .map_err(|error| wire::invalid_batch(&error))?,

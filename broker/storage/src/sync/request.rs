@@ -30,6 +30,13 @@ impl SyncRequest {
     pub fn end(&self) -> Offset {
         self.point.end
     }
+
+    /// Whether it takes no more than one sync of a data file, which is open as long as it has to be synced:
+    /// nothing to open, to make or to replace.
+    pub fn is_one_data_file(&self) -> bool {
+        let nothing_else = self.directories.is_empty() && self.replacements.is_empty();
+        nothing_else && matches!(self.files.as_slice(), [SyncFile::Data(_)])
+    }
 }
 
 /// A file to sync. It need not be open meanwhile.
