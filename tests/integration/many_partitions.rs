@@ -6,7 +6,7 @@ const PARTITIONS: u32 = 1_000;
 const LIMIT: u32 = 256;
 
 /// Everything in one request each for a quarter of the partitions: how many records there are in each.
-fn records_of_each(wire: &mut Wire) -> Vec<usize> {
+fn records_of_each(wire: &mut Wire) -> Vec<u64> {
     let mut counts = Vec::new();
     let all: Vec<u32> = (0..PARTITIONS).collect();
     for numbers in all.chunks(250) {
@@ -17,7 +17,7 @@ fn records_of_each(wire: &mut Wire) -> Vec<usize> {
         let answer = wire.call("fetch", map! { "partitions" => wanted, "max_wait_ms" => 0 });
         for partition in answer.unwrap().get("partitions").list() {
             assert_eq!(partition.get("error"), &Value::Nil);
-            counts.push(partition.get("high_watermark").u64() as usize);
+            counts.push(partition.get("high_watermark").u64());
         }
     }
     counts
@@ -43,7 +43,7 @@ fn a_thousand_partitions_are_written_and_read_with_256_files() {
             }
         }
     }
-    let two_each = vec![2; PARTITIONS as usize];
+    let two_each = vec![2_u64; PARTITIONS as usize];
     assert_eq!(records_of_each(&mut wire), two_each);
     assert_below_limit(&broker);
     broker.crash();

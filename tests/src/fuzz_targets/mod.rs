@@ -17,8 +17,11 @@ pub mod round_trip;
 pub mod small_files;
 pub mod wasm_module;
 
+/// What is tried with arbitrary bytes; it must not panic.
+pub type Target = fn(&[u8]);
+
 /// Every target with the name of its corpus.
-pub const TARGETS: [(&str, fn(&[u8])); 13] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("batch", batch::run),
     ("client", client::run),
     ("config", config::run),
