@@ -64,10 +64,7 @@ fn a_thousand_partitions_are_written_and_read_with_256_files() {
     broker.stop();
     broker.start_again();
     let mut wire = broker.connect();
-    assert_eq!(
-        records_of_each(&mut wire).iter().sum::<u64>(),
-        2_000 + 143
-    );
+    assert_eq!(records_of_each(&mut wire).iter().sum::<u64>(), 2_000 + 143);
     wire.call("delete_topic", map! { "name" => "many" })
         .unwrap();
     assert_below_limit(&broker);
