@@ -10,9 +10,10 @@ use broker_cluster::{CreationDefaults, InvalidConfig, TopicDefaults};
 use broker_model::BrokerId;
 use broker_storage::MinFree;
 
-use super::keys::{BROKER_KEYS, BrokerKey, names};
+use super::keys::{BROKER_KEYS, BrokerKey};
 use super::layers::{ConfigLayers, Effective};
 use super::load_error::{ConfigError, Origin, Problem, ProblemKind};
+use super::names;
 
 /// How the broker's own log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ mod explain;
 pub mod keys;
 mod layers;
 mod load_error;
+pub mod names;
 mod sample;
 
 pub use broker_config::{BrokerConfig, DescribedEntry, LoggingFormat};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use broker_cluster::{ConfigSource, TopicConfig, ValueKind};
 use broker_model::limits;
 
-use super::keys::names;
+use super::names;
 use super::*;
 
 fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
