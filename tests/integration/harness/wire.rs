@@ -107,7 +107,14 @@ impl Wire {
     /// The next answer, whichever request it is for; `None` when the broker has closed.
     pub(crate) fn try_receive(&mut self) -> io::Result<Option<Answer>> {
         let mut head = [0; 5];
-        match self.socket.read(&mut head[..1])? {
+        // Unlike `read_exact`, a single read ends when the process was held up.
+        let begun = loop {
+            match self.socket.read(&mut head[..1]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
+        match begun {
             0 => return Ok(None),
             _ => self.socket.read_exact(&mut head[1..])?,
         }
