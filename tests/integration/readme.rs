@@ -226,7 +226,10 @@ fn the_benchmarks_of_the_readme_have_the_options_it_names() {
     for command in of_broker {
         let mut broker = Command::new(env!("CARGO_BIN_EXE_broker-under-test"));
         let said = output_of(broker.args(shell_words(command)).arg("--help"));
-        assert!(said.contains("Usage: broker-under-test bench"), "{command}: {said}");
+        assert!(
+            said.contains("Usage: broker-under-test bench"),
+            "{command}: {said}"
+        );
     }
     for script in ["tests/bench/peers.sh", "tests/bench/instructions.sh"] {
         assert!(commands.iter().any(|command| command.starts_with(script)));
