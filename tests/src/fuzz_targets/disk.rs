@@ -21,6 +21,8 @@ const RECORDS: u64 = 30;
 const DURABLE: u64 = 20;
 /// Most reads before a log is believed to be sparse.
 const READS_MAX: usize = 200;
+/// Some of the image's records at a time.
+const PIECE: ReadLimit = ReadLimit::OneBatchOr(700);
 
 /// The machine's way between the last process and the next.
 #[derive(Clone, Copy, Debug)]
@@ -115,7 +117,7 @@ fn start(disk: &Arc<RecordingIo>) -> Option<Served> {
         if next >= log.end() {
             break;
         }
-        let read = log.read(next, log.end(), ReadLimit::OneBatchOr(300));
+        let read = log.read(next, log.end(), PIECE);
         let slice = match read.and_then(|slice| slice.verified()) {
             Ok(slice) => slice,
             Err(ReadError::Corrupt(damage)) => {
@@ -126,7 +128,13 @@ fn start(disk: &Arc<RecordingIo>) -> Option<Served> {
             }
             Err(error) => panic!("a disk in memory reads: {error}"),
         };
-        assert!(slice.next_offset() > next, "a read goes on");
+        let after = slice.next_offset();
+        assert!(
+            after > next,
+            "a read at {next} of {} to {} goes on",
+            log.start(),
+            log.end()
+        );
         for batch in Batches::new(slice.read().expect("a disk in memory reads")) {
             let batch = batch.expect("both checksums were verified");
             let Ok(decoded) = batch.records() else {
@@ -142,7 +150,7 @@ fn start(disk: &Arc<RecordingIo>) -> Option<Served> {
                 assert_eq!(twice, None, "an offset is served once");
             }
         }
-        next = slice.next_offset();
+        next = after;
     }
     for at in [i64::MIN, 0, 1_010, 5_000, i64::MAX] {
         // Damage is an answer here as well.

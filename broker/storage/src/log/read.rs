@@ -57,7 +57,17 @@ impl Log {
         let extent =
             locate(segment, from, below, limit).inspect_err(|error| self.observe(error))?;
         if extent.positions.is_empty() {
-            return Ok(FileSlice::empty(from));
+            // Offsets without bytes: an empty answer would be asked for again for ever.
+            return match extent.offsets.is_empty() {
+                true => Ok(FileSlice::empty(from)),
+                false => Err(ReadError::Corrupt(Corruption {
+                    file: segment.data().path().to_owned(),
+                    position: extent.positions.start,
+                    offset: from,
+                    next_good: Some(extent.offsets.end),
+                    damage: Damage::Hole,
+                })),
+            };
         }
         Ok(FileSlice::new(
             segment.data(),

@@ -124,12 +124,14 @@ impl<'a> Recovery<'a> {
         let mut files = tidy(request)?;
         let cleaned = load_cleaned(request)?;
         let key: PartitionKey = (request.topic_id, request.partition.partition);
-        let known = match request.is_new {
+        let noted = match request.is_new {
             true => None,
             false => shared.positions.known(&key),
         };
+        let known = noted.filter(RecoveryPoint::is_possible);
         let has_data = files.iter().any(|(_, len)| *len > 0);
-        let is_doubtful = has_data && !request.is_new && shared.positions.is_doubtful(&key);
+        let may_be_old = noted != known || shared.positions.is_doubtful(&key);
+        let is_doubtful = has_data && !request.is_new && may_be_old;
         let last_stop = match known {
             None if has_data => LastStop::Unknown,
             None => LastStop::New,
@@ -163,7 +165,6 @@ impl<'a> Recovery<'a> {
         let known_first = known.map(|point| point.segment);
         let lowest = match known_first.is_some_and(|known| first.is_none_or(|first| first > known))
         {
-            // Nothing is left of what the log began with.
             true => None,
             false => first,
         };

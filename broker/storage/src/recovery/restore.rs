@@ -53,8 +53,10 @@ pub(crate) fn restore_active(
     let mut index = ActiveIndex::new(data.shared_io(), data.path(), data.base());
     index.set_first_append(times.wall);
     let mut restored = walk(data, index, len, end, config)?;
-    // Whatever the headers say: these bytes and this offset are known to belong together.
-    restored.segment.skip_to(len, end);
+    // Where the last headers are damaged these bytes and this offset are known to belong together;
+    // no offset that a header has is given out again.
+    let behind_all = end.max(restored.segment.next);
+    restored.segment.skip_to(len, behind_all);
     Ok(with_age(restored, times))
 }
 

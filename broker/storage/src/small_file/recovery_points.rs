@@ -27,6 +27,17 @@ pub(crate) struct RecoveryPoint {
     pub(crate) sequence: u64,
 }
 
+impl RecoveryPoint {
+    /// Whether bytes and offsets fit together: a segment without bytes has no offsets. One that cannot
+    /// be true is as good as lost, as going by it would cut what is durable.
+    pub(crate) fn is_possible(&self) -> bool {
+        match self.position {
+            0 => self.end == self.segment,
+            _ => self.end > self.segment,
+        }
+    }
+}
+
 /// The recovery points of a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RecoveryPoints {
