@@ -37,6 +37,10 @@ pub(super) fn start(session: &Session, args: &Bytes, asker: Asker) -> Option<Wor
     None
 }
 
+/// A request of up to this size draws its connection to its partition's thread. Taking in a larger one is more work
+/// than waking a thread: then several producers of one partition had better share it among the threads.
+const NEIGHBOURS_BYTES_MAX: usize = 64 * 1024;
+
 /// Who waits for what became of a request, or of a part of one.
 pub(super) trait Answerer: Send + 'static {
     /// Takes the answer.
@@ -94,7 +98,9 @@ fn try_start(
         }
         (Some(partition), payload) => {
             let handle = lookup::partition(&topic, partition)?;
-            session.note_shard(handle.shard());
+            if args.len() <= NEIGHBOURS_BYTES_MAX {
+                session.note_shard(handle.shard());
+            }
             let batch = match payload {
                 Payload::Plain(records) => ProducedBatch::plain(records, default_timestamp)
                     .map_err(|error| wire::invalid_batch(&error))?,
