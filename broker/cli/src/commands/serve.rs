@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use broker_server::config::{
-    BrokerConfig, ConfigError, ConfigFile, ConfigLayers, LoggingFormat, keys::names,
-    parse_assignment, process_environment,
+    BrokerConfig, ConfigError, ConfigFile, ConfigLayers, LoggingFormat, names, parse_assignment,
+    process_environment,
 };
 use broker_server::{Server, StartError};
 use clap::Args;
