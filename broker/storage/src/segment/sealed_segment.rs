@@ -66,7 +66,7 @@ impl SealedSegment {
                 indexed: None,
             });
         }
-        let (summary, damage) = rebuild_index(&data, len, index_interval)?;
+        let (summary, damage) = rebuild_index(&data, len, index_interval, None)?;
         Ok(OpenedSegment {
             segment: Self::new(data, summary, index_interval),
             damage,
@@ -180,7 +180,7 @@ impl Searchable for SealedSegment {
         }
         let mut index = self.index();
         index.release();
-        match rebuild_index(&self.data, self.len, self.index_interval) {
+        match rebuild_index(&self.data, self.len, self.index_interval, Some(self.next)) {
             Ok((summary, _)) => {
                 *index = SealedIndex::new(self.data.path(), self.data.base(), summary.count);
                 true
@@ -193,11 +193,13 @@ impl Searchable for SealedSegment {
     }
 }
 
-/// Makes both index files of a sealed segment anew from the headers in its data file.
+/// Makes both index files of a sealed segment anew from the headers in its data file. Where the offset
+/// it ends at is known, that stays: what lies above is a stale copy from elsewhere.
 fn rebuild_index(
     data: &Arc<DataFile>,
     len: u32,
     index_interval: u32,
+    next: Option<Offset>,
 ) -> io::Result<(SealedSummary, Vec<Corruption>)> {
     let file = data.file()?;
     let index = ActiveIndex::new(data.shared_io(), data.path(), data.base());
@@ -205,16 +207,18 @@ fn rebuild_index(
     let mut damage = Vec::new();
     let mut scanner = BatchScanner::new(file, ScanDepth::Headers, 0, u64::from(len), data.base());
     while let Some(scanned) = scanner.next()? {
-        if let Scanned::Batch { position, header } = scanned {
+        let Scanned::Batch { position, header } = scanned else {
+            damage.push(scanned.into_corruption(data.path(), None));
+            continue;
+        };
+        if next.is_none_or(|next| header.next_offset() <= next) {
             let at = u32::try_from(position).map_err(|_| io::ErrorKind::FileTooLarge)?;
             segment.skip_to(at, header.base_offset);
             segment.note_batch(&header, index_interval);
-        } else {
-            damage.push(scanned.into_corruption(data.path(), None));
         }
     }
     // The last entry says how long the file is, damaged end or not.
-    segment.skip_to(len, segment.next);
+    segment.skip_to(len, next.unwrap_or(segment.next));
     segment.finish_index()?;
     for file in segment.index.files() {
         file.sync(data.io())?;
