@@ -32,10 +32,13 @@ impl Recovery<'_> {
                 damage: Damage::PointLost,
             });
         }
+        let is_async = matches!(self.request.config.flush, FlushMode::Async { .. });
         let Some(noted) = noted.filter(|noted| *noted > end) else {
+            if is_async {
+                self.tell_of_power_loss(end);
+            }
             return Ok(active);
         };
-        let is_async = matches!(self.request.config.flush, FlushMode::Async { .. });
         if is_async && self.report.last_stop == LastStop::OtherBoot {
             self.report.lost = Some(end..noted);
             return Ok(active);
@@ -53,6 +56,19 @@ impl Recovery<'_> {
             self.remove(&active.data)?;
         }
         self.new_active(noted)
+    }
+
+    /// Under `flush.mode = async` a loss of power takes what was not synced, acknowledged or not, and nothing
+    /// that is left can say how much there was: so it is said that there may have been some.
+    fn tell_of_power_loss(&self, end: Offset) {
+        let request = &self.request;
+        if self.report.last_stop == LastStop::OtherBoot && !request.shared.was_clean {
+            let partition = &request.partition;
+            tracing::warn!(
+                %partition, %end,
+                "the machine went down without a stop of the broker: records that flush.mode = async had acknowledged and not synced yet may be missing from this end on, and their offsets are given out again"
+            );
+        }
     }
 
     /// Offsets between the log start, as it was noted, and the first segment.
