@@ -67,6 +67,19 @@ fn costly_requests_of_many_hold_up_nobody_for_long() {
 }
 
 #[test]
+fn records_with_nothing_in_them_are_routed_in_bounded_memory() {
+    let flooded = Flooded::on(Size::Small);
+    let many = flooded.by("routed-nothing", 30);
+    let refused = |fate: &Fate| *fate == Fate::Refused("INVALID_BATCH".to_owned());
+    assert!(counted(&many, refused) > 0, "{:?}", many.fates);
+    let accepted = |fate: &Fate| *fate == Fate::Answered;
+    assert_eq!(counted(&many, accepted), 0, "{:?}", many.fates);
+    let some = flooded.by("routed-little", 30);
+    assert!(counted(&some, accepted) > 0, "{:?}", some.fates);
+    assert_eq!(counted(&some, refused), 0, "{:?}", some.fates);
+}
+
+#[test]
 fn one_address_is_kept_to_its_share_of_connections() {
     let broker = Setup::new().option("connections.max.per.ip", "2").start();
     let first = broker.connect();

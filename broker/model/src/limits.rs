@@ -72,6 +72,13 @@ pub const TOPICS_PER_REQUEST_MAX: usize = 10_000;
 pub const BATCH_FRAMING_BYTES: u32 = 1024;
 /// Most records in one batch.
 pub const BATCH_RECORDS_MAX: u32 = 1_000_000;
+/// Most records of one produce request that a partitioner or a serializer looks at.
+pub const PLUGIN_BATCH_RECORDS_MAX: u32 = 100_000;
+/// Records that requests of some size may have under way to partitioners, serializers and on to their
+/// partitions, on the whole broker ...
+pub const ROUTING_RECORDS_FEW: usize = 500_000;
+/// ... and those of large ones.
+pub const ROUTING_RECORDS_MANY: usize = 500_000;
 /// Most headers on one record.
 pub const RECORD_HEADERS_MAX: u32 = 10_000;
 /// Most records of one produce request that a serializer may refuse while the others still go in.

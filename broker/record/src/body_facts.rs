@@ -2,7 +2,7 @@
 //! states. The walk is a single pass over the markers, without a structure or an allocation for a
 //! record: it is on the path of every produce request.
 
-use broker_model::limits::BATCH_RECORDS_MAX;
+use broker_model::limits::{BATCH_RECORDS_MAX, PLUGIN_BATCH_RECORDS_MAX};
 
 use crate::InvalidBatch;
 use crate::msgpack::Cursor;
@@ -74,6 +74,17 @@ pub(crate) fn scan_count(cursor: &mut Cursor<'_>) -> Result<u32, InvalidBatch> {
         0 => Err(InvalidBatch::Empty),
         1..=BATCH_RECORDS_MAX => Ok(records),
         _ => Err(InvalidBatch::TooManyRecords { records }),
+    }
+}
+
+/// How many records a body says that it has, which are no more than plugins are asked about at once.
+///
+/// # Errors
+/// When there is no array, and when it has none or too many.
+pub fn count_for_plugins(body: &[u8]) -> Result<u32, InvalidBatch> {
+    match scan_count(&mut Cursor::new(body))? {
+        records @ ..=PLUGIN_BATCH_RECORDS_MAX => Ok(records),
+        records => Err(InvalidBatch::TooManyForPlugins { records }),
     }
 }
 

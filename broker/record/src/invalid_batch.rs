@@ -2,7 +2,9 @@
 //! needs to find its mistake. Positions count bytes of the uncompressed body, records count from 0.
 
 use broker_model::Timestamp;
-use broker_model::limits::{BATCH_RECORDS_MAX, NESTING_DEPTH_MAX, RECORD_HEADERS_MAX};
+use broker_model::limits::{
+    BATCH_RECORDS_MAX, NESTING_DEPTH_MAX, PLUGIN_BATCH_RECORDS_MAX, RECORD_HEADERS_MAX,
+};
 
 use crate::compression::DecompressError;
 use crate::{BatchHeader, ProducerState, UnsupportedCodec};
@@ -49,6 +51,15 @@ pub enum InvalidBatch {
     #[error("the batch has {records} records, at most {BATCH_RECORDS_MAX} are allowed")]
     TooManyRecords {
         /// How many there are, or are said to be.
+        records: u32,
+    },
+    /// More than a plugin is asked about at once.
+    #[error(
+        "the request has {records} records for a plugin to look at, at most \
+         {PLUGIN_BATCH_RECORDS_MAX} are allowed: send several requests"
+    )]
+    TooManyForPlugins {
+        /// How many there are.
         records: u32,
     },
     /// More bytes than the header can count.

@@ -58,6 +58,7 @@ mod record_model;
 pub use batch_builder::{BatchBuilder, BuildError, PushError};
 pub use batch_header::{BatchHeader, BodyCrcMismatch, HeaderError, ProducerState};
 pub use batches::Batches;
+pub use body_facts::count_for_plugins;
 pub use codec::{Codec, UnsupportedCodec};
 pub use decoded_record::DecodedField;
 pub use invalid_batch::{Expected, InvalidBatch, MalformedReason};

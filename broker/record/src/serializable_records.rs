@@ -82,6 +82,11 @@ impl SerializableRecords {
         let body = compression::decompress_bytes(codec, &batch.body, usize::MAX)?;
         let default_timestamp = batch.header.base_timestamp;
         let records = Self::plain(body, FieldForm::Bytes, default_timestamp)?;
+        let (claimed, actual) = (batch.header.record_count, records.places.len());
+        if claimed as usize != actual {
+            let actual = u32::try_from(actual).unwrap_or(u32::MAX);
+            return Err(InvalidBatch::CountMismatch { claimed, actual });
+        }
         Ok(Self { codec, ..records })
     }
 

@@ -17,6 +17,7 @@ use super::affinity::Affinity;
 use super::moving::SessionState;
 use crate::arbiters::Shard;
 use crate::context::Context;
+use crate::net::routing::RoutingRoom;
 use crate::net::{Answer, AnswerSink, AnswersFull, ConnectionBudget, InFlight};
 use crate::request;
 use crate::solitude;
@@ -49,6 +50,8 @@ pub(crate) struct Asker {
     sink: AnswerSink,
     /// `None` once answered, and for a notification.
     waiting: Option<(u64, InFlight)>,
+    /// What its records occupy until then.
+    room: RoutingRoom,
 }
 
 impl Asker {
@@ -56,7 +59,13 @@ impl Asker {
         Self {
             sink,
             waiting: id.map(|id| (id, in_flight)),
+            room: RoutingRoom::default(),
         }
+    }
+
+    /// Keeps the room of its records until it is answered.
+    pub(crate) fn keep(&mut self, room: RoutingRoom) {
+        self.room = room;
     }
 
     /// Answers with a result or an error; a notification gets neither.

@@ -15,6 +15,7 @@ use broker_model::limits::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer_budget::{AnswerBudget, UnreadAnswers};
+use super::routing::Routing;
 use super::unfolding::Unfolding;
 use super::waits::{Waits, WaitsOfConnection};
 
@@ -34,6 +35,7 @@ pub(crate) struct RequestBudget {
     answers: UnreadAnswers,
     waits: Waits,
     unfolding: Unfolding,
+    routing: Routing,
     modules: Arc<Semaphore>,
 }
 
@@ -86,6 +88,7 @@ impl RequestBudget {
             answers: UnreadAnswers::default(),
             waits: Waits::default(),
             unfolding: Unfolding::default(),
+            routing: Routing::default(),
             modules: Arc::new(Semaphore::new(1)),
         }
     }
@@ -104,6 +107,11 @@ impl RequestBudget {
     /// Waits until a plugin module may be compiled, which takes many times its size: one at a time.
     pub(crate) async fn module_turn(&self) -> OwnedSemaphorePermit {
         acquire(&self.modules, 1).await
+    }
+
+    /// Memory for records on their way through plugins.
+    pub(crate) fn routing(&self) -> &Routing {
+        &self.routing
     }
 
     /// Memory for batches that unfold to much.

@@ -8,6 +8,7 @@ pub(crate) mod budget;
 pub(crate) mod frame_reader;
 pub(crate) mod listener;
 pub(crate) mod reading_pace;
+pub(crate) mod routing;
 pub(crate) mod unfolding;
 pub(crate) mod waits;
 

@@ -36,6 +36,7 @@ mod resume_plugin;
 mod rollback_plugin;
 mod routed_produce;
 mod serialized_produce;
+mod through_plugins;
 mod wire;
 
 pub(crate) use bindings::follow_manifest;

@@ -13,7 +13,8 @@ use broker_protocol::{ErrorCode, Request, WireError};
 use broker_record::{Codec, InvalidBatch, OpaqueClaims, ProducedBatch, Validation};
 use bytes::Bytes;
 
-use super::{lookup, routed_produce, serialized_produce, wire};
+use super::through_plugins::ThroughPlugins;
+use super::{lookup, wire};
 use crate::connection::{Asker, Session, WorkInOrder};
 use crate::net::unfolding::{UNFOLD_AT_ONCE_BYTES, Unfolding};
 use crate::partition::PartitionHandle;
@@ -24,8 +25,9 @@ use crate::topics::HostedTopic;
 pub(super) fn start(session: &Session, args: &Bytes, asker: Asker) -> Option<WorkInOrder> {
     let mut asker = Some(asker);
     match try_start(session, args, &mut asker) {
-        Ok(None) => {}
-        Ok(Some(unchecked)) => {
+        Ok(Started::Done) => {}
+        Ok(Started::ThroughPlugins(request)) => return request.start(asker?),
+        Ok(Started::Unchecked(unchecked)) => {
             let unfolding = session.context().requests.unfolding().clone();
             let asker = asker?;
             return Some(Box::pin(async move {
@@ -40,6 +42,14 @@ pub(super) fn start(session: &Session, args: &Bytes, asker: Asker) -> Option<Wor
 /// A request of up to this size draws its connection to its partition's thread. Taking in a larger one is more work
 /// than waking a thread: then several producers of one partition had better share it among the threads.
 const NEIGHBOURS_BYTES_MAX: usize = 64 * 1024;
+
+/// What came of a request so far.
+enum Started {
+    /// It is on its way.
+    Done,
+    ThroughPlugins(Box<ThroughPlugins>),
+    Unchecked(Unchecked),
+}
 
 /// Who waits for what became of a request, or of a part of one.
 pub(super) trait Answerer: Send + 'static {
@@ -64,7 +74,7 @@ fn try_start(
     session: &Session,
     args: &Bytes,
     asker: &mut Option<Asker>,
-) -> Result<Option<Unchecked>, WireError> {
+) -> Result<Started, WireError> {
     let context = session.context();
     let request = ProduceRequest::decode(args)?;
     let topic = lookup::topic(context, &request.topic, request.topic_id)?;
@@ -78,53 +88,42 @@ fn try_start(
         timeout: Duration::from_millis(u64::from(request.timeout_ms)),
     };
     let default_timestamp = request.timestamp_ms.unwrap_or_else(|| context.clock.now());
-    if topic.plugins.serializes() || request.encode {
-        let serialized = serialized_produce::prepare(context, &topic, request, default_timestamp)?;
-        if let Some(asker) = asker.take() {
-            serialized.append(context, &topic, terms, asker);
-        }
-        return Ok(None);
+    let (Some(partition), false) = (request.partition, ThroughPlugins::is_for(&topic, &request))
+    else {
+        return Ok(Started::ThroughPlugins(Box::new(ThroughPlugins {
+            context: context.clone(),
+            topic,
+            request,
+            terms,
+            timestamp: default_timestamp,
+        })));
+    };
+    let handle = lookup::partition(&topic, partition)?;
+    if args.len() <= NEIGHBOURS_BYTES_MAX {
+        session.note_shard(handle.shard());
     }
-    match (request.partition, request.payload) {
-        (None, Payload::Plain(records)) => {
-            let routed = routed_produce::route(context, &topic, records, default_timestamp)?;
-            if let Some(asker) = asker.take() {
-                routed.append(&topic, terms, asker);
-            }
-        }
-        (None, Payload::Opaque(_)) => {
-            let message = "an encoded body needs a partition: ask partition_for, or send records";
-            return Err(WireError::new(ErrorCode::InvalidRequest, message));
-        }
-        (Some(partition), payload) => {
-            let handle = lookup::partition(&topic, partition)?;
-            if args.len() <= NEIGHBOURS_BYTES_MAX {
-                session.note_shard(handle.shard());
-            }
-            let batch = match payload {
-                Payload::Plain(records) => ProducedBatch::plain(records, default_timestamp)
-                    .map_err(|error| wire::invalid_batch(&error))?,
-                Payload::Opaque(opaque) => {
-                    let opaque = Opaque::new(&topic, opaque)?;
-                    match opaque.check(UNFOLD_AT_ONCE_BYTES) {
-                        Err(error) if error.is_for_lack_of_room() => {
-                            return Ok(Some(Unchecked {
-                                topic,
-                                partition,
-                                opaque,
-                                terms,
-                            }));
-                        }
-                        checked => checked.map_err(|error| wire::invalid_batch(&error))?,
-                    }
+    let batch = match request.payload {
+        Payload::Plain(records) => ProducedBatch::plain(records, default_timestamp)
+            .map_err(|error| wire::invalid_batch(&error))?,
+        Payload::Opaque(opaque) => {
+            let opaque = Opaque::new(&topic, opaque)?;
+            match opaque.check(UNFOLD_AT_ONCE_BYTES) {
+                Err(error) if error.is_for_lack_of_room() => {
+                    return Ok(Started::Unchecked(Unchecked {
+                        topic,
+                        partition,
+                        opaque,
+                        terms,
+                    }));
                 }
-            };
-            if let Some(asker) = asker.take() {
-                append(handle, &topic, partition, (batch, terms), asker);
+                checked => checked.map_err(|error| wire::invalid_batch(&error))?,
             }
         }
+    };
+    if let Some(asker) = asker.take() {
+        append(handle, &topic, partition, (batch, terms), asker);
     }
-    Ok(None)
+    Ok(Started::Done)
 }
 
 /// A batch that unfolds to more than is looked at on an arbiter.

@@ -6,6 +6,7 @@ use broker_cluster::{
     RemovePluginError,
 };
 use broker_model::PartitionId;
+use broker_model::limits::PLUGIN_BATCH_RECORDS_MAX;
 use broker_protocol::{ErrorCode, ErrorData, WireError};
 use broker_record::InvalidBatch;
 use broker_storage::LowSpace;
@@ -146,6 +147,11 @@ pub(super) fn invalid_batch(error: &InvalidBatch) -> WireError {
         InvalidBatch::TooLarge { bytes } => {
             data.actual = Some(*bytes as u64);
             ErrorCode::MessageTooLarge
+        }
+        InvalidBatch::TooManyForPlugins { records } => {
+            data.actual = Some(u64::from(*records));
+            data.limit = Some(u64::from(PLUGIN_BATCH_RECORDS_MAX));
+            ErrorCode::InvalidBatch
         }
         InvalidBatch::Decompression(_)
         | InvalidBatch::Empty

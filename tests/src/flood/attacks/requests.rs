@@ -3,12 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
+use broker_model::limits;
+
 use super::{Attack, Field};
 use crate::flood::link::Fate;
 use crate::flood::message::{Message, error_name, produce, records, request};
 use crate::flood::stage;
 
-pub(super) const ATTACKS: [Attack; 9] = [
+pub(super) const ATTACKS: [Attack; 10] = [
     Attack {
         name: "tiny-requests",
         what: "pings and requests for nothing, as many as go",
@@ -74,13 +76,14 @@ pub(super) const ATTACKS: [Attack; 9] = [
         name: "routed-nothing",
         what: "2 MiB of records with nothing in them, to be routed",
         connections: 50,
-        payload: || {
-            let count = 600_000;
-            let args = Message::new().map(2).text("topic").text(stage::WIDE);
-            let args = args.text("records").array(count);
-            let all = [0x92, 0xc0, 0xc0].repeat(600_000);
-            request(2, "produce", args.raw(&all))
-        },
+        payload: || routed_nothing(600_000),
+        offend: |field| Box::pin(ask_again_and_again(field)),
+    },
+    Attack {
+        name: "routed-little",
+        what: "records with nothing in them, to be routed, as many as a request may have",
+        connections: 50,
+        payload: || routed_nothing(limits::PLUGIN_BATCH_RECORDS_MAX),
         offend: |field| Box::pin(ask_again_and_again(field)),
     },
     Attack {
@@ -125,6 +128,16 @@ pub(super) const ATTACKS: [Attack; 9] = [
         offend: |field| Box::pin(ask_again_and_again(field)),
     },
 ];
+
+/// `produce` without a partition, of so many records without a key and a value.
+fn routed_nothing(count: u32) -> Vec<u8> {
+    let args = Message::new().map(2).text("topic").text(stage::WIDE);
+    let mut args = args.text("records").array(count);
+    for _ in 0..count {
+        args = args.raw(&[0x92, 0xc0, 0xc0]);
+    }
+    request(2, "produce", args)
+}
 
 /// One request at a time, the next when the answer has come.
 pub(super) async fn ask_again_and_again(field: Arc<Field>) -> io::Result<Fate> {

@@ -1,0 +1,95 @@
+//! `produce` of records that plugins look at before they are appended: serializers, the partitioner, or both.
+//! Such a request has to have room for its records, however small they are, until its partitions have
+//! answered. When there is none at once, it waits, and with it the requests behind it on its connection.
+
+use std::sync::Arc;
+
+use broker_model::Timestamp;
+use broker_model::limits::PLUGIN_BATCH_RECORDS_MAX;
+use broker_protocol::api::produce::{Payload, ProduceRequest};
+use broker_protocol::{ErrorCode, WireError};
+use broker_record::{InvalidBatch, count_for_plugins};
+
+use super::produce::Terms;
+use super::{routed_produce, serialized_produce, wire};
+use crate::connection::{Asker, WorkInOrder};
+use crate::context::Context;
+use crate::topics::HostedTopic;
+
+/// A request whose records are still as they came.
+pub(super) struct ThroughPlugins {
+    pub(super) context: Arc<Context>,
+    pub(super) topic: Arc<HostedTopic>,
+    pub(super) request: ProduceRequest,
+    pub(super) terms: Terms,
+    /// What records without a timestamp get.
+    pub(super) timestamp: Timestamp,
+}
+
+impl ThroughPlugins {
+    /// Whether a request for this topic takes this way.
+    pub(super) fn is_for(topic: &HostedTopic, request: &ProduceRequest) -> bool {
+        request.partition.is_none() || request.encode || topic.plugins.serializes()
+    }
+
+    /// Does it at once, or gives back what has to be waited for.
+    pub(super) fn start(self, mut asker: Asker) -> Option<WorkInOrder> {
+        let records = match record_count(&self.request.payload) {
+            Ok(records) => records,
+            Err(invalid) => {
+                asker.refuse(wire::invalid_batch(&invalid));
+                return None;
+            }
+        };
+        let routing = self.context.requests.routing();
+        if let Some(room) = routing.try_room(records) {
+            asker.keep(room);
+            self.go(asker);
+            return None;
+        }
+        let routing = routing.clone();
+        Some(Box::pin(async move {
+            tokio::select! {
+                room = routing.room(records) => asker.keep(room),
+                () = asker.gone() => return,
+            }
+            self.go(asker);
+        }))
+    }
+
+    fn go(self, asker: Asker) {
+        let (context, topic, terms) = (self.context, self.topic, self.terms);
+        if topic.plugins.serializes() || self.request.encode {
+            match serialized_produce::prepare(&context, &topic, self.request, self.timestamp) {
+                Ok(serialized) => serialized.append(&context, &topic, terms, asker),
+                Err(error) => asker.refuse(error),
+            }
+            return;
+        }
+        let routed = match self.request.payload {
+            Payload::Plain(records) => {
+                routed_produce::route(&context, &topic, records, self.timestamp)
+            }
+            Payload::Opaque(_) => {
+                let message =
+                    "an encoded body needs a partition: ask partition_for, or send records";
+                Err(WireError::new(ErrorCode::InvalidRequest, message))
+            }
+        };
+        match routed {
+            Ok(routed) => routed.append(&topic, terms, asker),
+            Err(error) => asker.refuse(error),
+        }
+    }
+}
+
+/// How many records a request says that it has.
+fn record_count(payload: &Payload) -> Result<u32, InvalidBatch> {
+    match payload {
+        Payload::Plain(records) => count_for_plugins(records),
+        Payload::Opaque(opaque) => match opaque.record_count {
+            records @ ..=PLUGIN_BATCH_RECORDS_MAX => Ok(records),
+            records => Err(InvalidBatch::TooManyForPlugins { records }),
+        },
+    }
+}
