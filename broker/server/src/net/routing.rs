@@ -61,10 +61,12 @@ impl Routing {
     }
 
     fn places(&self, records: u32) -> Option<&Arc<Semaphore>> {
-        match records {
-            ..=RECORDS_FREE => None,
-            ..=RECORDS_FEW => Some(&self.few),
-            _ => Some(&self.many),
+        if records <= RECORDS_FREE {
+            None
+        } else if records <= RECORDS_FEW {
+            Some(&self.few)
+        } else {
+            Some(&self.many)
         }
     }
 }
