@@ -1,131 +1,9 @@
 //! `kill -9` under load, again and again. Every acknowledged record is compared afterwards: at its
 //! offset, with its bytes; nothing is there that nobody sent, and nothing twice.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::harness::{Broker, Value, Wire, keyed, map, opaque, plain, valued};
-
-/// Requests a producer keeps under way.
-const UNDER_WAY: usize = 8;
-
-/// What producers were told, over all rounds.
-#[derive(Default)]
-struct Ledger {
-    /// Value by partition and offset.
-    acknowledged: Mutex<BTreeMap<(u32, u64), String>>,
-    attempted: Mutex<u64>,
-}
-
-impl Ledger {
-    fn acknowledge(&self, partition: u32, offset: u64, value: String) {
-        let before = self
-            .acknowledged
-            .lock()
-            .expect("no panic")
-            .insert((partition, offset), value.clone());
-        assert_eq!(
-            before, None,
-            "offset {offset} of partition {partition} was given out twice, then to {value}"
-        );
-    }
-
-    fn next_number(&self) -> u64 {
-        let mut attempted = self.attempted.lock().expect("no panic");
-        *attempted += 1;
-        *attempted
-    }
-
-    fn count(&self) -> usize {
-        self.acknowledged.lock().expect("no panic").len()
-    }
-
-    /// Compares everything that is stored with everything that was acknowledged.
-    fn verify(&self, wire: &mut Wire, topic: &str, partitions: u32) {
-        let acknowledged = self.acknowledged.lock().expect("no panic");
-        let attempted = *self.attempted.lock().expect("no panic");
-        let mut seen = BTreeMap::new();
-        for partition in 0..partitions {
-            let records = wire.read_all(topic, partition);
-            for (expected, record) in (0..).zip(&records) {
-                assert_eq!(record.offset, expected, "{topic}-{partition} has a gap");
-                let text = record.text();
-                let number: u64 = text
-                    .split(' ')
-                    .nth(1)
-                    .and_then(|n| n.parse().ok())
-                    .expect("ours");
-                assert!(number <= attempted, "nobody sent {text:?}");
-                let before = seen.insert(text.clone(), (partition, record.offset));
-                assert_eq!(before, None, "{text:?} is stored twice");
-            }
-            let end = u64::try_from(records.len()).expect("fits");
-            for ((_, offset), value) in acknowledged.range((partition, 0)..(partition + 1, 0)) {
-                assert!(
-                    *offset < end,
-                    "{value:?} was acknowledged at {topic}-{partition} {offset}, which ends at {end}"
-                );
-                let found = records[usize::try_from(*offset).expect("fits")].text();
-                assert_eq!(found, *value, "{topic}-{partition} {offset}");
-            }
-        }
-    }
-}
-
-/// Sends until the broker is gone. Each request has one or two records, plain, compressed, or routed.
-fn produce_until_killed(mut wire: Wire, topic: &str, partition: u32, ledger: &Ledger) {
-    let mut under_way: BTreeMap<u64, Vec<String>> = BTreeMap::new();
-    loop {
-        while under_way.len() < UNDER_WAY {
-            let number = ledger.next_number();
-            let values = vec![
-                format!("{partition} {number} a"),
-                format!("{partition} {number} b"),
-            ];
-            let records: Vec<Value> = values.iter().map(|value| valued(value)).collect();
-            let args = match number % 3 {
-                0 => opaque(topic, partition, &records.into(), "lz4"),
-                1 => map! { "topic" => topic, "partition" => partition, "records" => records },
-                _ => {
-                    map! { "topic" => topic, "records" => vec![keyed("k", &values[0]), keyed("l", &values[1])] }
-                }
-            };
-            match wire.try_send("produce", args) {
-                Ok(id) => under_way.insert(id, values),
-                Err(_) => return,
-            };
-        }
-        let Ok(Some(answer)) = wire.try_receive() else {
-            return;
-        };
-        let values = under_way
-            .remove(&answer.id.expect("an id"))
-            .expect("it was asked");
-        let result = answer.outcome.expect("a healthy broker stores it");
-        match result.get("base_offset") {
-            Value::Nil => {
-                let places = result
-                    .get("partitions")
-                    .list()
-                    .iter()
-                    .zip(result.get("offsets").list());
-                for (value, (partition, offset)) in values.into_iter().zip(places) {
-                    ledger.acknowledge(
-                        u32::try_from(partition.u64()).expect("fits"),
-                        offset.u64(),
-                        value,
-                    );
-                }
-            }
-            base => {
-                for (value, offset) in values.into_iter().zip(base.u64()..) {
-                    ledger.acknowledge(partition, offset, value);
-                }
-            }
-        }
-    }
-}
+use crate::harness::{Broker, Ledger, map, plain, produce_until_killed, valued};
 
 fn kill_under_load(flush_mode: &str, rounds: u64) {
     let mut broker = Broker::start();
@@ -243,8 +121,7 @@ fn the_comparison_notices_a_loss_a_change_a_duplicate_and_a_stranger() {
     wire.create_topic("t", 1, &[]);
     wire.produce("t", 0, vec![valued("0 1 a"), valued("0 2 a")]);
     let mut verdict = |acknowledged: &[(u64, &str)], attempted: u64| {
-        let ledger = Ledger::default();
-        *ledger.attempted.lock().expect("no panic") = attempted;
+        let ledger = Ledger::of_attempts(attempted);
         for (offset, value) in acknowledged {
             ledger.acknowledge(0, *offset, (*value).to_owned());
         }

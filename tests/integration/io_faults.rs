@@ -3,12 +3,14 @@
 //! that was acknowledged. A preloaded library (`io_faults.c`) does the failing.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::harness::{Broker, Setup, Value, Wire, WireError, eventually, map, plain, valued};
+use crate::harness::{
+    Broker, Setup, Value, Wire, WireError, eventually, map, plain, preloaded, valued,
+};
 
 /// A broker on two directories, and the switch by which either can be made to fail.
 struct Rig {
@@ -19,19 +21,7 @@ struct Rig {
 impl Rig {
     fn start() -> Self {
         let folder = TempDir::new().expect("a temporary directory can be made");
-        let library = folder.path().join("io_faults.so");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("integration/io_faults.c");
-        let built = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-o"])
-            .arg(&library)
-            .arg(&source)
-            .arg("-ldl")
-            .status();
-        assert!(
-            built
-                .expect("a C compiler, which Rust links with")
-                .success()
-        );
+        let library = preloaded("io_faults.c", folder.path());
         let dirs = ["first", "second"].map(|name| folder.path().join(name));
         let broker = Setup::new()
             .log_dirs(&dirs)

@@ -36,6 +36,7 @@ mod neighbours;
 mod offline;
 mod overload;
 mod plugins;
+mod power_cuts;
 mod readme;
 mod records;
 mod refused_deployments;

@@ -5,9 +5,12 @@ mod broker;
 mod clock_shift;
 mod flooding;
 mod guests;
+mod ledger;
 mod log_check;
 mod opaque;
 mod plugin_calls;
+mod power_cut;
+mod preload;
 mod python;
 mod record;
 mod small_disk;
@@ -21,8 +24,11 @@ pub(crate) use flooding::{Flooded, counted};
 pub(crate) use guests::{
     custom_partitioner, hostile_module, hostile_sister, sha256_of, shipped_module,
 };
+pub(crate) use ledger::{Ledger, produce_alone, produce_until_killed};
 pub(crate) use opaque::{crc32, opaque, opaque_body, pack};
 pub(crate) use plugin_calls::{DryRun, config_of, digest_of};
+pub(crate) use power_cut::{PowerCut, Survival};
+pub(crate) use preload::preloaded;
 pub(crate) use python::{output_of, python};
 pub(crate) use record::{Rec, keyed, plain, valued};
 pub(crate) use small_disk::SmallDisk;
