@@ -89,7 +89,7 @@ pub(crate) fn read_slots(bytes: Option<&[u8]>) -> io::Result<FoundSlots> {
             } else if slot.iter().any(|byte| *byte != 0) {
                 damaged += 1;
                 let at = (number * PAIR_LEN + half * SLOT_LEN) as u64;
-                let problem = "a slot fails its checksum".to_owned();
+                let problem = "a slot fails its checksum, or says what cannot be true".to_owned();
                 found.problems.push((Some(at), problem));
             }
         }
@@ -156,7 +156,7 @@ fn decode_slot(bytes: &[u8]) -> Option<(PartitionKey, RecoveryPoint)> {
         boot: u64::from_be_bytes(field(slot, 44)),
         sequence: u64::from_be_bytes(field(slot, 52)),
     };
-    Some((key, point))
+    point.is_possible().then_some((key, point))
 }
 
 fn checksum_fits(slot: &[u8; SLOT_LEN]) -> bool {

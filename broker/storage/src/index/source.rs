@@ -1,12 +1,13 @@
 //! Searching an index where it lies: mapped (sealed segments) or by positional reads (the active
 //! one). Only the entries that a search touches are read, and each of them is checked.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use broker_model::Offset;
 
-use super::entry::{IndexEntry, IndexHeader};
-use crate::io::{IoFile, MappedFile};
+use super::entry::{IndexEntry, IndexHeader, OffsetEntry};
+use crate::io::{Io, IoFile, MappedFile, OpenMode};
 
 /// An index file has an entry that is not what was written: it has to be made anew.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,4 +81,21 @@ impl IndexSource {
             Self::File(file) => file.read_exact_at(buffer, position).ok(),
         }
     }
+}
+
+/// The last boundary at or below a position that an index file knows, finished or not.
+pub(crate) fn boundary_at_or_below(
+    io: &dyn Io,
+    data_path: &Path,
+    base: Offset,
+    position: u32,
+) -> Option<OffsetEntry> {
+    let path = data_path.with_extension(OffsetEntry::EXTENSION);
+    let file = io.open(&path, OpenMode::Read).ok()?;
+    let count = OffsetEntry::count(file.len().ok()?);
+    let source = IndexSource::File(file);
+    let header = source.header::<OffsetEntry>()?;
+    let is_below = |entry: &OffsetEntry| entry.position <= position;
+    let found = source.last_where(base, count, is_below).ok()?;
+    found.filter(|_| header.base == base)
 }

@@ -6,6 +6,7 @@
 
 mod epochs;
 mod evidence;
+mod point;
 mod report;
 mod restore;
 mod segments;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use broker_model::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
+use point::{NotedPoint, point_to_begin_at};
 pub use report::{LastStop, RecoveryReport, TornTail};
 pub(crate) use restore::{Times, restore_active};
 
@@ -128,18 +130,6 @@ impl<'a> Recovery<'a> {
             true => None,
             false => shared.positions.known(&key),
         };
-        let known = noted.filter(RecoveryPoint::is_possible);
-        let has_data = files.iter().any(|(_, len)| *len > 0);
-        let may_be_old = noted != known || shared.positions.is_doubtful(&key);
-        let is_doubtful = has_data && !request.is_new && may_be_old;
-        let last_stop = match known {
-            None if has_data => LastStop::Unknown,
-            None => LastStop::New,
-            // Under which boot it was written last is lost with the point.
-            Some(_) if is_doubtful => LastStop::Unknown,
-            Some(point) if point.boot == shared.boot => LastStop::SameBoot,
-            Some(_) => LastStop::OtherBoot,
-        };
         let stored = match LogStart::load(&*shared.io, &request.dir.join(LogStart::FILE)) {
             Err(error @ SmallFileError::Damaged { .. }) => {
                 tracing::error!(%error, "deleted records may come back");
@@ -160,6 +150,25 @@ impl<'a> Recovery<'a> {
                 .map_err(|source| failed(data.path(), source))?;
             files.remove(0);
         }
+        let settled = cleaned.cleaned_to().max(stored_start.unwrap_or_default());
+        let examined = noted
+            .map(|point| NotedPoint::examine(request, point, &files, settled))
+            .transpose()
+            .map_err(|source| failed(&request.dir, source))?;
+        let known = examined.and_then(NotedPoint::known);
+        let is_contradicted =
+            examined.is_some_and(|examined| !matches!(examined, NotedPoint::Sound(_)));
+        let has_data = files.iter().any(|(_, len)| *len > 0);
+        let may_be_old = is_contradicted || shared.positions.is_doubtful(&key);
+        let is_doubtful = has_data && !request.is_new && may_be_old;
+        let last_stop = match known {
+            None if has_data => LastStop::Unknown,
+            None => LastStop::New,
+            // Under which boot it was written last is lost with the point.
+            Some(_) if is_doubtful => LastStop::Unknown,
+            Some(point) if point.boot == shared.boot => LastStop::SameBoot,
+            Some(_) => LastStop::OtherBoot,
+        };
         let first = files.first().map(|(base, _)| *base);
         // A first segment that is gone is a hole, not a later log start.
         let known_first = known.map(|point| point.segment);
@@ -312,35 +321,6 @@ fn load_cleaned(request: &OpenRequest) -> Result<CleanerCheckpoint, OpenLogError
             Ok(CleanerCheckpoint::default())
         }
         other => Ok(other?.unwrap_or_default()),
-    }
-}
-
-/// The recovery point: where reading begins. The known one, unless what it points to is gone for a good
-/// reason.
-fn point_to_begin_at(
-    known: Option<RecoveryPoint>,
-    files: &[(Offset, u32)],
-    start: Offset,
-    cleaned_to: Offset,
-) -> RecoveryPoint {
-    let first = files.first().map(|(base, _)| *base);
-    let begin_at = |offset| RecoveryPoint {
-        segment: offset,
-        end: offset,
-        ..RecoveryPoint::default()
-    };
-    // The segment it lies in may have been deleted since, with everything below the log start.
-    match known {
-        // Replaced since: a cleaning waits for the point to be past what it replaces, so this one
-        // is what was left when the latest were lost.
-        Some(point) if point.end < cleaned_to => {
-            let behind = files.iter().rfind(|(base, _)| *base <= cleaned_to);
-            begin_at(behind.map_or(start, |(base, _)| *base))
-        }
-        Some(point) if point.end > start => point,
-        Some(point) if files.iter().any(|(base, _)| *base == point.segment) => point,
-        Some(_) if first.is_none_or(|first| first > start) => begin_at(start),
-        _ => begin_at(first.unwrap_or(start)),
     }
 }
 

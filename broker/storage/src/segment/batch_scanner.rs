@@ -206,6 +206,17 @@ impl BatchScanner {
 }
 
 impl Scanned {
+    /// Whether a sound header stands here that belongs elsewhere.
+    pub(crate) fn is_another_batch(&self) -> bool {
+        matches!(
+            self,
+            Self::Bad {
+                damage: Damage::OutOfPlace { .. },
+                ..
+            }
+        )
+    }
+
     /// What is bad about this place, as an answer. `otherwise_next` is the next good offset where
     /// the scan has found none itself.
     ///

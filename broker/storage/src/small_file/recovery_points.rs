@@ -28,13 +28,19 @@ pub(crate) struct RecoveryPoint {
 }
 
 impl RecoveryPoint {
-    /// Whether bytes and offsets fit together: a segment without bytes has no offsets. One that cannot
-    /// be true is as good as lost, as going by it would cut what is durable.
+    /// More changes than any directory sees; what counts further is not a count.
+    const SEQUENCE_MAX: u64 = 1 << 62;
+
+    /// Whether bytes and offsets fit together: a segment without bytes has no offsets, none spans more of
+    /// them than an index can say. One that cannot be true is as good as lost, as going by it would cut
+    /// what is durable.
     pub(crate) fn is_possible(&self) -> bool {
-        match self.position {
-            0 => self.end == self.segment,
-            _ => self.end > self.segment,
-        }
+        let offsets = self.end.get().checked_sub(self.segment.get());
+        let fits = |offsets| match self.position {
+            0 => offsets == 0,
+            _ => offsets > 0 && u32::try_from(offsets).is_ok(),
+        };
+        offsets.is_some_and(fits) && self.sequence <= Self::SEQUENCE_MAX
     }
 }
 
@@ -86,6 +92,9 @@ impl SmallFile for RecoveryPoints {
                     .ok_or("a line has no boot")?,
                 sequence: word(&mut words, "sequence")?,
             };
+            if !point.is_possible() {
+                return Err("a line says what cannot be true".to_owned());
+            }
             found.points.insert((topic_id, partition), point);
         }
         Ok(found)

@@ -1,0 +1,158 @@
+//! The recovery point: whether the noted one can be gone by, and where reading begins. A checksum says
+//! that a point was written, not that it was ever true of these files: one that they contradict is as
+//! good as lost, because going by it would cut, or write over, what is durable.
+
+use std::io;
+use std::sync::Arc;
+
+use broker_model::Offset;
+
+use super::OpenRequest;
+use crate::index::{OffsetEntry, boundary_at_or_below};
+use crate::io::IoFile;
+use crate::segment::{BatchScanner, DataFile, ScanDepth, Scanned};
+use crate::small_file::RecoveryPoint;
+
+/// What a noted recovery point is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotedPoint {
+    /// The data does not contradict it.
+    Sound(RecoveryPoint),
+    /// What it speaks of is not all there, although there are later segments: nothing is cut by it.
+    Doubtful(RecoveryPoint),
+    /// The data contradicts it.
+    Contradicted,
+}
+
+impl NotedPoint {
+    /// The point, where it is of use.
+    pub(super) fn known(self) -> Option<RecoveryPoint> {
+        match self {
+            Self::Sound(point) | Self::Doubtful(point) => Some(point),
+            Self::Contradicted => None,
+        }
+    }
+
+    /// Holds a point against the files there are, with their lengths. `settled` is the offset below which
+    /// files may have been deleted or replaced since.
+    pub(super) fn examine(
+        request: &OpenRequest,
+        point: RecoveryPoint,
+        files: &[(Offset, u32)],
+        settled: Offset,
+    ) -> io::Result<Self> {
+        if point.position == 0 || point.end <= settled {
+            return Ok(Self::Sound(point));
+        }
+        let found = files.iter().find(|(base, _)| *base == point.segment);
+        let len = found.map_or(0, |(_, len)| *len);
+        if len < point.position {
+            let is_last = files.iter().all(|(base, _)| *base <= point.segment);
+            return Ok(match is_last {
+                true => Self::Sound(point),
+                false => Self::Doubtful(point),
+            });
+        }
+        let purpose = request.config.purpose;
+        let data = DataFile::new(&request.shared, purpose, &request.dir, point.segment);
+        let fits = is_boundary(&data, u64::from(len), &point);
+        fits.inspect_err(|error| data.observe(error))
+            .map(|fits| match fits {
+                true => Self::Sound(point),
+                false => Self::Contradicted,
+            })
+    }
+}
+
+/// Whether a batch ends where the point lies, and the next may begin there with the point's offset. Damage
+/// before it, which leaves that open, is no contradiction.
+fn is_boundary(data: &Arc<DataFile>, len: u64, point: &RecoveryPoint) -> io::Result<bool> {
+    let start = OffsetEntry {
+        offset: data.base(),
+        position: 0,
+    };
+    let near = boundary_at_or_below(data.io(), data.path(), data.base(), point.position);
+    let near = near.unwrap_or(start);
+    if (near.offset, near.position) == (point.end, point.position) {
+        return Ok(true);
+    }
+    let file = data.file()?;
+    let mut walked = walk(&file, near, point.position)?;
+    if walked == Walked::Nowhere && near != start {
+        // The index is wrong, or the data is.
+        walked = walk(&file, start, point.position)?;
+    }
+    match walked {
+        Walked::To(offset) if offset < point.end => goes_on(&file, len, point),
+        Walked::To(offset) => Ok(offset == point.end),
+        Walked::Past => Ok(false),
+        Walked::Nowhere => Ok(true),
+    }
+}
+
+/// Where the headers before a position lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Walked {
+    /// To the position, and this offset.
+    To(Offset),
+    /// Past it: it lies inside a batch.
+    Past,
+    /// The position cannot be reached for damage.
+    Nowhere,
+}
+
+fn walk(file: &Arc<dyn IoFile>, from: OffsetEntry, to: u32) -> io::Result<Walked> {
+    let (begin, end) = (u64::from(from.position), u64::from(to));
+    let depth = ScanDepth::Headers;
+    let mut scanner = BatchScanner::new(Arc::clone(file), depth, begin, end, from.offset);
+    let mut walked = Walked::To(from.offset);
+    while let Some(scanned) = scanner.next()? {
+        walked = match scanned {
+            Scanned::Batch { header, .. } => Walked::To(header.next_offset()),
+            Scanned::Bad {
+                resume: Some(_), ..
+            } => walked,
+            Scanned::Bad { resume: None, .. } => Walked::Nowhere,
+            Scanned::Incomplete { .. } => Walked::Past,
+        };
+    }
+    Ok(walked)
+}
+
+/// Offsets were skipped before the point, as behind damage: then the next batch, if there is one, has
+/// the point's offset.
+fn goes_on(file: &Arc<dyn IoFile>, len: u64, point: &RecoveryPoint) -> io::Result<bool> {
+    let (begin, depth) = (u64::from(point.position), ScanDepth::Headers);
+    let mut scanner = BatchScanner::new(Arc::clone(file), depth, begin, len, point.end);
+    let next = scanner.next()?;
+    Ok(!next.is_some_and(|scanned| scanned.is_another_batch()))
+}
+
+/// The recovery point: where reading begins. The known one, unless what it points to is gone for a good
+/// reason.
+pub(super) fn point_to_begin_at(
+    known: Option<RecoveryPoint>,
+    files: &[(Offset, u32)],
+    start: Offset,
+    cleaned_to: Offset,
+) -> RecoveryPoint {
+    let first = files.first().map(|(base, _)| *base);
+    let begin_at = |offset| RecoveryPoint {
+        segment: offset,
+        end: offset,
+        ..RecoveryPoint::default()
+    };
+    // The segment it lies in may have been deleted since, with everything below the log start.
+    match known {
+        // Replaced since: a cleaning waits for the point to be past what it replaces, so this one
+        // is what was left when the latest were lost.
+        Some(point) if point.end < cleaned_to => {
+            let behind = files.iter().rfind(|(base, _)| *base <= cleaned_to);
+            begin_at(behind.map_or(start, |(base, _)| *base))
+        }
+        Some(point) if point.end > start => point,
+        Some(point) if files.iter().any(|(base, _)| *base == point.segment) => point,
+        Some(_) if first.is_none_or(|first| first > start) => begin_at(start),
+        _ => begin_at(first.unwrap_or(start)),
+    }
+}
