@@ -3,6 +3,8 @@
  *   sync    the first line is a part of paths: syncs of such files fail, from the N-th on that the
  *           second line names; the third line says how many of them
  *   read    a part of paths: reads of such files fail
+ *   slow    a part of paths, and milliseconds: syncs of such files take so much longer. Each appends a line
+ *           to the file `synced` when it is done: how long the file was when it began, and its path
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -12,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -54,22 +57,45 @@ static int fails_read(int fd)
     return is_about("read", fd, &from, &count);
 }
 
-int fdatasync(int fd)
+static void note_synced(int fd, off_t len)
 {
+    char name[512], link[64], path[1024];
+    snprintf(name, sizeof name, "%s/synced", getenv("IO_FAULTS"));
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t path_len = readlink(link, path, sizeof path - 1);
+    FILE *file = fopen(name, "a");
+    if (!file)
+        return;
+    if (path_len > 0)
+        fprintf(file, "%lld %.*s\n", (long long)len, (int)path_len, path);
+    fclose(file);
+}
+
+static int sync_with(const char *call, int fd)
+{
+    long ms = 0, unused;
+    struct stat begun;
     if (fails_sync(fd)) {
         errno = EIO;
         return -1;
     }
-    return ((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(fd);
+    int slow = is_about("slow", fd, &ms, &unused) && !fstat(fd, &begun);
+    if (slow)
+        usleep(ms * 1000);
+    int failed = ((int (*)(int))dlsym(RTLD_NEXT, call))(fd);
+    if (slow && !failed)
+        note_synced(fd, begun.st_size);
+    return failed;
+}
+
+int fdatasync(int fd)
+{
+    return sync_with("fdatasync", fd);
 }
 
 int fsync(int fd)
 {
-    if (fails_sync(fd)) {
-        errno = EIO;
-        return -1;
-    }
-    return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(fd);
+    return sync_with("fsync", fd);
 }
 
 ssize_t pread64(int fd, void *buffer, size_t len, off64_t at)

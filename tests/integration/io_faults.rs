@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -13,13 +14,13 @@ use crate::harness::{
 };
 
 /// A broker on two directories, and the switch by which either can be made to fail.
-struct Rig {
-    broker: Broker,
-    folder: TempDir,
+pub(crate) struct Rig {
+    pub(crate) broker: Broker,
+    pub(crate) folder: TempDir,
 }
 
 impl Rig {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = TempDir::new().expect("a temporary directory can be made");
         let library = preloaded("io_faults.c", folder.path());
         let dirs = ["first", "second"].map(|name| folder.path().join(name));
@@ -42,6 +43,11 @@ impl Rig {
         self.rule("read", &format!("{path}\n"));
     }
 
+    /// From now on syncs of files with this in their paths take so much longer.
+    pub(crate) fn slow_syncs(&self, path: &str, by: Duration) {
+        self.rule("slow", &format!("{path} {}\n", by.as_millis()));
+    }
+
     /// In one step: the broker looks at any time.
     fn rule(&self, name: &str, text: &str) {
         let made = self.folder.path().join(format!("{name}.new"));
@@ -49,13 +55,13 @@ impl Rig {
         fs::rename(made, self.folder.path().join(name)).expect("it can be renamed");
     }
 
-    fn heal(&self) {
-        for name in ["sync", "read"] {
+    pub(crate) fn heal(&self) {
+        for name in ["sync", "read", "slow"] {
             let _ = fs::remove_file(self.folder.path().join(name));
         }
     }
 
-    fn dir(&self, name: &str) -> PathBuf {
+    pub(crate) fn dir(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 

@@ -1,6 +1,6 @@
 //! The rules of the cluster as pure state machines: what the controller knows and may change
 //! ([`ClusterMetadata`]), what a partition's leader knows and may acknowledge
-//! ([`PartitionReplica`]), and the table of topic configuration ([`TopicConfig`]).
+//! ([`PartitionReplica`]), when it syncs ([`FlushPace`]), and the table of topic configuration ([`TopicConfig`]).
 //!
 //! Nothing in here does I/O, reads a clock or knows an actor: time, ids and the broker's defaults
 //! come as arguments, and what is to be done comes back as values.
@@ -10,6 +10,7 @@ pub mod cluster_metadata;
 pub mod command;
 pub mod config_key;
 pub mod deployment;
+pub mod flush_pace;
 pub mod invalid_config;
 pub mod partition_replica;
 mod placement;
@@ -28,6 +29,7 @@ pub use config_key::{ConfigKey, ValueKind};
 pub use deployment::{
     DeployedPlugin, Deployment, DeploymentLimits, DeploymentSource, NewDeployment,
 };
+pub use flush_pace::FlushPace;
 pub use invalid_config::InvalidConfig;
 pub use partition_replica::{
     Acks, Effects, FlushMode, NotAdmitted, PartitionReplica, ReplicaStart,

@@ -76,4 +76,4 @@ pub use scrub::{ScrubFailed, ScrubTarget, Scrubbed};
 pub use segment::SegmentInfo;
 pub use small_file::{LeaderEpochs, SmallFileError};
 pub use space::{DirSpace, LowSpace, MinFree};
-pub use sync::{SyncDone, SyncOutcome, SyncRequest};
+pub use sync::{BehindSyncs, SyncBacklog, SyncDone, SyncOutcome, SyncRequest};

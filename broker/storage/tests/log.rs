@@ -220,25 +220,16 @@ fn a_log_on_a_real_disk_comes_back() {
 }
 
 #[test]
-fn under_async_the_log_says_when_a_sync_is_due() {
-    let config = LogConfig {
-        flush: FlushMode::Async {
-            every: Duration::from_millis(500),
-        },
-        ..big()
-    };
-    let (_io, clock, dir, mut log) = clocked(config);
-    assert_eq!(log.sync_deadline(), None);
+fn the_log_says_since_when_something_waits_for_a_sync() {
+    let (_io, clock, dir, mut log) = clocked(big());
+    assert_eq!(log.unsynced_since(), None);
     clock.advance(Duration::from_millis(100));
     append_numbers(&mut log, 0..1);
     clock.advance(Duration::from_millis(100));
     append_numbers(&mut log, 1..2);
-    assert_eq!(log.sync_deadline(), Some(Duration::from_millis(600)));
+    assert_eq!(log.unsynced_since(), Some(Duration::from_millis(100)));
     sync(&dir, &mut log);
-    assert_eq!(log.sync_deadline(), None);
-    log.set_config(big());
-    append_numbers(&mut log, 2..3);
-    assert_eq!(log.sync_deadline(), None);
+    assert_eq!(log.unsynced_since(), None);
 }
 
 #[test]

@@ -113,9 +113,14 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
                 unlimited: Unlimited::Refused,
             },
             default: "1000",
-            documentation: "Longest time until written records are synced under flush.mode = \
-                async. Without effect under sync.",
-            consequence: "Shorter loses less in a power cut and syncs more often.",
+            documentation: "Under flush.mode = async a written record is synced within this time: \
+                a sync begins after three quarters of it, or sooner where syncs take long. While \
+                one that was acknowledged is still not synced after this time, nothing more is \
+                acknowledged. Without effect under sync.",
+            consequence: "A power cut loses at most the records acknowledged within one span of \
+                this length: the last before the cut as long as syncs take less than half of it; \
+                on a slower disk acknowledgements wait for syncs, as under sync, until it keeps up \
+                again. Shorter loses less and syncs more often.",
         },
         broker_name: "log.flush.ms",
     },

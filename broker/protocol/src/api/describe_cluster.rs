@@ -75,6 +75,11 @@ pub struct LogDirDescription {
     pub used_bytes: u64,
     /// Below so many free bytes it takes no records; 0 for no such limit.
     pub min_free_bytes: u64,
+    /// Partitions under `flush.mode = async` whose acknowledgements wait for syncs now, because these take
+    /// longer than `flush.ms` allows.
+    pub waiting_for_syncs: u64,
+    /// How often that has begun since the broker started.
+    pub sync_waits: u64,
 }
 
 plain_call!(DescribeCluster, DescribeClusterRequest => DescribeClusterResponse);

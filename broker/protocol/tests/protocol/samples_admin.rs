@@ -400,6 +400,8 @@ fn cluster() -> Vec<Vector> {
         free_bytes: 1 << 39,
         used_bytes: 131_072,
         min_free_bytes: 1 << 30,
+        waiting_for_syncs: 2,
+        sync_waits: 5,
     };
     let broker = BrokerDescription {
         broker_id: BrokerId::new(1),

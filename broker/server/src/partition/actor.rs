@@ -10,11 +10,13 @@ use std::time::Duration;
 use actix::dev::channel;
 use actix::prelude::*;
 use actix_rt::ArbiterHandle;
-use broker_cluster::{Acks, Effects, FlushMode, NotAdmitted, PartitionReplica, ReplicaStart};
+use broker_cluster::{
+    Acks, Effects, FlushMode, FlushPace, NotAdmitted, PartitionReplica, ReplicaStart,
+};
 use broker_model::limits::PARTITION_MAILBOX;
 use broker_model::{Clock, LeaderEpoch, Offset, TopicPartition};
 use broker_record::{ProducedBatch, TimestampType};
-use broker_storage::{Log, LogDir};
+use broker_storage::{BehindSyncs, Log, LogDir};
 use tokio::sync::watch;
 use tracing::warn;
 
@@ -87,6 +89,9 @@ pub(crate) struct PartitionActor {
     /// When, on the monotonic clock, a sync may hold up this thread again.
     pub(super) inline_again: Duration,
     pub(super) sync_timer: bool,
+    pub(super) pace: FlushPace,
+    /// While acknowledgements under `async` wait for syncs, which take too long for `flush.ms`.
+    pub(super) behind: Option<BehindSyncs>,
     pub(super) roll_timer: Option<SpawnHandle>,
     pub(super) deadline_timer: bool,
     /// When, on the monotonic clock, deadlines are to be looked at next.
@@ -154,6 +159,8 @@ impl PartitionActor {
             syncing: false,
             inline_again: Duration::ZERO,
             sync_timer: false,
+            pace: FlushPace::default(),
+            behind: None,
             roll_timer: None,
             deadline_timer: false,
             deadlines_due: Duration::ZERO,
@@ -234,6 +241,7 @@ impl PartitionActor {
             return;
         }
         solitude::note_append(std::ptr::from_ref(self).addr());
+        self.fall_behind_if_late();
         let now = self.clock.now();
         let mut batches = std::mem::take(&mut self.batches);
         let waiting = std::mem::take(&mut self.waiting);
@@ -300,15 +308,7 @@ impl PartitionActor {
         match self.settings.config.flush_mode {
             FlushMode::Sync if self.may_sync_inline() => self.sync_inline(ctx),
             FlushMode::Sync => self.start_sync(ctx),
-            FlushMode::Async => {
-                if !self.sync_timer {
-                    self.sync_timer = true;
-                    ctx.run_later(self.settings.config.flush_every, |act, ctx| {
-                        act.sync_timer = false;
-                        act.start_sync(ctx);
-                    });
-                }
-            }
+            FlushMode::Async => self.pace_syncs(ctx),
         }
         if !self.deadline_timer && !self.parked.is_empty() {
             self.deadline_timer = true;
@@ -453,7 +453,7 @@ impl TakesTurns for PartitionActor {
         if self.deadline_timer && self.deadlines_due <= now {
             self.expire_parked();
         }
-        if self.log().sync_deadline().is_some_and(|due| due <= now) {
+        if self.sync_is_due(now) {
             self.start_sync(ctx);
         }
         if self.check_in_service().is_ok() {

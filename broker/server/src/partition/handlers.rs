@@ -58,8 +58,11 @@ impl Handler<Synced> for PartitionActor {
     fn handle(&mut self, Synced(outcome): Synced, ctx: &mut Self::Context) {
         self.syncing = false;
         self.take_synced(&outcome);
-        if self.settings.config.flush_mode == FlushMode::Sync {
-            self.start_sync(ctx);
+        self.pace.on_synced(self.clock.monotonic());
+        self.catch_up_if_quick();
+        match self.settings.config.flush_mode {
+            FlushMode::Sync => self.start_sync(ctx),
+            FlushMode::Async => self.pace_syncs(ctx),
         }
         self.close_if_done(ctx);
     }
@@ -144,6 +147,7 @@ impl Handler<Configure> for PartitionActor {
         self.took(ctx);
         self.write_waiting(ctx);
         self.log_mut().set_config(log_config(&settings.config));
+        self.behind = None;
         let effects = self.replica.on_flush_mode(settings.config.flush_mode);
         let is_compacted_otherwise = settings.plugins.compacts_otherwise(&self.settings.plugins);
         self.settings = settings;
@@ -165,6 +169,7 @@ impl Handler<CheckRetention> for PartitionActor {
         self.dir
             .record_high_watermark(&self.partition, self.replica.high_watermark());
         self.log_mut().release_idle_files();
+        self.catch_up_if_idle();
         self.roll(ctx);
         if !self.settings.config.cleanup_policy.delete {
             return;

@@ -1,9 +1,11 @@
 //! Syncs of a partition: handed to the directory's sync thread, or, for a lone producer, carried out on the
-//! spot. One is under way at a time; the next covers everything written meanwhile.
+//! spot. One is under way at a time; the next covers everything written meanwhile. Under `async` they go by
+//! [`FlushPace`](broker_cluster::FlushPace); where they take too long, acknowledgements wait for them.
 
 use std::time::Duration;
 
 use actix::prelude::*;
+use broker_cluster::FlushMode;
 use broker_storage::{SyncOutcome, SyncRequest};
 use tracing::error;
 
@@ -22,9 +24,83 @@ impl PartitionActor {
         if self.syncing {
             return;
         }
+        let since = self.log().unsynced_since();
         if let Some(request) = self.log_mut().sync_request() {
+            let now = self.clock.monotonic();
+            self.pace.on_begun(since.unwrap_or(now), now);
             self.hand_over(request, ctx);
         }
+    }
+
+    /// Under `async`: syncs what was written when it is time, and looks again then.
+    pub(super) fn pace_syncs(&mut self, ctx: &mut Context<Self>) {
+        if self.sync_timer || self.syncing {
+            return;
+        }
+        let Some(since) = self.log().unsynced_since() else {
+            return;
+        };
+        let due = self.pace.begins_at(since, self.settings.config.flush_every);
+        let now = self.clock.monotonic();
+        if self.behind.is_some() || due <= now {
+            self.start_sync(ctx);
+            return;
+        }
+        self.sync_timer = true;
+        ctx.run_later(due - now, |act, ctx| {
+            act.sync_timer = false;
+            if act.settings.config.flush_mode == FlushMode::Async {
+                act.pace_syncs(ctx);
+            }
+        });
+    }
+
+    /// Whether it is time under `async`, for when the actor is too busy for its timers.
+    pub(super) fn sync_is_due(&self, now: Duration) -> bool {
+        let config = &self.settings.config;
+        config.flush_mode == FlushMode::Async && !self.syncing && {
+            let since = self.log().unsynced_since();
+            since.is_some_and(|since| self.pace.begins_at(since, config.flush_every) <= now)
+        }
+    }
+
+    /// Under `async`: something acknowledged should have been synced by now, so what follows is acknowledged
+    /// once it is synced.
+    pub(super) fn fall_behind_if_late(&mut self) {
+        let config = &self.settings.config;
+        let may_be_late = self.syncing && self.behind.is_none();
+        if !may_be_late || config.flush_mode == FlushMode::Sync {
+            return;
+        }
+        if self
+            .pace
+            .is_late(self.clock.monotonic(), config.flush_every)
+        {
+            self.behind = Some(self.dir.fall_behind());
+            let effects = self.replica.on_flush_mode(FlushMode::Sync);
+            self.carry_out(effects);
+        }
+    }
+
+    /// A sync that was quick enough ends the waiting.
+    pub(super) fn catch_up_if_quick(&mut self) {
+        if self.behind.is_some() && self.pace.keeps_up(self.settings.config.flush_every) {
+            self.catch_up();
+        }
+    }
+
+    /// Nothing is written any more: whether syncs are quick again is seen when something is.
+    pub(super) fn catch_up_if_idle(&mut self) {
+        if self.behind.is_some() && !self.syncing && self.log().unsynced_since().is_none() {
+            self.catch_up();
+        }
+    }
+
+    fn catch_up(&mut self) {
+        self.behind = None;
+        let effects = self.replica.on_flush_mode(self.settings.config.flush_mode);
+        self.publish();
+        self.carry_out(effects);
     }
 
     fn hand_over(&mut self, request: SyncRequest, ctx: &Context<Self>) {
@@ -75,6 +151,7 @@ impl PartitionActor {
     fn on_sync_failed(&mut self, reason: String) {
         error!(partition = %self.partition, reason, "sync failed, the partition goes offline");
         self.failed = Some(reason);
+        self.behind = None;
         let effects = self.replica.on_failed();
         self.carry_out(effects);
     }

@@ -68,6 +68,13 @@ fn warnings(context: &Context, log_dirs: &[LogDirDescription]) -> Vec<String> {
             dir.path, dir.free_bytes, dir.min_free_bytes
         )
     }));
+    let behind = log_dirs.iter().filter(|dir| dir.waiting_for_syncs > 0);
+    warnings.extend(behind.map(|dir| {
+        format!(
+            "log directory {} syncs more slowly than flush.ms allows: acknowledgements of {} partition(s) under flush.mode = async wait for syncs (the {}. time since the start)",
+            dir.path, dir.waiting_for_syncs, dir.sync_waits
+        )
+    }));
     for topic in context.topics.all().values() {
         for (number, partition) in topic.partitions.iter().enumerate() {
             if let HostedPartition::Offline { reason, .. } = partition {
@@ -86,6 +93,7 @@ fn describe_dirs(dirs: &LogDirs) -> Vec<LogDirDescription> {
     all.map(|dir| {
         let error = dir.is_failed().map(|failed| failed.to_string());
         let space = dir.look_at_space().unwrap_or_else(|_| dir.space());
+        let backlog = dir.sync_backlog();
         let state = match (&error, space.is_low) {
             (Some(_), _) => "failed",
             (None, true) => "low_space",
@@ -99,6 +107,8 @@ fn describe_dirs(dirs: &LogDirs) -> Vec<LogDirDescription> {
             free_bytes: space.free,
             used_bytes: space.total.saturating_sub(space.free),
             min_free_bytes: space.min_free,
+            waiting_for_syncs: backlog.partitions as u64,
+            sync_waits: backlog.episodes,
         }
     })
     .collect()

@@ -212,12 +212,9 @@ impl Log {
         Ok(self.durable.end)
     }
 
-    /// Under [`FlushMode::Async`]: when, on the monotonic clock, a sync is due for what was written.
-    pub fn sync_deadline(&self) -> Option<Duration> {
-        match self.config.flush {
-            FlushMode::Sync => None,
-            FlushMode::Async { every } => Some(self.unsynced.since?.saturating_add(every)),
-        }
+    /// When, on the monotonic clock, the oldest of what no request covers was written.
+    pub fn unsynced_since(&self) -> Option<Duration> {
+        self.unsynced.since
     }
 
     /// Lets go of files and maps that were not used since the last call.

@@ -28,7 +28,7 @@ use crate::log::{Log, LogConfig};
 use crate::recovery::RecoveryReport;
 use crate::small_file::{LogDirectories, SmallFile, SmallFileError};
 use crate::space::DirSpace;
-use crate::sync::{SyncDone, SyncOutcome, SyncRequest, SyncThread};
+use crate::sync::{BehindSyncs, SyncBacklog, SyncDone, SyncOutcome, SyncRequest, SyncThread};
 
 /// A log directory, locked for this process. Cheap to clone; the directory is given free when the
 /// last clone and the last of its logs are dropped.
@@ -133,6 +133,17 @@ impl LogDir {
     /// when one batch waits and nobody else does.
     pub fn sync_inline(&self, request: SyncRequest) -> SyncOutcome {
         self.sync.sync_inline(request)
+    }
+
+    /// Notes that acknowledgements of a partition wait for syncs because these take longer than its
+    /// `flush.ms` allows; until the answer is dropped.
+    pub fn fall_behind(&self) -> BehindSyncs {
+        self.shared.backlog.join(self.shared.clock.monotonic())
+    }
+
+    /// How many such partitions there are.
+    pub fn sync_backlog(&self) -> SyncBacklog {
+        self.shared.backlog.seen()
     }
 
     /// Notes a partition's high watermark for the next checkpoint.

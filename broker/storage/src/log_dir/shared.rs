@@ -20,7 +20,7 @@ use crate::small_file::{
     HighWatermarks, MetaProperties, RecoveryPoints, SmallFile, SmallFileError,
 };
 use crate::space::{DirSpace, Headroom, Reserve, SpendingIo};
-use crate::sync::{SyncDone, SyncOutcome, SyncRequest, record, run_group};
+use crate::sync::{Backlog, SyncDone, SyncOutcome, SyncRequest, record, run_group};
 
 pub(crate) const LOCK_FILE: &str = ".lock";
 
@@ -47,6 +47,7 @@ pub(crate) struct DirShared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) identity: DirIdentity,
     pub(crate) health: Arc<DirHealth>,
+    pub(super) backlog: Arc<Backlog>,
     pub(crate) open_files: Arc<OpenFiles>,
     pub(crate) positions: DurablePositions,
     /// The boot of the machine, as recovery points know it.
@@ -105,6 +106,7 @@ impl DirShared {
             headroom: Headroom::new(&path, options.min_free),
             reserve,
             health: DirHealth::new(&path),
+            backlog: Backlog::new(&path),
             open_files: Arc::new(OpenFiles::new(options.open_files_max)),
             positions,
             boot,

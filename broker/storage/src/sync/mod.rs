@@ -1,10 +1,13 @@
 //! Making writes durable: what a log asks for, what it is told, and the thread in between.
 
+mod backlog;
 mod outcome;
 mod request;
 mod sync_group;
 mod sync_thread;
 
+pub(crate) use backlog::Backlog;
+pub use backlog::{BehindSyncs, SyncBacklog};
 pub use outcome::SyncOutcome;
 pub(crate) use request::SyncFile;
 pub use request::SyncRequest;

@@ -94,7 +94,10 @@ impl Runner {
             }
             Step::Wait { millis } => {
                 self.clock.advance(Duration::from_millis(*millis));
-                let due = self.log().sync_deadline();
+                let due = match (self.flush, self.log().unsynced_since()) {
+                    (FlushMode::Async { every }, Some(since)) => Some(since + every),
+                    _ => None,
+                };
                 if due.is_some_and(|due| due <= self.clock.monotonic()) {
                     self.take_request();
                     self.run_requests()?;
@@ -229,17 +232,13 @@ impl Runner {
         }
     }
 
-    /// Under `flush.mode = async` a sync is due so long after the oldest write that waits for one.
+    /// The log knows since when something waits for a sync: under `flush.mode = async` one is due by it.
     fn check_deadline(&mut self) -> Checked {
         let written_at = *self.written_at.get_or_insert(self.clock.monotonic());
-        let wanted = match self.flush {
-            FlushMode::Sync => None,
-            FlushMode::Async { every } => Some(written_at + every),
-        };
-        let due = self.log().sync_deadline();
+        let since = self.log().unsynced_since();
         check!(
-            due.is_some() == wanted.is_some() && due <= wanted,
-            "a sync is due at {due:?}, not at {wanted:?}"
+            since.is_some_and(|since| since <= written_at),
+            "something waits for a sync since {since:?}, not since {written_at:?}"
         );
         Ok(())
     }

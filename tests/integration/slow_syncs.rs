@@ -1,0 +1,115 @@
+//! A disk whose syncs take longer than `flush.ms` allows: under `flush.mode = async` acknowledgements wait
+//! for it, so that a power cut takes no more than `flush.ms` of them, and no longer than it is slow.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::harness::{Value, Wire, eventually, map, valued};
+use crate::io_faults::Rig;
+
+const FLUSH_MS: u64 = 100;
+const SYNC: Duration = Duration::from_secs(2);
+
+fn log_dirs(wire: &mut Wire) -> Vec<Value> {
+    let cluster = wire.call("describe_cluster", map! {}).unwrap();
+    cluster.get("brokers").list()[0]
+        .get("log_dirs")
+        .list()
+        .to_vec()
+}
+
+fn waiting(wire: &mut Wire) -> u64 {
+    let dirs = log_dirs(wire);
+    dirs.iter()
+        .map(|dir| dir.get("waiting_for_syncs").u64())
+        .sum()
+}
+
+/// The log file of the only partition.
+fn data_file(rig: &Rig) -> std::path::PathBuf {
+    let dirs = ["first", "second"].map(|name| rig.dir(name).join("async-0"));
+    let dir = dirs
+        .iter()
+        .find(|dir| dir.exists())
+        .expect("it has a place");
+    dir.join("00000000000000000000.log")
+}
+
+/// How long the file was when the last sync of it began that has come to its end.
+fn synced_bytes(rig: &Rig) -> u64 {
+    let synced = fs::read_to_string(rig.folder.path().join("synced")).unwrap_or_default();
+    let of_data = synced.lines().filter(|line| line.ends_with(".log"));
+    let lens = of_data.filter_map(|line| line.split(' ').next()?.parse().ok());
+    lens.max().unwrap_or(0)
+}
+
+#[test]
+fn no_more_than_flush_ms_of_acknowledgements_are_ahead_of_a_slow_disk() {
+    let mut rig = Rig::start();
+    let mut wire = rig.broker.connect();
+    let flush_ms = FLUSH_MS.to_string();
+    let config = [("flush.mode", "async"), ("flush.ms", flush_ms.as_str())];
+    wire.create_topic("async", 1, &config);
+    rig.slow_syncs("async-0", SYNC);
+    let producing = rig.broker.connect();
+    let producer = std::thread::spawn(move || produce_for(producing, SYNC * 2 + SYNC / 2));
+    eventually("acknowledgements wait", || {
+        (waiting(&mut wire) == 1).then_some(())
+    });
+    let cluster = wire.call("describe_cluster", map! {}).unwrap();
+    let warned = format!("{:?}", cluster.get("warnings"));
+    assert!(
+        warned.contains("syncs more slowly than flush.ms allows"),
+        "{warned}"
+    );
+    let acknowledged = producer.join().expect("every record was acknowledged");
+    let bytes = fs::metadata(data_file(&rig)).unwrap().len();
+    // All records are of one size.
+    let durable = synced_bytes(&rig) * acknowledged.len() as u64 / bytes;
+    let durable = usize::try_from(durable).unwrap();
+    assert!(durable > 1, "something was synced");
+    if let [first, .., last] = &acknowledged[durable..] {
+        let span = last.duration_since(*first);
+        assert!(
+            span < Duration::from_millis(FLUSH_MS * 10),
+            "{span:?} of acknowledgements"
+        );
+    }
+    rig.heal();
+    eventually("acknowledgements wait no more", || {
+        produce(&mut wire);
+        (waiting(&mut wire) == 0).then_some(())
+    });
+    let dirs = log_dirs(&mut wire);
+    let waits: u64 = dirs.iter().map(|dir| dir.get("sync_waits").u64()).sum();
+    assert_eq!(waits, 1, "one episode: {dirs:?}");
+    let told = rig
+        .broker
+        .log()
+        .matches("acknowledgements under flush.mode = async wait")
+        .count();
+    assert_eq!(told, 1);
+    let end = wire.offset_at("async", 0, "latest");
+    rig.broker.crash();
+    let mut wire = rig.broker.connect();
+    assert_eq!(wire.offset_at("async", 0, "latest"), end);
+}
+
+fn produce(wire: &mut Wire) {
+    let args =
+        map! { "topic" => "async", "partition" => 0, "records" => vec![valued("0123456789")] };
+    wire.call("produce", args)
+        .expect("it is acknowledged, sooner or later");
+}
+
+/// Produces one record after the other; answers when each was acknowledged.
+fn produce_for(mut wire: Wire, time: Duration) -> Vec<Instant> {
+    let began = Instant::now();
+    let mut acknowledged = Vec::new();
+    while began.elapsed() < time {
+        produce(&mut wire);
+        acknowledged.push(Instant::now());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    acknowledged
+}
