@@ -10,7 +10,7 @@ use broker_model::{BrokerId, Clock, LeaderEpoch, ManualClock, Offset};
 use broker_record::ProducedBatch;
 use broker_storage::io::Io;
 use broker_storage::io::recording::{Operation, RecordingIo, Survival};
-use broker_storage::{AppendError, FlushMode, Log, LogConfig, LogDir, LogDirOptions, ReadLimit};
+use broker_storage::{AppendError, Log, LogConfig, LogDir, LogDirOptions, ReadLimit};
 use support::{
     BATCH, Record, append, append_numbers, at, batch, batch_of, big, clocked, numbers, offset,
     open, open_dir_at, segment_file, small, sync, values,
