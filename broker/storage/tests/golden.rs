@@ -1,5 +1,6 @@
-//! The formats on disk, byte for byte. The fixture is a whole log directory as version 1 writes it;
+//! The formats on disk, byte for byte. The newest fixture is a whole log directory as it is written now;
 //! it changes only with a version. A directory of every released version has to open.
+//! Version 2 has the number in `partition.metadata`, and the owner in the headers of the indexes.
 //!
 //! `BROKER_WRITE_FIXTURES=1 cargo test -p broker-storage --test golden` writes it again.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
@@ -17,7 +18,8 @@ use broker_storage::{LogDir, LogDirOptions};
 use fixture::{Files, assert_same, disk_of, files_of, fixture};
 use support::{DIR, Record, at, batch, offset, open_log, partition, small};
 
-const FIXTURE: &str = "tests/fixtures/log_dir_v1.txt";
+const FIXTURE: &str = "tests/fixtures/log_dir_v2.txt";
+const FIXTURE_V1: &str = "tests/fixtures/log_dir_v1.txt";
 /// The directory id is random; in the fixture it is this one.
 const DIRECTORY_ID: &str = "00000000-0000-4000-8000-0000000000d1";
 
@@ -52,15 +54,20 @@ fn written() -> Files {
 }
 
 #[test]
-fn what_is_written_is_version_1_byte_for_byte() {
+fn what_is_written_is_version_2_byte_for_byte() {
     let files = written();
     assert_same(&files, &fixture(FIXTURE, Some(&files)));
 }
 
 #[test]
-fn a_directory_of_version_1_opens() {
-    let io = disk_of(&fixture(FIXTURE, None));
-    let dir = LogDir::open(options(&io)).unwrap();
+fn a_directory_of_every_version_opens() {
+    for version in [FIXTURE_V1, FIXTURE] {
+        opens(&disk_of(&fixture(version, None)));
+    }
+}
+
+fn opens(io: &Arc<RecordingIo>) {
+    let dir = LogDir::open(options(io)).unwrap();
     assert!(dir.was_clean());
     assert_eq!(dir.identity().directory_id.to_string(), DIRECTORY_ID);
     let (log, report) = open_log(&dir, small());
@@ -78,7 +85,7 @@ fn a_directory_of_version_1_opens() {
     assert_eq!(epochs, [(0, 5), (1, 20), (2, 40)]);
     let mut findings = Vec::new();
     let dir = support::partition_dir();
-    broker_storage::inspect::verify_partition(&*io, &dir, &mut |finding| findings.push(finding))
+    broker_storage::inspect::verify_partition(&**io, &dir, &mut |finding| findings.push(finding))
         .unwrap();
     assert_eq!(findings, []);
 }
@@ -99,7 +106,7 @@ fn the_text_files_read_as_documented() {
     );
     assert!(recovery.contains(&format!("\n{topic} 0 ")), "{recovery}");
     let metadata = text("orders-0/partition.metadata");
-    assert!(metadata.starts_with(&format!("version=1\ntopic_id={topic}\ncrc32=")));
+    assert!(metadata.starts_with(&format!("version=2\ntopic_id={topic}\npartition=0\ncrc32=")));
     let epochs = text("orders-0/leader-epoch-checkpoint");
     assert!(
         epochs.starts_with("version=1\n0 5\n1 20\n2 40\ncrc32="),

@@ -15,7 +15,7 @@ use broker_record::StoredBatch;
 use super::cleaned_files::CleanedFiles;
 use super::cleaning::Surroundings;
 use super::{CleaningFailed, Pace};
-use crate::index::{ActiveIndex, IndexEntry, OffsetEntry, SealedSummary, TimeEntry};
+use crate::index::{ActiveIndex, IndexEntry, OffsetEntry, SealedSummary, SegmentId, TimeEntry};
 use crate::io::{IoFile, OpenMode};
 use crate::segment::{ActiveSegment, DataFile};
 
@@ -151,9 +151,11 @@ impl<'a> CleanedWriter<'a> {
 
     fn begin_segment(&mut self, base: Offset) -> Result<Output, CleaningFailed> {
         let (around, dir) = (self.around, Path::new(""));
+        let owner = around.owner;
+        let id = SegmentId { base, owner };
         let Some(files) = &mut self.files else {
-            let data = DataFile::at(around.files(), dir.to_owned(), base);
-            let index = ActiveIndex::new(&around.io, dir, base);
+            let data = DataFile::at(around.files(), dir.to_owned(), id);
+            let index = ActiveIndex::new(&around.io, dir, id);
             return Ok(Output::new(data, index, None));
         };
         let path = files.add(base, "log");
@@ -163,9 +165,9 @@ impl<'a> CleanedWriter<'a> {
             .io
             .open(&path, OpenMode::Truncate)
             .map_err(|error| CleaningFailed::of_file(&around.health, &path, error))?;
-        let mut index = ActiveIndex::at(&around.io, (offsets, times), base);
+        let mut index = ActiveIndex::at(&around.io, (offsets, times), id);
         index.set_first_append(around.clock.now());
-        let data = DataFile::at(around.files(), path, base);
+        let data = DataFile::at(around.files(), path, id);
         Ok(Output::new(data, index, Some(file)))
     }
 

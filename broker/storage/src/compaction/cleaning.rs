@@ -18,7 +18,7 @@ use super::{
     ObserveScope, Pace, RemovedRecord,
 };
 use crate::health::DirHealth;
-use crate::index::OffsetEntry;
+use crate::index::{OffsetEntry, Owner};
 use crate::io::Io;
 use crate::log_dir::{DirShared, PlantedBugs};
 use crate::segment::OpenFiles;
@@ -32,10 +32,11 @@ pub(crate) struct Surroundings {
     pub(super) planted: PlantedBugs,
     /// The partition's directory.
     pub(super) dir: PathBuf,
+    pub(super) owner: Owner,
 }
 
 impl Surroundings {
-    pub(crate) fn of(shared: &DirShared, dir: PathBuf) -> Self {
+    pub(crate) fn of(shared: &DirShared, dir: PathBuf, owner: Owner) -> Self {
         Self {
             io: Arc::clone(&shared.io),
             health: Arc::clone(&shared.health),
@@ -43,6 +44,7 @@ impl Surroundings {
             clock: Arc::clone(&shared.clock),
             planted: shared.planted,
             dir,
+            owner,
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use broker_model::{Offset, Timestamp};
 
-use super::entry::{IndexEntry, IndexHeader, IndexPoint, OffsetEntry, TimeEntry};
+use super::entry::{IndexEntry, IndexHeader, IndexPoint, OffsetEntry, SegmentId, TimeEntry};
 use super::source::{IndexDamaged, IndexSource};
 use crate::io::{Io, IoFile, OpenMode};
 use crate::sync::SyncFile;
@@ -37,21 +37,21 @@ pub(crate) struct ActiveIndex {
 
 impl ActiveIndex {
     /// The index of a new segment. Files are created with the first entry.
-    pub(crate) fn new(io: &Arc<dyn Io>, data_path: &Path, base: Offset) -> Self {
+    pub(crate) fn new(io: &Arc<dyn Io>, data_path: &Path, id: SegmentId) -> Self {
         let paths = (
             data_path.with_extension(OffsetEntry::EXTENSION),
             data_path.with_extension(TimeEntry::EXTENSION),
         );
-        Self::at(io, paths, base)
+        Self::at(io, paths, id)
     }
 
     /// The same, in files of these names: offsets, times.
-    pub(crate) fn at(io: &Arc<dyn Io>, paths: (PathBuf, PathBuf), base: Offset) -> Self {
+    pub(crate) fn at(io: &Arc<dyn Io>, paths: (PathBuf, PathBuf), id: SegmentId) -> Self {
         let (offsets_path, times_path) = paths;
         Self {
             io: Arc::clone(io),
             header: IndexHeader {
-                base,
+                id,
                 first_append: Timestamp::default(),
             },
             offsets_path,
@@ -66,15 +66,21 @@ impl ActiveIndex {
     /// The index of a segment that goes on being written: the entries of its files that are sound
     /// (those that a kill or a power loss tore are at the end; a search checks what it touches)
     /// and do not point beyond `end`. `None` when there is nothing usable.
-    pub(crate) fn load(io: &Arc<dyn Io>, data_path: &Path, base: Offset, end: u32) -> Option<Self> {
-        let mut index = Self::new(io, data_path, base);
+    pub(crate) fn load(
+        io: &Arc<dyn Io>,
+        data_path: &Path,
+        id: SegmentId,
+        end: u32,
+    ) -> Option<Self> {
+        let base = id.base;
+        let mut index = Self::new(io, data_path, id);
         let (offsets, times) = index.open_files().ok()?;
         let count =
             OffsetEntry::count(offsets.len().ok()?).min(TimeEntry::count(times.len().ok()?));
         let offset_source = IndexSource::File(Arc::clone(&offsets));
         let time_source = IndexSource::File(Arc::clone(&times));
         let header = offset_source.header::<OffsetEntry>()?;
-        if header.base != base || time_source.header::<TimeEntry>()? != header {
+        if !header.is_of(id) || time_source.header::<TimeEntry>()? != header {
             return None;
         }
         let point_at = |number: u32| -> Option<IndexPoint> {
@@ -98,7 +104,7 @@ impl ActiveIndex {
             }
             index.recent.push_back(point);
         }
-        index.header = header;
+        index.header = IndexHeader { id, ..header };
         index.count = count;
         index.written = count;
         index.exists = true;
@@ -213,7 +219,7 @@ impl ActiveIndex {
     fn encoded<'a, E: IndexEntry>(&self, points: impl Iterator<Item = &'a IndexPoint>) -> Vec<u8> {
         let mut bytes = Vec::new();
         for (number, point) in (self.written..).zip(points) {
-            E::of(point).encode(self.header.base, number, &mut bytes);
+            E::of(point).encode(self.header.id.base, number, &mut bytes);
         }
         bytes
     }
@@ -263,7 +269,7 @@ impl ActiveIndex {
             false => &self.times_path,
         };
         let file = self.io.open(path, OpenMode::Read).map_err(|_| damaged)?;
-        IndexSource::File(file).last_where(self.header.base, older, holds)
+        IndexSource::File(file).last_where(self.header.id.base, older, holds)
     }
 }
 

@@ -54,7 +54,7 @@ impl<E: IndexEntry> Agreement<E> {
             Err(error) => agreement.problem(0, error.to_string()),
             Ok(Some(bytes)) => {
                 let header = IndexHeader::decode(E::MAGIC, &bytes);
-                if header.is_some_and(|header| header.base == base) {
+                if header.is_some_and(|header| header.id.base == base) {
                     agreement.bytes = Some(bytes);
                     agreement.advance();
                 } else {

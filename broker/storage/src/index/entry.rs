@@ -1,7 +1,7 @@
 //! What index files consist of: their header and the two kinds of entries, with their bytes.
 //! Every entry checks itself; what a whole file has to say together, its readers know.
 
-use broker_model::{Offset, Timestamp};
+use broker_model::{Offset, PartitionId, Timestamp, TopicId};
 use broker_record::BatchHeader;
 
 /// A batch boundary of a segment, as both index files know it.
@@ -42,53 +42,91 @@ impl IndexPoint {
     }
 }
 
-/// The first bytes of an index file.
+/// Whose segments index files belong to: a partition of a topic, folded to 32 bits. Batches do not say
+/// it, so this is what tells that segments of two partitions have changed places.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Owner(u32);
+
+impl Owner {
+    pub(crate) fn of(topic_id: TopicId, partition: PartitionId) -> Self {
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(topic_id.as_bytes());
+        crc.update(&partition.get().to_be_bytes());
+        // 0 is for nobody knows.
+        Self(crc.finalize().max(1))
+    }
+
+    /// Whether both are known, and two.
+    pub(crate) fn differs_from(self, other: Self) -> bool {
+        self != other && self != Self::default() && other != Self::default()
+    }
+}
+
+/// Which segment an index is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentId {
+    pub(crate) base: Offset,
+    pub(crate) owner: Owner,
+}
+
+/// The first bytes of an index file. Version 1 has 0 in place of the owner.
 ///
 /// | at | size | field |
 /// |---:|-----:|-------|
 /// | 0  | 4 | magic: `BOIX` offsets, `BTIX` timestamps |
-/// | 4  | 4 | version 1, u32 |
+/// | 4  | 4 | version 2, u32 |
 /// | 8  | 8 | the segment's base offset, u64 |
 /// | 16 | 8 | wall time of the segment's first append, i64 ms |
-/// | 24 | 4 | reserved, 0 |
+/// | 24 | 4 | owner: crc32 over topic id and partition (u32), 0 when not known |
 /// | 28 | 4 | crc32 of bytes 0..28 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct IndexHeader {
-    pub(crate) base: Offset,
+    pub(crate) id: SegmentId,
     pub(crate) first_append: Timestamp,
 }
 
 impl IndexHeader {
     pub(crate) const LEN: usize = 32;
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     pub(crate) fn encode(&self, magic: [u8; 4]) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];
         bytes[..4].copy_from_slice(&magic);
         bytes[4..8].copy_from_slice(&Self::VERSION.to_be_bytes());
-        bytes[8..16].copy_from_slice(&self.base.get().to_be_bytes());
+        bytes[8..16].copy_from_slice(&self.id.base.get().to_be_bytes());
         bytes[16..24].copy_from_slice(&self.first_append.as_millis().to_be_bytes());
+        bytes[24..28].copy_from_slice(&self.id.owner.0.to_be_bytes());
         let crc = crc32fast::hash(&bytes[..28]);
         bytes[28..].copy_from_slice(&crc.to_be_bytes());
         bytes
     }
 
-    /// `None` when these are not the first bytes of such a file of this version: it is made anew.
+    /// Whether it is of this segment, as far as it says.
+    pub(crate) fn is_of(&self, id: SegmentId) -> bool {
+        self.id.base == id.base && !self.id.owner.differs_from(id.owner)
+    }
+
+    /// `None` when these are not the first bytes of such a file of a known version: it is made anew.
     pub(crate) fn decode(magic: [u8; 4], bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; Self::LEN] = bytes.first_chunk()?;
-        let number = |at: usize| {
-            let mut raw = [0; 8];
-            raw.copy_from_slice(&bytes[at..at + 8]);
-            raw
-        };
+        let version = u32::from_be_bytes(field(bytes, 4));
         let sound = bytes[..4] == magic
-            && bytes[4..8] == Self::VERSION.to_be_bytes()
+            && (1..=Self::VERSION).contains(&version)
             && crc32fast::hash(&bytes[..28]).to_be_bytes() == bytes[28..];
         sound.then(|| Self {
-            base: Offset::new(u64::from_be_bytes(number(8))),
-            first_append: Timestamp::from_millis(i64::from_be_bytes(number(16))),
+            id: SegmentId {
+                base: Offset::new(u64::from_be_bytes(field(bytes, 8))),
+                owner: Owner(u32::from_be_bytes(field(bytes, 24))),
+            },
+            first_append: Timestamp::from_millis(i64::from_be_bytes(field(bytes, 16))),
         })
     }
+}
+
+fn field<const N: usize>(header: &[u8; IndexHeader::LEN], at: usize) -> [u8; N] {
+    let mut bytes = [0; N];
+    bytes.copy_from_slice(&header[at..at + N]);
+    bytes
 }
 
 /// An entry of an index file.

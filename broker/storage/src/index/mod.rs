@@ -14,6 +14,6 @@ mod source;
 
 pub(crate) use active_index::ActiveIndex;
 pub(crate) use agreement::Agreement;
-pub(crate) use entry::{IndexEntry, IndexPoint, OffsetEntry, TimeEntry};
+pub(crate) use entry::{IndexEntry, IndexPoint, OffsetEntry, Owner, SegmentId, TimeEntry};
 pub(crate) use sealed_index::{SealedIndex, SealedSummary};
-pub(crate) use source::{IndexDamaged, boundary_at_or_below};
+pub(crate) use source::{IndexDamaged, boundary_at_or_below, is_of_another};

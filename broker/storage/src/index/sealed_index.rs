@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use broker_model::{Offset, Timestamp};
 
-use super::entry::{IndexEntry, IndexHeader, OffsetEntry, TimeEntry};
+use super::entry::{IndexEntry, IndexHeader, OffsetEntry, SegmentId, TimeEntry};
 use super::source::{IndexDamaged, IndexSource};
 use crate::io::{Io, OpenMode};
 
@@ -35,9 +35,9 @@ pub(crate) struct SealedIndex {
 impl SealedIndex {
     /// Reads the ends of the two files. `None` when one is missing, damaged, incomplete, or does
     /// not fit the other: both are made anew then.
-    pub(crate) fn summary(io: &dyn Io, data_path: &Path, base: Offset) -> Option<SealedSummary> {
-        let (offset, offsets) = last_entry::<OffsetEntry>(io, data_path, base)?;
-        let (time, times) = last_entry::<TimeEntry>(io, data_path, base)?;
+    pub(crate) fn summary(io: &dyn Io, data_path: &Path, id: SegmentId) -> Option<SealedSummary> {
+        let (offset, offsets) = last_entry::<OffsetEntry>(io, data_path, id)?;
+        let (time, times) = last_entry::<TimeEntry>(io, data_path, id)?;
         (offsets == times && offset.offset == time.offset).then_some(SealedSummary {
             next: offset.offset,
             len: offset.position,
@@ -128,7 +128,7 @@ fn mapped(io: &dyn Io, path: &Path) -> Result<IndexSource, IndexDamaged> {
         .map_err(|_| IndexDamaged { number: 0 })
 }
 
-fn last_entry<E: IndexEntry>(io: &dyn Io, data_path: &Path, base: Offset) -> Option<(E, u32)> {
+fn last_entry<E: IndexEntry>(io: &dyn Io, data_path: &Path, id: SegmentId) -> Option<(E, u32)> {
     let file = io
         .open(&data_path.with_extension(E::EXTENSION), OpenMode::Read)
         .ok()?;
@@ -139,6 +139,6 @@ fn last_entry<E: IndexEntry>(io: &dyn Io, data_path: &Path, base: Offset) -> Opt
     }
     let source = IndexSource::File(file);
     let header: IndexHeader = source.header::<E>()?;
-    let entry = source.entry(base, count - 1).ok()?;
-    (header.base == base).then_some((entry, count))
+    let entry = source.entry(id.base, count - 1).ok()?;
+    header.is_of(id).then_some((entry, count))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use broker_model::Offset;
 
-use super::entry::{IndexEntry, IndexHeader, OffsetEntry};
+use super::entry::{IndexEntry, IndexHeader, OffsetEntry, Owner, SegmentId, TimeEntry};
 use crate::io::{Io, IoFile, MappedFile, OpenMode};
 
 /// An index file has an entry that is not what was written: it has to be made anew.
@@ -87,7 +87,7 @@ impl IndexSource {
 pub(crate) fn boundary_at_or_below(
     io: &dyn Io,
     data_path: &Path,
-    base: Offset,
+    id: SegmentId,
     position: u32,
 ) -> Option<OffsetEntry> {
     let path = data_path.with_extension(OffsetEntry::EXTENSION);
@@ -96,6 +96,22 @@ pub(crate) fn boundary_at_or_below(
     let source = IndexSource::File(file);
     let header = source.header::<OffsetEntry>()?;
     let is_below = |entry: &OffsetEntry| entry.position <= position;
-    let found = source.last_where(base, count, is_below).ok()?;
-    found.filter(|_| header.base == base)
+    let found = source.last_where(id.base, count, is_below).ok()?;
+    found.filter(|_| header.is_of(id))
+}
+
+/// Whether both index files of a segment say that it is another partition's. One alone has been put
+/// beside the wrong data, and is made anew.
+pub(crate) fn is_of_another(io: &dyn Io, data_path: &Path, owner: Owner) -> bool {
+    is_file_of_another::<OffsetEntry>(io, data_path, owner)
+        && is_file_of_another::<TimeEntry>(io, data_path, owner)
+}
+
+fn is_file_of_another<E: IndexEntry>(io: &dyn Io, data_path: &Path, owner: Owner) -> bool {
+    let path = data_path.with_extension(E::EXTENSION);
+    let Ok(file) = io.open(&path, OpenMode::Read) else {
+        return false;
+    };
+    let header = IndexSource::File(file).header::<E>();
+    header.is_some_and(|header| header.id.owner.differs_from(owner))
 }

@@ -11,7 +11,9 @@ use super::notes::SmallFiles;
 use super::{DirNotes, Finding, Found, SegmentFile, SegmentReader, segments};
 use crate::compaction::SwapJournal;
 use crate::corruption::{Corruption, Damage};
-use crate::index::{Agreement, IndexEntry, IndexPoint, OffsetEntry, TimeEntry};
+use crate::index::{
+    Agreement, IndexEntry, IndexPoint, OffsetEntry, Owner, TimeEntry, is_of_another,
+};
 use crate::io::Io;
 use crate::segment::file_name;
 use crate::small_file::{
@@ -101,6 +103,23 @@ impl<'a> Verifier<'a> {
             let topic_id = noted.metadata?.topic_id;
             self.notes?.point(&(topic_id, partition.partition))
         });
+        let number = partition.as_ref().map(|partition| partition.partition);
+        if let Some((metadata, number)) = noted.metadata.zip(number)
+            && let Some(found) = metadata.other_than(number)
+        {
+            report(Finding {
+                file: dir.join(PartitionMetadata::FILE),
+                position: None,
+                offset: None,
+                what: format!("the directory holds the data of partition {found}"),
+                then: "the partition is offline until each directory has its own name again"
+                    .to_owned(),
+            });
+        }
+        let owner = noted.metadata.zip(number);
+        let owner = owner.map_or(Owner::default(), |(metadata, number)| {
+            Owner::of(metadata.topic_id, number)
+        });
         let mut pass = Pass {
             verifier: self,
             point,
@@ -113,6 +132,7 @@ impl<'a> Verifier<'a> {
         for (number, segment) in files.iter().enumerate() {
             let before = number.checked_sub(1).and_then(|before| files.get(before));
             pass.check_follows(before, segment);
+            pass.check_owner(segment, owner);
             let is_last = number + 1 == files.len();
             match pass.segment(segment, is_last) {
                 Err(error) if self.in_use && error.kind() == io::ErrorKind::NotFound => {}
@@ -186,6 +206,19 @@ impl Pass<'_> {
                 offset: start,
                 next_good: Some(first.base),
                 damage: Damage::Hole,
+            });
+        }
+    }
+
+    fn check_owner(&mut self, segment: &SegmentFile, owner: Owner) {
+        if is_of_another(self.verifier.io, &segment.path, owner) {
+            (self.report)(Finding {
+                file: segment.path.clone(),
+                position: None,
+                offset: Some(segment.base),
+                what: "the segment is another partition's, as both its index files say".to_owned(),
+                then: "the partition is offline until the files are where they were written"
+                    .to_owned(),
             });
         }
     }

@@ -9,7 +9,7 @@ use broker_record::{ProducedBatch, TimestampType};
 use super::{AppendError, Log, LogPurpose};
 use crate::health::{is_no_space, is_out_of_files};
 use crate::index::{ActiveIndex, SealedSummary};
-use crate::segment::{ActiveSegment, DataFile, SealedSegment};
+use crate::segment::{ActiveSegment, SealedSegment};
 
 /// Where a run of batches was put. Each batch's own base offset stands in its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,14 +201,9 @@ impl Log {
         self.active
             .finish_index()
             .map_err(|source| self.write_error(source))?;
-        let data = DataFile::new(
-            &self.shared,
-            self.config.purpose,
-            &self.dir,
-            self.active.next,
-        );
+        let data = self.segment_data(self.active.next);
         data.create().map_err(|source| self.write_error(source))?;
-        let index = ActiveIndex::new(data.shared_io(), data.path(), data.base());
+        let index = ActiveIndex::new(data.shared_io(), data.path(), data.id());
         let old = std::mem::replace(&mut self.active, ActiveSegment::new(data, index));
         let monotonic = self.shared.clock.monotonic();
         self.unsynced.sealed(old.index.files(), monotonic);

@@ -163,7 +163,7 @@ impl Log {
                 while let Some(below) = kept.pop() {
                     remove_segment(&*io, &below)?;
                 }
-                let data = DataFile::new(&self.shared, self.config.purpose, &self.dir, cut.segment);
+                let data = self.segment_data(cut.segment);
                 data.create()?;
                 data
             }

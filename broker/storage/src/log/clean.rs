@@ -12,7 +12,7 @@ use crate::compaction::{
     CompactionSettings, DueReason, OutputLimits, Place, SegmentSource, Surroundings,
 };
 use crate::index::OffsetEntry;
-use crate::segment::{DataFile, SealedSegment, locate};
+use crate::segment::{SealedSegment, locate};
 use crate::small_file::{CleanerCheckpoint, SmallFile};
 use crate::sync::record;
 
@@ -220,7 +220,7 @@ impl Log {
         let new: Vec<SealedSegment> = cleaned
             .segments()
             .map(|(base, summary)| {
-                let data = DataFile::new(&self.shared, self.config.purpose, &self.dir, base);
+                let data = self.segment_data(base);
                 // Written from batches that were verified, by this process.
                 data.mark_verified(0..u64::from(summary.len));
                 SealedSegment::new(data, summary, interval)
@@ -251,7 +251,7 @@ impl Log {
         let steady = self.shared.steady(now);
         let covered_until = millis_before(steady, settings.delete_retention);
         Some(CleaningPlan {
-            around: Surroundings::of(&self.shared, self.dir.clone()),
+            around: Surroundings::of(&self.shared, self.dir.clone(), self.owner()),
             token: CleaningToken::new(self.start, end, self.shared.clock.monotonic()),
             sources: cleanable.iter().map(source_of).collect(),
             dirty_from: dirty_from(cleanable, first_dirty),

@@ -30,8 +30,9 @@ use crate::compaction::UnderWay;
 use crate::corruption::Corruption;
 use crate::durable_positions::{DurablePoint, PartitionKey, SlotTicket};
 use crate::health::DirFailed;
+use crate::index::{Owner, SegmentId};
 use crate::log_dir::{DirShared, OpenGuard};
-use crate::segment::{ActiveSegment, SealedSegment, SegmentInfo};
+use crate::segment::{ActiveSegment, DataFile, SealedSegment, SegmentInfo};
 use crate::small_file::{CleanerCheckpoint, LeaderEpochs, SmallFile};
 use crate::sync::{SyncOutcome, SyncRequest};
 use unsynced::Unsynced;
@@ -259,6 +260,17 @@ impl Log {
                 tracing::debug!(file = %data.path().display(), %error, "slices of it may not be readable");
             }
         }
+    }
+
+    fn owner(&self) -> Owner {
+        Owner::of(self.topic_id, self.partition.partition)
+    }
+
+    /// The data file of a segment with this base offset; nothing is opened or made.
+    fn segment_data(&self, base: Offset) -> Arc<DataFile> {
+        let owner = self.owner();
+        let id = SegmentId { base, owner };
+        DataFile::new(&self.shared, self.config.purpose, &self.dir, id)
     }
 
     fn key(&self) -> PartitionKey {

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use broker_model::{BrokerId, Offset, TopicId, TopicPartition};
+use broker_model::{BrokerId, Offset, PartitionId, TopicId, TopicPartition};
 use uuid::Uuid;
 
 use crate::health::{DirFailed, is_passing};
@@ -100,6 +100,20 @@ pub enum OpenLogError {
         found: TopicId,
         /// The topic id asked for.
         asked: TopicId,
+    },
+    /// The directory of that name holds another partition's data.
+    #[error("{} holds the data of partition {found} of its topic, as its partition.metadata says: directories were swapped or copied. Stop the broker, give each directory its own name again and start it; nothing in it was changed", .dir.display())]
+    OtherPartition {
+        /// The partition's directory.
+        dir: PathBuf,
+        /// The number in `partition.metadata`.
+        found: PartitionId,
+    },
+    /// A segment is another partition's.
+    #[error("segment {} is another partition's, as both its index files say: segments were swapped or copied between partitions. Stop the broker, put the files of each back where they were written and start it; nothing was changed", .file.display())]
+    OtherSegment {
+        /// The segment's data file.
+        file: PathBuf,
     },
     /// There is data without `partition.metadata`, and no trace that it is this topic's.
     #[error("{} has data but no partition.metadata that says whose: restore that file, or move the directory away", .dir.display())]

@@ -133,6 +133,13 @@ fn claim(
                 asked: topic_id,
             });
         }
+        if let Some(found) = found.other_than(partition.partition) {
+            return Err(OpenLogError::OtherPartition {
+                dir: dir.to_owned(),
+                found,
+            });
+        }
+        complete(shared, &file, found, partition);
         return Ok(false);
     }
     let known = shared.positions.known(&(topic_id, partition.partition));
@@ -160,12 +167,30 @@ fn claim(
         false => tracing::warn!(dir = %dir.display(), "partition.metadata is made anew"),
     }
     io.create_dir_all(dir).map_err(failed)?;
-    let stored = PartitionMetadata { topic_id }.store(io, &file);
+    let stored = PartitionMetadata {
+        topic_id,
+        partition: Some(partition.partition),
+    }
+    .store(io, &file);
     stored.inspect_err(|error| shared.observe_small(error))?;
     if !shared.planted.create_without_directory_sync {
         io.sync_dir(&shared.path).map_err(failed)?;
     }
     Ok(is_new)
+}
+
+/// Adds the number that files of version 1 do not have. Without room it has time until the next start.
+fn complete(shared: &DirShared, file: &Path, found: PartitionMetadata, partition: &TopicPartition) {
+    let complete = PartitionMetadata {
+        partition: Some(partition.partition),
+        ..found
+    };
+    if found != complete
+        && let Err(error) = complete.store(&*shared.io, file)
+    {
+        shared.observe_small(&error);
+        tracing::warn!(%error, "it does not say which partition it is of");
+    }
 }
 
 /// Ends the name of a directory that is being deleted. No partition's directory ends like it.

@@ -25,7 +25,7 @@ pub(crate) use restore::{Times, restore_active};
 use crate::compaction::{CLEANED, finish_interrupted};
 use crate::durable_positions::{DurablePoint, PartitionKey, SlotTicket};
 use crate::health::{is_out_of_files, is_passing};
-use crate::index::{IndexEntry, OffsetEntry, TimeEntry};
+use crate::index::{IndexEntry, OffsetEntry, Owner, SegmentId, TimeEntry, is_of_another};
 use crate::log::{DELETED, LogConfig, LogParts};
 use crate::log_dir::{DirShared, OpenGuard, OpenLogError};
 use crate::segment::{ActiveSegment, DataFile, SealedSegment, base_of, file_name};
@@ -43,6 +43,19 @@ pub(crate) struct OpenRequest {
     pub(crate) config: LogConfig,
     /// Whether the directory was just made.
     pub(crate) is_new: bool,
+}
+
+impl OpenRequest {
+    fn owner(&self) -> Owner {
+        Owner::of(self.topic_id, self.partition.partition)
+    }
+
+    /// The data file of one of its segments.
+    fn data(&self, base: Offset) -> Arc<DataFile> {
+        let owner = self.owner();
+        let id = SegmentId { base, owner };
+        DataFile::new(&self.shared, self.config.purpose, &self.dir, id)
+    }
 }
 
 /// Opens a log.
@@ -124,6 +137,7 @@ impl<'a> Recovery<'a> {
         let swapped = finish_interrupted(&*shared.io, &request.dir);
         swapped.inspect_err(|error| shared.observe_small(error))?;
         let mut files = tidy(request)?;
+        check_owners(request, &files)?;
         let cleaned = load_cleaned(request)?;
         let key: PartitionKey = (request.topic_id, request.partition.partition);
         let noted = match request.is_new {
@@ -145,7 +159,7 @@ impl<'a> Recovery<'a> {
         while let [(base, _), (next, _), ..] = files.as_slice()
             && stored_start.is_some_and(|start| *next <= start)
         {
-            let data = DataFile::new(shared, request.config.purpose, &request.dir, *base);
+            let data = request.data(*base);
             crate::log::delete_segment(&*shared.io, &data)
                 .map_err(|source| failed(data.path(), source))?;
             files.remove(0);
@@ -363,6 +377,17 @@ fn tidy(request: &OpenRequest) -> Result<Vec<(Offset, u32)>, OpenLogError> {
         "names and bases belong together"
     );
     Ok(files)
+}
+
+/// Segments of another partition are in nobody's way as long as nothing is changed: they can be put back.
+fn check_owners(request: &OpenRequest, files: &[(Offset, u32)]) -> Result<(), OpenLogError> {
+    for (base, _) in files {
+        let file = request.dir.join(file_name(*base));
+        if is_of_another(&*request.shared.io, &file, request.owner()) {
+            return Err(OpenLogError::OtherSegment { file });
+        }
+    }
+    Ok(())
 }
 
 fn failed(file: &Path, source: io::Error) -> OpenLogError {

@@ -53,8 +53,7 @@ impl NotedPoint {
                 false => Self::Doubtful(point),
             });
         }
-        let purpose = request.config.purpose;
-        let data = DataFile::new(&request.shared, purpose, &request.dir, point.segment);
+        let data = request.data(point.segment);
         let fits = is_boundary(&data, u64::from(len), &point);
         fits.inspect_err(|error| data.observe(error))
             .map(|fits| match fits {
@@ -71,7 +70,7 @@ fn is_boundary(data: &Arc<DataFile>, len: u64, point: &RecoveryPoint) -> io::Res
         offset: data.base(),
         position: 0,
     };
-    let near = boundary_at_or_below(data.io(), data.path(), data.base(), point.position);
+    let near = boundary_at_or_below(data.io(), data.path(), data.id(), point.position);
     let near = near.unwrap_or(start);
     if (near.offset, near.position) == (point.end, point.position) {
         return Ok(true);

@@ -42,7 +42,7 @@ pub(crate) fn restore_active(
     config: &LogConfig,
     times: Times,
 ) -> io::Result<Restored> {
-    let loaded = ActiveIndex::load(data.shared_io(), data.path(), data.base(), len);
+    let loaded = ActiveIndex::load(data.shared_io(), data.path(), data.id(), len);
     if let Some(index) = loaded {
         let restored = walk(data, index, len, end, config)?;
         if restored.damage.is_empty() && restored.segment.next == end {
@@ -50,7 +50,7 @@ pub(crate) fn restore_active(
             return Ok(with_age(restored, times));
         }
     }
-    let mut index = ActiveIndex::new(data.shared_io(), data.path(), data.base());
+    let mut index = ActiveIndex::new(data.shared_io(), data.path(), data.id());
     index.set_first_append(times.wall);
     let mut restored = walk(data, index, len, end, config)?;
     // Where the last headers are damaged these bytes and this offset are known to belong together;

@@ -277,7 +277,7 @@ impl Recovery<'_> {
         data.create()
             .map_err(|source| self.io_failed(data.path(), source))?;
         self.changed = true;
-        let index = ActiveIndex::new(data.shared_io(), data.path(), base);
+        let index = ActiveIndex::new(data.shared_io(), data.path(), data.id());
         Ok(ActiveSegment::new(data, index))
     }
 
@@ -334,11 +334,6 @@ impl Recovery<'_> {
     }
 
     pub(super) fn data(&self, base: Offset) -> Arc<DataFile> {
-        DataFile::new(
-            &self.request.shared,
-            self.request.config.purpose,
-            &self.request.dir,
-            base,
-        )
+        self.request.data(base)
     }
 }

@@ -14,6 +14,7 @@ use super::open_files::{Closing, OpenFiles};
 use super::verified::VerifiedRanges;
 use crate::corruption::Corruption;
 use crate::health::{DirHealth, is_out_of_files};
+use crate::index::SegmentId;
 use crate::io::{Io, IoFile, OpenMode};
 use crate::log::LogPurpose;
 use crate::log_dir::DirShared;
@@ -25,7 +26,7 @@ pub(crate) struct DataFile {
     open_files: Arc<OpenFiles>,
     me: Weak<DataFile>,
     path: PathBuf,
-    base: Offset,
+    id: SegmentId,
     handle: Mutex<Handle>,
     used: AtomicBool,
     verified: Mutex<VerifiedRanges>,
@@ -53,17 +54,17 @@ impl DataFile {
         shared: &DirShared,
         purpose: LogPurpose,
         dir: &Path,
-        base: Offset,
+        id: SegmentId,
     ) -> Arc<Self> {
         let around = (shared.io_for(purpose), &shared.health, &shared.open_files);
-        Self::at(around, dir.join(file_name(base)), base)
+        Self::at(around, dir.join(file_name(id.base)), id)
     }
 
     /// The file at this path; nothing is opened yet.
     pub(crate) fn at(
         (io, health, open_files): (&Arc<dyn Io>, &Arc<DirHealth>, &Arc<OpenFiles>),
         path: PathBuf,
-        base: Offset,
+        id: SegmentId,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             io: Arc::clone(io),
@@ -71,7 +72,7 @@ impl DataFile {
             open_files: Arc::clone(open_files),
             me: Weak::clone(me),
             path,
-            base,
+            id,
             handle: Mutex::default(),
             used: AtomicBool::new(false),
             verified: Mutex::new(VerifiedRanges::default()),
@@ -92,7 +93,12 @@ impl DataFile {
     }
 
     pub(crate) fn base(&self) -> Offset {
-        self.base
+        self.id.base
+    }
+
+    /// Which segment it is.
+    pub(crate) fn id(&self) -> SegmentId {
+        self.id
     }
 
     /// Makes the file, empty, and opens it.

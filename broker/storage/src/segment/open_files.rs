@@ -109,6 +109,7 @@ mod tests {
 
     use super::*;
     use crate::health::DirHealth;
+    use crate::index::{Owner, SegmentId};
     use crate::io::Io;
     use crate::io::recording::{Fault, Operation, RecordingIo};
 
@@ -135,7 +136,11 @@ mod tests {
             let file = |number: usize| {
                 let path = PathBuf::from(format!("/d/{number}.log"));
                 let around = (&self.io, &self.health, &self.open_files);
-                let file = DataFile::at(around, path, Offset::new(number as u64));
+                let id = SegmentId {
+                    base: Offset::new(number as u64),
+                    owner: Owner::default(),
+                };
+                let file = DataFile::at(around, path, id);
                 file.create().unwrap();
                 file
             };

@@ -58,7 +58,7 @@ impl SealedSegment {
         len: u32,
         index_interval: u32,
     ) -> io::Result<OpenedSegment> {
-        let indexed = SealedIndex::summary(data.io(), data.path(), data.base());
+        let indexed = SealedIndex::summary(data.io(), data.path(), data.id());
         if let Some(summary) = indexed.filter(|summary| summary.len == len) {
             return Ok(OpenedSegment {
                 segment: Self::new(data, summary, index_interval),
@@ -202,7 +202,7 @@ fn rebuild_index(
     next: Option<Offset>,
 ) -> io::Result<(SealedSummary, Vec<Corruption>)> {
     let file = data.file()?;
-    let index = ActiveIndex::new(data.shared_io(), data.path(), data.base());
+    let index = ActiveIndex::new(data.shared_io(), data.path(), data.id());
     let mut segment = ActiveSegment::new(Arc::clone(data), index);
     let mut damage = Vec::new();
     let mut scanner = BatchScanner::new(file, ScanDepth::Headers, 0, u64::from(len), data.base());

@@ -1,0 +1,167 @@
+//! Whose data it is: directories and segments that have changed places are noticed before anything of them
+//! is served or changed, and told apart from what belongs there.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use broker_model::{PartitionId, TopicPartition};
+use broker_storage::OpenLogError;
+use broker_storage::inspect::{DirNotes, Verifier, partitions};
+use broker_storage::io::Io;
+use broker_storage::io::recording::RecordingIo;
+use support::{
+    DIR, TOPIC_ID, append_numbers, edit, file_bytes, numbers, open_dir, partition, set_file_bytes,
+    small, sync, values,
+};
+
+fn numbered(number: u32) -> TopicPartition {
+    TopicPartition::new(partition().topic, PartitionId::new(number))
+}
+
+fn dir_of(number: u32) -> PathBuf {
+    Path::new(DIR).join(numbered(number).to_string())
+}
+
+/// Two partitions of one topic, each with 25 records in three segments, after a clean stop.
+fn filled() -> Arc<RecordingIo> {
+    let io = RecordingIo::new();
+    let dir = open_dir(&io);
+    for number in [0, 1] {
+        let opened = dir.open_or_create_log(&numbered(number), TOPIC_ID, small());
+        let mut log = opened.unwrap().0;
+        append_numbers(&mut log, 0..25);
+        sync(&dir, &mut log);
+        log.close().unwrap();
+    }
+    dir.close_clean().unwrap();
+    drop(dir);
+    io.after_kill()
+}
+
+fn refusals(io: &Arc<RecordingIo>) -> Vec<Option<OpenLogError>> {
+    let changes = io.operations();
+    let dir = open_dir(io);
+    let open = |number| dir.open_or_create_log(&numbered(number), TOPIC_ID, small());
+    let refused = [0, 1].map(|number| open(number).err());
+    let changed = io.operations().split_off(changes.len());
+    for (number, refused) in [0, 1].into_iter().zip(&refused) {
+        let inside =
+            |operation: &_| format!("{operation:?}").contains(&numbered(number).to_string());
+        let touched: Vec<_> = changed
+            .iter()
+            .filter(|operation| inside(operation))
+            .collect();
+        assert!(refused.is_none() || touched.is_empty(), "{touched:?}");
+    }
+    refused.into()
+}
+
+fn findings(io: &Arc<RecordingIo>) -> String {
+    let mut found = String::new();
+    let mut report = |finding: broker_storage::inspect::Finding| {
+        found.push_str(&format!("{finding}\n"));
+    };
+    let notes = DirNotes::read(&**io, Path::new(DIR), &mut report).unwrap();
+    for partition in partitions(&**io, Path::new(DIR)).unwrap() {
+        let verifier = Verifier::new(&**io).with_notes(&notes);
+        verifier.partition(&partition.path, &mut report).unwrap();
+    }
+    found
+}
+
+fn swap(io: &Arc<RecordingIo>, a: &Path, b: &Path) {
+    let aside = Path::new(DIR).join("aside");
+    for (from, to) in [(a, &*aside), (b, a), (&*aside, b)] {
+        io.rename(from, to).unwrap();
+    }
+}
+
+#[test]
+fn directories_that_changed_places_are_offline_until_they_are_changed_back() {
+    let io = filled();
+    assert_eq!(findings(&io), "");
+    swap(&io, &dir_of(0), &dir_of(1));
+    let found = findings(&io);
+    assert!(found.contains("holds the data of partition 1"), "{found}");
+    assert!(found.contains("holds the data of partition 0"), "{found}");
+    for (refused, of) in refusals(&io).into_iter().zip([1, 0]) {
+        let refused = refused.unwrap();
+        let OpenLogError::OtherPartition { found, .. } = refused else {
+            panic!("{refused}");
+        };
+        assert_eq!(found, PartitionId::new(of));
+    }
+    let io = io.after_kill();
+    swap(&io, &dir_of(0), &dir_of(1));
+    assert!(refusals(&io).iter().all(Option::is_none));
+}
+
+#[test]
+fn a_copy_of_another_directory_is_noticed_and_the_other_is_served() {
+    let io = filled();
+    for entry in io.list(&dir_of(0)).unwrap() {
+        io.remove_file(&dir_of(0).join(entry.name)).unwrap();
+    }
+    for entry in io.list(&dir_of(1)).unwrap() {
+        let bytes = file_bytes(&io, &dir_of(1).join(&entry.name));
+        set_file_bytes(&io, &dir_of(0).join(&entry.name), &bytes);
+    }
+    let refused = refusals(&io);
+    assert!(matches!(
+        refused[0],
+        Some(OpenLogError::OtherPartition { .. })
+    ));
+    assert!(refused[1].is_none());
+}
+
+#[test]
+fn segments_that_changed_places_are_noticed_and_nothing_of_them_is_served() {
+    for base in [0, 10, 20] {
+        let io = filled();
+        for extension in ["log", "index", "timeindex"] {
+            let name = format!("{base:020}.{extension}");
+            swap(&io, &dir_of(0).join(&name), &dir_of(1).join(&name));
+        }
+        let found = findings(&io);
+        assert_eq!(found.matches("another partition's").count(), 2, "{found}");
+        for refused in refusals(&io) {
+            let refused = refused.unwrap();
+            let OpenLogError::OtherSegment { file } = &refused else {
+                panic!("{refused}");
+            };
+            assert!(file.ends_with(format!("{base:020}.log")), "{refused}");
+        }
+    }
+}
+
+#[test]
+fn an_index_of_another_partition_alone_is_made_anew() {
+    for extension in ["index", "timeindex"] {
+        let io = filled();
+        let name = format!("{:020}.{extension}", 10);
+        swap(&io, &dir_of(0).join(&name), &dir_of(1).join(&name));
+        assert!(refusals(&io).iter().all(Option::is_none));
+        let dir = open_dir(&io);
+        let opened = dir.open_or_create_log(&numbered(0), TOPIC_ID, small());
+        assert_eq!(values(&opened.unwrap().0), numbers(25));
+    }
+}
+
+#[test]
+fn directories_of_version_1_are_taken_as_they_are_and_say_their_number_from_then_on() {
+    let io = filled();
+    let file = dir_of(0).join("partition.metadata");
+    edit(&io, &file, |bytes| {
+        let text = format!("version=1\ntopic_id={TOPIC_ID}\n");
+        *bytes = format!("{text}crc32={:08x}\n", crc32fast::hash(text.as_bytes())).into_bytes();
+    });
+    assert!(refusals(&io)[0].is_none());
+    let text = String::from_utf8(file_bytes(&io, &file)).unwrap();
+    assert!(
+        text.contains("version=2\n") && text.contains("partition=0\n"),
+        "{text}"
+    );
+}
