@@ -11,6 +11,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 
+use sha2::{Digest, Sha256};
+
 const TARGET: &str = "wasm32-unknown-unknown";
 
 fn main() {
@@ -172,16 +174,26 @@ fn write_table(out: &Path, plugins: &[String]) {
     for plugin in plugins {
         let file = format!("plugin_{}.wasm", plugin.replace('-', "_"));
         let path = out.join("target").join(TARGET).join("plugin").join(file);
+        let module =
+            fs::read(&path).unwrap_or_else(|error| stop(&format!("{}: {error}", path.display())));
+        let digest = hexadecimal(&Sha256::digest(module));
         let bytes = path.to_string_lossy().into_owned();
         let _ = writeln!(
             table,
-            "    BundledModule {{ name: {plugin:?}, bytes: include_bytes!({bytes:?}) }},"
+            "    BundledModule {{ name: {plugin:?}, digest: {digest:?}, bytes: include_bytes!({bytes:?}) }},"
         );
     }
     table.push_str("];\n");
     if let Err(error) = fs::write(out.join("modules.rs"), table) {
         stop(&format!("{}: {error}", out.display()));
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 fn root() -> PathBuf {

@@ -13,6 +13,8 @@
 pub struct BundledModule {
     /// The plugin's name: its folder below `plugins/`.
     pub name: &'static str,
+    /// SHA-256 of `bytes`, in lower-case hexadecimal: a start need not read them for it.
+    pub digest: &'static str,
     /// The core WebAssembly module.
     pub bytes: &'static [u8],
 }
@@ -26,7 +28,17 @@ pub fn modules() -> &'static [BundledModule] {
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest, Sha256};
+
     use super::modules;
+
+    #[test]
+    fn a_digest_is_of_the_bytes_beside_it() {
+        for module in modules() {
+            let digest = format!("{:x}", Sha256::digest(module.bytes));
+            assert_eq!(digest, module.digest, "{}", module.name);
+        }
+    }
 
     #[test]
     fn every_shipped_plugin_is_a_wasm_module_without_paths_of_the_build_machine() {

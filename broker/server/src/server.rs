@@ -294,6 +294,7 @@ fn load_catalog(manifest: Option<&Path>) -> Result<Loaded, StartError> {
         .map(|module| Builtin {
             name: module.name,
             bytes: module.bytes,
+            digest: module.digest,
         })
         .collect();
     let manifest = manifest.map(Manifest::load).transpose()?;

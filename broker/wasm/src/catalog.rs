@@ -23,6 +23,8 @@ pub struct Builtin<'a> {
     pub name: &'a str,
     /// The core module.
     pub bytes: &'static [u8],
+    /// Its digest, which is taken for granted: see [`module_digest`](crate::module_digest).
+    pub digest: &'a str,
 }
 
 /// Every plugin of a broker, by name.
@@ -45,7 +47,7 @@ impl Catalog {
         let mut shipped = BTreeMap::new();
         for builtin in builtins {
             let module = engine
-                .load_later(builtin.bytes)
+                .load_later(builtin.bytes, builtin.digest)
                 .map_err(|error| ManifestError {
                     path: None,
                     line: None,

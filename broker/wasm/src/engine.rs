@@ -73,7 +73,8 @@ impl PluginEngine {
     /// # Errors
     /// The module is no plugin that this broker runs; the error says why.
     pub fn load(&self, module: &[u8]) -> Result<Module, LoadError> {
-        let module = self.take(module, Anatomy::read, |kind| {
+        let digest = digest(module);
+        let module = self.take(module, &digest, Anatomy::read, |kind| {
             let code = self.compile(kind, module);
             let code = code.map_err(|reason| LoadError::Interface { reason })?;
             Ok(LazyCode::compiled(code))
@@ -82,18 +83,24 @@ impl PluginEngine {
         Ok(module)
     }
 
-    /// The same for a module that is known to be good: it is validated and compiled when it is first used.
+    /// The same for a module that is known to be good, and to have this digest: it is validated and compiled
+    /// when it is first used, and hardly read before.
     ///
     /// # Errors
     /// It is no module of a plugin, which shows without compiling it.
-    pub(crate) fn load_later(&self, module: &'static [u8]) -> Result<Module, LoadError> {
+    pub(crate) fn load_later(
+        &self,
+        module: &'static [u8],
+        digest: &str,
+    ) -> Result<Module, LoadError> {
         let later = |_| Ok(LazyCode::later(module));
-        self.take(module, Anatomy::read_trusted, later)
+        self.take(module, digest, Anatomy::read_trusted, later)
     }
 
     fn take(
         &self,
         module: &[u8],
+        digest: &str,
         read: impl FnOnce(&[u8]) -> Result<Anatomy, LoadError>,
         code: impl FnOnce(PluginKind) -> Result<LazyCode, LoadError>,
     ) -> Result<Module, LoadError> {
@@ -102,8 +109,7 @@ impl PluginEngine {
                 bytes: module.len() as u64,
             });
         }
-        let digest = digest(module);
-        if let Some(loaded) = self.loaded().get(&digest).and_then(WeakModule::upgrade) {
+        if let Some(loaded) = self.loaded().get(digest).and_then(WeakModule::upgrade) {
             return Ok(loaded);
         }
         let anatomy = read(module)?;
@@ -112,7 +118,7 @@ impl PluginEngine {
         let size_bytes = module.len();
         let parts = ModuleParts {
             kind,
-            digest,
+            digest: digest.to_owned(),
             size_bytes,
             anatomy,
             code,

@@ -11,7 +11,8 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let shipped = broker_plugin_bundle::modules();
-//! let builtins: Vec<_> = shipped.iter().map(|m| Builtin { name: m.name, bytes: m.bytes }).collect();
+//! let builtins = shipped.iter().map(|m| Builtin { name: m.name, bytes: m.bytes, digest: m.digest });
+//! let builtins: Vec<_> = builtins.collect();
 //! let engine = PluginEngine::new()?;
 //! let catalog = Catalog::load(&engine, &builtins, None)?;
 //!

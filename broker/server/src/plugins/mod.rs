@@ -241,7 +241,7 @@ impl Plugins {
         let bytes = match plugin.source() {
             PluginSource::Builtin => broker_plugin_bundle::modules()
                 .iter()
-                .find(|module| module_digest(module.bytes) == digest)
+                .find(|module| module.digest == digest)
                 .map(|module| module.bytes.to_vec())
                 .ok_or_else(|| failed("it is not part of this binary".to_owned()))?,
             PluginSource::File(path) => {
@@ -335,7 +335,7 @@ impl Plugins {
             return Ok(Some(kept));
         }
         let mut shipped = broker_plugin_bundle::modules().iter();
-        let found = shipped.find(|module| module_digest(module.bytes) == digest);
+        let found = shipped.find(|module| module.digest == digest);
         Ok(found.map(|module| Bytes::from_static(module.bytes)))
     }
 

@@ -15,6 +15,7 @@ static SHIPPED: LazyLock<(Arc<PluginEngine>, Catalog)> = LazyLock::new(|| {
         .map(|module| Builtin {
             name: module.name,
             bytes: module.bytes,
+            digest: module.digest,
         });
     let builtins: Vec<_> = builtins.collect();
     let catalog = Catalog::load(&engine, &builtins, None).expect("the shipped plugins load");

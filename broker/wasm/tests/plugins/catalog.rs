@@ -306,6 +306,7 @@ fn a_shipped_module_that_cannot_be_loaded_is_named() {
     let builtins = [broker_wasm::Builtin {
         name: "key-hash",
         bytes: broken,
+        digest: &broker_wasm::module_digest(broken),
     }];
     let error = Catalog::load(engine(), &builtins, None)
         .unwrap_err()

@@ -33,6 +33,7 @@ pub(crate) fn builtins() -> Vec<Builtin<'static>> {
         .map(|module| Builtin {
             name: module.name,
             bytes: module.bytes,
+            digest: module.digest,
         })
         .collect()
 }

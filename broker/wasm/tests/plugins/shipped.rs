@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use broker_wasm::{Builtin, Catalog, Columns, Layout, Partitioner, Plugin, PluginSource};
+use broker_wasm::{
+    Builtin, Catalog, Columns, Layout, Partitioner, Plugin, PluginSource, module_digest,
+};
 
 use crate::harness::{assign, builtins, catalog, engine, shipped_module};
 
@@ -52,9 +54,11 @@ fn round_robin_carries_on_from_batch_to_batch_and_is_given_no_column() {
 
 #[test]
 fn the_mapping_comes_from_the_modules_bytes_and_nowhere_else() {
+    let bytes = shipped_module("round-robin");
     let swapped = [Builtin {
         name: "key-hash",
-        bytes: shipped_module("round-robin"),
+        bytes,
+        digest: &module_digest(bytes),
     }];
     let swapped = Catalog::load(engine(), &swapped, None).unwrap();
     let keys = [Some("21"), Some("21"), Some("21")];
