@@ -1,10 +1,11 @@
 /* Makes file operations fail, for tests. Preloaded into the broker; what fails is said by files in the
  * folder that IO_FAULTS names, which come and go while it runs:
- *   sync    the first line is a part of paths: syncs of such files fail, from the N-th on that the
- *           second line names; the third line says how many of them
+ *   sync    a part of paths: syncs of such files fail, from the N-th on that the second word names; the
+ *           third word says how many of them. With a fourth, only those of threads with this in their names
  *   read    a part of paths: reads of such files fail
  *   slow    a part of paths, and milliseconds: syncs of such files take so much longer. Each appends a line
  *           to the file `synced` when it is done: how long the file was when it began, and its path
+ *   hold    a part of paths: reads of such files into memory wait for as long as this is there
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -25,21 +27,22 @@ static atomic_long syncs;
 static int is_about(const char *rule, int fd, long *from, long *count)
 {
     const char *folder = getenv("IO_FAULTS");
-    char name[512], text[512], link[64], path[1024];
+    char name[512], text[512], thread[32] = "", link[64], path[1024], self[32] = "";
     if (!folder)
         return 0;
     snprintf(name, sizeof name, "%s/%s", folder, rule);
     FILE *file = fopen(name, "r");
     if (!file)
         return 0;
-    int lines = fscanf(file, "%511s %ld %ld", text, from, count);
+    int lines = fscanf(file, "%511s %ld %ld %31s", text, from, count, thread);
     fclose(file);
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t len = readlink(link, path, sizeof path - 1);
     if (lines < 1 || len < 0)
         return 0;
     path[len] = 0;
-    return strstr(path, text) != NULL;
+    prctl(PR_GET_NAME, self);
+    return strstr(path, text) != NULL && strstr(self, thread) != NULL;
 }
 
 static int fails_sync(int fd)
@@ -55,6 +58,13 @@ static int fails_read(int fd)
 {
     long from, count;
     return is_about("read", fd, &from, &count);
+}
+
+static void wait_for_disk(int fd)
+{
+    long from, count;
+    while (is_about("hold", fd, &from, &count))
+        usleep(2000);
 }
 
 static void note_synced(int fd, off_t len)
@@ -100,6 +110,7 @@ int fsync(int fd)
 
 ssize_t pread64(int fd, void *buffer, size_t len, off64_t at)
 {
+    wait_for_disk(fd);
     if (fails_read(fd)) {
         errno = EIO;
         return -1;

@@ -3,74 +3,9 @@
 //! that was acknowledged. A preloaded library (`io_faults.c`) does the failing.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
-use tempfile::TempDir;
-
-use crate::harness::{
-    Broker, Setup, Value, Wire, WireError, eventually, map, plain, preloaded, valued,
-};
-
-/// A broker on two directories, and the switch by which either can be made to fail.
-pub(crate) struct Rig {
-    pub(crate) broker: Broker,
-    pub(crate) folder: TempDir,
-}
-
-impl Rig {
-    pub(crate) fn start() -> Self {
-        let folder = TempDir::new().expect("a temporary directory can be made");
-        let library = preloaded("io_faults.c", folder.path());
-        let dirs = ["first", "second"].map(|name| folder.path().join(name));
-        let broker = Setup::new()
-            .log_dirs(&dirs)
-            .environment("LD_PRELOAD", &library.display().to_string())
-            .environment("IO_FAULTS", &folder.path().display().to_string())
-            .start();
-        let mut wire = broker.connect();
-        wire.create_topic("t", 4, &[]);
-        Self { broker, folder }
-    }
-
-    /// From now on the N-th sync of a file with this in its path fails, and so many after it.
-    fn fail_syncs(&self, path: &str, from: u64, count: u64) {
-        self.rule("sync", &format!("{path} {from} {count}\n"));
-    }
-
-    fn fail_reads(&self, path: &str) {
-        self.rule("read", &format!("{path}\n"));
-    }
-
-    /// From now on syncs of files with this in their paths take so much longer.
-    pub(crate) fn slow_syncs(&self, path: &str, by: Duration) {
-        self.rule("slow", &format!("{path} {}\n", by.as_millis()));
-    }
-
-    /// In one step: the broker looks at any time.
-    fn rule(&self, name: &str, text: &str) {
-        let made = self.folder.path().join(format!("{name}.new"));
-        fs::write(&made, text).expect("it can be written");
-        fs::rename(made, self.folder.path().join(name)).expect("it can be renamed");
-    }
-
-    pub(crate) fn heal(&self) {
-        for name in ["sync", "read", "slow"] {
-            let _ = fs::remove_file(self.folder.path().join(name));
-        }
-    }
-
-    pub(crate) fn dir(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// The partitions of `t` in a directory.
-    fn partitions_in(&self, name: &str) -> Vec<u32> {
-        let is_here = |number: &u32| self.dir(name).join(format!("t-{number}")).exists();
-        (0..4).filter(is_here).collect()
-    }
-}
+use crate::harness::{Broker, FaultyDisks, Value, Wire, WireError, eventually, map, plain, valued};
 
 fn try_produce(wire: &mut Wire, partition: u32, value: &str) -> Result<Value, WireError> {
     let args = map! { "topic" => "t", "partition" => partition, "records" => vec![valued(value)] };
@@ -96,65 +31,83 @@ fn assert_offline(error: &WireError) {
 #[test]
 fn whichever_sync_fails_its_directory_goes_and_the_other_stays() {
     for failing in [1, 2, 3, 6] {
-        let mut rig = Rig::start();
-        let (bad, good) = (rig.partitions_in("second"), rig.partitions_in("first"));
-        assert!(!bad.is_empty() && !good.is_empty(), "{bad:?} {good:?}");
-        let mut wire = rig.broker.connect();
         // One only: those after it would succeed, and say nothing.
-        rig.fail_syncs("second/t-", failing, 1);
-        let mut acknowledged = 0;
-        let error = loop {
-            match try_produce(&mut wire, bad[0], &format!("v{acknowledged}")) {
-                Ok(_) => acknowledged += 1,
-                Err(error) => break error,
-            }
-            assert!(acknowledged < 20, "no sync has failed");
-        };
-        assert!(!error.definite, "it may have reached the disk: {error:?}");
-        for partition in &bad {
-            assert_offline(&try_produce(&mut wire, *partition, "late").unwrap_err());
-            assert_offline(&wire.fetch("t", *partition, 0, map! {}).unwrap_err());
-        }
-        for partition in &good {
-            wire.produce("t", *partition, plain("fine ", 0..3));
-        }
-        assert_eq!(states(&mut wire), ["online", "failed"]);
-        wire.create_topic("later", 2, &[]);
-        for partition in 0..2 {
-            wire.produce("later", partition, plain("fine ", 0..1));
-        }
-        rig.broker.stop();
-        rig.heal();
-        rig.broker.start_again();
-        let mut wire = rig.broker.connect();
-        assert_eq!(states(&mut wire), ["online", "online"]);
-        let texts: Vec<String> = wire
-            .read_all("t", bad[0])
-            .iter()
-            .map(|found| found.text())
-            .collect();
-        let expected: Vec<String> = (0..acknowledged)
-            .map(|number| format!("v{number}"))
-            .collect();
-        assert_eq!(
-            texts.get(..acknowledged),
-            Some(expected.as_slice()),
-            "{texts:?}"
-        );
-        assert!(
-            !texts.contains(&"late".to_owned()),
-            "it was refused for certain"
-        );
-        for partition in good {
-            assert_eq!(wire.read_all("t", partition).len(), 3);
-        }
-        try_produce(&mut wire, bad[0], "again").unwrap();
+        a_sync_fails(|rig| rig.fail_syncs("second/t-", failing, 1), 20);
     }
+}
+
+/// A producer that nobody is beside has its batches synced on the thread that serves it, which is not the
+/// directory's sync thread: what fails there is no different.
+#[test]
+fn the_sync_of_a_producer_that_is_alone_fails_like_any_other() {
+    for failing in [1, 30] {
+        a_sync_fails(
+            |rig| rig.fail_syncs_on("actix", "second/t-", failing),
+            20_000,
+        );
+    }
+}
+
+/// Breaks a sync, after which the directory is out of service, the other one is not, and the next start finds
+/// what was acknowledged. Sooner or later, after so many requests at most, a producer has to notice.
+fn a_sync_fails(break_it: impl Fn(&FaultyDisks), requests_max: usize) {
+    let mut rig = FaultyDisks::start();
+    let (bad, good) = (rig.partitions_in("second"), rig.partitions_in("first"));
+    assert!(!bad.is_empty() && !good.is_empty(), "{bad:?} {good:?}");
+    let mut wire = rig.broker.connect();
+    break_it(&rig);
+    let mut acknowledged = 0;
+    let error = loop {
+        match try_produce(&mut wire, bad[0], &format!("v{acknowledged}")) {
+            Ok(_) => acknowledged += 1,
+            Err(error) => break error,
+        }
+        assert!(acknowledged < requests_max, "no sync has failed");
+    };
+    assert!(!error.definite, "it may have reached the disk: {error:?}");
+    for partition in &bad {
+        assert_offline(&try_produce(&mut wire, *partition, "late").unwrap_err());
+        assert_offline(&wire.fetch("t", *partition, 0, map! {}).unwrap_err());
+    }
+    for partition in &good {
+        wire.produce("t", *partition, plain("fine ", 0..3));
+    }
+    assert_eq!(states(&mut wire), ["online", "failed"]);
+    wire.create_topic("later", 2, &[]);
+    for partition in 0..2 {
+        wire.produce("later", partition, plain("fine ", 0..1));
+    }
+    rig.broker.stop();
+    rig.heal();
+    rig.broker.start_again();
+    let mut wire = rig.broker.connect();
+    assert_eq!(states(&mut wire), ["online", "online"]);
+    let texts: Vec<String> = wire
+        .read_all("t", bad[0])
+        .iter()
+        .map(|found| found.text())
+        .collect();
+    let expected: Vec<String> = (0..acknowledged)
+        .map(|number| format!("v{number}"))
+        .collect();
+    assert_eq!(
+        texts.get(..acknowledged),
+        Some(expected.as_slice()),
+        "{texts:?}"
+    );
+    assert!(
+        !texts.contains(&"late".to_owned()),
+        "it was refused for certain"
+    );
+    for partition in good {
+        assert_eq!(wire.read_all("t", partition).len(), 3);
+    }
+    try_produce(&mut wire, bad[0], "again").unwrap();
 }
 
 #[test]
 fn a_read_error_takes_the_directory_out_of_service() {
-    let mut rig = Rig::start();
+    let mut rig = FaultyDisks::start();
     let (bad, good) = (rig.partitions_in("second"), rig.partitions_in("first"));
     let mut wire = rig.broker.connect();
     for partition in 0..4 {
@@ -186,7 +139,7 @@ fn a_read_error_takes_the_directory_out_of_service() {
 
 #[test]
 fn without_its_metadata_log_a_broker_serves_what_it_knows_and_changes_nothing() {
-    let mut rig = Rig::start();
+    let mut rig = FaultyDisks::start();
     let elsewhere = rig.partitions_in("second")[0];
     let mut wire = rig.broker.connect();
     rig.fail_syncs("first/__cluster_metadata-0", 1, 1);

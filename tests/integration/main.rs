@@ -48,6 +48,7 @@ mod segments;
 mod serializers;
 mod shutdown;
 mod slow_clients;
+mod slow_disks;
 mod slow_syncs;
 mod supervision;
 mod suspension;

@@ -4,8 +4,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Value, Wire, eventually, map, valued};
-use crate::io_faults::Rig;
+use crate::harness::{FaultyDisks, Value, Wire, eventually, map, valued};
 
 const FLUSH_MS: u64 = 100;
 const SYNC: Duration = Duration::from_secs(2);
@@ -26,7 +25,7 @@ fn waiting(wire: &mut Wire) -> u64 {
 }
 
 /// The log file of the only partition.
-fn data_file(rig: &Rig) -> std::path::PathBuf {
+fn data_file(rig: &FaultyDisks) -> std::path::PathBuf {
     let dirs = ["first", "second"].map(|name| rig.dir(name).join("async-0"));
     let dir = dirs
         .iter()
@@ -36,8 +35,8 @@ fn data_file(rig: &Rig) -> std::path::PathBuf {
 }
 
 /// How long the file was when the last sync of it began that has come to its end.
-fn synced_bytes(rig: &Rig) -> u64 {
-    let synced = fs::read_to_string(rig.folder.path().join("synced")).unwrap_or_default();
+fn synced_bytes(rig: &FaultyDisks) -> u64 {
+    let synced = rig.synced();
     let of_data = synced.lines().filter(|line| line.ends_with(".log"));
     let lens = of_data.filter_map(|line| line.split(' ').next()?.parse().ok());
     lens.max().unwrap_or(0)
@@ -45,7 +44,7 @@ fn synced_bytes(rig: &Rig) -> u64 {
 
 #[test]
 fn no_more_than_flush_ms_of_acknowledgements_are_ahead_of_a_slow_disk() {
-    let mut rig = Rig::start();
+    let mut rig = FaultyDisks::start();
     let mut wire = rig.broker.connect();
     let flush_ms = FLUSH_MS.to_string();
     let config = [("flush.mode", "async"), ("flush.ms", flush_ms.as_str())];

@@ -85,3 +85,23 @@ fn every_planted_bug_is_caught_by_a_crash_point() {
     }
     assert!(missed.is_empty(), "not caught: {missed:?}");
 }
+
+/// Syncs on the caller's thread go another way than those of the sync thread.
+#[test]
+fn planted_bugs_of_a_sync_are_caught_on_the_callers_thread_too() {
+    let scripts = scripts();
+    let inline = scripts
+        .iter()
+        .find(|script| script.name == "synced on the caller's thread")
+        .unwrap();
+    for planted in [
+        "acknowledged before the sync",
+        "recovery point ahead of the data",
+    ] {
+        let all = planted::all();
+        let (_, bugs) = all.iter().find(|(name, _)| *name == planted).unwrap();
+        let caught = enumerate(inline, *bugs);
+        println!("{planted:<50} {caught:?}");
+        assert!(caught.is_err(), "not caught: {planted}");
+    }
+}

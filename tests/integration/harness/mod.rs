@@ -3,6 +3,7 @@
 
 mod broker;
 mod clock_shift;
+mod faulty_disks;
 mod flooding;
 mod guests;
 mod ledger;
@@ -20,6 +21,7 @@ mod wire;
 
 pub(crate) use broker::{Broker, Setup};
 pub(crate) use clock_shift::ClockShift;
+pub(crate) use faulty_disks::FaultyDisks;
 pub(crate) use flooding::{Flooded, counted};
 pub(crate) use guests::{
     custom_partitioner, hostile_module, hostile_sister, sha256_of, shipped_module,
@@ -28,7 +30,6 @@ pub(crate) use ledger::{Ledger, produce_alone, produce_until_killed};
 pub(crate) use opaque::{crc32, opaque, opaque_body, pack};
 pub(crate) use plugin_calls::{DryRun, config_of, digest_of};
 pub(crate) use power_cut::{PowerCut, Survival};
-pub(crate) use preload::preloaded;
 pub(crate) use python::{output_of, python};
 pub(crate) use record::{Rec, keyed, plain, valued};
 pub(crate) use small_disk::SmallDisk;

@@ -137,6 +137,18 @@ impl Wire {
         Ok(Some(Answer { id, outcome }))
     }
 
+    /// Whether anything has arrived that was not read yet.
+    pub(crate) fn has_answer(&self) -> bool {
+        let wait = |is_waiting: bool| {
+            let set = self.socket.set_nonblocking(!is_waiting);
+            set.expect("a socket can be told not to wait");
+        };
+        wait(false);
+        let arrived = self.socket.peek(&mut [0]).is_ok();
+        wait(true);
+        arrived
+    }
+
     #[track_caller]
     pub(crate) fn receive(&mut self) -> Answer {
         let answer = self.try_receive().expect("an answer can be read");

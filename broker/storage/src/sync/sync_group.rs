@@ -51,7 +51,15 @@ fn points(requests: &[SyncRequest]) -> impl Iterator<Item = (SlotTicket, Durable
 /// than until the next sync.
 pub(crate) fn sync_unrecorded(dir: &DirShared, request: SyncRequest) -> SyncOutcome {
     record(dir);
-    let result = sync_group(dir, std::slice::from_ref(&request));
+    if dir.planted.checkpoint_ahead_of_data {
+        dir.unrecorded().push((request.ticket, request.point));
+        record(dir);
+    }
+    let result = match dir.planted.ack_before_sync {
+        // Whoever is told is on this thread: the sync is left out, then.
+        true => Ok(()),
+        false => sync_group(dir, std::slice::from_ref(&request)),
+    };
     if result.is_ok() {
         dir.unrecorded().push((request.ticket, request.point));
     }

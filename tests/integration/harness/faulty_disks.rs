@@ -1,0 +1,90 @@
+//! `FaultyDisks`: a broker on two log directories, either of which can be made to fail or to hang while it
+//! runs. A preloaded library (`io_faults.c`) does it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::broker::{Broker, Setup};
+use super::preload::preloaded;
+
+/// A broker on two directories, and the switch by which either can be made to fail.
+pub(crate) struct FaultyDisks {
+    pub(crate) broker: Broker,
+    folder: TempDir,
+}
+
+impl FaultyDisks {
+    /// With a topic `t` of four partitions.
+    #[track_caller]
+    pub(crate) fn start() -> Self {
+        let folder = TempDir::new().expect("a temporary directory can be made");
+        let library = preloaded("io_faults.c", folder.path());
+        let dirs = ["first", "second"].map(|name| folder.path().join(name));
+        let broker = Setup::new()
+            .log_dirs(&dirs)
+            .environment("LD_PRELOAD", &library.display().to_string())
+            .environment("IO_FAULTS", &folder.path().display().to_string())
+            .start();
+        let mut wire = broker.connect();
+        wire.create_topic("t", 4, &[]);
+        Self { broker, folder }
+    }
+
+    /// From now on the N-th sync of a file with this in its path fails, and so many after it.
+    pub(crate) fn fail_syncs(&self, path: &str, from: u64, count: u64) {
+        self.rule("sync", &format!("{path} {from} {count}\n"));
+    }
+
+    /// The same for one sync on a thread with this in its name.
+    pub(crate) fn fail_syncs_on(&self, thread: &str, path: &str, from: u64) {
+        self.rule("sync", &format!("{path} {from} 1 {thread}\n"));
+    }
+
+    /// From now on reads of files with this in their path fail.
+    pub(crate) fn fail_reads(&self, path: &str) {
+        self.rule("read", &format!("{path}\n"));
+    }
+
+    /// From now on syncs of files with this in their paths take so much longer.
+    pub(crate) fn slow_syncs(&self, path: &str, by: Duration) {
+        self.rule("slow", &format!("{path} {}\n", by.as_millis()));
+    }
+
+    /// The slow syncs that are done: a line each, with the length that the file had when it began.
+    pub(crate) fn synced(&self) -> String {
+        fs::read_to_string(self.folder.path().join("synced")).unwrap_or_default()
+    }
+
+    /// From now on reads of such files into memory wait.
+    pub(crate) fn hold_reads(&self, path: &str) {
+        self.rule("hold", &format!("{path}\n"));
+    }
+
+    /// In one step: the broker looks at any time.
+    fn rule(&self, name: &str, text: &str) {
+        let made = self.folder.path().join(format!("{name}.new"));
+        fs::write(&made, text).expect("it can be written");
+        fs::rename(made, self.folder.path().join(name)).expect("it can be renamed");
+    }
+
+    /// The disks are well again.
+    pub(crate) fn heal(&self) {
+        for name in ["sync", "read", "slow", "hold"] {
+            let _ = fs::remove_file(self.folder.path().join(name));
+        }
+    }
+
+    /// One of the two directories, `first` or `second`.
+    pub(crate) fn dir(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The partitions of `t` in a directory.
+    pub(crate) fn partitions_in(&self, name: &str) -> Vec<u32> {
+        let is_here = |number: &u32| self.dir(name).join(format!("t-{number}")).exists();
+        (0..4).filter(is_here).collect()
+    }
+}

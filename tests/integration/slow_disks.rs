@@ -1,0 +1,91 @@
+//! Records that are not in memory any more: whoever reads them waits for the disk, and nobody else does,
+//! whichever thread serves them. The disk is as slow as the test wants.
+
+use std::fs;
+use std::io::IoSliceMut;
+use std::path::Path;
+
+use rustix::fs::{Advice, fadvise};
+use rustix::io::{ReadWriteFlags, preadv2};
+
+use crate::harness::{FaultyDisks, Wire, map, plain, valued};
+
+/// More than is answered by copy, and so goes from the file to the socket.
+const RECORDS: u64 = 2_000;
+
+/// Whether the start of a file is in memory.
+fn is_cached(file: &fs::File) -> bool {
+    let mut byte = [0];
+    preadv2(
+        file,
+        &mut [IoSliceMut::new(&mut byte)],
+        0,
+        ReadWriteFlags::NOWAIT,
+    )
+    .is_ok()
+}
+
+/// Lets the cache go of a partition's records; false on a file system that only has memory.
+fn forget(partition: &Path) -> bool {
+    for entry in fs::read_dir(partition).expect("it is there") {
+        let path = entry.expect("it can be listed").path();
+        if path.extension().is_some_and(|extension| extension == "log") {
+            let file = fs::File::open(&path).expect("it can be opened");
+            file.sync_all().expect("it can be synced");
+            fadvise(&file, 0, None, Advice::DontNeed).expect("a hint is taken");
+            if is_cached(&file) {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// Connections on every arbiter do something on the other disk.
+fn all_others_are_served(wires: &mut [Wire], good: &[u32]) {
+    for wire in wires {
+        for partition in good {
+            wire.produce("t", *partition, vec![valued("meanwhile")]);
+            assert!(wire.offset_at("t", *partition, "latest") > Some(0));
+        }
+        wire.call("ping", map! {}).unwrap();
+    }
+}
+
+#[test]
+fn who_reads_what_is_on_the_disk_alone_waits_alone() {
+    let rig = FaultyDisks::start();
+    let (slow, good) = (rig.partitions_in("second"), rig.partitions_in("first"));
+    let slow = slow[0];
+    let mut wire = rig.broker.connect();
+    for start in (0..RECORDS).step_by(500) {
+        wire.produce("t", slow, plain(&"x".repeat(100), start..start + 500));
+    }
+    let expected = wire.read_all("t", slow);
+    assert_eq!(expected.len() as u64, RECORDS);
+    let mut others: Vec<Wire> = (0..16).map(|_| rig.broker.connect()).collect();
+    for form in ["batch", "records"] {
+        let wanted = map! { "topic" => "t", "partition" => slow, "offset" => 0 };
+        let args = map! { "partitions" => vec![wanted], "form" => form, "max_wait_ms" => 0 };
+        let from_memory = wire.call("fetch", args.clone()).unwrap();
+        if !forget(&rig.dir("second").join(format!("t-{slow}"))) {
+            eprintln!(
+                "not tried: the file system of {:?} has no disk",
+                rig.dir("second")
+            );
+            return;
+        }
+        rig.hold_reads(&format!("second/t-{slow}"));
+        let id = wire.send("fetch", args);
+        all_others_are_served(&mut others, &good);
+        assert!(!wire.has_answer(), "it has waited for nothing: {form}");
+        rig.heal();
+        let answer = wire.receive();
+        assert_eq!(
+            (answer.id, answer.outcome.unwrap()),
+            (Some(id), from_memory),
+            "{form}"
+        );
+        assert_eq!(wire.read_all("t", slow), expected);
+    }
+}
