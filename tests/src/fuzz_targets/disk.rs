@@ -10,9 +10,10 @@ use broker_model::{
     TopicPartition,
 };
 use broker_record::{BatchBuilder, Batches, Codec, ProducedBatch, Validation};
+use broker_storage::inspect::{self, DirNotes, Finding, Verifier};
 use broker_storage::io::recording::{RecordingIo, Survival};
 use broker_storage::io::{Io, OpenMode};
-use broker_storage::{Log, LogConfig, LogDir, LogDirOptions, ReadError, ReadLimit};
+use broker_storage::{DirTrace, Log, LogConfig, LogDir, LogDirOptions, Pace, ReadError, ReadLimit};
 
 /// Where the log directory is.
 pub const DIR: &str = "/data";
@@ -84,9 +85,10 @@ pub fn write(disk: &Arc<RecordingIo>, path: &Path, bytes: &[u8]) {
         .expect("a disk in memory writes");
 }
 
-/// Starts on the disk twice: whatever the first start makes of it, the second makes the same. Then
-/// goes on with the log.
+/// Looks at the disk without a broker, then starts on it twice: whatever the first start makes of it, the
+/// second makes the same. Then goes on with the log.
 pub fn recover(disk: &Arc<RecordingIo>) -> Option<Served> {
+    verify(disk);
     let first = start(disk);
     let again = disk.after_kill();
     let second = start(&again);
@@ -108,9 +110,35 @@ pub fn recover_unforged(disk: &Arc<RecordingIo>) {
     }
 }
 
+/// What `broker log verify` reads, whatever it finds, stays as it is.
+fn verify(disk: &Arc<RecordingIo>) {
+    let (changes, dir) = (disk.operation_count(), Path::new(DIR));
+    // What is missing or of another version is an answer, too.
+    let _ = DirTrace::of(&**disk, dir);
+    let mut report = |finding: Finding| assert!(!finding.what.is_empty());
+    if let Ok(notes) = DirNotes::read(&**disk, dir, &mut report) {
+        let partitions = inspect::partitions(&**disk, dir).expect("a disk in memory lists");
+        for found in &partitions {
+            let verifier = Verifier::new(&**disk).with_notes(&notes);
+            let _ = verifier.partition(&found.path, &mut report);
+        }
+        let _ = notes.check_directories(&**disk, &mut report);
+    }
+    assert_eq!(disk.operation_count(), changes, "nothing is changed");
+}
+
+/// What a scrub finds is refused to readers from then on.
+fn scrub(log: &mut Log) {
+    for target in log.scrub_targets() {
+        let scrubbed = target.run(&Pace::unthrottled());
+        log.on_scrubbed(scrubbed.expect("a disk in memory reads"));
+    }
+}
+
 fn start(disk: &Arc<RecordingIo>) -> Option<Served> {
     let dir = open_dir(disk)?;
-    let log = open_log(&dir)?;
+    let mut log = open_log(&dir)?;
+    scrub(&mut log);
     let mut records = BTreeMap::new();
     let mut next = log.start();
     for _ in 0..READS_MAX {

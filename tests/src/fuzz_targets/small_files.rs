@@ -4,7 +4,7 @@
 use super::disk::{self, Stop};
 
 /// The files at the top of the directory, then the partition's.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "meta.properties",
     "recovery-point-checkpoint",
     "replication-offset-checkpoint",
@@ -13,6 +13,7 @@ const FILES: [&str; 8] = [
     "orders-0/log-start-offset-checkpoint",
     "orders-0/cleaner-checkpoint",
     "orders-0/cleaning-swap",
+    "log-directories",
 ];
 
 /// The first byte chooses the file, how the machine stopped, and whether a checksum is put below.
@@ -24,7 +25,7 @@ pub fn run(input: &[u8]) {
         0 => Stop::Kill,
         _ => Stop::PowerLoss,
     });
-    let Some(file) = FILES.get(usize::from(how & 7)) else {
+    let Some(file) = FILES.get(usize::from(how & 0xf)) else {
         return;
     };
     let mut bytes = content.to_vec();
