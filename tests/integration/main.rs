@@ -53,3 +53,4 @@ mod slow_syncs;
 mod supervision;
 mod suspension;
 mod topics;
+mod vanishing;

@@ -138,6 +138,18 @@ impl LogDirs {
         }
     }
 
+    /// Looks whether the directories of open logs are there; answers those that are not.
+    pub(crate) fn look_for_partitions(&self) -> Vec<TopicPartition> {
+        let mut missing = Vec::new();
+        for dir in &self.dirs {
+            match dir.look_for_partitions() {
+                Ok(found) => missing.extend(found),
+                Err(error) => debug!(dir = %dir.path().display(), %error, "it cannot be listed"),
+            }
+        }
+        missing
+    }
+
     /// Every directory.
     pub(crate) fn all(&self) -> &[LogDir] {
         &self.dirs

@@ -4,12 +4,17 @@
 
 mod support;
 
+use std::path::Path;
+
 use broker_model::Offset;
-use broker_storage::io::recording::Survival;
+use broker_storage::inspect::{DirNotes, Verifier};
+use broker_storage::io::Io;
+use broker_storage::io::recording::{RecordingIo, Survival};
 use broker_storage::{Damage, LastStop, Log, ReadError, ReadLimit};
 use support::{
-    BATCH, append, append_numbers, batch_of, big, corruption_at, edit, file_bytes, flip, killed,
-    numbers, offset, open, read_at, rebooted, segment_file, small, sync, values,
+    BATCH, DIR, append, append_numbers, batch_of, big, corruption_at, edit, file_bytes, flip,
+    killed, numbers, offset, open, partition_dir, read_at, rebooted, segment_file, small, sync,
+    values,
 };
 
 #[test]
@@ -248,4 +253,104 @@ fn damage_in_one_partition_does_not_touch_another() {
     sync(&dir, &mut other);
     assert_eq!(values(&other), ["fine"]);
     assert_eq!(dir.is_failed(), None);
+}
+
+#[test]
+fn bytes_behind_the_end_of_a_clean_stop_are_cut_and_burn_no_offset() {
+    let stopped = || {
+        let io = RecordingIo::new();
+        let (dir, mut log, _) = open(&io, small());
+        append_numbers(&mut log, 0..25);
+        log.close().unwrap();
+        dir.close_clean().unwrap();
+        drop(dir);
+        io
+    };
+    let file = segment_file(20, "log");
+    let own_beginning = file_bytes(&stopped(), &file)[..300].to_vec();
+    let garbage: Vec<u8> = (0..777_u32).map(|number| (number * 131) as u8).collect();
+    for added in [garbage, vec![0; 600], own_beginning, vec![7; 30]] {
+        let io = stopped();
+        edit(&io, &file, |bytes| bytes.extend_from_slice(&added));
+        let mut findings = Vec::new();
+        let notes = DirNotes::read(&*io, Path::new(DIR), &mut |finding| findings.push(finding));
+        Verifier::new(&*io)
+            .with_notes(&notes.unwrap())
+            .partition(&partition_dir(), &mut |finding| findings.push(finding))
+            .unwrap();
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert!(findings[0].then.contains("cuts it off"), "{findings:?}");
+        for io in [io.after_kill(), io.after_power_loss(Survival::Everything)] {
+            let (dir, mut log, report) = open(&io, small());
+            assert_eq!(report.corruption, []);
+            let torn = report.torn.unwrap();
+            assert_eq!((torn.bytes, torn.offset), (added.len() as u64, offset(25)));
+            assert_eq!(append(&mut log, batch_of("25", 100)).first, offset(25));
+            sync(&dir, &mut log);
+            drop((dir, log));
+            let (_dir, log, _) = open(&io.after_kill(), small());
+            assert_eq!(values(&log), numbers(26));
+        }
+    }
+}
+
+#[test]
+fn a_good_batch_behind_a_clean_end_says_that_the_notes_are_old_and_nothing_is_cut() {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, big());
+    append_numbers(&mut log, 0..5);
+    log.close().unwrap();
+    dir.close_clean().unwrap();
+    drop(dir);
+    let old = io.after_kill();
+    let later = io.after_kill();
+    let (dir, mut log, _) = open(&later, big());
+    append_numbers(&mut log, 5..9);
+    sync(&dir, &mut log);
+    // The notes of the first stop beside the data of the second, whose last batch is damaged.
+    let written = file_bytes(&later, &segment_file(0, "log"));
+    edit(&old, &segment_file(0, "log"), |bytes| {
+        *bytes = written;
+        let last = bytes.len() - 10;
+        bytes[last] ^= 1;
+    });
+    drop((dir, log));
+    let (_dir, log, report) = open(&old, big());
+    assert_eq!((report.torn, report.corruption.len()), (None, 1));
+    assert!(log.end() > offset(8));
+    assert!(read_at(&log, 7).is_ok() && read_at(&log, 8).is_err());
+}
+
+#[test]
+fn what_an_emptied_directory_had_stays_known_until_somebody_deletes_it() {
+    let io = killed(25, 25, small());
+    for entry in io.list(&partition_dir()).unwrap() {
+        io.remove_file(&partition_dir().join(entry.name)).unwrap();
+    }
+    let mut io = io;
+    for start in 0..3 {
+        let (dir, mut log, report) = open(&io, small());
+        assert!(!report.corruption.is_empty(), "start {start}");
+        assert_eq!(log.start(), offset(0), "start {start}");
+        let damage = corruption_at(&log, 3);
+        assert_eq!(damage.next_good, Some(offset(25)), "start {start}");
+        assert!(!log.damage().is_empty(), "start {start}");
+        append(&mut log, batch_of("more", 100));
+        sync(&dir, &mut log);
+        match start {
+            0 => drop((log, dir)),
+            _ => {
+                log.close().unwrap();
+                dir.close_clean().unwrap();
+                drop(dir);
+            }
+        }
+        io = io.after_kill();
+    }
+    let (dir, mut log, _) = open(&io, small());
+    log.advance_start(offset(25)).unwrap();
+    drop((log, dir));
+    let (_dir, log, report) = open(&io.after_kill(), small());
+    assert_eq!((report.corruption, log.damage()), (vec![], vec![]));
+    assert_eq!((log.start(), log.end()), (offset(25), offset(28)));
 }

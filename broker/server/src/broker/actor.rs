@@ -11,7 +11,9 @@ use tracing::{error, warn};
 
 use super::handle::BrokerError;
 use super::hosting::Hosting;
-use super::messages::{Apply, ControllerDied, Crash, HostAll, PartitionDied, Shutdown, Tick};
+use super::messages::{
+    Apply, ControllerDied, Crash, HostAll, PartitionDied, PartitionVanished, Shutdown, Tick,
+};
 use super::restarts::Restarts;
 use crate::death_notice::DeathNotice;
 use crate::reply::Reply;
@@ -133,7 +135,10 @@ impl Handler<Tick> for BrokerActor {
                 Tick::Cleaning => hosting.cleaner().round().await,
                 Tick::Scrub => hosting.scrubber().round_if_due().await,
                 Tick::Checkpoint => hosting.write_checkpoints().await,
-                Tick::Space => hosting.look_at_space().await,
+                Tick::Space => {
+                    hosting.look_at_space().await;
+                    hosting.look_for_partitions().await;
+                }
             }
         });
     }
@@ -177,6 +182,22 @@ impl Handler<PartitionDied> for BrokerActor {
                 hosting.set_offline(&partition, reason);
             }
         };
+        run(ctx, work, Reply::ignored());
+    }
+}
+
+impl Handler<PartitionVanished> for BrokerActor {
+    type Result = ();
+
+    fn handle(&mut self, message: PartitionVanished, ctx: &mut Self::Context) {
+        self.handled();
+        let hosting = self.hosting.clone();
+        let PartitionVanished {
+            partition,
+            topic_id,
+            reason,
+        } = message;
+        let work = async move { hosting.give_up(&partition, topic_id, &reason).await };
         run(ctx, work, Reply::ignored());
     }
 }

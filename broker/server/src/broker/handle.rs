@@ -6,10 +6,12 @@ use std::sync::Arc;
 use actix::Addr;
 use arc_swap::ArcSwapOption;
 use broker_cluster::{Change, ClusterMetadata};
-use broker_model::TopicPartition;
+use broker_model::{TopicId, TopicPartition};
 
 use super::BrokerActor;
-use super::messages::{Apply, ControllerDied, Crash, HostAll, PartitionDied, Shutdown};
+use super::messages::{
+    Apply, ControllerDied, Crash, HostAll, PartitionDied, PartitionVanished, Shutdown,
+};
 use crate::actor_stats::ActorStats;
 use crate::reply::{Lost, Reply};
 
@@ -53,6 +55,20 @@ impl BrokerHandle {
     /// A partition's death notice.
     pub(crate) fn partition_died(&self, partition: TopicPartition) {
         self.send(PartitionDied(partition));
+    }
+
+    /// A partition whose files were removed.
+    pub(crate) fn partition_vanished(
+        &self,
+        partition: TopicPartition,
+        topic_id: TopicId,
+        reason: String,
+    ) {
+        self.send(PartitionVanished {
+            partition,
+            topic_id,
+            reason,
+        });
     }
 
     /// The controller's death notice.

@@ -217,6 +217,12 @@ impl Hosting {
                 parent.handle.partition_died(name);
             }
         });
+        let (parent, name, id) = (
+            self.clone(),
+            assignment.partition.clone(),
+            assignment.topic_id,
+        );
+        let offline = Box::new(move |reason| parent.handle.partition_vanished(name, id, reason));
         let shard = self.arbiters.of_partition(&assignment.partition);
         PartitionActor::start_on(
             (self.arbiters.shard(shard), shard),
@@ -229,6 +235,7 @@ impl Hosting {
                 plugins: self.plugins.clone(),
                 clock: self.clock.clone(),
                 stats: assignment.stats,
+                offline,
                 death,
             },
         )
@@ -426,23 +433,6 @@ impl Hosting {
         self.for_each_partition(PartitionHandle::check_retention);
     }
 
-    /// Saves high watermarks and recovery points.
-    pub(super) async fn write_checkpoints(&self) {
-        let Ok(_writing) = self.checkpointing.try_lock() else {
-            return;
-        };
-        for topic in self.topics.all().values() {
-            for (number, partition) in (0_u32..).zip(topic.partitions.iter()) {
-                if let HostedPartition::Online(handle) = partition {
-                    let name = TopicPartition::new(topic.name.clone(), PartitionId::new(number));
-                    self.dirs
-                        .record_high_watermark(&name, handle.offsets().high_watermark);
-                }
-            }
-        }
-        self.on_each_dir(LogDir::write_checkpoints).await;
-    }
-
     /// Closes every partition, then marks the directories as cleanly shut down.
     pub(super) async fn close_all(&self) {
         self.stopping.store(true, Ordering::SeqCst);
@@ -464,23 +454,6 @@ impl Hosting {
         if clean {
             let _writing = self.checkpointing.lock().await;
             self.on_each_dir(LogDir::close_clean).await;
-        }
-    }
-
-    async fn on_each_dir<E: std::fmt::Display + Send + 'static>(
-        &self,
-        work: fn(&LogDir) -> Result<(), E>,
-    ) {
-        let dirs = self.dirs.clone();
-        let done = actix_rt::task::spawn_blocking(move || {
-            for dir in dirs.all() {
-                if let Err(problem) = work(dir) {
-                    error!(dir = %dir.path().display(), %problem, "writing checkpoints failed");
-                }
-            }
-        });
-        if let Err(problem) = done.await {
-            error!(%problem, "writing checkpoints panicked");
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix::Message;
 use broker_cluster::{Change, ClusterMetadata};
-use broker_model::TopicPartition;
+use broker_model::{TopicId, TopicPartition};
 
 use super::handle::BrokerError;
 use crate::reply::Reply;
@@ -29,6 +29,15 @@ pub(super) struct HostAll {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct PartitionDied(pub(super) TopicPartition);
+
+/// A partition cannot go on: somebody has removed its files.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct PartitionVanished {
+    pub(super) partition: TopicPartition,
+    pub(super) topic_id: TopicId,
+    pub(super) reason: String,
+}
 
 /// The controller's death notice.
 #[derive(Message)]

@@ -3,11 +3,13 @@
 //! the controller and its own children sends to it; its mailbox holds `limits::BROKER_MAILBOX`.
 
 mod actor;
+mod checkpointing;
 mod handle;
 mod hosting;
 mod messages;
 mod reopening;
 mod restarts;
+mod vanishing;
 
 pub(crate) use actor::BrokerActor;
 pub(crate) use handle::{BrokerError, BrokerHandle};

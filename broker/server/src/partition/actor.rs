@@ -16,7 +16,7 @@ use broker_cluster::{
 use broker_model::limits::PARTITION_MAILBOX;
 use broker_model::{Clock, LeaderEpoch, Offset, TopicPartition};
 use broker_record::{ProducedBatch, TimestampType};
-use broker_storage::{BehindSyncs, Log, LogDir};
+use broker_storage::{AppendError, BehindSyncs, Log, LogDir};
 use tokio::sync::watch;
 use tracing::warn;
 
@@ -24,6 +24,7 @@ use super::error::PartitionError;
 use super::handle::PartitionHandle;
 use super::messages::{Append, AppendReply, Appended};
 use super::offsets::PartitionOffsets;
+use super::vanishing::OfflineNotice;
 use crate::actor_stats::ActorStats;
 use crate::arbiters::Shard;
 use crate::death_notice::DeathNotice;
@@ -46,6 +47,7 @@ pub(crate) struct PartitionSetup {
     pub(crate) plugins: Arc<Plugins>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) stats: Arc<ActorStats>,
+    pub(crate) offline: OfflineNotice,
     pub(crate) death: DeathNotice,
 }
 
@@ -98,6 +100,8 @@ pub(crate) struct PartitionActor {
     pub(super) deadlines_due: Duration,
     pub(super) closing: Option<Reply<(), PartitionError>>,
     pub(super) failed: Option<String>,
+    /// Until it has gone out.
+    pub(super) offline: Option<OfflineNotice>,
     pub(super) offsets: watch::Sender<PartitionOffsets>,
     /// Last, so that the log is closed before anybody hears of the death.
     pub(super) death: DeathNotice,
@@ -166,6 +170,7 @@ impl PartitionActor {
             deadlines_due: Duration::ZERO,
             closing: None,
             failed: None,
+            offline: Some(setup.offline),
             offsets,
             death: setup.death,
         }
@@ -195,15 +200,15 @@ impl PartitionActor {
         if self.closing.is_some() {
             return Err(PartitionError::Stopping);
         }
-        match self.failed.clone() {
-            Some(reason) => Err(PartitionError::Offline { reason }),
-            None => self.check_dir(),
-        }
+        self.check_readable()
     }
 
-    /// Whether the directory is in service. If it is not, nothing is read from it either: what the page
-    /// cache holds after a failed sync may not be what is on the disk.
-    pub(super) fn check_dir(&self) -> Result<(), PartitionError> {
+    /// Whether the log and its directory are in service. If they are not, nothing is read from them either:
+    /// what the page cache holds after a failed sync may not be what is on the disk.
+    pub(super) fn check_readable(&self) -> Result<(), PartitionError> {
+        if let Some(reason) = self.failed.clone() {
+            return Err(PartitionError::Offline { reason });
+        }
         match self.dir.is_failed() {
             Some(failed) => Err(PartitionError::Offline {
                 reason: failed.to_string(),
@@ -261,6 +266,9 @@ impl PartitionActor {
                 self.after_write(ctx);
             }
             Err(error) => {
+                if let AppendError::Vanished(vanished) = &error {
+                    self.go_offline(vanished);
+                }
                 let error = PartitionError::from(error);
                 warn!(partition = %self.partition, ?error, "append failed");
                 for waiting in waiting {

@@ -85,7 +85,7 @@ impl From<AppendError> for PartitionError {
                 size: usize::try_from(size).unwrap_or(usize::MAX),
                 max: u32::try_from(max).unwrap_or(u32::MAX),
             },
-            AppendError::DirFailed(_) => Self::Offline { reason },
+            AppendError::DirFailed(_) | AppendError::Vanished(_) => Self::Offline { reason },
             AppendError::LowSpace(low) => Self::LowSpace(low),
             AppendError::NoSpace { .. } => Self::DiskFull { reason },
             AppendError::NoDescriptor { .. } => Self::NoDescriptor { reason },
@@ -106,6 +106,9 @@ impl From<ReadError> for PartitionError {
                 latest: end,
             },
             ReadError::Corrupt(corruption) => corruption.into(),
+            ReadError::Vanished(vanished) => Self::Offline {
+                reason: vanished.to_string(),
+            },
             ReadError::Io { .. } => Self::ReadFailed {
                 reason: error.to_string(),
             },

@@ -22,7 +22,7 @@ use super::error::PartitionError;
 use super::messages::{
     Append, AppendReply, BeginCleaning, BeginScrub, CheckRetention, CleaningPurpose, Close,
     Configure, Crash, DeleteRecords, FindTimestamp, FinishCleaning, FinishScrub, LookAtCleaning,
-    PartitionSummary, Read, Summarize,
+    LookForFiles, PartitionSummary, Read, Summarize,
 };
 use super::offsets::PartitionOffsets;
 use crate::actor_stats::ActorStats;
@@ -125,6 +125,13 @@ impl PartitionHandle {
         // One an interval; a flood that keeps the mailbox full must not keep old data as well.
         self.stats.sent();
         self.addr.do_send(CheckRetention);
+    }
+
+    /// Looks whether the files of the log are still there.
+    pub(crate) fn look_for_files(&self) {
+        // Our own, and only when a directory is missed.
+        self.stats.sent();
+        self.addr.do_send(LookForFiles);
     }
 
     /// Whether a cleaning is due, and how much there is to clean.

@@ -74,9 +74,9 @@ impl Handler<Read> for PartitionActor {
     fn handle(&mut self, message: Read, ctx: &mut Self::Context) {
         self.took(ctx);
         let below = self.replica.high_watermark();
-        let read = self.check_dir().and_then(|()| {
+        let read = self.check_readable().and_then(|()| {
             let slice = self.log().read(message.from, below, message.limit);
-            slice.map_err(PartitionError::from)
+            slice.map_err(|error| self.read_failed(error))
         });
         message.reply.send(read);
     }
@@ -88,9 +88,9 @@ impl Handler<FindTimestamp> for PartitionActor {
     fn handle(&mut self, message: FindTimestamp, ctx: &mut Self::Context) {
         self.took(ctx);
         let below = self.replica.high_watermark();
-        let found = self.check_dir().and_then(|()| {
+        let found = self.check_readable().and_then(|()| {
             let found = self.log().offset_for_timestamp(message.at, below);
-            found.map_err(PartitionError::from)
+            found.map_err(|error| self.read_failed(error))
         });
         message.reply.send(found);
     }

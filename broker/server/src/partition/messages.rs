@@ -130,6 +130,11 @@ pub(super) struct FinishScrub {
 #[rtype(result = "()")]
 pub(super) struct CheckRetention;
 
+/// The partition's directory is not where it was: look whether the log is still there.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct LookForFiles;
+
 /// From the sync thread; at most one is under way.
 #[derive(Message)]
 #[rtype(result = "()")]

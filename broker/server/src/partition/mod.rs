@@ -12,6 +12,7 @@ mod offsets;
 mod syncing;
 #[cfg(test)]
 mod tests;
+mod vanishing;
 
 pub(crate) use actor::{PartitionActor, PartitionSetup};
 pub(crate) use error::PartitionError;

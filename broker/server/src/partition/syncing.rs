@@ -139,7 +139,10 @@ impl PartitionActor {
     /// Takes what became of a sync, and answers whoever waited for it.
     pub(super) fn take_synced(&mut self, outcome: &SyncOutcome) {
         match self.log_mut().on_synced(outcome) {
-            Err(failed) => self.on_sync_failed(failed.to_string()),
+            Err(failed) => match self.log().check_present() {
+                Err(vanished) if self.dir.is_failed().is_none() => self.go_offline(&vanished),
+                _ => self.on_sync_failed(failed.to_string()),
+            },
             Ok(durable_end) => {
                 let effects = self.replica.on_durable(durable_end);
                 self.publish();

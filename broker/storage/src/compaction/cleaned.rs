@@ -157,6 +157,10 @@ impl Place<'_> {
         if is_gone && !self.shared.positions.is_current(self.ticket) {
             return ChangeError::CleaningOutdated;
         }
+        if is_gone && self.shared.is_removed(self.dir) {
+            let file = self.dir.to_owned();
+            return ChangeError::Io { file, source };
+        }
         let reason = format_args!("{}: {source}", self.dir.display());
         ChangeError::DirFailed(self.shared.health.fail(reason))
     }

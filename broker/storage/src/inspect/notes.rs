@@ -20,6 +20,8 @@ pub struct DirNotes {
     dir: PathBuf,
     points: BTreeMap<PartitionKey, RecoveryPoint>,
     high_watermarks: HighWatermarks,
+    /// Whether the last broker stopped cleanly.
+    clean: bool,
 }
 
 impl DirNotes {
@@ -87,6 +89,7 @@ impl DirNotes {
             dir: dir.to_owned(),
             points,
             high_watermarks: high_watermarks.unwrap_or_default(),
+            clean,
         })
     }
 
@@ -128,6 +131,11 @@ impl DirNotes {
             ),
             then: "the partition is offline until it is put back, or an empty directory of its name is made in its place".to_owned(),
         }
+    }
+
+    /// Whether every log was synced and closed at its durable point.
+    pub(super) fn is_clean(&self) -> bool {
+        self.clean
     }
 
     /// The durable point of a partition.

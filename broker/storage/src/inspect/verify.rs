@@ -316,8 +316,16 @@ impl Pass<'_> {
             // Being written, or told with everything else that is missing.
             return;
         }
+        let is_end = |point: RecoveryPoint| {
+            point.segment == segment.base && corruption.position == u64::from(point.position)
+        };
+        let is_clean = self.verifier.notes.is_some_and(DirNotes::is_clean);
+        let is_put_there =
+            is_last && is_clean && corruption.next_good.is_none() && self.point.is_some_and(is_end);
         let mut finding = Finding::data(corruption);
-        if is_tail {
+        if is_put_there {
+            finding.then = "it stands behind the end at which the log was closed, so nobody was told of it: the next start cuts it off".to_owned();
+        } else if is_tail {
             finding.then =
                 "an unfinished write, which nobody was told of: the next start cuts it off"
                     .to_owned();

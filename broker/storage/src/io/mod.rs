@@ -41,6 +41,15 @@ pub struct DirEntry {
     pub len: u64,
 }
 
+/// What an open file is at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileState {
+    /// Length in bytes.
+    pub len: u64,
+    /// Whether it has a name: one that was removed or replaced is gone when it is closed.
+    pub is_linked: bool,
+}
+
 /// Bytes of the file system a path lies on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
@@ -61,8 +70,13 @@ pub trait MappedFile: Send + Sync {
 
 /// An open file. Positions are absolute; there is no cursor, so a handle can be shared freely.
 pub trait IoFile: Send + Sync {
+    /// How long it is, and whether it is still there.
+    fn state(&self) -> io::Result<FileState>;
+
     /// Length in bytes.
-    fn len(&self) -> io::Result<u64>;
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.state()?.len)
+    }
 
     /// Whether the file has no bytes.
     fn is_empty(&self) -> io::Result<bool> {
@@ -147,6 +161,9 @@ pub trait Io: Send + Sync + fmt::Debug + 'static {
 
     /// Lists a directory, sorted by name.
     fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
+
+    /// A number that is another one once entries of a directory were added, removed or renamed.
+    fn entries_stamp(&self, path: &Path) -> io::Result<u64>;
 
     /// Renames a file or a directory, replacing a file of the new name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;

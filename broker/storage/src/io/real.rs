@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::num::NonZeroU64;
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, sendfile};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev, retry_on_intr};
 
 use super::map::ReadOnlyMap;
-use super::{DirEntry, Io, IoFile, IoLock, IoSlice, MappedFile, OpenMode, Space};
+use super::{DirEntry, FileState, Io, IoFile, IoLock, IoSlice, MappedFile, OpenMode, Space};
 
 /// How far apart `is_cached` looks.
 const CACHED_PROBE_BYTES: u64 = 128 * 1024;
@@ -58,24 +58,31 @@ impl Io for RealIo {
         let mut entries = Vec::new();
         for entry in fs::read_dir(path)? {
             let entry = entry?;
-            let metadata = match entry.metadata() {
-                Ok(metadata) => metadata,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
             // A name that is not UTF-8 is none of ours.
             let Ok(name) = entry.file_name().into_string() else {
                 continue;
             };
-            let is_dir = metadata.is_dir();
-            entries.push(DirEntry {
-                name,
-                is_dir,
-                len: if is_dir { 0 } else { metadata.len() },
-            });
+            // There may be thousands of directories: the file system says what they are without being
+            // asked for each.
+            let is_dir = entry.file_type()?.is_dir();
+            let len = match is_dir {
+                true => 0,
+                false => match entry.metadata() {
+                    Ok(metadata) => metadata.len(),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(error),
+                },
+            };
+            entries.push(DirEntry { name, is_dir, len });
         }
         entries.sort();
         Ok(entries)
+    }
+
+    fn entries_stamp(&self, path: &Path) -> io::Result<u64> {
+        let metadata = fs::metadata(path)?;
+        let nanos = metadata.mtime().wrapping_mul(1_000_000_000);
+        Ok(nanos.wrapping_add(metadata.mtime_nsec()).cast_unsigned())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -134,8 +141,12 @@ impl IoLock for RealLock {}
 struct RealFile(File);
 
 impl IoFile for RealFile {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+    fn state(&self) -> io::Result<FileState> {
+        let stat = rustix::fs::fstat(&self.0)?;
+        Ok(FileState {
+            len: u64::try_from(stat.st_size).unwrap_or_default(),
+            is_linked: stat.st_nlink > 0,
+        })
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {

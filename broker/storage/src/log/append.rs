@@ -141,6 +141,8 @@ impl Log {
 
     /// Writes as many of the batches as the active segment takes, after rolling if it takes none.
     fn append_some(&mut self, batches: &[ProducedBatch]) -> Result<usize, AppendError> {
+        // Nothing is acknowledged that goes into a file without a name, or behind a hole.
+        self.check_active()?;
         if let Some(batch) = batches.first()
             && self.active.len > 0
             && self.must_roll_before(batch.size() as u64, batch.header.next_offset())
@@ -238,6 +240,11 @@ impl Log {
     }
 
     fn write_error(&self, source: std::io::Error) -> AppendError {
+        if source.kind() == std::io::ErrorKind::NotFound
+            && let Err(vanished) = self.check_present()
+        {
+            return vanished.into();
+        }
         let file = self.active.data.path().to_owned();
         if is_no_space(&source) {
             AppendError::NoSpace { file, source }

@@ -232,9 +232,11 @@ impl Log {
     }
 
     /// A step of a truncation failed. One of them may have been a sync, so the directory goes out of
-    /// service, unless the disk is just full.
+    /// service, unless the disk is just full, or somebody has removed the partition's files.
     fn failed(&self, file: &Path, source: io::Error) -> ChangeError {
-        if !is_passing(&source) {
+        let has_vanished =
+            source.kind() == io::ErrorKind::NotFound && self.check_present().is_err();
+        if !is_passing(&source) && !has_vanished {
             self.shared
                 .health
                 .fail(format_args!("{}: {source}", file.display()));

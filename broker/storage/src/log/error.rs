@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use broker_model::{LeaderEpoch, Offset};
 
+use super::Vanished;
 use crate::corruption::Corruption;
 use crate::health::DirFailed;
 use crate::policy_failed::PolicyFailed;
@@ -43,6 +44,9 @@ pub enum AppendError {
     /// The directory is out of service.
     #[error(transparent)]
     DirFailed(#[from] DirFailed),
+    /// The log's files were removed or cut: it takes no appends until it is opened again.
+    #[error(transparent)]
+    Vanished(#[from] Vanished),
     /// The disk has less room left than appends have to leave on it. Retriable.
     #[error(transparent)]
     LowSpace(#[from] LowSpace),
@@ -104,6 +108,9 @@ pub enum ReadError {
     /// The batch that holds the offset is damaged.
     #[error(transparent)]
     Corrupt(Corruption),
+    /// The files that the log is written to were removed or cut.
+    #[error(transparent)]
+    Vanished(#[from] Vanished),
     /// The file could not be read.
     #[error("cannot read {}: {source}", .file.display())]
     Io {

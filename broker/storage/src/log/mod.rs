@@ -9,6 +9,7 @@ mod change;
 mod clean;
 mod config;
 mod error;
+mod presence;
 mod read;
 mod scrub;
 mod unsynced;
@@ -24,6 +25,7 @@ use broker_model::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 pub use append::AppendedRun;
 pub use config::{FlushMode, LogConfig, LogPurpose};
 pub use error::{AppendError, ChangeError, ReadError};
+pub use presence::Vanished;
 pub use read::ReadLimit;
 
 use crate::compaction::UnderWay;

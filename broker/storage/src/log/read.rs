@@ -53,7 +53,9 @@ impl Log {
         if from >= below {
             return Ok(FileSlice::empty(from));
         }
-        let segment = self.segment_with(from)?;
+        let part = self.whole_part(self.segment_with(from)?, from)?;
+        let segment = part.segment();
+        let below = below.min(segment.end().offset);
         let extent =
             locate(segment, from, below, limit).inspect_err(|error| self.observe(error))?;
         if extent.positions.is_empty() {
@@ -95,10 +97,14 @@ impl Log {
                 continue;
             }
             let from = self.start.max(info.base);
-            let found = locate_time(segment.0, timestamp, from, below)
+            let part = self.whole_part(segment.0, from)?;
+            let found = locate_time(part.segment(), timestamp, from, below)
                 .inspect_err(|error| self.observe(error))?;
             if found.is_some() {
                 return Ok(found);
+            }
+            if let Some(missing) = segment.0.data().missing_end() {
+                return Err(ReadError::Corrupt(missing));
             }
         }
         Ok(None)

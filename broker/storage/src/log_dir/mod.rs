@@ -202,6 +202,23 @@ impl LogDir {
         self.shared.look_at_space()
     }
 
+    /// Looks whether the directories of open logs are there; answers the partitions whose are not. Costs
+    /// one question to the file system as long as nothing was added or removed. A log directory that is
+    /// gone itself goes out of service.
+    ///
+    /// # Errors
+    /// Whatever the operating system answers.
+    pub fn look_for_partitions(&self) -> std::io::Result<Vec<TopicPartition>> {
+        let looked = self.shared.look_for_partitions();
+        looked.inspect_err(|error| {
+            if error.kind() == std::io::ErrorKind::NotFound {
+                self.shared
+                    .health
+                    .fail("it is gone: was it removed, or its disk unmounted?");
+            }
+        })
+    }
+
     /// What the last look at the room has found.
     pub fn space(&self) -> DirSpace {
         self.shared.headroom.seen()

@@ -65,6 +65,8 @@ pub(crate) struct DirShared {
     /// Deleted partitions that the checkpoint of high watermarks still speaks of.
     outdated: Mutex<BTreeSet<TopicPartition>>,
     open_logs: Mutex<OpenLogs>,
+    /// The directory's stamp at the last look for its partitions, and how often it was looked at.
+    looked_at: Mutex<Option<(u64, u8)>>,
     opened_at: (Timestamp, Duration),
     _lock: Box<dyn IoLock>,
 }
@@ -119,6 +121,7 @@ impl DirShared {
             checkpointed: Mutex::default(),
             outdated: Mutex::default(),
             open_logs: Mutex::new(OpenLogs::new()),
+            looked_at: Mutex::default(),
             opened_at: (options.clock.now(), options.clock.monotonic()),
             clock: options.clock,
             path,
@@ -297,10 +300,40 @@ impl DirShared {
 
     /// The same for a file that is written and synced in one go.
     pub(crate) fn observe_write(&self, file: &Path, error: &io::Error) {
-        if !is_passing(error) {
+        // Nothing was written: it is not the disk's fault if somebody has removed a partition's directory.
+        let is_in_removed = error.kind() == io::ErrorKind::NotFound
+            && file.parent().is_some_and(|dir| self.is_removed(dir));
+        if !is_passing(error) && !is_in_removed {
             self.health
                 .fail(format_args!("{}: {error}", file.display()));
         }
+    }
+
+    /// Whether a directory below this one is gone.
+    pub(crate) fn is_removed(&self, dir: &Path) -> bool {
+        let listed = self.io.list(dir);
+        dir != self.path && listed.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Partitions with an open log whose directories somebody has removed. The directory is only listed
+    /// when something was added or removed since the last look, which for partitions is rare.
+    pub(super) fn look_for_partitions(&self) -> io::Result<Vec<TopicPartition>> {
+        let stamp = self.plain_io.entries_stamp(&self.path)?;
+        {
+            let mut looked_at = lock(&self.looked_at);
+            let looks = looked_at.map_or(0, |(at, looks)| if at == stamp { looks } else { 0 });
+            // Twice, for what happens in the same tick of the file system's clock as the first look.
+            if looks >= 2 {
+                return Ok(Vec::new());
+            }
+            *looked_at = Some((stamp, looks + 1));
+        }
+        let entries = self.plain_io.list(&self.path)?;
+        let there: BTreeSet<String> = entries.into_iter().map(|entry| entry.name).collect();
+        let open = lock(&self.open_logs);
+        let partitions = open.iter().map(|(partition, _)| partition);
+        let missing = partitions.filter(|partition| !there.contains(&partition.to_string()));
+        Ok(missing.cloned().collect())
     }
 
     /// Notes that a log is open; `None` when it is already.

@@ -9,6 +9,7 @@ use crate::corruption::{Corruption, Damage};
 use crate::log::FlushMode;
 use crate::log_dir::OpenLogError;
 use crate::segment::ActiveSegment;
+use crate::small_file::{LogStart, SmallFile};
 
 impl Recovery<'_> {
     /// A log that ends below its high watermark has lost acknowledged records. With the power, under
@@ -71,12 +72,21 @@ impl Recovery<'_> {
         }
     }
 
-    /// Offsets between the log start, as it was noted, and the first segment.
-    pub(super) fn note_missing_beginning(&mut self, active: &ActiveSegment) {
+    /// Offsets between the log start, as it was noted, and the first segment. The start is noted again
+    /// where nothing does it any more: what is missing stays missing until somebody deletes the records.
+    pub(super) fn note_missing_beginning(
+        &mut self,
+        active: &ActiveSegment,
+    ) -> Result<(), OpenLogError> {
         let first = self.sealed.first().map(|segment| segment.data.base());
         let first = first.unwrap_or(active.data.base());
         if self.start >= first {
-            return;
+            return Ok(());
+        }
+        if !self.start_is_noted {
+            let (shared, dir) = (&self.request.shared, &self.request.dir);
+            let stored = LogStart(self.start).store(&*shared.io, &dir.join(LogStart::FILE));
+            stored.inspect_err(|error| shared.observe_small(error))?;
         }
         let hole = Corruption {
             file: self.data(self.start).path().to_owned(),
@@ -91,6 +101,7 @@ impl Recovery<'_> {
         if !self.report.corruption.iter().any(is_told) {
             self.report.corruption.insert(0, hole);
         }
+        Ok(())
     }
 
     fn noted_high_watermark(&self) -> Option<Offset> {

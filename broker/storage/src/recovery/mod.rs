@@ -65,7 +65,7 @@ pub(crate) fn recover(request: OpenRequest) -> Result<(LogParts, RecoveryReport)
     recovery.open_above()?;
     let mut active = recovery.take_active()?;
     active = recovery.go_on_behind_what_is_lost(active)?;
-    recovery.note_missing_beginning(&active);
+    recovery.note_missing_beginning(&active)?;
     let epochs = recovery.leader_epochs(&active)?;
     let durable = DurablePoint {
         segment: active.data.base(),
@@ -117,6 +117,8 @@ struct Recovery<'a> {
     /// Data files with their lengths, oldest first.
     files: Vec<(Offset, u32)>,
     start: Offset,
+    /// Whether `log-start-offset-checkpoint` says so.
+    start_is_noted: bool,
     cleaned: CleanerCheckpoint,
     sealed: Vec<SealedSegment>,
     active: Option<ActiveSegment>,
@@ -200,6 +202,7 @@ impl<'a> Recovery<'a> {
             point,
             files,
             start,
+            start_is_noted: stored.is_some(),
             cleaned,
             sealed: Vec::new(),
             active: None,

@@ -75,6 +75,9 @@ impl Recovery<'_> {
                 expected: if from_start { base } else { self.point.end },
                 len: u64::from(len),
                 is_last: self.files.is_empty(),
+                is_behind_clean_end: shared.was_clean
+                    && !self.is_doubtful
+                    && self.known.is_some_and(|known| known.segment == base),
             };
             match self.open_tail(base, &range)? {
                 Some(next) => expected = next,

@@ -4,6 +4,7 @@
 //! | last stop  | incomplete last batch | bad batch with more behind it | bad to the end |
 //! |------------|-----------------------|-------------------------------|----------------|
 //! | other boot | cut                   | cut there                     | cut            |
+//! | clean stop | cut                   | damage: stays                 | cut, if nothing but that is above the durable point |
 //! | same boot  | cut                   | damage: stays                 | damage: stays, the log goes on in a new segment |
 //! | unknown    | cut                   | damage: stays                 | as above, but zeros to the end are cut |
 //!
@@ -67,6 +68,8 @@ pub(super) struct TailRange {
     pub(super) len: u64,
     /// Whether no segment follows.
     pub(super) is_last: bool,
+    /// Whether the log was closed where it begins, so that whatever is in it was put there since.
+    pub(super) is_behind_clean_end: bool,
 }
 
 /// What decides about bytes that are no batch.
@@ -113,6 +116,7 @@ pub(super) fn read_tail(
         data.mark_verified(verified_from..tail.position);
         let verdict = match rule {
             TailRule::CutAnything => TailEnd::Cut,
+            TailRule::After(_) if is_put_there(&scanned, range) => TailEnd::Cut,
             TailRule::After(last_stop) => judge(&scanned, &*file, range, last_stop)?,
         };
         if verdict == TailEnd::Cut {
@@ -133,6 +137,16 @@ pub(super) fn read_tail(
     }
     data.mark_verified(verified_from..tail.position);
     Ok(tail)
+}
+
+/// Whether there is nothing but bad bytes behind the end of a log that was stopped cleanly: nobody was told
+/// of them. With batches among them, the notes of the stop are older than the log, and prove nothing.
+fn is_put_there(scanned: &Scanned, range: &TailRange) -> bool {
+    let is_all = matches!(
+        scanned,
+        Scanned::Bad { position, resume: None, .. } if *position == range.from
+    );
+    is_all && range.is_last && range.is_behind_clean_end
 }
 
 fn judge(

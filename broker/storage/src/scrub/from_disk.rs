@@ -5,14 +5,14 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use crate::io::{IoFile, IoSlice, MappedFile};
+use crate::io::{FileState, IoFile, IoSlice, MappedFile};
 
 /// A file read for a scrub.
 pub(super) struct FromDisk(pub(super) Arc<dyn IoFile>);
 
 impl IoFile for FromDisk {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
+    fn state(&self) -> io::Result<FileState> {
+        self.0.state()
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {

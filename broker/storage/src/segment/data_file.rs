@@ -12,7 +12,7 @@ use broker_model::Offset;
 
 use super::open_files::{Closing, OpenFiles};
 use super::verified::VerifiedRanges;
-use crate::corruption::Corruption;
+use crate::corruption::{Corruption, Damage};
 use crate::health::{DirHealth, is_out_of_files};
 use crate::index::SegmentId;
 use crate::io::{Io, IoFile, OpenMode};
@@ -121,6 +121,15 @@ impl DataFile {
         let file = self.open(&mut handle, OpenMode::Write)?;
         handle.is_dirty = true;
         Ok(file)
+    }
+
+    /// How long the file is; `None` when somebody else has removed or replaced it.
+    pub(crate) fn len_if_there(&self) -> io::Result<Option<u64>> {
+        let state = match self.file() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?.state()?,
+        };
+        Ok(state.is_linked.then_some(state.len))
     }
 
     /// Makes everything that was written before this call durable. What has been synced and closed is not opened
@@ -260,6 +269,13 @@ impl DataFile {
     /// Batches that are known to be damaged.
     pub(crate) fn damage(&self) -> Vec<Corruption> {
         lock(&self.damage).clone()
+    }
+
+    /// The end that is known to be missing.
+    pub(crate) fn missing_end(&self) -> Option<Corruption> {
+        let damage = lock(&self.damage);
+        let is_missing = |known: &&Corruption| matches!(known.damage, Damage::Missing { .. });
+        damage.iter().find(is_missing).cloned()
     }
 
     /// The first batch in a range that is known to be damaged.

@@ -2,6 +2,7 @@
 
 mod active_segment;
 mod batch_scanner;
+mod cut;
 mod data_file;
 mod locate;
 mod open_files;
@@ -10,6 +11,7 @@ mod verified;
 
 pub(crate) use active_segment::{ActiveSegment, SegmentAge};
 pub(crate) use batch_scanner::{BatchScanner, ScanDepth, Scanned};
+pub(crate) use cut::CutSegment;
 pub(crate) use data_file::{DataFile, base_of, file_name};
 pub(crate) use locate::{Searchable, locate, locate_end_damage, locate_time};
 pub(crate) use open_files::OpenFiles;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Reserve;
-use crate::io::{DirEntry, Io, IoFile, IoLock, IoSlice, MappedFile, OpenMode, Space};
+use crate::io::{DirEntry, FileState, Io, IoFile, IoLock, IoSlice, MappedFile, OpenMode, Space};
 
 /// A file system with a reserve.
 pub(crate) struct SpendingIo {
@@ -62,6 +62,10 @@ impl Io for SpendingIo {
         self.io.list(path)
     }
 
+    fn entries_stamp(&self, path: &Path) -> io::Result<u64> {
+        self.io.entries_stamp(path)
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         with_reserve(&self.reserve, || self.io.rename(from, to))
     }
@@ -96,8 +100,8 @@ impl Io for SpendingIo {
 }
 
 impl IoFile for SpendingFile {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
+    fn state(&self) -> io::Result<FileState> {
+        self.file.state()
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {

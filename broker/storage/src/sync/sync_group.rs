@@ -22,48 +22,54 @@ pub type SyncDone = Box<dyn FnOnce(SyncOutcome) + Send>;
 pub(crate) fn run_group(dir: &DirShared, requests: &[SyncRequest], callbacks: Vec<SyncDone>) {
     record(dir);
     if dir.planted.ack_before_sync {
-        tell(requests, callbacks, &Ok(()));
-        if sync_group(dir, requests).is_ok() {
-            dir.unrecorded().extend(points(requests));
-            record(dir);
-        }
+        let all_well = vec![Ok(()); requests.len()];
+        tell(requests, callbacks, &all_well);
+        let results = sync_group(dir, requests);
+        dir.unrecorded().extend(points(requests, &results));
+        record(dir);
         return;
     }
     if dir.planted.checkpoint_ahead_of_data {
-        dir.unrecorded().extend(points(requests));
+        let all_well = vec![Ok(()); requests.len()];
+        dir.unrecorded().extend(points(requests, &all_well));
         record(dir);
     }
-    let result = sync_group(dir, requests);
-    tell(requests, callbacks, &result);
-    if result.is_ok() {
-        dir.unrecorded().extend(points(requests));
-        record(dir);
-    }
+    let results = sync_group(dir, requests);
+    tell(requests, callbacks, &results);
+    dir.unrecorded().extend(points(requests, &results));
+    record(dir);
 }
 
-fn points(requests: &[SyncRequest]) -> impl Iterator<Item = (SlotTicket, DurablePoint)> {
-    requests
-        .iter()
-        .map(|request| (request.ticket, request.point))
+/// What became of one request.
+type Synced = Result<(), DirFailed>;
+
+/// The points of the requests that succeeded.
+fn points(
+    requests: &[SyncRequest],
+    results: &[Synced],
+) -> impl Iterator<Item = (SlotTicket, DurablePoint)> {
+    let both = requests.iter().zip(results);
+    both.filter(|(_, result)| result.is_ok())
+        .map(|(request, _)| (request.ticket, request.point))
 }
 
 /// Carries out one request without recording its point: that is left for later, but not for longer
 /// than until the next sync.
 pub(crate) fn sync_unrecorded(dir: &DirShared, request: SyncRequest) -> SyncOutcome {
     record(dir);
+    let requests = std::slice::from_ref(&request);
     if dir.planted.checkpoint_ahead_of_data {
-        dir.unrecorded().push((request.ticket, request.point));
+        dir.unrecorded().extend(points(requests, &[Ok(())]));
         record(dir);
     }
-    let result = match dir.planted.ack_before_sync {
+    let results = match dir.planted.ack_before_sync {
         // Whoever is told is on this thread: the sync is left out, then.
-        true => Ok(()),
-        false => sync_group(dir, std::slice::from_ref(&request)),
+        true => vec![Ok(())],
+        false => sync_group(dir, requests),
     };
-    if result.is_ok() {
-        dir.unrecorded().push((request.ticket, request.point));
-    }
-    outcome(&request, &result)
+    dir.unrecorded().extend(points(requests, &results));
+    let result = results.into_iter().next();
+    outcome(&request, &result.expect("one request has one result"))
 }
 
 /// Records the points that syncs have made true since the last time. Whoever comes meanwhile waits,
@@ -84,7 +90,7 @@ pub(crate) fn record(dir: &DirShared) {
     points.clear();
 }
 
-fn outcome(request: &SyncRequest, result: &Result<(), DirFailed>) -> SyncOutcome {
+fn outcome(request: &SyncRequest, result: &Synced) -> SyncOutcome {
     SyncOutcome {
         ticket: request.ticket,
         change: request.change,
@@ -93,8 +99,8 @@ fn outcome(request: &SyncRequest, result: &Result<(), DirFailed>) -> SyncOutcome
     }
 }
 
-fn tell(requests: &[SyncRequest], callbacks: Vec<SyncDone>, result: &Result<(), DirFailed>) {
-    for (request, done) in requests.iter().zip(callbacks) {
+fn tell(requests: &[SyncRequest], callbacks: Vec<SyncDone>, results: &[Synced]) {
+    for ((request, done), result) in requests.iter().zip(callbacks).zip(results) {
         let outcome = outcome(request, result);
         // A callback that panics must not take the others' answers with it.
         if catch_unwind(AssertUnwindSafe(|| done(outcome))).is_err() {
@@ -103,7 +109,26 @@ fn tell(requests: &[SyncRequest], callbacks: Vec<SyncDone>, result: &Result<(), 
     }
 }
 
-fn sync_group(dir: &DirShared, requests: &[SyncRequest]) -> Result<(), DirFailed> {
+/// Makes everything durable. A failure is everybody's; a partition whose directory was removed is alone
+/// with that.
+fn sync_group(dir: &DirShared, requests: &[SyncRequest]) -> Vec<Synced> {
+    let mut results = Vec::new();
+    let done = sync_all_files(dir, requests).and_then(|()| {
+        let mut directories = BTreeSet::new();
+        for request in requests {
+            let vanished = sync_small(dir, request, &mut directories)?;
+            results.push(vanished.map_or(Ok(()), Err));
+        }
+        // Whatever has failed meanwhile, nothing more is acknowledged in this directory.
+        dir.health.check()
+    });
+    match done {
+        Ok(()) => results,
+        Err(failed) => vec![Err(failed); requests.len()],
+    }
+}
+
+fn sync_all_files(dir: &DirShared, requests: &[SyncRequest]) -> Synced {
     dir.health.check()?;
     let mut seen = BTreeSet::new();
     let files: Vec<&SyncFile> = requests
@@ -114,35 +139,45 @@ fn sync_group(dir: &DirShared, requests: &[SyncRequest]) -> Result<(), DirFailed
     sync_files(&*dir.io, &files)
         .map_err(|error| dir.health.fail(format_args!("a sync failed: {error}")))?;
     // A file that was closed to make room was synced for that, maybe in vain.
-    dir.health.check()?;
-    let mut directories = BTreeSet::new();
-    for request in requests {
-        for (path, contents) in &request.replacements {
-            let _one_at_a_time = dir.replacing();
-            if !dir.positions.is_current(request.ticket) {
-                // The log was cut, deleted or opened anew: these contents are outdated.
-                continue;
-            }
-            let done = with_descriptors(|| dir.io.replace_small(path, contents));
-            done.or_else(|error| match is_no_space(&error) {
-                // Leader epochs that do not fit on a full disk are found in the batch headers again:
-                // the recovery point names the newest, so that the loss is noticed.
-                true => {
-                    tracing::warn!(file = %path.display(), %error, "not written, the disk is full");
-                    Ok(())
-                }
-                false => unless_deleted(dir, request, path, error),
-            })?;
+    dir.health.check()
+}
+
+/// The small files and directories of a request; answers how it has failed alone.
+fn sync_small<'a>(
+    dir: &DirShared,
+    request: &'a SyncRequest,
+    directories: &mut BTreeSet<&'a Path>,
+) -> Result<Option<DirFailed>, DirFailed> {
+    for (path, contents) in &request.replacements {
+        let _one_at_a_time = dir.replacing();
+        if !dir.positions.is_current(request.ticket) {
+            // The log was cut, deleted or opened anew: these contents are outdated.
+            continue;
         }
-        for path in &request.directories {
-            if directories.insert(path) {
-                let done = with_descriptors(|| dir.io.sync_dir(path));
-                done.or_else(|error| unless_deleted(dir, request, path, error))?;
+        match with_descriptors(|| dir.io.replace_small(path, contents)) {
+            Ok(()) => {}
+            // Leader epochs that do not fit on a full disk are found in the batch headers again:
+            // the recovery point names the newest, so that the loss is noticed.
+            Err(error) if is_no_space(&error) => {
+                tracing::warn!(file = %path.display(), %error, "not written, the disk is full");
+            }
+            Err(error) => {
+                let parent = path.parent().unwrap_or(path);
+                if let Some(vanished) = unless_deleted(dir, request, parent, error)? {
+                    return Ok(Some(vanished));
+                }
             }
         }
     }
-    // Whatever has failed meanwhile, nothing more is acknowledged in this directory.
-    dir.health.check()
+    for path in &request.directories {
+        if directories.insert(path)
+            && let Err(error) = with_descriptors(|| dir.io.sync_dir(path))
+            && let Some(vanished) = unless_deleted(dir, request, path, error)?
+        {
+            return Ok(Some(vanished));
+        }
+    }
+    Ok(None)
 }
 
 /// How often, and after which pauses, a file is opened again when the process had no descriptor left.
@@ -195,17 +230,24 @@ fn sync_files(io: &dyn Io, files: &[&SyncFile]) -> io::Result<()> {
     })
 }
 
-/// A partition that was deleted meanwhile has nothing to sync.
+/// A partition that was deleted meanwhile has nothing to sync. One whose directory somebody else has
+/// removed is lost without it, and no other is.
 fn unless_deleted(
     dir: &DirShared,
     request: &SyncRequest,
-    path: &Path,
+    partition_dir: &Path,
     error: io::Error,
-) -> Result<(), DirFailed> {
-    let deleted =
-        error.kind() == io::ErrorKind::NotFound && !dir.positions.is_current(request.ticket);
-    match deleted {
-        true => Ok(()),
-        false => Err(dir.health.fail(format_args!("{}: {error}", path.display()))),
+) -> Result<Option<DirFailed>, DirFailed> {
+    let is_gone = error.kind() == io::ErrorKind::NotFound;
+    if is_gone && !dir.positions.is_current(request.ticket) {
+        return Ok(None);
     }
+    if is_gone && dir.is_removed(partition_dir) {
+        return Ok(Some(DirFailed {
+            dir: partition_dir.to_owned(),
+            reason: "it was removed while the broker was running".into(),
+        }));
+    }
+    let reason = format_args!("{}: {error}", partition_dir.display());
+    Err(dir.health.fail(reason))
 }

@@ -174,6 +174,14 @@ impl Disk {
         Ok(at)
     }
 
+    /// Whether some directory has it.
+    pub(super) fn is_linked(&self, id: Id) -> bool {
+        self.nodes.values().any(|node| match &**node {
+            Node::Dir(dir) => dir.entries.values().any(|entry| *entry == id),
+            Node::File(_) => false,
+        })
+    }
+
     /// The directory that a path's last name is in, and that name.
     pub(super) fn parent<'p>(&self, path: &'p Path) -> io::Result<(Id, &'p str)> {
         let name = names(path).last().ok_or(io::ErrorKind::InvalidInput)?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::disk::{FileChange, Id};
 use super::{Fault, Operation, Shared};
-use crate::io::{IoFile, IoSlice, MappedFile};
+use crate::io::{FileState, IoFile, IoSlice, MappedFile};
 
 /// An open file of the recorded disk.
 pub(super) struct RecordingFile {
@@ -25,10 +25,14 @@ impl MappedFile for MappedCopy {
 }
 
 impl IoFile for RecordingFile {
-    fn len(&self) -> io::Result<u64> {
+    fn state(&self) -> io::Result<FileState> {
         let state = self.shared.lock();
         state.alive()?;
-        Ok(state.disk.file(self.id)?.data.len() as u64)
+        let is_here = state.disk.find(&self.path).is_ok_and(|id| id == self.id);
+        Ok(FileState {
+            len: state.disk.file(self.id)?.data.len() as u64,
+            is_linked: is_here || state.disk.is_linked(self.id),
+        })
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {

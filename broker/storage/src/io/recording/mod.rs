@@ -330,6 +330,15 @@ impl Io for RecordingIo {
         Ok(entries.collect())
     }
 
+    fn entries_stamp(&self, path: &Path) -> io::Result<u64> {
+        let state = self.shared.lock();
+        state.alive()?;
+        let mut hasher = DefaultHasher::new();
+        let dir = state.disk.dir(state.disk.find(path)?)?;
+        dir.entries.hash(&mut hasher);
+        Ok(hasher.finish())
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.shared.lock();
         let id = state.disk.find(from)?;
