@@ -207,3 +207,96 @@ fn a_restart_takes_the_wall_clock_as_it_is() {
     let shown = ping_ms(&mut broker.connect());
     assert!((shown - now_ms() - HOUR * 1_000).abs() < 60_000, "{shown}");
 }
+
+/// A stopped broker with old records, and its switch for the clock.
+fn stopped_with_old_records() -> (Broker, ClockShift, tempfile::TempDir) {
+    let (mut broker, shift, folder) = shifted();
+    let mut wire = broker.connect();
+    wire.create_topic(
+        "kept",
+        1,
+        &[("segment.bytes", "4KiB"), ("retention.ms", "30m")],
+    );
+    wire.create_topic(
+        "stamped",
+        1,
+        &[("segment.bytes", "4KiB"), ("retention.bytes", "4KiB")],
+    );
+    keep(&mut wire);
+    keep(&mut wire);
+    broker.stop();
+    (broker, shift, folder)
+}
+
+fn warnings(wire: &mut Wire) -> String {
+    let cluster = wire
+        .call("describe_cluster", map! {})
+        .expect("it is described");
+    format!("{:?}", cluster.get("warnings"))
+}
+
+#[test]
+fn a_start_with_a_clock_far_ahead_deletes_nothing_for_its_age_and_says_so() {
+    let (mut broker, shift, _folder) = stopped_with_old_records();
+    shift.set(YEAR);
+    broker.start_again();
+    let mut wire = broker.connect();
+    let said = warnings(&mut wire);
+    assert!(
+        said.contains("365 days ahead of the last sign of life"),
+        "{said}"
+    );
+    assert!(
+        broker
+            .log()
+            .contains("365 days ahead of the last sign of life")
+    );
+    for _ in 0..10 {
+        append(&mut wire, "stamped", None);
+    }
+    eventually("retention by size goes on", || {
+        (start_of(&mut wire, "stamped") > 10).then_some(())
+    });
+    assert_eq!(start_of(&mut wire, "kept"), 0);
+    // Set right while it waits: it was wrong, so it waits for the restart that takes it.
+    shift.set(0);
+    eventually("it is noticed", || {
+        warnings(&mut wire)
+            .contains("restart the broker")
+            .then_some(())
+    });
+    broker.stop();
+    broker.start_again();
+    let mut wire = broker.connect();
+    assert!(!warnings(&mut wire).contains("clock"), "all is well");
+    assert_eq!(start_of(&mut wire, "kept"), 0);
+}
+
+#[test]
+fn a_broker_that_was_off_for_long_deletes_what_is_due_after_a_while() {
+    let (mut broker, shift, _folder) = stopped_with_old_records();
+    broker.set_up_again(|setup| setup.option("log.retention.clock.grace.ms", "1s"));
+    shift.set(7 * 24 * HOUR);
+    broker.start_again();
+    let mut wire = broker.connect();
+    eventually("what is due goes", || {
+        (start_of(&mut wire, "kept") > 0).then_some(())
+    });
+    assert!(
+        broker
+            .log()
+            .contains("7 days ahead of the last sign of life")
+    );
+    assert!(!warnings(&mut wire).contains("clock"));
+    // Off for a night is nothing to speak of.
+    broker.stop();
+    shift.set(12 * HOUR);
+    broker.start_again();
+    assert_eq!(
+        broker
+            .log()
+            .matches("ahead of the last sign of life")
+            .count(),
+        1
+    );
+}

@@ -195,6 +195,183 @@ fn a_broker_lives_on_a_disk_without_a_free_byte() {
     );
 }
 
+fn warnings(wire: &mut Wire) -> String {
+    let cluster = wire.call("describe_cluster", map! {}).unwrap();
+    let warnings = cluster.get("warnings").list().iter();
+    warnings
+        .map(|warning| format!("{}\n", warning.text()))
+        .collect()
+}
+
+#[test]
+fn a_full_disk_is_told_once_however_many_records_it_refuses() {
+    let Some(disk) = SmallDisk::of_mib(16) else {
+        return;
+    };
+    let setup = Setup::new().log_dirs(&[disk.data_dir()]);
+    let broker = setup.option("log.min.free.bytes", "0").start();
+    let mut wire = broker.connect();
+    wire.create_topic("t", 1, &[]);
+    let told = || {
+        broker
+            .log()
+            .matches("the disk is full: records that do not fit")
+            .count()
+    };
+    disk.fill();
+    eventually("a full disk is seen before a record meets it", || {
+        (told() == 1).then_some(())
+    });
+    for _ in 0..300 {
+        assert_disk_full(&try_produce(&mut wire, "t", 0).unwrap_err());
+    }
+    assert_eq!(told(), 1);
+    assert!(
+        !broker.log().contains("append failed"),
+        "each refusal is told"
+    );
+    assert_eq!(log_dir(&mut wire).get("state").text(), "low_space");
+    let said = warnings(&mut wire);
+    assert!(
+        said.contains("is full") && said.contains("refused"),
+        "{said}"
+    );
+    let shown = String::from_utf8(broker.run(&["cluster", "describe"])).expect("text");
+    assert!(
+        shown.contains("NEEDS ATTENTION (1)") && shown.contains("is full"),
+        "{shown}"
+    );
+    disk.empty();
+    eventually("writing goes on by itself", || {
+        try_produce(&mut wire, "t", 0).ok()
+    });
+    eventually("the end of it is told", || {
+        let ended = broker
+            .log()
+            .lines()
+            .find(|line| line.contains("there is room again"))?
+            .to_owned();
+        assert!(ended.contains("refused=300"), "{ended}");
+        Some(())
+    });
+    eventually("nothing is left of the warning", || {
+        warnings(&mut wire).is_empty().then_some(())
+    });
+    let shown = String::from_utf8(broker.run(&["cluster", "describe"])).expect("text");
+    assert!(shown.contains("nothing needs attention"), "{shown}");
+}
+
+#[test]
+fn new_partitions_go_where_there_is_room() {
+    let Some(disk) = SmallDisk::of_mib(16) else {
+        return;
+    };
+    let roomy = tempfile::TempDir::new().expect("a temporary directory can be made");
+    let dirs = [disk.data_dir(), roomy.path().join("data")];
+    let setup = Setup::new().log_dirs(&dirs);
+    let broker = setup.option("log.min.free.bytes", "0").start();
+    let mut wire = broker.connect();
+    disk.fill();
+    eventually("the full disk is noticed", || {
+        (log_dir(&mut wire).get("state").text() == "low_space").then_some(())
+    });
+    wire.create_topic("t", 4, &[]);
+    for partition in 0..4 {
+        assert!(
+            dirs[1].join(format!("t-{partition}")).exists(),
+            "t-{partition}"
+        );
+        let args = map! { "topic" => "t", "partition" => partition, "records" => vec![big(0)] };
+        wire.call("produce", args).unwrap();
+    }
+}
+
+/// What is kept back on the disk of a broker.
+fn reserve(disk: &SmallDisk) -> u64 {
+    std::fs::metadata(disk.data_dir().join(".reserve")).map_or(0, |file| file.len())
+}
+
+#[test]
+fn restarts_and_changes_on_a_disk_that_stays_full_do_not_use_up_what_is_kept_back() {
+    let Some(disk) = SmallDisk::of_mib(24) else {
+        return;
+    };
+    let setup = Setup::new().log_dirs(&[disk.data_dir()]);
+    let mut broker = setup.option("log.min.free.bytes", "0").start();
+    let mut wire = broker.connect();
+    wire.create_topic("t", 2, &[("segment.bytes", "64KiB")]);
+    wire.create_topic("doomed", 1, &[]);
+    for number in 0..40 {
+        try_produce(&mut wire, "t", number).unwrap();
+    }
+    disk.fill();
+    let kept = reserve(&disk);
+    assert!(kept > 500_000, "{kept}");
+    for round in 0..25_u32 {
+        match round % 2 {
+            0 => broker.kill(),
+            _ => broker.stop(),
+        }
+        disk.fill();
+        broker.start_again();
+        wire = broker.connect();
+        let retention = (1_000_000 + round).to_string();
+        let set = map! { "retention.ms" => retention.as_str() };
+        wire.call("alter_topic", map! { "name" => "t", "set" => set })
+            .unwrap();
+        disk.fill();
+    }
+    let left = reserve(&disk);
+    assert!(left > kept * 3 / 4, "{left} of {kept}");
+    assert_holds(&mut wire, "t", 0, 40);
+    delete_below(&mut wire, "t", 20);
+    disk.fill();
+    wire.call("delete_topic", map! { "name" => "doomed" })
+        .unwrap();
+    assert_holds(&mut wire, "t", 20, 40);
+}
+
+#[test]
+fn a_broker_starts_reads_and_deletes_on_a_full_disk_with_nothing_kept_back() {
+    let Some(disk) = SmallDisk::of_mib(16) else {
+        return;
+    };
+    let setup = Setup::new().log_dirs(&[disk.data_dir()]);
+    let mut broker = setup.option("log.min.free.bytes", "0").start();
+    let mut wire = broker.connect();
+    wire.create_topic("t", 1, &[("segment.bytes", "64KiB")]);
+    wire.create_topic("doomed", 1, &[]);
+    for number in 0..40 {
+        try_produce(&mut wire, "t", number).unwrap();
+    }
+    for _ in 0..3 {
+        broker.stop();
+        std::fs::write(disk.data_dir().join(".reserve"), "").unwrap();
+        disk.fill();
+        broker.start_again();
+        wire = broker.connect();
+        assert_holds(&mut wire, "t", 0, 40);
+        // It is said where it is, also when there is no room to write that down.
+        let metadata = wire.call("metadata", map! {}).unwrap();
+        let port = metadata.get("brokers").list()[0].get("port").u64();
+        assert_eq!(broker.address(), format!("127.0.0.1:{port}"));
+        let refused = wire.refused("create_topic", map! { "name" => "new", "partitions" => 1 });
+        assert_disk_full(&refused);
+    }
+    delete_below(&mut wire, "t", 20);
+    assert_holds(&mut wire, "t", 20, 40);
+    wire.call("delete_topic", map! { "name" => "doomed" })
+        .unwrap();
+    disk.empty();
+    eventually("everything goes on by itself", || {
+        try_produce(&mut wire, "t", 40).ok()
+    });
+    eventually("topics too", || {
+        wire.call("create_topic", map! { "name" => "new", "partitions" => 1 })
+            .ok()
+    });
+}
+
 #[test]
 fn a_write_cut_short_by_a_limit_on_file_sizes_leaves_nothing_behind() {
     let broker = Broker::start();

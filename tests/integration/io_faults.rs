@@ -73,6 +73,9 @@ fn a_sync_fails(break_it: impl Fn(&FaultyDisks), requests_max: usize) {
         wire.produce("t", *partition, plain("fine ", 0..3));
     }
     assert_eq!(states(&mut wire), ["online", "failed"]);
+    let cluster = wire.call("describe_cluster", map! {}).unwrap();
+    let said = format!("{:?}", cluster.get("warnings"));
+    assert_eq!(said.matches("is out of service").count(), 1, "{said}");
     wire.create_topic("later", 2, &[]);
     for partition in 0..2 {
         wire.produce("later", partition, plain("fine ", 0..1));

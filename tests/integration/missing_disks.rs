@@ -152,3 +152,21 @@ fn a_directory_that_has_lost_its_identity_keeps_its_cluster_and_says_so() {
     }
     assert_eq!(broker.log().matches("no meta.properties").count(), 2);
 }
+
+#[test]
+fn a_directory_inside_of_another_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let outer = folder.path().join("data");
+    let inner = outer.join("second");
+    for dirs in [
+        [outer.clone(), inner.clone()],
+        [inner.clone(), outer.clone()],
+    ] {
+        let refused = Setup::new().log_dirs(&dirs).refused();
+        let names = [&outer, &inner].map(|dir| dir.display().to_string());
+        refused
+            .names(&["inside of", &names[0], &names[1]])
+            .exits_with(FAILED);
+    }
+    assert!(!outer.exists(), "it was touched");
+}

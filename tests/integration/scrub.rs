@@ -79,7 +79,15 @@ fn the_scrub_finds_what_rots_while_the_broker_runs() {
     assert_eq!(damage.get("offset").u64(), base);
     assert_eq!(damage.get("next_offset").u64(), base + 3);
     let shown = String::from_utf8(broker.run(&["topic", "describe", "t"])).expect("text");
-    assert!(shown.contains("DAMAGED"), "{shown}");
+    assert!(
+        shown.contains("NEEDS ATTENTION (1)") && shown.contains("DAMAGED in"),
+        "{shown}"
+    );
+    let shown = String::from_utf8(broker.run(&["cluster", "describe"])).expect("text");
+    assert!(
+        shown.contains("partition t-0 is damaged in 1 place"),
+        "{shown}"
+    );
     assert_eq!(wire.read_from("t", 0, base + 3).len() as u64, 60 - base - 3);
     assert_eq!(wire.produce("t", 0, vec![valued("next")]), 60);
     assert_eq!(wire.read_all("other", 0).len(), 30);
@@ -90,6 +98,8 @@ fn the_scrub_finds_what_rots_while_the_broker_runs() {
         wire.fetch("t", 0, base, map! {}).ok()
     });
     assert_eq!(wire.read_all("t", 0).len(), 61);
+    let shown = String::from_utf8(broker.run(&["cluster", "describe"])).expect("text");
+    assert!(shown.contains("nothing needs attention"), "{shown}");
 }
 
 #[test]

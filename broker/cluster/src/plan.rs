@@ -65,6 +65,15 @@ pub enum Warning {
         /// The topic.
         name: TopicName,
     },
+    /// The broker's default asks for more replicas in sync than the topic has.
+    FewerReplicasThanInsync {
+        /// The topic.
+        name: TopicName,
+        /// `min.insync.replicas`.
+        asked: u32,
+        /// The replicas there are, which is what counts.
+        replicas: usize,
+    },
     /// The partitioner sees another number of partitions from now on.
     KeysMove {
         /// The topic.
@@ -83,6 +92,15 @@ impl std::fmt::Display for Warning {
                 f,
                 "topic name {name} has both '.' and '_', which metric names cannot tell apart: \
                  better use one of them"
+            ),
+            Self::FewerReplicasThanInsync {
+                name,
+                asked,
+                replicas,
+            } => write!(
+                f,
+                "min.insync.replicas is {asked} by default, and topic {name} has {replicas} replica(s): \
+                 an acknowledgement means that it is on {replicas}"
             ),
             Self::KeysMove { name, from, to } => write!(
                 f,
@@ -121,8 +139,18 @@ impl ClusterMetadata {
         let config = TopicConfig::normalise(&new.config)?;
         let effective = TopicConfig::check(&config, &defaults.topic)?;
         check_dead_letters(name.as_str(), &config)?;
+        let replicas = assignment.first().map_or(0, Vec::len);
+        check_min_insync(&config, replicas)?;
         check_bindings(&new.bindings, &effective, assignment.len())?;
         let mut warnings = Vec::new();
+        let asked = effective.min_insync_replicas;
+        if usize::try_from(asked).is_ok_and(|asked| asked > replicas) {
+            warnings.push(Warning::FewerReplicasThanInsync {
+                name: name.clone(),
+                asked,
+                replicas,
+            });
+        }
         if name.mixes_separators() {
             warnings.push(Warning::MixedSeparators { name: name.clone() });
         }
@@ -170,6 +198,8 @@ impl ClusterMetadata {
         overrides.extend(set.clone());
         let effective = TopicConfig::check(&overrides, defaults)?;
         check_dead_letters(name, &set)?;
+        let replicas = topic.partitions.first().map_or(0, |p| p.replicas.len());
+        check_min_insync(&set, replicas)?;
         check_bindings(&change.bindings, &effective, topic.partitions.len())?;
         Ok(Command::AlterTopicConfig {
             id: topic.id,
@@ -345,6 +375,23 @@ impl ClusterMetadata {
             }
         }
         Ok(())
+    }
+}
+
+/// A topic cannot ask for more replicas in sync than it has.
+fn check_min_insync(
+    overrides: &BTreeMap<String, String>,
+    replicas: usize,
+) -> Result<(), InvalidConfig> {
+    let asked = overrides.get(names::MIN_INSYNC_REPLICAS);
+    let is_more = |asked: &&String| asked.parse().is_ok_and(|asked: usize| asked > replicas);
+    match asked.filter(is_more) {
+        Some(asked) => Err(InvalidConfig::Value {
+            key: names::MIN_INSYNC_REPLICAS.to_owned(),
+            value: asked.clone(),
+            allowed: format!("at most the number of the topic's replicas, which is {replicas}"),
+        }),
+        None => Ok(()),
     }
 }
 

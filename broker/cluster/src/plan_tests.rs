@@ -82,6 +82,49 @@ fn bad_and_reserved_names_are_refused() {
 }
 
 #[test]
+fn a_topic_asks_for_no_more_replicas_in_sync_than_it_has() {
+    let mut metadata = metadata(&[1, 2]);
+    let asking = |replicas: u32, in_sync: &str| NewTopic {
+        replication_factor: Some(replicas),
+        config: BTreeMap::from([("min.insync.replicas".to_owned(), in_sync.to_owned())]),
+        ..named("t")
+    };
+    for (replicas, in_sync) in [(1, "2"), (2, "3")] {
+        let refused = plan(&metadata, &asking(replicas, in_sync)).unwrap_err();
+        let said = refused.to_string();
+        let wanted = format!("at most the number of the topic's replicas, which is {replicas}");
+        assert!(said.contains(&wanted), "{said}");
+    }
+    create(&mut metadata, &asking(2, "2"));
+    let set = |in_sync: &str| ConfigChange {
+        set: BTreeMap::from([("min.insync.replicas".to_owned(), in_sync.to_owned())]),
+        ..ConfigChange::default()
+    };
+    let alter = |in_sync| metadata.plan_alter_config("t", &set(in_sync), &TopicDefaults::default());
+    assert!(alter("3").is_err());
+    assert!(alter("1").is_ok());
+
+    // A default that is too much for a topic is told, and counts as what there is.
+    let mut defaults = defaults();
+    defaults.topic.set("min.insync.replicas", "3").unwrap();
+    let planned = metadata.plan_create_topic(
+        &named("other"),
+        &defaults,
+        Timestamp::MIN,
+        TopicId::random(),
+    );
+    let (_, warnings) = planned.unwrap();
+    assert_eq!(
+        warnings,
+        [Warning::FewerReplicasThanInsync {
+            name: TopicName::new("other").unwrap(),
+            asked: 3,
+            replicas: 1,
+        }]
+    );
+}
+
+#[test]
 fn duplicates_and_collisions_are_refused_and_mixed_names_draw_a_warning() {
     let mut metadata = metadata(&[1]);
     create(&mut metadata, &named("a.b"));

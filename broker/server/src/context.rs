@@ -25,6 +25,8 @@ use crate::topics::Topics;
 pub(crate) struct Context {
     pub(crate) broker_id: BrokerId,
     pub(crate) cluster_id: Uuid,
+    /// Where clients are told to connect to this broker.
+    pub(crate) advertised: String,
     pub(crate) config: Arc<BrokerConfig>,
     /// `message.max.bytes` of topics that do not say otherwise.
     pub(crate) message_bytes_max: u32,

@@ -2,8 +2,9 @@
 //! directory that is named twice, copied, not mounted, left out, or without its identity is noticed here.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
+use broker_model::Timestamp;
 use broker_storage::{DirTrace, LogDir, LogDirError, LogDirOptions};
 use tracing::{error, warn};
 use uuid::Uuid;
@@ -37,6 +38,7 @@ impl<'a> DirTraces<'a> {
             }
             found.push((path, trace));
         }
+        check_apart(paths)?;
         let traces = Self { found };
         traces.check_mounted()?;
         Ok(traces)
@@ -45,6 +47,12 @@ impl<'a> DirTraces<'a> {
     /// The cluster of the first directory that has one.
     pub(crate) fn cluster_id(&self) -> Option<Uuid> {
         self.found.iter().find_map(|(_, trace)| trace.cluster_id)
+    }
+
+    /// When a broker was last alive in any of them.
+    pub(crate) fn last_alive(&self) -> Option<Timestamp> {
+        let found = self.found.iter();
+        found.filter_map(|(_, trace)| trace.last_alive).max()
     }
 
     /// Directories that the broker has kept data in and is started without.
@@ -105,5 +113,57 @@ impl<'a> DirTraces<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// None of them may be inside of another: their files would get mixed up.
+fn check_apart(paths: &[PathBuf]) -> Result<(), LogDirError> {
+    let plain: Vec<PathBuf> = paths.iter().map(|path| plain(path)).collect();
+    for (number, dir) in plain.iter().enumerate() {
+        for (other, outer) in plain.iter().enumerate() {
+            if number != other && dir.starts_with(outer) {
+                return Err(LogDirError::Nested {
+                    dir: dir.clone(),
+                    outer: outer.clone(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The path from the root on, without detours.
+fn plain(path: &Path) -> PathBuf {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut plain = PathBuf::new();
+    for part in whole.components() {
+        match part {
+            Component::ParentDir => drop(plain.pop()),
+            part => plain.push(part),
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_inside_of_one_another_are_refused_however_they_are_written() {
+        let check = |paths: [&str; 2]| check_apart(&paths.map(PathBuf::from));
+        for nested in [
+            ["/data", "/data/second"],
+            ["/data/a/b", "/data"],
+            ["/data", "/elsewhere/../data/second"],
+            ["data", "./data/second"],
+            ["/data", "/data/"],
+        ] {
+            let error = check(nested).unwrap_err();
+            assert!(matches!(error, LogDirError::Nested { .. }), "{nested:?}");
+        }
+        for apart in [["/data/a", "/data/ab"], ["/data/a", "/data/b"], ["a", "b"]] {
+            check(apart).unwrap();
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! `LogDirs`: the broker's log directories, and which partition lives in which. A new partition goes to
-//! the directory in service that holds the fewest. All of it blocks: callers are on a blocking thread.
+//! the directory in service that holds the fewest, of those that have room. All of it
+//! blocks: callers are on a blocking thread.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use broker_model::{Offset, TopicId, TopicPartition};
 use broker_storage::{
@@ -12,6 +14,8 @@ use broker_storage::{
 };
 use tracing::{debug, warn};
 
+use crate::clock::BrokerClock;
+use crate::clock_doubt::ClockDoubt;
 use crate::dir_traces::DirTraces;
 
 /// All log directories of this broker.
@@ -22,6 +26,9 @@ pub(crate) struct LogDirs {
     left_out: Vec<PathBuf>,
     /// Partitions that may be in one of those.
     lost: Mutex<HashSet<(TopicPartition, TopicId)>>,
+    /// Partitions that have lost acknowledged records with the machine's power, by the last start.
+    lost_records: Mutex<BTreeMap<TopicPartition, String>>,
+    clock_doubt: ClockDoubt,
 }
 
 /// Why a partition's log was not opened.
@@ -65,15 +72,18 @@ impl LogDirs {
     /// where the broker has kept data.
     pub(crate) fn open(
         paths: &[PathBuf],
+        (clock, grace): (&BrokerClock, Duration),
         options_of: &dyn Fn(&Path) -> LogDirOptions,
     ) -> Result<Self, LogDirError> {
         let traces = DirTraces::of(paths, options_of)?;
+        let clock_doubt = ClockDoubt::at_start(clock.clone(), traces.last_alive(), grace);
         let mut cluster_id = traces.cluster_id();
         let mut dirs: Vec<LogDir> = Vec::new();
         let mut placed: HashMap<TopicPartition, Place> = HashMap::new();
         for (index, path) in paths.iter().enumerate() {
             let mut options = options_of(path);
             options.cluster_id = cluster_id;
+            options.age_hold = clock_doubt.hold();
             let dir = LogDir::open(options)?;
             cluster_id = Some(dir.identity().cluster_id);
             for found in dir.partitions()? {
@@ -97,6 +107,8 @@ impl LogDirs {
             placed: Mutex::new(placed),
             left_out: traces.left_out(),
             lost: Mutex::default(),
+            lost_records: Mutex::default(),
+            clock_doubt,
         })
     }
 
@@ -129,8 +141,23 @@ impl LogDirs {
         &self.dirs[0]
     }
 
+    /// What was lost with the machine's power before the start, by partition.
+    pub(crate) fn lost_records(&self) -> Vec<String> {
+        let lost = self.lost_records.lock();
+        let lost = lost.expect("no code panics while it holds this lock");
+        let told = lost.iter();
+        told.map(|(partition, loss)| format!("partition {partition}: {loss}"))
+            .collect()
+    }
+
+    /// What the clock at the start means for what is deleted.
+    pub(crate) fn clock_doubt(&self) -> &ClockDoubt {
+        &self.clock_doubt
+    }
+
     /// Asks every file system how much room there is.
     pub(crate) fn look_at_space(&self) {
+        self.clock_doubt.look();
         for dir in &self.dirs {
             if let Err(error) = dir.look_at_space() {
                 debug!(dir = %dir.path().display(), %error, "the room on the disk is not known");
@@ -163,7 +190,7 @@ impl LogDirs {
             .collect()
     }
 
-    /// Opens a partition's log where it is, or creates it where there is most room.
+    /// Opens a partition's log where it is, or creates it where it is best placed.
     pub(crate) fn open_log(
         &self,
         partition: &TopicPartition,
@@ -176,7 +203,17 @@ impl LogDirs {
         }
         let dir = self.place(partition, topic_id);
         let (log, report) = dir.open_or_create_log(partition, topic_id, config)?;
+        self.note_loss(partition, &report);
         Ok((log, dir, report))
+    }
+
+    fn note_loss(&self, partition: &TopicPartition, report: &RecoveryReport) {
+        let loss = report.power_loss.as_ref();
+        if let Some(loss) = loss.filter(|loss| loss.known_lost.is_some()) {
+            let lost = self.lost_records.lock();
+            let mut lost = lost.expect("no code panics while it holds this lock");
+            lost.insert(partition.clone(), loss.to_string());
+        }
     }
 
     /// Notes a high watermark for the next checkpoint.
@@ -199,6 +236,9 @@ impl LogDirs {
         };
         self.dirs[place.dir].delete_log(partition, topic_id)?;
         self.places().remove(partition);
+        let lost = self.lost_records.lock();
+        let mut lost = lost.expect("no code panics while it holds this lock");
+        lost.remove(partition);
         Ok(())
     }
 
@@ -220,9 +260,10 @@ impl LogDirs {
             counts[place.dir] += 1;
         }
         let in_service = |index: &usize| self.dirs[*index].is_failed().is_none();
+        // One that takes no records for want of room only when all are like that.
         let emptiest = (0..self.dirs.len())
             .filter(in_service)
-            .min_by_key(|index| counts[*index]);
+            .min_by_key(|index| (self.dirs[*index].space().is_low, counts[*index]));
         let dir = emptiest.unwrap_or(0);
         placed.insert(
             partition.clone(),

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use crate::arbiters::Arbiters;
 use crate::broker::{BrokerActor, BrokerHandle, Hosting};
 use crate::cleaner::Cleaner;
+use crate::clock::BrokerClock;
 use crate::config::BrokerConfig;
 use crate::connection;
 use crate::context::Context;
@@ -128,6 +129,7 @@ impl Server {
         let (engine, catalog) = load_plugins(config.plugin_manifest.clone()).await?;
         let clock = crate::clock::start();
         let dirs = Arc::new(open_dirs(&config, descriptors, clock.clone()).await?);
+        let clock = clock.clock;
         let plugins = Arc::new(Plugins::new(engine, catalog, dirs.first().blobs()));
         let arbiters = Arbiters::start(arbiter_count);
         let (stop, stopping) = watch::channel(false);
@@ -135,6 +137,7 @@ impl Server {
         let context = Arc::new(Context {
             broker_id: config.broker_id,
             cluster_id: dirs.first().identity().cluster_id,
+            advertised: advertised(&config, &addresses),
             message_bytes_max: topic_defaults.message_bytes_max,
             config: config.clone(),
             started: clock.monotonic(),
@@ -167,7 +170,7 @@ impl Server {
             .host_all(Arc::new(replayed.metadata.clone()))
             .await;
         hosted.map_err(|_| StartError::Register("the broker actor crashed".to_owned()))?;
-        register(&context, advertised(&config, &addresses)).await?;
+        register(&context).await?;
         follow_manifest(&context).await;
         for listener in listeners {
             actix_rt::spawn(accept(listener, context.clone(), stopping.clone()));
@@ -314,14 +317,14 @@ pub fn check_plugins(config: &BrokerConfig) -> Result<(), StartError> {
 async fn open_dirs(
     config: &BrokerConfig,
     descriptors: Descriptors,
-    clock: Arc<dyn Clock>,
+    clock: BrokerClock,
 ) -> Result<LogDirs, StartError> {
     let (paths, broker_id) = (config.log_dirs.clone(), config.broker_id);
-    let min_free = config.min_free;
+    let (min_free, grace) = (config.min_free, config.retention_clock_grace);
     let opening = actix_rt::task::spawn_blocking(move || {
-        LogDirs::open(&paths, &|path| {
+        LogDirs::open(&paths, (&clock, grace), &|path| {
             let mut options = LogDirOptions::new(path, broker_id);
-            options.clock = clock.clone();
+            options.clock = clock.clock.clone();
             options.open_files_max = descriptors.data_files.div_ceil(paths.len());
             options.min_free = min_free;
             options.reserve = ReserveRoom::Keep;
@@ -409,20 +412,29 @@ fn advertised(config: &BrokerConfig, addresses: &[SocketAddr]) -> String {
 }
 
 /// Enters the broker into the metadata, unless it is there already under this address.
-async fn register(context: &Context, address: String) -> Result<(), StartError> {
-    let id = context.broker_id;
+async fn register(context: &Context) -> Result<(), StartError> {
+    let (id, address) = (context.broker_id, context.advertised.clone());
     let known = context.metadata.load().brokers().get(&id).cloned();
-    if known.is_some_and(|known| known.address == address) {
+    if known.as_ref().is_some_and(|known| known.address == address) {
         return Ok(());
     }
     let plan = Plan::RegisterBroker { id, address };
-    let registered = context.controller.propose(plan, Intent::CarryOut).await;
-    registered.map(drop).map_err(|error| {
-        StartError::Register(match error {
-            ControllerError::Offline { reason } | ControllerError::Uncertain { reason } => reason,
-            other => format!("{other:?}"),
-        })
-    })
+    match context.controller.propose(plan, Intent::CarryOut).await {
+        Ok(_) => Ok(()),
+        Err(ControllerError::NoRoom { reason }) if known.is_some() => {
+            warn!(
+                reason,
+                "the disk is full: this broker's new address is not in the metadata before the next start"
+            );
+            Ok(())
+        }
+        Err(
+            ControllerError::Offline { reason }
+            | ControllerError::Uncertain { reason }
+            | ControllerError::NoRoom { reason },
+        ) => Err(StartError::Register(reason)),
+        Err(other) => Err(StartError::Register(format!("{other:?}"))),
+    }
 }
 
 async fn accept(listener: TcpListener, context: Arc<Context>, stopping: watch::Receiver<bool>) {

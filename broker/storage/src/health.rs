@@ -1,10 +1,11 @@
 //! `DirHealth`: whether a log directory is still in service. One failed sync or a disk error takes
 //! it out for good: after a failed fsync the page cache lies, so nothing is retried.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::io::Errno;
 
@@ -23,6 +24,8 @@ pub struct DirFailed {
 pub(crate) struct DirHealth {
     dir: PathBuf,
     failure: OnceLock<Arc<str>>,
+    /// Partition directories in which damage was found since the start.
+    damaged: Mutex<BTreeSet<PathBuf>>,
 }
 
 impl DirHealth {
@@ -30,6 +33,7 @@ impl DirHealth {
         Arc::new(Self {
             dir: dir.to_owned(),
             failure: OnceLock::new(),
+            damaged: Mutex::default(),
         })
     }
 
@@ -55,6 +59,21 @@ impl DirHealth {
             dir: self.dir.clone(),
             reason: Arc::clone(reason),
         }
+    }
+
+    /// Damage was found in a file of the partition that has this directory.
+    pub(crate) fn note_damage(&self, partition_dir: &Path) {
+        self.lock_damaged().insert(partition_dir.to_owned());
+    }
+
+    /// Where damage was found since the start; it may be gone meanwhile.
+    pub(crate) fn damaged(&self) -> Vec<PathBuf> {
+        self.lock_damaged().iter().cloned().collect()
+    }
+
+    fn lock_damaged(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        // Nothing panics while it is held.
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks at an error of a read or a write: the disk's own take the directory out of service.

@@ -66,11 +66,11 @@ pub use log::{
 #[doc(hidden)]
 pub use log_dir::PlantedBugs;
 pub use log_dir::{
-    CloseError, DeleteLogError, DirIdentity, DirTrace, FoundPartition, LogDir, LogDirError,
-    LogDirOptions, OpenLogError, ReserveRoom,
+    AgeHold, CloseError, DeleteLogError, DirIdentity, DirTrace, FoundPartition, LogDir,
+    LogDirError, LogDirOptions, OpenLogError, ReserveRoom,
 };
 pub use policy_failed::PolicyFailed;
-pub use recovery::{LastStop, RecoveryReport, TornTail};
+pub use recovery::{LastStop, PowerLoss, RecoveryReport, TornTail};
 pub use retention::{RetentionOutcome, RetentionPolicy, RetentionView};
 pub use scrub::{ScrubFailed, ScrubTarget, Scrubbed};
 pub use segment::SegmentInfo;

@@ -105,8 +105,9 @@ fn is_told(report: &RecoveryReport, log: &Log, lost: u64) -> bool {
     let mut places = report.corruption.iter().chain(&known);
     places.any(|place| covers(place.offset, place.next_good))
         || report
-            .lost
+            .power_loss
             .as_ref()
+            .and_then(|loss| loss.known_lost.as_ref())
             .is_some_and(|range| range.contains(&offset(lost)))
         || matches!(
             log.read(offset(lost), log.end(), ReadLimit::OneBatchOr(1))

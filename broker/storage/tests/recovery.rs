@@ -271,8 +271,22 @@ fn a_log_that_ends_below_its_noted_high_watermark_goes_on_behind_it() {
     config.flush = FlushMode::Async { every };
     let (_dir, log, report) = open(&io, config);
     assert_eq!(report.corruption, []);
-    assert_eq!(report.lost, Some(offset(7)..offset(10)));
+    let loss = report.power_loss.expect("it is told");
+    assert_eq!(loss.known_lost, Some(offset(7)..offset(10)));
+    assert_eq!((loss.end, loss.window), (offset(7), every));
+    for said in [
+        "offsets 7 to 9 were acknowledged",
+        "ends at 7",
+        "flush.ms = 1000",
+    ] {
+        assert!(loss.to_string().contains(said), "{said} in {loss}");
+    }
     assert_eq!(log.end(), offset(7));
+    drop((_dir, log));
+
+    // A stop that was no power loss has lost nothing.
+    let (_dir, _log, report) = open(&io.after_kill(), config);
+    assert_eq!(report.power_loss, None);
 }
 
 #[test]

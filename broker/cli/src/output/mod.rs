@@ -2,6 +2,7 @@
 //! text or as JSON; everything else (warnings, notes, progress, errors) to standard error. Output
 //! that nobody reads any more ends the command quietly. Colours only on a terminal.
 
+mod attention;
 mod data_text;
 mod progress;
 mod quantity;
@@ -14,6 +15,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
+pub(crate) use self::attention::attention;
 pub(crate) use self::data_text::{Destination, JsonData, hex, is_text};
 pub(crate) use self::progress::Progress;
 pub(crate) use self::quantity::{bytes, duration, number, per_second, time};

@@ -45,6 +45,8 @@ pub struct BrokerConfig {
     pub min_free: MinFree,
     /// `log.retention.check.interval.ms`
     pub retention_check_interval: Duration,
+    /// `log.retention.clock.grace.ms`
+    pub retention_clock_grace: Duration,
     /// `log.cleaner.backoff.ms`
     pub cleaner_backoff: Duration,
     /// `log.cleaner.threads`
@@ -112,6 +114,7 @@ impl BrokerConfig {
             log_dirs: read.log_dirs(),
             min_free: read.min_free(),
             retention_check_interval: read.millis(names::LOG_RETENTION_CHECK_INTERVAL_MS),
+            retention_clock_grace: read.millis(names::LOG_RETENTION_CLOCK_GRACE_MS),
             cleaner_backoff: read.millis(names::LOG_CLEANER_BACKOFF_MS),
             cleaner_threads: read.number(names::LOG_CLEANER_THREADS),
             cleaner_bytes_per_second: read.limit(names::LOG_CLEANER_IO_MAX_BYTES_PER_SECOND),

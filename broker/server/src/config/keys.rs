@@ -247,6 +247,25 @@ const OWN_KEYS: &[BrokerKey] = &[
     row(
         DATA,
         ConfigKey {
+            name: names::LOG_RETENTION_CLOCK_GRACE_MS,
+            kind: ValueKind::Duration {
+                min: 0,
+                max: 365 * DAY_MS,
+                unlimited: Unlimited::Refused,
+            },
+            default: "3600000",
+            documentation: "When the wall clock is more than a day ahead of the last sign of life \
+                in the log directories at the start, ages go on from there for this long: what \
+                has become too old since is not deleted yet. Retention by size goes on. 0 believes \
+                the clock at once.",
+            consequence: "A broker that was off for days deletes what is due so much later; one \
+                whose clock is wrong, say by a year, deletes nothing before somebody can see the \
+                warning. A clock that is set back meanwhile keeps it so until the next start.",
+        },
+    ),
+    row(
+        DATA,
+        ConfigKey {
             name: names::LOG_CLEANER_BACKOFF_MS,
             kind: ValueKind::Duration {
                 min: 1,

@@ -21,6 +21,8 @@ pub const LOG_DIRS: &str = "log.dirs";
 pub const LOG_MIN_FREE_BYTES: &str = "log.min.free.bytes";
 /// How often retention is looked at.
 pub const LOG_RETENTION_CHECK_INTERVAL_MS: &str = "log.retention.check.interval.ms";
+/// How long nothing is deleted for its age after a start at which the clock is in doubt.
+pub const LOG_RETENTION_CLOCK_GRACE_MS: &str = "log.retention.clock.grace.ms";
 /// How often the cleaner looks for something to compact.
 pub const LOG_CLEANER_BACKOFF_MS: &str = "log.cleaner.backoff.ms";
 /// Partitions compacted at once.

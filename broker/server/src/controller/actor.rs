@@ -143,7 +143,10 @@ impl ControllerActor {
             intent,
             reply,
         } = message;
-        let outcome = match self.check_in_service().and_then(|()| self.plan(plan)) {
+        let checked = self
+            .check_in_service()
+            .and_then(|()| self.check_room(&plan));
+        let outcome = match checked.and_then(|()| self.plan(plan)) {
             Ok(outcome) if intent == Intent::CarryOut => outcome,
             other => return reply.send(other),
         };
@@ -173,6 +176,20 @@ impl ControllerActor {
                 }));
                 self.failed = Some(reason);
             }
+        }
+    }
+
+    /// The last of what the broker keeps back on a full disk is for what makes room.
+    fn check_room(&self, plan: &Plan) -> Result<(), ControllerError> {
+        let dir = self.log.as_ref().map(MetadataLog::dir);
+        match dir.filter(|dir| plan.needs_room() && dir.is_reserve_low()) {
+            None => Ok(()),
+            Some(dir) => Err(ControllerError::NoRoom {
+                reason: format!(
+                    "the disk of log directory {} is full, and what the broker keeps back for itself is nearly used up: only deletions and changes of configuration are taken until there is room",
+                    dir.path().display()
+                ),
+            }),
         }
     }
 

@@ -38,6 +38,16 @@ pub(crate) enum Plan {
     },
 }
 
+impl Plan {
+    /// Whether it takes room that nothing gives back: not on a disk that is nearly used up.
+    pub(super) fn needs_room(&self) -> bool {
+        matches!(
+            self,
+            Self::CreateTopic(_) | Self::CreatePartitions { .. } | Self::DeployPlugin { .. }
+        )
+    }
+}
+
 /// Whether a plan is carried out or only checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Intent {

@@ -28,6 +28,7 @@ use super::vanishing::OfflineNotice;
 use crate::actor_stats::ActorStats;
 use crate::arbiters::Shard;
 use crate::death_notice::DeathNotice;
+use crate::occasional::Occasional;
 use crate::plugins::Plugins;
 use crate::reply::Reply;
 use crate::solitude;
@@ -84,6 +85,7 @@ pub(crate) struct PartitionActor {
     pub(super) waiting: Vec<Waiting>,
     /// Whether a write is to follow when the mailbox has been drained.
     pub(super) write_spawned: bool,
+    append_failures: Occasional,
     pub(super) turn: Turn,
     pub(super) parked: BTreeMap<u64, Parked>,
     pub(super) next_token: u64,
@@ -157,6 +159,7 @@ impl PartitionActor {
             batches: Vec::new(),
             waiting: Vec::new(),
             write_spawned: false,
+            append_failures: Occasional::default(),
             turn: Turn::default(),
             parked: BTreeMap::new(),
             next_token: 0,
@@ -270,7 +273,7 @@ impl PartitionActor {
                     self.go_offline(vanished);
                 }
                 let error = PartitionError::from(error);
-                warn!(partition = %self.partition, ?error, "append failed");
+                self.tell_refusal(&error);
                 for waiting in waiting {
                     waiting.reply.send(Err(error.clone()));
                 }
@@ -278,6 +281,19 @@ impl PartitionActor {
         }
         batches.clear();
         self.batches = batches;
+    }
+
+    /// A full disk is told by its directory, once.
+    fn tell_refusal(&mut self, error: &PartitionError) {
+        if matches!(
+            error,
+            PartitionError::LowSpace(_) | PartitionError::DiskFull { .. }
+        ) {
+            return;
+        }
+        if let Some(times) = self.append_failures.happened(self.clock.monotonic()) {
+            warn!(partition = %self.partition, %error, times, "append failed");
+        }
     }
 
     fn on_appended(&mut self, batch: &ProducedBatch, waiting: Waiting, log_start: Offset) {

@@ -140,6 +140,9 @@ impl From<ChangeError> for PartitionError {
                 reason: failed.to_string(),
             },
             ChangeError::Read(error) => error.into(),
+            ChangeError::SmallFile(error) if error.is_no_space() => Self::DiskFull {
+                reason: error.to_string(),
+            },
             ChangeError::SmallFile(_) | ChangeError::Io { .. } => Self::WriteUncertain {
                 reason: error.to_string(),
             },

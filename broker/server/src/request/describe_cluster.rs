@@ -6,6 +6,7 @@ use broker_protocol::WireError;
 use broker_protocol::api::describe_cluster::{
     BrokerDescription, DescribeClusterRequest, DescribeClusterResponse, LogDirDescription,
 };
+use broker_storage::LogDir;
 
 use super::metadata::endpoints;
 use crate::context::Context;
@@ -47,34 +48,61 @@ pub(super) async fn handle(
         brokers: brokers.collect(),
         topics: metadata.topics().count() as u64,
         partitions: partitions as u64,
-        warnings: warnings(&context, &log_dirs),
+        warnings: warnings(&context, &log_dirs).await,
     })
 }
 
-/// What an operator has to know: directories and partitions that are out of service.
-fn warnings(context: &Context, log_dirs: &[LogDirDescription]) -> Vec<String> {
-    let failed = log_dirs.iter().filter_map(|dir| {
-        let error = dir.error.as_ref()?;
-        Some(format!(
-            "log directory {} is out of service: {error}",
-            dir.path
-        ))
-    });
-    let mut warnings: Vec<String> = failed.collect();
-    let low = log_dirs.iter().filter(|dir| dir.state == "low_space");
-    warnings.extend(low.map(|dir| {
-        format!(
-            "log directory {} takes no records: {} bytes are free, log.min.free.bytes is {}",
-            dir.path, dir.free_bytes, dir.min_free_bytes
-        )
-    }));
-    let behind = log_dirs.iter().filter(|dir| dir.waiting_for_syncs > 0);
-    warnings.extend(behind.map(|dir| {
-        format!(
-            "log directory {} syncs more slowly than flush.ms allows: acknowledgements of {} partition(s) under flush.mode = async wait for syncs (the {}. time since the start)",
-            dir.path, dir.waiting_for_syncs, dir.sync_waits
-        )
-    }));
+/// What an operator has to know, the worst first.
+async fn warnings(context: &Context, log_dirs: &[LogDirDescription]) -> Vec<String> {
+    let mut warnings = of_dirs(log_dirs);
+    warnings.extend(offline_partitions(context));
+    warnings.extend(damaged_partitions(context).await);
+    warnings.extend(context.dirs.lost_records());
+    warnings.extend(context.dirs.clock_doubt().warning());
+    let (factor, brokers) = (
+        context.config.creation.replication_factor,
+        context.metadata.load().brokers().len(),
+    );
+    if usize::try_from(factor).is_ok_and(|factor| factor > brokers) {
+        warnings.push(format!(
+            "default.replication.factor is {factor} and there are {brokers} broker(s): topics that are created without a replication factor are refused"
+        ));
+    }
+    warnings
+}
+
+fn of_dirs(log_dirs: &[LogDirDescription]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for dir in log_dirs {
+        let (path, free) = (&dir.path, dir.free_bytes);
+        if let Some(error) = &dir.error {
+            warnings.push(format!(
+                "log directory {path} is out of service: {error}. Its partitions are offline until the disk is seen to and the broker restarted"
+            ));
+        } else if dir.state == "low_space" && free >= dir.min_free_bytes {
+            warnings.push(format!(
+                "log directory {path} is full: {free} bytes are free, and records that do not fit are refused; make room or delete records or topics"
+            ));
+        } else if dir.state == "low_space" {
+            warnings.push(format!(
+                "log directory {path} takes no records: {free} bytes are free, log.min.free.bytes is {}; make room or delete records or topics",
+                dir.min_free_bytes
+            ));
+        }
+        if dir.waiting_for_syncs > 0 {
+            warnings.push(format!(
+                "log directory {path} syncs more slowly than flush.ms allows: acknowledgements of {} partition(s) under flush.mode = async wait for syncs, which has begun {} time(s) since the start",
+                dir.waiting_for_syncs, dir.sync_waits
+            ));
+        }
+    }
+    warnings
+}
+
+/// Partitions that are offline for a reason of their own: those of a directory out of service are told
+/// with it.
+fn offline_partitions(context: &Context) -> Vec<String> {
+    let mut warnings = Vec::new();
     for topic in context.topics.all().values() {
         for (number, partition) in topic.partitions.iter().enumerate() {
             if let HostedPartition::Offline { reason, .. } = partition {
@@ -85,13 +113,40 @@ fn warnings(context: &Context, log_dirs: &[LogDirDescription]) -> Vec<String> {
             }
         }
     }
+    warnings.sort();
+    warnings
+}
+
+/// Partitions with known damage. Only those are asked in which some was found since the start.
+async fn damaged_partitions(context: &Context) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let dirs = context.dirs.all().iter();
+    for partition in dirs.flat_map(LogDir::damaged_partitions) {
+        let topic = context.topics.get(partition.topic.as_str());
+        let Some(HostedPartition::Online(handle)) = topic
+            .as_ref()
+            .and_then(|topic| topic.partition(partition.partition))
+        else {
+            continue;
+        };
+        let Ok(summary) = handle.summarize().await else {
+            continue;
+        };
+        if let Some(first) = summary.damage.first() {
+            let places = summary.damage.len();
+            warnings.push(format!(
+                "partition {partition} is damaged in {places} place(s), first: {first}; everything else in it is served (broker topic describe {})",
+                partition.topic
+            ));
+        }
+    }
     warnings
 }
 
 fn describe_dirs(dirs: &LogDirs) -> Vec<LogDirDescription> {
     let all = dirs.all().iter();
     all.map(|dir| {
-        let error = dir.is_failed().map(|failed| failed.to_string());
+        let error = dir.is_failed().map(|failed| failed.reason.to_string());
         let space = dir.look_at_space().unwrap_or_else(|_| dir.space());
         let backlog = dir.sync_backlog();
         let state = match (&error, space.is_low) {

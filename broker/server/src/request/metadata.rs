@@ -83,7 +83,12 @@ pub(super) fn endpoints(context: &Context) -> Vec<BrokerEndpoint> {
     let brokers = metadata.brokers().iter();
     brokers
         .filter_map(|(id, registration)| {
-            let (host, port) = registration.address.rsplit_once(':')?;
+            // Of this one the address is known, also when there was no room to enter it.
+            let address = match *id == context.broker_id {
+                true => &context.advertised,
+                false => &registration.address,
+            };
+            let (host, port) = address.rsplit_once(':')?;
             let host = host
                 .trim_start_matches('[')
                 .trim_end_matches(']')

@@ -68,14 +68,10 @@ fn partition_facts(error: PartitionError) -> ErrorData {
             data.actual = Some(size as u64);
             data.limit = Some(u64::from(max));
         }
-        PartitionError::LowSpace(LowSpace {
-            dir,
-            free,
-            min_free,
-        }) => {
+        PartitionError::LowSpace(LowSpace { dir, free, wanted }) => {
             data.file = Some(dir.display().to_string());
             data.actual = Some(free);
-            data.limit = Some(min_free);
+            data.limit = Some(wanted);
         }
         PartitionError::NotEnoughReplicas { in_sync, required } => {
             data.actual = Some(u64::from(in_sync));

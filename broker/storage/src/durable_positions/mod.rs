@@ -15,11 +15,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use broker_model::{LeaderEpoch, Offset, PartitionId, TopicId};
 
+use crate::health::is_no_space;
 use crate::io::{Io, IoFile, OpenMode};
 use crate::small_file::RecoveryPoint;
 pub(crate) use slots::read_slots;
 use slots::{
     GROW_PAIRS, PAIR_LEN, SLOT_LEN, encode_header, encode_pair, encode_slot, pair_position,
+    read_places,
 };
 
 /// The partition a slot is for.
@@ -103,9 +105,11 @@ impl DurablePositions {
         checkpoint: &Checkpointed<'_>,
     ) -> io::Result<Self> {
         let path = dir.join(Self::FILE);
-        let found = read_slots(io.read_small(&path)?.as_deref())?;
+        let bytes = io.read_small(&path)?;
+        let found = read_slots(bytes.as_deref())?;
+        let is_sound = found.problems.is_empty();
         // A file that is whole has every partition; what only the checkpoint knows was deleted since.
-        let mut merged = match found.problems.is_empty() {
+        let mut merged = match is_sound {
             true => BTreeMap::new(),
             false => checkpoint.points.clone(),
         };
@@ -131,8 +135,13 @@ impl DurablePositions {
             lost.lagging = known.filter(|key| !sound.contains(key)).copied().collect();
             lost.any = found.lost_any;
         }
-        let (state, image) = State::rebuilt(&merged);
-        io.replace_small(&path, &image)?;
+        let (mut state, image) = State::rebuilt(&merged);
+        if let Err(error) = io.replace_small(&path, &image) {
+            // On a full disk a file that is whole goes on as it is.
+            let bytes = bytes.filter(|_| is_sound && is_no_space(&error));
+            state = State::in_place(&bytes.ok_or(error)?, &merged);
+            tracing::warn!(file = %path.display(), "the disk is full: the file is not written anew and goes on as it is");
+        }
         Ok(Self {
             file: io.open(&path, OpenMode::Write)?,
             path,
@@ -346,6 +355,41 @@ impl State {
             });
         }
         (state, image)
+    }
+
+    /// The table as a sound file has it.
+    fn in_place(bytes: &[u8], points: &BTreeMap<PartitionKey, RecoveryPoint>) -> Self {
+        let capacity = (bytes.len() / PAIR_LEN).saturating_sub(1);
+        let nobody = Slot {
+            key: (TopicId::from_bytes([0; 16]), PartitionId::new(0)),
+            generation: 0,
+            point: RecoveryPoint::default(),
+            last_was_second: false,
+        };
+        let mut state = Self {
+            capacity,
+            slots: vec![nobody; capacity],
+            ..Self::default()
+        };
+        for (place, key, last_was_second) in read_places(bytes) {
+            let (Some(point), Some(slot)) = (points.get(&key), state.slots.get_mut(place)) else {
+                continue;
+            };
+            *slot = Slot {
+                key,
+                point: *point,
+                last_was_second,
+                ..nobody
+            };
+            state.by_key.insert(key, place);
+            state.sequence = state.sequence.max(point.sequence);
+        }
+        let used: BTreeSet<usize> = state.by_key.values().copied().collect();
+        state.free = (0..capacity)
+            .rev()
+            .filter(|place| !used.contains(place))
+            .collect();
+        state
     }
 
     /// Every point that is set has a sequence of its own.

@@ -104,6 +104,22 @@ pub(crate) fn read_slots(bytes: Option<&[u8]>) -> io::Result<FoundSlots> {
     Ok(found)
 }
 
+/// Where the partitions of a sound file have their pairs, and whether the second slot is the newer one.
+pub(super) fn read_places(bytes: &[u8]) -> Vec<(usize, PartitionKey, bool)> {
+    let pairs = bytes.chunks_exact(PAIR_LEN).skip(1).enumerate();
+    let placed = pairs.filter_map(|(place, pair)| {
+        let (first, second) = pair.split_at(SLOT_LEN);
+        let sequence = |slot: &Option<(PartitionKey, RecoveryPoint)>| {
+            slot.as_ref().map(|(_, point)| point.sequence)
+        };
+        let (first, second) = (decode_slot(first), decode_slot(second));
+        let second_is_newer = sequence(&second) > sequence(&first);
+        let (key, _) = if second_is_newer { second? } else { first? };
+        Some((place, key, second_is_newer))
+    });
+    placed.collect()
+}
+
 /// Whether the slots can be used: a damaged header loses the file's points, not the directory.
 fn read_header(bytes: &[u8]) -> io::Result<bool> {
     let Some(header) = bytes.first_chunk::<SLOT_LEN>() else {

@@ -11,6 +11,8 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 
+use broker_model::Timestamp;
+
 mod map;
 mod real;
 pub mod recording;
@@ -39,6 +41,8 @@ pub struct DirEntry {
     pub is_dir: bool,
     /// Its length in bytes; 0 for a directory.
     pub len: u64,
+    /// When it was written last, by the wall clock of then; of a file, where that is known.
+    pub modified: Option<Timestamp>,
 }
 
 /// What an open file is at this moment.

@@ -10,7 +10,9 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use broker_model::Timestamp;
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, sendfile};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev, retry_on_intr};
 
@@ -65,15 +67,20 @@ impl Io for RealIo {
             // There may be thousands of directories: the file system says what they are without being
             // asked for each.
             let is_dir = entry.file_type()?.is_dir();
-            let len = match is_dir {
-                true => 0,
+            let (len, modified) = match is_dir {
+                true => (0, None),
                 false => match entry.metadata() {
-                    Ok(metadata) => metadata.len(),
+                    Ok(metadata) => (metadata.len(), metadata.modified().ok()),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                     Err(error) => return Err(error),
                 },
             };
-            entries.push(DirEntry { name, is_dir, len });
+            entries.push(DirEntry {
+                name,
+                is_dir,
+                len,
+                modified: modified.and_then(timestamp),
+            });
         }
         entries.sort();
         Ok(entries)
@@ -130,6 +137,12 @@ impl Io for RealIo {
         let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
         Ok(text.trim().to_owned())
     }
+}
+
+fn timestamp(at: SystemTime) -> Option<Timestamp> {
+    let since = at.duration_since(UNIX_EPOCH).ok()?;
+    let millis = i64::try_from(since.as_millis()).ok()?;
+    Some(Timestamp::from_millis(millis))
 }
 
 struct RealLock {

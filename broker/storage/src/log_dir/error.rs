@@ -57,6 +57,14 @@ pub enum LogDirError {
         /// The id of both.
         directory_id: Uuid,
     },
+    /// One of `log.dirs` lies inside another.
+    #[error("log directory {} is inside of {}, or the same: each of `log.dirs` has to be a directory of its own, beside the others", .dir.display(), .outer.display())]
+    Nested {
+        /// The inner one.
+        dir: PathBuf,
+        /// The outer one.
+        outer: PathBuf,
+    },
     /// A partition is in two directories.
     #[error("partition {partition} is in {} and in {}: move one of the two away", .other.display(), .dir.display())]
     PartitionTwice {

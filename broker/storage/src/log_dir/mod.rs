@@ -1,6 +1,7 @@
 //! `LogDir`: one of `log.dirs`. Owns the lock, the identity, the files at the top and the sync
 //! thread; opens and deletes the logs in it.
 
+mod age_hold;
 mod error;
 mod identity;
 mod options;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use broker_model::{Offset, TopicId, TopicPartition};
 use uuid::Uuid;
 
+pub use age_hold::AgeHold;
 pub use error::{DeleteLogError, LogDirError, OpenLogError};
 pub use identity::DirIdentity;
 pub use options::{LogDirOptions, PlantedBugs, ReserveRoom};
@@ -194,6 +196,13 @@ impl LogDir {
         self.shared.health.check().err()
     }
 
+    /// Partitions in whose files damage was found since the start, some of which may be gone meanwhile.
+    pub fn damaged_partitions(&self) -> Vec<TopicPartition> {
+        let dirs = self.shared.health.damaged().into_iter();
+        dirs.filter_map(|dir| TopicPartition::from_dir_name(dir.file_name()?.to_str()?))
+            .collect()
+    }
+
     /// Asks the file system how much room there is; appends go by the answer until the next look.
     ///
     /// # Errors
@@ -217,6 +226,12 @@ impl LogDir {
                     .fail("it is gone: was it removed, or its disk unmounted?");
             }
         })
+    }
+
+    /// Whether its disk is full and so little is left of what is kept back for the broker's own writes that
+    /// it has to last for deletions and the next start.
+    pub fn is_reserve_low(&self) -> bool {
+        self.shared.is_reserve_low()
     }
 
     /// What the last look at the room has found.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use broker_model::{BrokerId, Clock, SystemClock};
 use uuid::Uuid;
 
+use super::AgeHold;
 use crate::io::{Io, RealIo};
 use crate::space::MinFree;
 
@@ -24,6 +25,8 @@ pub struct LogDirOptions {
     pub io: Arc<dyn Io>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Keeps ages from running ahead after a start at which the clock is in doubt.
+    pub age_hold: Option<Arc<AgeHold>>,
     /// Data files that are open at once; those in use at the same time may be more.
     pub open_files_max: usize,
     /// The room that appends leave on its file system.
@@ -52,6 +55,7 @@ impl LogDirOptions {
             cluster_id: None,
             io: RealIo::new(),
             clock: Arc::new(SystemClock::new()),
+            age_hold: None,
             open_files_max: OPEN_FILES_MAX,
             min_free: MinFree::Off,
             reserve: ReserveRoom::None,

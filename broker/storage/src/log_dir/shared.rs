@@ -10,9 +10,9 @@ use std::time::Duration;
 use broker_model::{Clock, Offset, Timestamp, TopicId, TopicPartition};
 use uuid::Uuid;
 
-use super::{DirIdentity, LogDirError, LogDirOptions, PlantedBugs, ReserveRoom};
+use super::{AgeHold, DirIdentity, LogDirError, LogDirOptions, PlantedBugs, ReserveRoom};
 use crate::durable_positions::{Checkpointed, DurablePoint, DurablePositions, SlotTicket};
-use crate::health::{DirHealth, is_passing};
+use crate::health::{DirHealth, is_no_space, is_passing};
 use crate::io::{Io, IoLock};
 use crate::log::LogPurpose;
 use crate::segment::OpenFiles;
@@ -68,6 +68,7 @@ pub(crate) struct DirShared {
     /// The directory's stamp at the last look for its partitions, and how often it was looked at.
     looked_at: Mutex<Option<(u64, u8)>>,
     opened_at: (Timestamp, Duration),
+    age_hold: Option<Arc<AgeHold>>,
     _lock: Box<dyn IoLock>,
 }
 
@@ -123,12 +124,13 @@ impl DirShared {
             open_logs: Mutex::new(OpenLogs::new()),
             looked_at: Mutex::default(),
             opened_at: (options.clock.now(), options.clock.monotonic()),
+            age_hold: options.age_hold,
             clock: options.clock,
             path,
             _lock: lock,
         };
         // From here on a stop without notice is no clean one.
-        shared.store_recovery_points(false)?;
+        shared.begin_unclean()?;
         shared.look_at_space().map_err(|source| LogDirError::Io {
             dir: shared.path.clone(),
             source,
@@ -142,6 +144,31 @@ impl DirShared {
             LogPurpose::Records => &self.plain_io,
             LogPurpose::Internal => &self.io,
         }
+    }
+
+    /// Takes back what the last stop may have said of being clean.
+    fn begin_unclean(&self) -> Result<(), SmallFileError> {
+        match self.store_recovery_points(false) {
+            Err(SmallFileError::Io { file, source }) if is_no_space(&source) => {
+                // Its points are in the file of durable positions too; one that says nothing of a clean
+                // stop is as good as none, and none needs no room.
+                tracing::warn!(file = %file.display(), "the disk is full: the checkpoint is removed until there is room for another");
+                let removed = match self.io.remove_file(&file) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                    done => done,
+                };
+                let synced = removed.and_then(|()| self.io.sync_dir(&self.path));
+                synced.map_err(|source| SmallFileError::Io { file, source })
+            }
+            done => done,
+        }
+    }
+
+    /// Whether so little is left of what is kept back for the broker's own writes that it has to last for
+    /// deletions and the next start.
+    pub(super) fn is_reserve_low(&self) -> bool {
+        let reserve = self.reserve.as_ref();
+        reserve.is_some_and(|reserve| reserve.is_low())
     }
 
     /// Asks the file system how much room there is, and lets the reserve grow back.
@@ -172,10 +199,17 @@ impl DirShared {
     }
 
     /// Wall time that does not run ahead of the monotonic clock while the broker is up: what is
-    /// deleted by age is never deleted early because somebody moved the clock.
+    /// deleted by age is never deleted early because somebody moved the clock. While that is in doubt, it
+    /// does not run ahead of when the broker was last alive either.
     pub(crate) fn steady(&self, now: Timestamp) -> Timestamp {
-        let (wall, monotonic) = self.opened_at;
-        let passed = self.clock.monotonic().saturating_sub(monotonic);
+        let (mut wall, opened) = self.opened_at;
+        let monotonic = self.clock.monotonic();
+        if let Some(hold) = &self.age_hold
+            && hold.left(monotonic).is_some()
+        {
+            wall = wall.min(hold.last_alive());
+        }
+        let passed = monotonic.saturating_sub(opened);
         let passed = i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
         let steady = Timestamp::from_millis(wall.as_millis().saturating_add(passed));
         now.min(steady)

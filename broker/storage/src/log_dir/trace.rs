@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use broker_model::TopicPartition;
+use broker_model::{Timestamp, TopicPartition};
 use uuid::Uuid;
 
 use super::LogDirError;
+use crate::durable_positions::DurablePositions;
 use crate::io::Io;
-use crate::small_file::{LogDirectories, MetaProperties, SmallFile, SmallFileError};
+use crate::small_file::{
+    LogDirectories, MetaProperties, RecoveryPoints, SmallFile, SmallFileError,
+};
 
 /// What a log directory says of itself. A directory that is not there says nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +24,9 @@ pub struct DirTrace {
     pub directory_id: Option<Uuid>,
     /// Whether there are directories of partitions in it.
     pub has_partitions: bool,
+    /// When a broker has last written here what every one writes at its start, while it runs and at its
+    /// end; by the wall clock of then.
+    pub last_alive: Option<Timestamp>,
     /// All directories of its broker, with the paths they had last.
     pub siblings: BTreeMap<Uuid, PathBuf>,
 }
@@ -47,10 +53,15 @@ impl DirTrace {
             }
             other => other?,
         };
+        let signs_of_life = [RecoveryPoints::FILE, DurablePositions::FILE];
+        let signs = entries
+            .iter()
+            .filter(|entry| signs_of_life.contains(&entry.name.as_str()));
         let is_partition = |name: &str| TopicPartition::from_dir_name(name).is_some();
         Ok(Self {
             cluster_id: meta.map(|meta| meta.cluster_id),
             directory_id: meta.map(|meta| meta.directory_id),
+            last_alive: signs.filter_map(|entry| entry.modified).max(),
             has_partitions: entries
                 .iter()
                 .any(|entry| entry.is_dir && is_partition(&entry.name)),

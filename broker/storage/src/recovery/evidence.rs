@@ -4,7 +4,7 @@
 
 use broker_model::Offset;
 
-use super::{LastStop, Recovery};
+use super::{LastStop, PowerLoss, Recovery};
 use crate::corruption::{Corruption, Damage};
 use crate::log::FlushMode;
 use crate::log_dir::OpenLogError;
@@ -33,15 +33,26 @@ impl Recovery<'_> {
                 damage: Damage::PointLost,
             });
         }
-        let is_async = matches!(self.request.config.flush, FlushMode::Async { .. });
+        let window = match self.request.config.flush {
+            FlushMode::Sync => None,
+            FlushMode::Async { every } => Some(every),
+        };
+        let known_lost = noted.filter(|noted| *noted > end).map(|noted| end..noted);
+        let was_stopped = self.request.shared.was_clean && known_lost.is_none();
+        if let Some(window) = window
+            && self.report.last_stop == LastStop::OtherBoot
+            && !was_stopped
+        {
+            self.report.power_loss = Some(PowerLoss {
+                end,
+                known_lost,
+                window,
+            });
+        }
         let Some(noted) = noted.filter(|noted| *noted > end) else {
-            if is_async {
-                self.tell_of_power_loss(end);
-            }
             return Ok(active);
         };
-        if is_async && self.report.last_stop == LastStop::OtherBoot {
-            self.report.lost = Some(end..noted);
+        if window.is_some() && self.report.last_stop == LastStop::OtherBoot {
             return Ok(active);
         }
         self.report.corruption.push(Corruption {
@@ -57,19 +68,6 @@ impl Recovery<'_> {
             self.remove(&active.data)?;
         }
         self.new_active(noted)
-    }
-
-    /// Under `flush.mode = async` a loss of power takes what was not synced, acknowledged or not, and nothing
-    /// that is left can say how much there was: so it is said that there may have been some.
-    fn tell_of_power_loss(&self, end: Offset) {
-        let request = &self.request;
-        if self.report.last_stop == LastStop::OtherBoot && !request.shared.was_clean {
-            let partition = &request.partition;
-            tracing::warn!(
-                %partition, %end,
-                "the machine went down without a stop of the broker: records that flush.mode = async had acknowledged and not synced yet may be missing from this end on, and their offsets are given out again"
-            );
-        }
     }
 
     /// Offsets between the log start, as it was noted, and the first segment. The start is noted again

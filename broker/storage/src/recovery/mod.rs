@@ -19,10 +19,11 @@ use std::sync::Arc;
 use broker_model::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
 use point::{NotedPoint, point_to_begin_at};
-pub use report::{LastStop, RecoveryReport, TornTail};
+pub use report::{LastStop, PowerLoss, RecoveryReport, TornTail};
 pub(crate) use restore::{Times, restore_active};
 
 use crate::compaction::{CLEANED, finish_interrupted};
+use crate::corruption::Corruption;
 use crate::durable_positions::{DurablePoint, PartitionKey, SlotTicket};
 use crate::health::{is_out_of_files, is_passing};
 use crate::index::{IndexEntry, OffsetEntry, Owner, SegmentId, TimeEntry, is_of_another};
@@ -88,6 +89,10 @@ pub(crate) fn recover(request: OpenRequest) -> Result<(LogParts, RecoveryReport)
     let high_watermark = shared.high_watermarks().0.get(&request.partition).copied();
     report.high_watermark = high_watermark.map(|offset| offset.clamp(start, durable.end));
     report.tell(&request.partition);
+    let damage: Vec<Corruption> = report.damage().cloned().collect();
+    if !damage.is_empty() {
+        shared.health.note_damage(&request.dir);
+    }
     let parts = LogParts {
         shared: Arc::clone(shared),
         guard: request.guard,
@@ -102,7 +107,7 @@ pub(crate) fn recover(request: OpenRequest) -> Result<(LogParts, RecoveryReport)
         cleaned,
         ticket,
         durable,
-        damage: report.damage().cloned().collect(),
+        damage,
     };
     Ok((parts, report))
 }

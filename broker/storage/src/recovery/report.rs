@@ -1,7 +1,9 @@
 //! `RecoveryReport`: what opening a log has found and done.
 
+use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use broker_model::{Offset, TopicPartition};
 
@@ -34,6 +36,40 @@ pub struct TornTail {
     pub offset: Offset,
 }
 
+/// The machine went down without a stop of the broker, so that a log under `flush.mode = async` may have
+/// lost what was acknowledged and not synced. What is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PowerLoss {
+    /// Where the log ends now; the offsets from here on are given out again.
+    pub end: Offset,
+    /// Acknowledged records that are missing for certain: up to the high watermark, which is noted every
+    /// few seconds. Any after it were acknowledged since.
+    pub known_lost: Option<Range<Offset>>,
+    /// Nothing else was acknowledged and is missing but what came within one such span: `flush.ms`.
+    pub window: Duration,
+}
+
+impl fmt::Display for PowerLoss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (end, window) = (self.end, self.window.as_millis());
+        let bound = format_args!(
+            "at most what was acknowledged within one span of flush.ms = {window} before the power was lost"
+        );
+        match &self.known_lost {
+            Some(lost) => write!(
+                f,
+                "offsets {} to {} were acknowledged and are gone with the machine's power, as flush.mode = async allows; missing is {bound}; the log ends at {end}, and its offsets from there on are given out again",
+                lost.start,
+                lost.end.get().saturating_sub(1),
+            ),
+            None => write!(
+                f,
+                "the machine went down without a stop of the broker: the log ends at {end}, and everything below is there; missing may be {bound}, whose offsets are given out again"
+            ),
+        }
+    }
+}
+
 /// What opening a log has found and done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecoveryReport {
@@ -47,9 +83,8 @@ pub struct RecoveryReport {
     pub corruption: Vec<Corruption>,
     /// The checkpointed high watermark, if there is one, within the log's bounds.
     pub high_watermark: Option<Offset>,
-    /// Records that were acknowledged under `flush.mode = async` and went with a power loss: the
-    /// offsets from the log's end to the high watermark as it was noted.
-    pub lost: Option<Range<Offset>>,
+    /// What the machine has lost with its power, under `flush.mode = async`.
+    pub power_loss: Option<PowerLoss>,
     /// How far the log was durable is not known any more; it was at least up to this offset.
     pub doubt: Option<Corruption>,
 }
@@ -62,7 +97,7 @@ impl RecoveryReport {
             torn: None,
             corruption: Vec::new(),
             high_watermark: None,
-            lost: None,
+            power_loss: None,
             doubt: None,
         }
     }
@@ -80,11 +115,10 @@ impl RecoveryReport {
         if let Some(doubt) = &self.doubt {
             tracing::warn!(%partition, %doubt, "a durable point is lost");
         }
-        if let Some(lost) = &self.lost {
-            tracing::error!(
-                %partition, from = %lost.start, to = %lost.end,
-                "acknowledged records were lost with the machine's power, as flush.mode = async allows: the log ends below the high watermark that was noted"
-            );
+        match &self.power_loss {
+            Some(loss) if loss.known_lost.is_some() => tracing::error!(%partition, "{loss}"),
+            Some(loss) => tracing::warn!(%partition, "{loss}"),
+            None => {}
         }
     }
 }

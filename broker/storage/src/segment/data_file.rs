@@ -299,6 +299,9 @@ impl DataFile {
 
     /// All of the file was read, and these batches are damaged, by position.
     pub(crate) fn set_damage(&self, damage: Vec<Corruption>) {
+        if let Some(dir) = self.path.parent().filter(|_| !damage.is_empty()) {
+            self.health.note_damage(dir);
+        }
         let mut verified = lock(&self.verified);
         for known in &damage {
             verified.remove(known.position);

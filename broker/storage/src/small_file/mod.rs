@@ -11,6 +11,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::health::is_no_space;
 use crate::io::Io;
 
 mod cleaner_checkpoint;
@@ -60,6 +61,13 @@ pub enum SmallFileError {
         /// The newest this broker reads.
         known: u32,
     },
+}
+
+impl SmallFileError {
+    /// Whether there was no room for it: the old file is still in force.
+    pub fn is_no_space(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_no_space(source))
+    }
 }
 
 /// What a small file holds, as lines.

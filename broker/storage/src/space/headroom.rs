@@ -32,19 +32,26 @@ impl MinFree {
     }
 }
 
-/// The file system has less room left than producers have to leave.
+/// Less than this is no room at all.
+const FULL_BELOW: u64 = 64 * 1024;
+/// A disk that had no room for a record has some again when so many looks in a row have passed without
+/// another refusal.
+const QUIET_LOOKS: u32 = 2;
+
+/// The file system has less room left than producers have to leave, or would have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "log directory {} has {free} bytes free and log.min.free.bytes = {min_free}: delete records or topics, shorten retention, or make room on that disk; writing goes on by itself then",
+    "log directory {} would be left with {free} bytes free and takes no records below {wanted} (log.min.free.bytes): delete records or topics, shorten retention, or make room on that disk; writing goes on by itself then",
     .dir.display()
 )]
 pub struct LowSpace {
     /// The log directory.
     pub dir: PathBuf,
-    /// Free bytes of its file system when it was last looked at.
+    /// What is free on its file system, or would be after the append: less than `wanted`.
     pub free: u64,
-    /// `log.min.free.bytes`, as it comes to on that file system.
-    pub min_free: u64,
+    /// What has to stay free: `log.min.free.bytes`, as it comes to on that file system; a sixteenth
+    /// more when there is that much again after there was too little.
+    pub wanted: u64,
 }
 
 /// The room of one log directory.
@@ -53,7 +60,18 @@ pub(crate) struct Headroom {
     min_free: MinFree,
     /// Bytes that may be appended until the next look.
     left: AtomicU64,
-    seen: Mutex<DirSpace>,
+    /// Appends refused since the last look.
+    refused: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    seen: DirSpace,
+    /// Looks since the disk had no room for a record; none when it had.
+    quiet_looks: Option<u32>,
+    /// Appends refused since there was room, as far as looks have counted them.
+    refused: u64,
 }
 
 impl Headroom {
@@ -62,7 +80,8 @@ impl Headroom {
             dir: dir.to_owned(),
             min_free,
             left: AtomicU64::new(u64::MAX),
-            seen: Mutex::default(),
+            refused: AtomicU64::new(0),
+            state: Mutex::default(),
         }
     }
 
@@ -76,69 +95,112 @@ impl Headroom {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
                 left.checked_sub(bytes)
             });
-        if taken.is_ok() {
+        let Err(left) = taken else {
             return Ok(());
+        };
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        let mut state = self.lock();
+        let min_free = state.seen.min_free;
+        if left > 0 || !state.seen.is_low {
+            // As far as is known since the last look.
+            state.seen.free = min_free.saturating_add(left).saturating_sub(bytes);
         }
-        let mut seen = self.lock();
-        if !seen.is_low {
-            seen.is_low = true;
-            self.say_low(&seen);
+        if !state.seen.is_low {
+            state.seen.is_low = true;
+            self.say_low(&state);
         }
         // Until the next look nothing smaller gets in either.
         self.left.store(0, Ordering::Relaxed);
+        let free = state.seen.free;
         Err(LowSpace {
             dir: self.dir.clone(),
-            free: seen.free,
-            min_free: seen.min_free,
+            free,
+            wanted: match free < min_free {
+                true => min_free,
+                false => to_go_on(min_free),
+            },
         })
+    }
+
+    /// The disk had no room for an append.
+    pub(crate) fn note_full(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        let mut state = self.lock();
+        let is_news = !state.seen.is_low;
+        state.quiet_looks = Some(0);
+        state.seen.is_low = true;
+        if is_news {
+            self.say_low(&state);
+        }
     }
 
     /// Takes up what the file system says now.
     pub(crate) fn look(&self, space: Space) -> DirSpace {
-        let mut seen = self.lock();
+        let refused = self.refused.swap(0, Ordering::Relaxed);
+        let mut state = self.lock();
+        state.refused += refused;
+        let quiet = state.quiet_looks.map(|looks| match refused {
+            0 => looks + 1,
+            _ => 0,
+        });
+        state.quiet_looks = quiet.filter(|looks| *looks < QUIET_LOOKS);
         let min_free = self.min_free.on(space.total);
-        // A little more than the threshold has to be free before records are taken again, so that
-        // a disk at the threshold does not go back and forth.
-        let wanted = match seen.is_low {
-            true => min_free.saturating_add(min_free / 16),
-            false => min_free,
-        };
-        let was_low = seen.is_low;
-        *seen = DirSpace {
+        let was_low = state.seen.is_low;
+        let is_below = self.min_free != MinFree::Off
+            && match was_low {
+                // A little more than the threshold has to be free before records are taken again,
+                // so that a disk at the threshold does not go back and forth.
+                true => space.free < to_go_on(min_free).max(1),
+                false => space.free < min_free.max(1),
+            };
+        let has_none = space.free < FULL_BELOW.min(space.total / 4);
+        let is_full = state.quiet_looks.is_some() || (self.min_free == MinFree::Off && has_none);
+        state.seen = DirSpace {
             total: space.total,
             free: space.free,
             min_free,
-            is_low: self.min_free != MinFree::Off && space.free < wanted.max(1),
+            is_low: is_below || is_full,
         };
-        let left = match seen.is_low {
+        let left = match is_below {
             true => 0,
-            false => space.free - min_free,
+            false => space.free.saturating_sub(min_free),
         };
         self.left.store(left, Ordering::Relaxed);
-        match (was_low, seen.is_low) {
-            (false, true) => self.say_low(&seen),
+        match (was_low, state.seen.is_low) {
+            (false, true) => self.say_low(&state),
             (true, false) => {
-                tracing::info!(dir = %self.dir.display(), free_bytes = seen.free, "there is room again, records are taken");
+                let refused = std::mem::take(&mut state.refused);
+                tracing::info!(dir = %self.dir.display(), free_bytes = state.seen.free, refused, "there is room again, records are taken");
             }
             _ => {}
         }
-        *seen
+        state.seen
     }
 
     /// What the last look has found.
     pub(crate) fn seen(&self) -> DirSpace {
-        *self.lock()
+        self.lock().seen
     }
 
-    fn say_low(&self, seen: &DirSpace) {
-        let (free_bytes, min_free_bytes) = (seen.free, seen.min_free);
-        tracing::warn!(dir = %self.dir.display(), free_bytes, min_free_bytes, "no records are taken: the disk has less room than log.min.free.bytes");
+    fn say_low(&self, state: &State) {
+        let (dir, free_bytes) = (self.dir.display(), state.seen.free);
+        if self.min_free == MinFree::Off || state.quiet_looks.is_some() {
+            tracing::warn!(%dir, free_bytes, "the disk is full: records that do not fit are refused");
+        } else {
+            let min_free_bytes = state.seen.min_free;
+            tracing::warn!(%dir, free_bytes, min_free_bytes, "no records are taken: the disk has less room than log.min.free.bytes");
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, DirSpace> {
-        // It is replaced as a whole.
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every change leaves it whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What has to be free again before records are taken.
+fn to_go_on(min_free: u64) -> u64 {
+    min_free.saturating_add(min_free / 16)
 }
 
 #[cfg(test)]
@@ -155,7 +217,11 @@ mod tests {
         assert!(!room.look(space(150)).is_low);
         room.take(30).unwrap();
         let refused = room.take(30).unwrap_err();
-        assert_eq!((refused.free, refused.min_free), (150, 100));
+        assert_eq!(
+            (refused.free, refused.wanted),
+            (90, 100),
+            "what would be left"
+        );
         assert!(
             room.take(1).is_err(),
             "a smaller one after a larger one was refused"
@@ -182,9 +248,39 @@ mod tests {
     }
 
     #[test]
-    fn without_a_threshold_nothing_is_refused() {
+    fn a_refusal_never_contradicts_itself() {
+        let room = Headroom::new(Path::new("/data"), MinFree::Bytes(160));
+        for (free, bytes) in [
+            (900, 800),
+            (161, 2),
+            (159, 1),
+            (169, 1),
+            (165, 1),
+            (10, 500),
+        ] {
+            room.look(space(free));
+            let refused = room.take(bytes).unwrap_err();
+            assert!(refused.free < refused.wanted, "{refused:?}");
+            assert!((160..=170).contains(&refused.wanted), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_threshold_nothing_is_refused_and_a_full_disk_is_told() {
         let room = Headroom::new(Path::new("/data"), MinFree::Off);
-        assert!(!room.look(space(0)).is_low);
+        assert!(room.look(space(0)).is_low);
         room.take(u64::MAX).unwrap();
+        assert!(!room.look(space(500)).is_low);
+        // There is some room, and not enough for what came.
+        room.note_full();
+        assert!(room.seen().is_low);
+        assert!(room.look(space(500)).is_low);
+        room.note_full();
+        assert!(room.look(space(500)).is_low, "it goes on");
+        assert!(room.look(space(500)).is_low);
+        assert!(
+            !room.look(space(500)).is_low,
+            "for a while nothing was refused"
+        );
     }
 }

@@ -1,6 +1,8 @@
 //! `Reserve`: a file of allocated blocks that nobody reads, in every log directory. When the disk is
 //! full it is cut shorter step by step, so that the broker's own small writes still find room:
-//! deleting records and topics, metadata, the start of the broker. It grows back with the room.
+//! deleting records and topics, metadata, the start of the broker. What such a write has not used, or
+//! frees when it replaces an older file, is taken back at once, before others can have it; so work that
+//! needs no more room than before costs nothing. It grows back with the room.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +11,8 @@ use crate::io::{Io, IoFile, OpenMode, Space};
 
 /// What one write that found no room gives back to the file system.
 const STEP: u64 = 32 * 1024;
+/// The least that is taken back: a block of most file systems.
+const BLOCK: u64 = 4096;
 /// The least and the most that is kept back.
 const BYTES: std::ops::RangeInclusive<u64> = 4 * STEP..=4 << 20;
 /// In between, a 32nd of the file system is.
@@ -24,6 +28,12 @@ struct State {
     /// `None` when the file cannot be made.
     file: Option<Arc<dyn IoFile>>,
     len: u64,
+    /// How long it ought to be, by the last look at the room.
+    wanted: u64,
+    /// What was given back for writes and may be taken again.
+    owed: u64,
+    /// Whether the last look at the room has found less than is wanted here.
+    is_tight: bool,
 }
 
 impl Reserve {
@@ -36,7 +46,13 @@ impl Reserve {
         let len = file.as_ref().and_then(|file| file.len().ok()).unwrap_or(0);
         Self {
             path,
-            state: Mutex::new(State { file, len }),
+            state: Mutex::new(State {
+                file,
+                len,
+                wanted: 0,
+                owed: 0,
+                is_tight: false,
+            }),
         }
     }
 
@@ -50,22 +66,59 @@ impl Reserve {
         if file.set_len(shorter).is_err() {
             return false;
         }
+        state.owed += state.len - shorter;
         state.len = shorter;
         tracing::debug!(file = %self.path.display(), left = shorter, "the disk is full, the reserve is spent");
         true
+    }
+
+    /// Takes back what was given for a write and is free again. Cheap where nothing was.
+    pub(super) fn take_back(&self) {
+        let mut state = self.lock();
+        let Some(file) = state.file.clone().filter(|_| state.owed >= BLOCK) else {
+            return;
+        };
+        let mut more = state.owed / BLOCK * BLOCK;
+        while more >= BLOCK && state.owed >= BLOCK {
+            let longer = state.len + more;
+            match file.allocate(longer) {
+                Ok(()) => {
+                    state.len = longer;
+                    state.owed -= more;
+                    more = more.min(state.owed / BLOCK * BLOCK);
+                }
+                Err(_) => {
+                    // What part of it was allocated is given back.
+                    let _ = file.set_len(state.len);
+                    more = more / 2 / BLOCK * BLOCK;
+                }
+            }
+        }
+    }
+
+    /// Whether more than half of it is spent, and the disk has no room for it: what is left is for
+    /// deletions and for the next start.
+    pub(crate) fn is_low(&self) -> bool {
+        let state = self.lock();
+        state.is_tight && state.len < state.wanted / 2
     }
 
     /// Grows back as far as there is room: half of what is free stays free.
     pub(crate) fn refill(&self, space: Space) {
         let mut state = self.lock();
         let wanted = (space.total / SHARE).clamp(*BYTES.start(), *BYTES.end()) / STEP * STEP;
-        let more = wanted.saturating_sub(state.len).min(space.free / 2) / STEP * STEP;
+        state.wanted = wanted;
+        state.is_tight = space.free < wanted;
+        let more = wanted.saturating_sub(state.len).min(space.free / 2) / BLOCK * BLOCK;
         let Some(file) = state.file.clone().filter(|_| more > 0) else {
             return;
         };
         let longer = state.len + more;
         match file.allocate(longer) {
-            Ok(()) => state.len = longer,
+            Ok(()) => {
+                state.len = longer;
+                state.owed = state.owed.saturating_sub(more);
+            }
             Err(error) => {
                 tracing::debug!(file = %self.path.display(), %error, "the reserve cannot grow");
                 // What part of it was allocated is given back.

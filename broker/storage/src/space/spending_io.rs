@@ -27,14 +27,27 @@ impl SpendingIo {
     }
 }
 
-/// Repeats what found no room for as long as the reserve has some.
+/// Repeats what found no room for as long as the reserve has some, which takes back what was too much.
 fn with_reserve<T>(reserve: &Reserve, mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let mut has_spent = false;
     loop {
         match attempt() {
-            Err(error) if is_full(&error) && reserve.spend() => {}
-            done => return done,
+            Err(error) if is_full(&error) && reserve.spend() => has_spent = true,
+            done => {
+                if has_spent {
+                    reserve.take_back();
+                }
+                return done;
+            }
         }
     }
+}
+
+/// The same for what frees room.
+fn freeing(reserve: &Reserve, attempt: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    with_reserve(reserve, attempt)?;
+    reserve.take_back();
+    Ok(())
 }
 
 fn is_full(error: &io::Error) -> bool {
@@ -67,15 +80,15 @@ impl Io for SpendingIo {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        with_reserve(&self.reserve, || self.io.rename(from, to))
+        freeing(&self.reserve, || self.io.rename(from, to))
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        with_reserve(&self.reserve, || self.io.remove_file(path))
+        freeing(&self.reserve, || self.io.remove_file(path))
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        with_reserve(&self.reserve, || self.io.remove_dir(path))
+        freeing(&self.reserve, || self.io.remove_dir(path))
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
@@ -119,7 +132,7 @@ impl IoFile for SpendingFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        with_reserve(&self.reserve, || self.file.set_len(len))
+        freeing(&self.reserve, || self.file.set_len(len))
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
@@ -146,5 +159,165 @@ impl IoFile for SpendingFile {
 impl fmt::Debug for SpendingIo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("SpendingIo").field(&self.io).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::io::RealIo;
+
+    /// A file system of so many blocks of 4 KiB, by the lengths of its files.
+    #[derive(Debug)]
+    struct Small {
+        io: Arc<RealIo>,
+        dir: tempfile::TempDir,
+        blocks: u64,
+        filler: Mutex<u64>,
+    }
+
+    const BLOCK: u64 = 4096;
+
+    impl Small {
+        fn of(blocks: u64) -> Arc<Self> {
+            Arc::new(Self {
+                io: RealIo::new(),
+                dir: tempfile::tempdir().unwrap(),
+                blocks,
+                filler: Mutex::new(0),
+            })
+        }
+
+        fn free(&self) -> u64 {
+            let files = self.io.list(self.dir.path()).unwrap();
+            let used: u64 = files.iter().map(|file| file.len.div_ceil(BLOCK)).sum();
+            self.blocks
+                .saturating_sub(used + *self.filler.lock().unwrap())
+        }
+
+        /// Somebody else takes every free block.
+        fn fill(&self) {
+            let free = self.free();
+            *self.filler.lock().unwrap() += free;
+        }
+    }
+
+    struct SmallFile(Arc<dyn IoFile>, Arc<Small>);
+
+    impl SmallFile {
+        fn grow(&self, len: u64) -> io::Result<()> {
+            let blocks =
+                len.div_ceil(BLOCK) - self.0.len()?.div_ceil(BLOCK).min(len.div_ceil(BLOCK));
+            match blocks <= self.1.free() {
+                true => Ok(()),
+                false => Err(io::ErrorKind::StorageFull.into()),
+            }
+        }
+    }
+
+    impl IoFile for SmallFile {
+        fn len(&self) -> io::Result<u64> {
+            self.0.len()
+        }
+        fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+            self.0.read_at(buffer, position)
+        }
+        fn write_vectored_at(&self, slices: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
+            let len: usize = slices.iter().map(|slice| slice.len()).sum();
+            self.grow(position + len as u64)?;
+            self.0.write_vectored_at(slices, position)
+        }
+        fn sync_data(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.0.set_len(len)
+        }
+        fn allocate(&self, len: u64) -> io::Result<()> {
+            self.grow(len)?;
+            self.0.set_len(len)
+        }
+        fn send_to(&self, _: BorrowedFd<'_>, _: u64, _: usize) -> io::Result<usize> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+        fn is_cached(&self, _: u64, _: u64) -> io::Result<bool> {
+            Ok(true)
+        }
+        fn map(&self) -> io::Result<Box<dyn MappedFile>> {
+            self.0.map()
+        }
+    }
+
+    /// The handle of a small file system.
+    #[derive(Debug)]
+    struct SmallIo(Arc<Small>);
+
+    impl Io for SmallIo {
+        fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn IoFile>> {
+            let file = self.0.io.open(path, mode)?;
+            Ok(Arc::new(SmallFile(file, Arc::clone(&self.0))))
+        }
+        fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+            self.0.io.create_dir_all(path)
+        }
+        fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+            self.0.io.list(path)
+        }
+        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+            self.0.io.rename(from, to)
+        }
+        fn remove_file(&self, path: &Path) -> io::Result<()> {
+            self.0.io.remove_file(path)
+        }
+        fn remove_dir(&self, path: &Path) -> io::Result<()> {
+            self.0.io.remove_dir(path)
+        }
+        fn sync_dir(&self, _: &Path) -> io::Result<()> {
+            Ok(())
+        }
+        fn sync_all(&self, _: &Path) -> io::Result<()> {
+            Ok(())
+        }
+        fn lock(&self, path: &Path) -> io::Result<Box<dyn IoLock>> {
+            self.0.io.lock(path)
+        }
+        fn space(&self, _: &Path) -> io::Result<Space> {
+            Ok(Space {
+                total: self.0.blocks * BLOCK,
+                free: self.0.free() * BLOCK,
+            })
+        }
+        fn boot_id(&self) -> io::Result<String> {
+            self.0.io.boot_id()
+        }
+    }
+
+    #[test]
+    fn replacing_files_on_a_full_disk_for_ever_costs_the_reserve_nothing() {
+        let small = Small::of(1024);
+        let plain: Arc<dyn Io> = Arc::new(SmallIo(Arc::clone(&small)));
+        let reserve = Arc::new(Reserve::open(&*plain, small.dir.path()));
+        reserve.refill(plain.space(small.dir.path()).unwrap());
+        let io: Arc<dyn Io> = SpendingIo::new(plain, Arc::clone(&reserve));
+        let file = small.dir.path().join("checkpoint");
+        io.replace_small(&file, &[0; 9000]).unwrap();
+        small.fill();
+        let kept = small.dir.path().join(".reserve").metadata().unwrap().len();
+        assert!(kept >= 32 * BLOCK);
+        for byte in 0..200 {
+            io.replace_small(&file, &[byte; 9000]).unwrap();
+            small.fill();
+        }
+        let left = small.dir.path().join(".reserve").metadata().unwrap().len();
+        assert_eq!(left, kept);
+        assert_eq!(std::fs::read(&file).unwrap(), [199; 9000]);
+        // What grows has its price, and the rest of the step that it took comes back.
+        io.replace_small(&file, &[1; 13_000]).unwrap();
+        small.fill();
+        let left = small.dir.path().join(".reserve").metadata().unwrap().len();
+        assert_eq!(left, kept - BLOCK);
+        assert!(!reserve.is_low());
     }
 }

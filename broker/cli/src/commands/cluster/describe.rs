@@ -7,7 +7,7 @@ use broker_client::protocol::api::describe_cluster::DescribeClusterResponse;
 use clap::Args;
 
 use crate::failure::Failure;
-use crate::output::{Align, Table, bytes, duration, number};
+use crate::output::{Align, Table, attention, bytes, duration, number};
 use crate::session::Session;
 
 /// Describe the cluster: brokers, controller, log directories, warnings
@@ -22,7 +22,6 @@ impl DescribeArgs {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
         let client = session.connect().await?;
         let cluster = client.admin().describe_cluster().await?;
-        session.output.warn_all(&cluster.warnings);
         session.output.show(&cluster, text)
     }
 }
@@ -40,6 +39,7 @@ fn text(cluster: &DescribeClusterResponse) -> String {
         number(cluster.topics),
         number(cluster.partitions)
     );
+    let _ = writeln!(text, "{}", attention(&cluster.warnings));
     let mut brokers = Table::new(&[
         ("BROKER", Align::Right),
         ("ADDRESS", Align::Left),
@@ -56,6 +56,7 @@ fn text(cluster: &DescribeClusterResponse) -> String {
         ("USED", Align::Right),
         ("FREE", Align::Right),
         ("OF", Align::Right),
+        ("KEPT FREE", Align::Right),
     ]);
     for broker in &cluster.brokers {
         brokers.row([
@@ -68,17 +69,14 @@ fn text(cluster: &DescribeClusterResponse) -> String {
             number(broker.connections),
         ]);
         for dir in &broker.log_dirs {
-            let state = match &dir.error {
-                Some(error) => format!("{}: {error}", dir.state),
-                None => dir.state.clone(),
-            };
             dirs.row([
                 broker.broker_id.to_string(),
                 dir.path.clone(),
-                state,
+                dir.state.clone(),
                 bytes(dir.used_bytes),
                 bytes(dir.free_bytes),
                 bytes(dir.total_bytes),
+                bytes(dir.min_free_bytes),
             ]);
         }
     }

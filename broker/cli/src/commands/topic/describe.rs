@@ -12,7 +12,7 @@ use clap::Args;
 
 use super::plugins;
 use crate::failure::Failure;
-use crate::output::{Align, Table, bytes, number, time};
+use crate::output::{Align, Table, attention, bytes, number, time};
 use crate::session::{Session, topic_failure};
 
 /// Describe topics: partitions, offsets, sizes, plugins, configuration
@@ -68,24 +68,15 @@ impl DescribeArgs {
                 .collect();
             let _ = writeln!(text, "partition counts: {}", counts.join(", "));
         }
+        let problems: Vec<String> = topic.partitions.iter().flat_map(problems).collect();
+        if !problems.is_empty() {
+            let _ = write!(text, "\n{}", attention(&problems));
+        }
         let _ = write!(text, "{}", plugins::current(topic));
         let _ = write!(text, "\n{}", partitions(&topic.partitions));
         let cleaning = cleaning(&topic.partitions);
         if !cleaning.is_empty() {
             let _ = write!(text, "\n{cleaning}");
-        }
-        for partition in &topic.partitions {
-            for damage in &partition.damage {
-                let _ = writeln!(
-                    text,
-                    "partition {}: {}",
-                    partition.partition,
-                    damaged(damage)
-                );
-            }
-            if let Some(error) = &partition.error {
-                let _ = writeln!(text, "partition {}: {error}", partition.partition);
-            }
         }
         if self.all || topic.bindings.len() > topic.plugins.len() {
             let _ = write!(text, "\n{}", plugins::history(topic));
@@ -102,6 +93,25 @@ impl DescribeArgs {
     }
 }
 
+/// What is wrong with a partition, in sentences.
+fn problems(partition: &PartitionDescription) -> Vec<String> {
+    let number = partition.partition;
+    let offline = partition.error.as_ref();
+    let offline = offline.map(|error| format!("partition {number} is offline: {error}"));
+    let damage = partition.damage.iter();
+    let damage = damage.map(|damage| format!("partition {number}: {}", damaged(damage)));
+    offline.into_iter().chain(damage).collect()
+}
+
+/// How a partition is, in a word.
+fn state(partition: &PartitionDescription) -> &'static str {
+    match partition {
+        PartitionDescription { error: Some(_), .. } => "OFFLINE",
+        PartitionDescription { damage, .. } if !damage.is_empty() => "DAMAGED",
+        _ => "ok",
+    }
+}
+
 fn damaged(damage: &DamageDescription) -> String {
     let DamageDescription {
         file,
@@ -110,10 +120,16 @@ fn damaged(damage: &DamageDescription) -> String {
         problem,
         ..
     } = damage;
-    let goes_on = damage.next_offset.map_or_else(String::new, |next| {
-        format!("; reading goes on at offset {next}")
-    });
-    format!("DAMAGED {file} at byte {position} (offset {offset}): {problem}{goes_on}")
+    let offsets = damage.next_offset.map_or_else(
+        || format!("from offset {offset} on"),
+        |next| {
+            format!(
+                "offsets {offset} to {}, reading goes on at {next}",
+                next.get().saturating_sub(1)
+            )
+        },
+    );
+    format!("DAMAGED in {file} at byte {position}: {problem} ({offsets})")
 }
 
 fn partitions(partitions: &[PartitionDescription]) -> Table {
@@ -128,6 +144,7 @@ fn partitions(partitions: &[PartitionDescription]) -> Table {
         ("END", Align::Right),
         ("SIZE", Align::Right),
         ("SEGMENTS", Align::Right),
+        ("STATE", Align::Left),
     ]);
     for partition in partitions {
         let ids = |ids: &[BrokerId]| {
@@ -151,6 +168,7 @@ fn partitions(partitions: &[PartitionDescription]) -> Table {
             offset(partition.log_end),
             bytes(partition.size_bytes),
             number(u64::from(partition.segments)),
+            state(partition).to_owned(),
         ]);
     }
     table

@@ -326,6 +326,7 @@ impl Io for RecordingIo {
                 .disk
                 .file(*id)
                 .map_or(0, |file| file.data.len() as u64),
+            modified: None,
         });
         Ok(entries.collect())
     }
