@@ -248,6 +248,9 @@ mod tests {
         fn map(&self) -> io::Result<Box<dyn MappedFile>> {
             self.0.map()
         }
+        fn state(&self) -> io::Result<FileState> {
+            self.0.state()
+        }
     }
 
     /// The handle of a small file system.
@@ -291,6 +294,9 @@ mod tests {
         }
         fn boot_id(&self) -> io::Result<String> {
             self.0.io.boot_id()
+        }
+        fn entries_stamp(&self, path: &Path) -> io::Result<u64> {
+            self.0.io.entries_stamp(path)
         }
     }
 
