@@ -201,7 +201,15 @@ fn a_metadata_log_that_is_gone_or_shorter_keeps_the_broker_from_starting() {
     refused(&broker, &[&name, "Restore"]);
     let aside = broker.home().join("aside");
     fs::rename(&dir, &aside).expect("it can be moved");
-    refused(&broker, &[&dir.display().to_string(), "is gone"]);
+    refused(&broker, &[&dir.display().to_string(), "is gone", "Restore"]);
+    // What may be done about a partition would be of no use here.
+    let said = Setup::new().refused_on(&broker.data_dir()).said;
+    assert!(!said.contains("empty directory"), "{said}");
+    let found = findings(&broker);
+    assert!(
+        found.contains("restore the directory of __cluster_metadata-0"),
+        "{found}"
+    );
     for file in ["durable-positions", "recovery-point-checkpoint"] {
         fs::remove_file(broker.data_dir().join(file)).expect("it is there");
     }

@@ -61,6 +61,9 @@ impl LeaderEpoch {
 pub struct TopicId(uuid::Uuid);
 
 impl TopicId {
+    /// The topic of the metadata log, which exists before there is anything to give out ids.
+    pub const CLUSTER_METADATA: Self = Self::from_bytes(*b"cluster-metadata");
+
     /// Wraps 16 bytes; only codecs have them to wrap.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(uuid::Uuid::from_bytes(bytes))

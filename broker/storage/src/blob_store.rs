@@ -11,7 +11,7 @@ use crate::health::DirFailed;
 use crate::log_dir::DirShared;
 
 /// The directory's name. It does not end in a number, so it is no partition's.
-const DIRECTORY: &str = "plugin-modules";
+pub(crate) const BLOB_DIR: &str = "plugin-modules";
 /// Hexadecimal digits of a SHA-256 digest.
 const DIGEST_LEN: usize = 64;
 
@@ -46,7 +46,7 @@ pub enum BlobError {
 
 impl BlobStore {
     pub(crate) fn new(shared: Arc<DirShared>) -> Self {
-        let path = shared.path.join(DIRECTORY);
+        let path = shared.path.join(BLOB_DIR);
         Self { shared, path }
     }
 
@@ -144,7 +144,8 @@ impl std::fmt::Debug for BlobStore {
     }
 }
 
-fn is_digest(name: &str) -> bool {
+/// Whether this can be a blob's name.
+pub(crate) fn is_digest(name: &str) -> bool {
     let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     name.len() == DIGEST_LEN && name.bytes().all(is_hex)
 }

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use broker_model::Offset;
@@ -262,6 +263,7 @@ fn bytes_behind_the_end_of_a_clean_stop_are_cut_and_burn_no_offset() {
         let (dir, mut log, _) = open(&io, small());
         append_numbers(&mut log, 0..25);
         log.close().unwrap();
+        dir.store_siblings(&BTreeMap::new()).unwrap();
         dir.close_clean().unwrap();
         drop(dir);
         io

@@ -48,6 +48,12 @@ fn filled(stop: Stop) -> Arc<RecordingIo> {
         dir.record_high_watermark(log.partition(), offset(RECORDS));
     }
     dir.write_checkpoints().unwrap();
+    dir.store_siblings(&BTreeMap::new()).unwrap();
+    assert_eq!(
+        verified(&io),
+        0,
+        "nothing is wrong before something is damaged"
+    );
     match stop {
         Stop::Clean => {
             log.close().unwrap();

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -36,6 +37,7 @@ fn filled() -> Arc<RecordingIo> {
         sync(&dir, &mut log);
         log.close().unwrap();
     }
+    dir.store_siblings(&BTreeMap::new()).unwrap();
     dir.close_clean().unwrap();
     drop(dir);
     io.after_kill()

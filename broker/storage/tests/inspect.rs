@@ -8,13 +8,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use broker_storage::inspect::{
-    Finding, Found, SegmentReader, Summary, partitions, segments, verify_partition,
+    DirNotes, Finding, Found, SegmentReader, Summary, Verifier, check_modules, partitions,
+    segments, verify_partition,
 };
 use broker_storage::io::Io;
 use broker_storage::io::recording::RecordingIo;
 use support::{
-    BATCH, append_numbers, edit, file_bytes, offset, open, partition, partition_dir, segment_file,
-    small,
+    BATCH, DIR, append_numbers, edit, file_bytes, offset, open, partition, partition_dir,
+    segment_file, small,
 };
 
 fn filled() -> Arc<RecordingIo> {
@@ -155,4 +156,58 @@ fn what_is_missing_is_found() {
             .any(|finding| finding.what.contains("ends inside a batch"))
     );
     assert_eq!(summary.next, offset(24));
+}
+
+fn look(io: &Arc<RecordingIo>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut report = |finding| findings.push(finding);
+    let dir = Path::new(DIR);
+    let notes = DirNotes::read(&**io, dir, &mut report).unwrap();
+    notes.check_directories(&**io, &mut report).unwrap();
+    let digest_of = |bytes: &[u8]| format!("{:064x}", bytes.len());
+    check_modules(&**io, dir, &digest_of, &mut report).unwrap();
+    let verifier = Verifier::new(&**io).with_notes(&notes);
+    verifier.partition(&partition_dir(), &mut report).unwrap();
+    findings
+}
+
+#[test]
+fn small_files_and_modules_that_are_missing_or_damaged_are_named_with_what_the_broker_does() {
+    let stopped = filled();
+    let dir = support::open_dir(&stopped);
+    dir.store_siblings(&Default::default()).unwrap();
+    let module = format!("{:064x}", 5);
+    dir.blobs().put(&module, b"\0asm.").unwrap();
+    dir.close_clean().unwrap();
+    drop(dir);
+    let io = stopped.after_kill();
+    assert_eq!(look(&io), []);
+    for name in [
+        "log-directories",
+        "replication-offset-checkpoint",
+        "meta.properties",
+        "recovery-point-checkpoint",
+        "durable-positions",
+        "orders-0/partition.metadata",
+    ] {
+        let file = Path::new(DIR).join(name);
+        let gone = io.after_kill();
+        gone.remove_file(&file).unwrap();
+        let damaged = io.after_kill();
+        edit(&damaged, &file, |bytes| {
+            let middle = bytes.len() / 2;
+            bytes.truncate(middle);
+        });
+        for io in [gone, damaged] {
+            let findings = look(&io);
+            let named: Vec<_> = findings.iter().filter(|found| found.file == file).collect();
+            assert!(!named.is_empty(), "{name}: {findings:?}");
+            assert!(named.iter().all(|found| found.then.len() > 20));
+        }
+    }
+    let file = Path::new(DIR).join("plugin-modules").join(&module);
+    edit(&io, &file, |bytes| bytes.push(0));
+    let findings = look(&io);
+    assert_eq!((findings.len(), &findings[0].file), (1, &file));
+    assert!(findings[0].what.contains("digest"), "{findings:?}");
 }

@@ -8,14 +8,14 @@ use broker_model::{
 };
 use broker_record::{BatchBuilder, Batches, Codec, ProducedBatch, TimestampType, Validation};
 use broker_storage::{
-    AppendError, DirFailed, FlushMode, Log, LogConfig, LogDir, LogPurpose, ReadLimit, SyncOutcome,
-    SyncRequest,
+    AppendError, DirFailed, FlushMode, Log, LogConfig, LogDir, LogPurpose, OpenLogError, ReadLimit,
+    SyncOutcome, SyncRequest,
 };
 
 /// Topic of the metadata log; reserved, so that no client can create, write or delete it.
 const TOPIC: &str = "__cluster_metadata";
-/// The log's id is fixed, it exists before there is anything to give out ids.
-const TOPIC_ID: TopicId = TopicId::from_bytes(*b"cluster-metadata");
+/// The log's id is fixed.
+const TOPIC_ID: TopicId = TopicId::CLUSTER_METADATA;
 /// Bytes of commands read at once during replay.
 const REPLAY_BYTES: u64 = 1024 * 1024;
 
@@ -75,7 +75,7 @@ impl MetadataLog {
             ..LogConfig::default()
         };
         let opened = dir.open_or_create_log(&partition, TOPIC_ID, config);
-        let (log, _) = opened.map_err(|problem| failure(&dir, &problem))?;
+        let (log, _) = opened.map_err(|problem| not_opened(&dir, &problem))?;
         let mut opened = Self { log, dir };
         if opened.log.start() > Offset::ZERO {
             let start = opened.log.start();
@@ -205,6 +205,18 @@ impl MetadataLog {
     /// The directory it is in.
     pub(crate) fn dir(&self) -> &LogDir {
         &self.dir
+    }
+}
+
+/// What an operator may do about a partition is no help here: an empty directory holds no topics.
+fn not_opened(dir: &LogDir, problem: &OpenLogError) -> MetadataLogError {
+    match problem {
+        OpenLogError::Gone { dir: gone, end } => {
+            let gone = gone.display();
+            let problem = format!("{gone} is gone, and it held commands up to offset {end}");
+            failure(dir, &problem)
+        }
+        other => failure(dir, other),
     }
 }
 

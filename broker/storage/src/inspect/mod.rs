@@ -3,6 +3,7 @@
 //! written at the end of the active segment.
 
 mod finding;
+mod modules;
 mod notes;
 mod segment_reader;
 mod verify;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use broker_model::{Offset, TopicPartition};
 
 pub use finding::Finding;
+pub use modules::check_modules;
 pub use notes::DirNotes;
 pub use segment_reader::{Found, SegmentReader};
 pub use verify::{Summary, Verifier, verify_partition};

@@ -11,7 +11,8 @@ use super::Finding;
 use crate::durable_positions::{DurablePositions, PartitionKey, read_slots};
 use crate::io::Io;
 use crate::small_file::{
-    HighWatermarks, MetaProperties, PartitionMetadata, RecoveryPoint, RecoveryPoints, SmallFile,
+    HighWatermarks, LogDirectories, MetaProperties, PartitionMetadata, RecoveryPoint,
+    RecoveryPoints, SmallFile,
 };
 
 /// What is noted in a log directory.
@@ -53,9 +54,22 @@ impl DirNotes {
             RecoveryPoints::FILE,
             "it is made anew from durable-positions, which knows more; the start counts as one after a crash",
         );
-        let high_watermarks = files.optional::<HighWatermarks>(
+        // A broker that was killed in its first seconds has written none.
+        let was_written = checkpoint
+            .as_ref()
+            .is_some_and(|points| points.clean || !points.points.is_empty());
+        let expected = match was_written {
+            true => Expected::Always,
+            false => Expected::Maybe,
+        };
+        let high_watermarks = files.read::<HighWatermarks>(
             HighWatermarks::FILE,
+            expected,
             "it is made anew; until then the loss of a log's end is only noticed by its durable point",
+        );
+        files.required::<LogDirectories>(
+            LogDirectories::FILE,
+            "it is made anew at the next start, which does not notice when one of the broker's log directories is missing or left out",
         );
         let file = dir.join(DurablePositions::FILE);
         let clean = checkpoint.as_ref().is_some_and(|points| points.clean);
@@ -129,7 +143,10 @@ impl DirNotes {
                 "the directory of partition {number} of the topic with id {topic_id} is gone, and it held records up to offset {}",
                 point.end
             ),
-            then: "the partition is offline until it is put back, or an empty directory of its name is made in its place".to_owned(),
+            then: match topic_id == TopicId::CLUSTER_METADATA {
+                true => "the broker does not start, because its topics are not known for certain: restore the directory of __cluster_metadata-0 from a copy; the partitions are not touched".to_owned(),
+                false => "the partition is offline until it is put back, or an empty directory of its name is made in its place".to_owned(),
+            },
         }
     }
 
@@ -149,6 +166,13 @@ impl DirNotes {
     }
 }
 
+/// Whether a file is missed when it is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expected {
+    Always,
+    Maybe,
+}
+
 /// Reads the small files of a directory; those that are damaged are reported.
 pub(super) struct SmallFiles<'a> {
     pub(super) io: &'a dyn Io,
@@ -159,16 +183,24 @@ pub(super) struct SmallFiles<'a> {
 impl SmallFiles<'_> {
     /// A file that has to be there. `then` is what the broker does about it.
     pub(super) fn required<F: SmallFile>(&mut self, name: &str, then: &str) -> Option<F> {
-        match F::load(self.io, &self.dir.join(name)) {
-            Ok(None) => self.wrong(name, "the file is missing".to_owned(), then),
-            Ok(found) => found,
-            Err(error) => self.wrong(name, error.to_string(), then),
-        }
+        self.read(name, Expected::Always, then)
     }
 
     /// A file that need not be there.
     pub(super) fn optional<F: SmallFile>(&mut self, name: &str, then: &str) -> Option<F> {
+        self.read(name, Expected::Maybe, then)
+    }
+
+    pub(super) fn read<F: SmallFile>(
+        &mut self,
+        name: &str,
+        expected: Expected,
+        then: &str,
+    ) -> Option<F> {
         match F::load(self.io, &self.dir.join(name)) {
+            Ok(None) if expected == Expected::Always => {
+                self.wrong(name, "the file is missing".to_owned(), then)
+            }
             Ok(found) => found,
             Err(error) => self.wrong(name, error.to_string(), then),
         }

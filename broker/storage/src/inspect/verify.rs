@@ -7,7 +7,7 @@ use std::path::Path;
 
 use broker_model::{Offset, TopicPartition};
 
-use super::notes::SmallFiles;
+use super::notes::{Expected, SmallFiles};
 use super::{DirNotes, Finding, Found, SegmentFile, SegmentReader, segments};
 use crate::compaction::SwapJournal;
 use crate::corruption::{Corruption, Damage};
@@ -95,8 +95,8 @@ impl<'a> Verifier<'a> {
     /// # Errors
     /// When the directory or a data file cannot be read at all.
     pub fn partition(&self, dir: &Path, report: &mut dyn FnMut(Finding)) -> io::Result<Summary> {
-        let noted = Noted::read(self.io, dir, report);
         let files = segments(self.io, dir)?;
+        let noted = Noted::read(self.io, dir, &files, report);
         let name = dir.file_name().and_then(|name| name.to_str());
         let partition = name.and_then(TopicPartition::from_dir_name);
         let point = partition.as_ref().and_then(|partition| {
@@ -153,10 +153,21 @@ struct Noted {
 }
 
 impl Noted {
-    fn read(io: &dyn Io, dir: &Path, report: &mut dyn FnMut(Finding)) -> Self {
+    fn read(
+        io: &dyn Io,
+        dir: &Path,
+        segments: &[SegmentFile],
+        report: &mut dyn FnMut(Finding),
+    ) -> Self {
         let mut files = SmallFiles { io, dir, report };
-        let metadata = files.optional::<PartitionMetadata>(
+        // A directory without data may be half made, or stand in for one that is gone.
+        let expected = match segments.iter().any(|segment| segment.bytes > 0) {
+            true => Expected::Always,
+            false => Expected::Maybe,
+        };
+        let metadata = files.read::<PartitionMetadata>(
             PartitionMetadata::FILE,
+            expected,
             "it is made anew if a durable point says whose the data is; otherwise the partition stays offline",
         );
         let epochs =

@@ -5,7 +5,8 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use broker_client::model::Offset;
-use broker_storage::inspect::{DirNotes, Finding, Summary, Verifier, is_in_use};
+use broker_storage::inspect::{DirNotes, Finding, Summary, Verifier, check_modules, is_in_use};
+use broker_wasm::module_digest;
 use clap::Args;
 use serde::Serialize;
 
@@ -161,6 +162,7 @@ fn read_notes(
     notes
         .check_directories(&*target.io, &mut report)
         .map_err(failed)?;
+    check_modules(&*target.io, dir, &module_digest, &mut report).map_err(failed)?;
     Ok(Some(notes))
 }
 
