@@ -56,6 +56,7 @@ targets!(
     frame,
     manifest,
     metadata,
+    plugin_answer,
     recovery,
     request,
     response,

@@ -12,9 +12,10 @@ pub(crate) fn problem(bytes: &[u8]) -> Option<&'static str> {
     loop {
         match step(&mut rest) {
             Err(problem) => return Some(problem),
-            Ok(0) => {}
-            Ok(_) if depth == NESTING_DEPTH_MAX => return Some("is nested too deep"),
-            Ok(values) => {
+            Ok(None) => {}
+            Ok(Some(_)) if depth == NESTING_DEPTH_MAX => return Some("is nested too deep"),
+            Ok(Some(0)) => {}
+            Ok(Some(values)) => {
                 open[depth] = values;
                 depth += 1;
                 continue;
@@ -36,37 +37,37 @@ pub(crate) fn problem(bytes: &[u8]) -> Option<&'static str> {
 
 const TORN: &str = "is not a whole MessagePack value";
 
-/// Steps over one marker with its bytes; answers how many values follow as its elements.
-fn step(rest: &mut &[u8]) -> Result<u64, &'static str> {
+/// Steps over one marker with its bytes; answers how many values follow as elements of an array or a map.
+fn step(rest: &mut &[u8]) -> Result<Option<u64>, &'static str> {
     let marker = take(rest, 1)?[0];
     match marker {
-        0x00..=0x7f | 0xc0 | 0xc2 | 0xc3 | 0xe0..=0xff => Ok(0),
-        0x80..=0x8f => Ok(u64::from(marker & 0x0f) * 2),
-        0x90..=0x9f => Ok(u64::from(marker & 0x0f)),
+        0x00..=0x7f | 0xc0 | 0xc2 | 0xc3 | 0xe0..=0xff => Ok(None),
+        0x80..=0x8f => Ok(Some(u64::from(marker & 0x0f) * 2)),
+        0x90..=0x9f => Ok(Some(u64::from(marker & 0x0f))),
         0xa0..=0xbf => text(rest, u64::from(marker & 0x1f)),
         0xc4..=0xc6 => {
             let len = number(rest, 1 << (marker - 0xc4))?;
-            take(rest, len).map(|_| 0)
+            take(rest, len).map(|_| None)
         }
-        0xca | 0xce | 0xd2 => take(rest, 4).map(|_| 0),
-        0xcb | 0xcf | 0xd3 => take(rest, 8).map(|_| 0),
-        0xcc | 0xd0 => take(rest, 1).map(|_| 0),
-        0xcd | 0xd1 => take(rest, 2).map(|_| 0),
+        0xca | 0xce | 0xd2 => take(rest, 4).map(|_| None),
+        0xcb | 0xcf | 0xd3 => take(rest, 8).map(|_| None),
+        0xcc | 0xd0 => take(rest, 1).map(|_| None),
+        0xcd | 0xd1 => take(rest, 2).map(|_| None),
         0xd9..=0xdb => {
             let len = number(rest, 1 << (marker - 0xd9))?;
             text(rest, len)
         }
-        0xdc | 0xdd => number(rest, 2 << (marker - 0xdc)),
-        0xde | 0xdf => number(rest, 2 << (marker - 0xde)).map(|pairs| pairs * 2),
+        0xdc | 0xdd => number(rest, 2 << (marker - 0xdc)).map(Some),
+        0xde | 0xdf => number(rest, 2 << (marker - 0xde)).map(|pairs| Some(pairs * 2)),
         0xc1 => Err("has a marker that MessagePack does not have"),
         0xc7..=0xc9 | 0xd4..=0xd8 => Err("has a MessagePack ext type, which is not used here"),
     }
 }
 
-fn text(rest: &mut &[u8], len: u64) -> Result<u64, &'static str> {
+fn text(rest: &mut &[u8], len: u64) -> Result<Option<u64>, &'static str> {
     let bytes = take(rest, len)?;
     match std::str::from_utf8(bytes) {
-        Ok(_) => Ok(0),
+        Ok(_) => Ok(None),
         Err(_) => Err("has a str that is not UTF-8"),
     }
 }
@@ -141,5 +142,7 @@ mod tests {
             problem(&nested(NESTING_DEPTH_MAX + 1)),
             Some("is nested too deep")
         );
+        let empty_inside = [vec![0x91; NESTING_DEPTH_MAX], vec![0x90]].concat();
+        assert_eq!(problem(&empty_inside), Some("is nested too deep"));
     }
 }

@@ -26,6 +26,43 @@ pub(crate) struct Outcome {
     pub(crate) errors: Vec<GuestRowError>,
 }
 
+/// An answer to `deserialize` as a guest may give it, for the fuzz targets.
+#[doc(hidden)]
+#[derive(Clone, Debug)]
+pub struct RawAnswer {
+    /// The bytes of all rows.
+    pub data: Vec<u8>,
+    /// The length of each row; -1 is null.
+    pub lens: Vec<i32>,
+    /// The rows that it refuses.
+    pub refused: Vec<u32>,
+}
+
+impl RawAnswer {
+    /// What the broker makes of it.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn check(self, given: &BytesColumn) -> Result<BytesColumn, String> {
+        let refused = self.refused.into_iter().map(|row| GuestRowError {
+            row,
+            message: String::new(),
+        });
+        let mut outcome = Outcome {
+            rows: OwnedColumn {
+                data: self.data,
+                lens: self.lens,
+            },
+            errors: refused.collect(),
+        };
+        let checked = outcome.check(given.rows(), Meaning::Values);
+        checked.map_err(|broken| broken.problem)?;
+        let mut column = BytesColumn::default();
+        outcome.move_rows(&mut column);
+        Ok(column)
+    }
+}
+
 /// What the rows of an answer are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {

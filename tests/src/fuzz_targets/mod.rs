@@ -10,6 +10,7 @@ pub mod durable_positions;
 pub mod frame;
 pub mod manifest;
 pub mod metadata;
+pub mod plugin_answer;
 pub mod recovery;
 pub mod request;
 pub mod response;
@@ -21,7 +22,7 @@ pub mod wasm_module;
 pub type Target = fn(&[u8]);
 
 /// Every target with the name of its corpus.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("batch", batch::run),
     ("client", client::run),
     ("config", config::run),
@@ -29,6 +30,7 @@ pub const TARGETS: [(&str, Target); 13] = [
     ("frame", frame::run),
     ("manifest", manifest::run),
     ("metadata", metadata::run),
+    ("plugin_answer", plugin_answer::run),
     ("recovery", recovery::run),
     ("request", request::run),
     ("response", response::run),
