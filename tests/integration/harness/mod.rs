@@ -26,7 +26,7 @@ pub(crate) use flooding::{Flooded, counted};
 pub(crate) use guests::{
     custom_partitioner, hostile_module, hostile_sister, sha256_of, shipped_module,
 };
-pub(crate) use ledger::{Ledger, produce_alone, produce_until_killed};
+pub(crate) use ledger::{Acknowledged, Ledger, produce_alone, produce_until_killed};
 pub(crate) use opaque::{crc32, opaque, opaque_body, pack};
 pub(crate) use plugin_calls::{DryRun, config_of, digest_of};
 pub(crate) use power_cut::{PowerCut, Survival};
