@@ -67,6 +67,23 @@ fn costly_requests_of_many_hold_up_nobody_for_long() {
 }
 
 #[test]
+fn many_attacks_at_once_hold_up_nobody_for_long() {
+    let flooded = Flooded::on(Size::Small);
+    let report = flooded.by_all(&[
+        ("half-batches", 60),
+        ("tiny-produces", 10),
+        ("unread-pings", 10),
+        ("many-names", 5),
+        ("many-keys", 5),
+        ("empty-elements", 5),
+        ("bombs-lz4", 5),
+        ("open-close", 10),
+    ]);
+    assert!(report.during.large.served() > 0, "{report:?}");
+    assert!(report.during.reader.served() > 0, "{report:?}");
+}
+
+#[test]
 fn records_with_nothing_in_them_are_routed_in_bounded_memory() {
     let flooded = Flooded::on(Size::Small);
     let many = flooded.by("routed-nothing", 30);

@@ -17,6 +17,11 @@ pub const FRAME_BYTES_MAX_BEFORE_HELLO: usize = 16 * 1024;
 pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Deepest nesting of MessagePack arrays and maps in a frame.
 pub const NESTING_DEPTH_MAX: usize = 32;
+/// Values in a frame, and bytes, up to which a request is looked at where its connection lives; more goes to
+/// threads of their own.
+pub const LIGHT_FRAME_VALUES_MAX: u64 = 24_000;
+/// See [`LIGHT_FRAME_VALUES_MAX`].
+pub const LIGHT_FRAME_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// A read buffer is sized from the declared frame length up to here; beyond, it grows with what arrives.
 pub const READ_BUFFER_TRUSTED_BYTES: usize = 256 * 1024;
 
@@ -100,6 +105,8 @@ pub const CONTROLLER_MAILBOX: usize = 1_024;
 pub const BROKER_MAILBOX: usize = 1_024;
 /// Messages an actor takes in a row before it looks at its timers and lets others on its thread run.
 pub const MESSAGES_PER_TURN: usize = 256;
+/// Bytes that these messages may bring to be written.
+pub const BYTES_PER_TURN: usize = 1024 * 1024;
 /// Batches joined into one vectored write (two slices each, below the kernel's 1,024).
 pub const BATCHES_PER_WRITE_MAX: usize = 256;
 

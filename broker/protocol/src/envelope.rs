@@ -8,7 +8,7 @@ use crate::call::{InvalidValue, Request, Response, decode_map, encode_map};
 use crate::error_code::ErrorCode;
 use crate::frame::{FrameTooLarge, build_frame};
 use crate::reader::{Kind, Reader};
-use crate::shape;
+use crate::shape::{self, ShapeError, Walked};
 use crate::wire_error::{ErrorData, WireError};
 
 const REQUEST: u8 = 0;
@@ -66,20 +66,30 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// When the body is not one acceptable MessagePack value, or is no envelope.
     pub fn parse(body: &'a [u8]) -> Result<Self, BadEnvelope> {
-        if let Err(error) = shape::check(body) {
-            return Err(BadEnvelope {
-                id: request_id(body),
-                error: error.into(),
-            });
+        match shape::check(body) {
+            Ok(()) => Self::take_apart(body),
+            Err(error) => Err(malformed(body, error)),
         }
-        Self::take_apart(&mut Reader::new(body)).map_err(|invalid| BadEnvelope {
+    }
+
+    /// The same for a body of at most so many values; none when there are more.
+    pub fn parse_within(body: &'a [u8], values_max: u64) -> Option<Result<Self, BadEnvelope>> {
+        match shape::check_within(body, values_max) {
+            Ok(Walked::Whole) => Some(Self::take_apart(body)),
+            Ok(Walked::Further) => None,
+            Err(error) => Some(Err(malformed(body, error))),
+        }
+    }
+
+    fn take_apart(body: &'a [u8]) -> Result<Self, BadEnvelope> {
+        Self::read(&mut Reader::new(body)).map_err(|invalid| BadEnvelope {
             id: request_id(body),
             error: invalid.into(),
         })
     }
 
     /// The last element is what is left of a body that was checked, so it need not be walked again.
-    fn take_apart(reader: &mut Reader<'a>) -> Result<Self, InvalidValue> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, InvalidValue> {
         let len = reader.read_array_len()?;
         let kind: u64 = reader.read_number("the kind of an envelope")?;
         let kind = u8::try_from(kind).unwrap_or(u8::MAX);
@@ -128,6 +138,13 @@ fn read_optional_id(reader: &mut Reader<'_>) -> Result<Option<u64>, InvalidValue
         return Ok(None);
     }
     reader.read_number("a request id").map(Some)
+}
+
+fn malformed(body: &[u8], error: ShapeError) -> BadEnvelope {
+    BadEnvelope {
+        id: request_id(body),
+        error: error.into(),
+    }
 }
 
 /// The id of what looks like a request, however broken the rest is.

@@ -79,14 +79,33 @@ impl From<ShapeError> for WireError {
 /// # Errors
 /// The first thing wrong, with its position.
 pub fn check(body: &[u8]) -> Result<(), ShapeError> {
-    let end = value_end(body, 0)?;
+    check_within(body, u64::MAX).map(drop)
+}
+
+/// How much there is in a body, as far as it was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Walked {
+    /// All of it, and it is acceptable.
+    Whole,
+    /// More values than were to be walked at most. It may be acceptable or not.
+    Further,
+}
+
+/// The same, walking over so many values at most: for whoever has not the time for more.
+///
+/// # Errors
+/// The first thing wrong, with its position.
+pub fn check_within(body: &[u8], values_max: u64) -> Result<Walked, ShapeError> {
+    let Some(end) = walk(body, 0, NESTING_DEPTH_MAX, values_max)? else {
+        return Ok(Walked::Further);
+    };
     if end < body.len() {
         return Err(ShapeError::TrailingBytes {
             position: end,
             extra: body.len() - end,
         });
     }
-    Ok(())
+    Ok(Walked::Whole)
 }
 
 /// Where the value that starts at `from` ends. Nesting is counted from this value on.
@@ -103,7 +122,20 @@ pub(crate) fn value_end_within(
     from: usize,
     depth_max: usize,
 ) -> Result<usize, ShapeError> {
+    let end = walk(bytes, from, depth_max, u64::MAX)?;
+    Ok(end.expect("fewer values lie in a slice than a u64 counts"))
+}
+
+/// Where a value ends; none when there are more than `values_max` in it.
+#[inline(always)]
+fn walk(
+    bytes: &[u8],
+    from: usize,
+    depth_max: usize,
+    values_max: u64,
+) -> Result<Option<usize>, ShapeError> {
     let mut at = from;
+    let mut values_left = values_max;
     // Values still to come: on this level, and on those around it.
     let mut left = 1_u64;
     let mut outer = [0_u64; NESTING_DEPTH_MAX];
@@ -111,7 +143,7 @@ pub(crate) fn value_end_within(
     loop {
         while left == 0 {
             let Some(level) = depth.checked_sub(1) else {
-                return Ok(at);
+                return Ok(Some(at));
             };
             depth = level;
             left = outer.get(level).copied().unwrap_or_default();
@@ -123,6 +155,10 @@ pub(crate) fn value_end_within(
                 let Some(level) = outer.get_mut(depth).filter(|_| depth < depth_max) else {
                     return Err(ShapeError::TooDeep { position: at });
                 };
+                let Some(fewer) = values_left.checked_sub(values) else {
+                    return Ok(None);
+                };
+                values_left = fewer;
                 *level = left;
                 depth += 1;
                 left = values;
@@ -273,6 +309,21 @@ mod tests {
             Err(ShapeError::TooDeep {
                 position: NESTING_DEPTH_MAX
             })
+        );
+    }
+
+    #[test]
+    fn a_walk_ends_before_it_is_too_long() {
+        let flat = [&[0xDC, 0x03, 0xE8][..], &[0xC0; 1000]].concat();
+        assert_eq!(check_within(&flat, 1000), Ok(Walked::Whole));
+        assert_eq!(check_within(&flat, 999), Ok(Walked::Further));
+        let nested = [&[0xDC, 0x03, 0xE8][..], &b"\x92\xC0\xC0".repeat(1000)].concat();
+        assert_eq!(check_within(&nested, 3000), Ok(Walked::Whole));
+        assert_eq!(check_within(&nested, 2999), Ok(Walked::Further));
+        let wrong_at_once = [&[0x92, 0xC1][..], &flat].concat();
+        assert_eq!(
+            check_within(&wrong_at_once, 10),
+            Err(ShapeError::Reserved { position: 1 })
         );
     }
 

@@ -1,6 +1,6 @@
 //! `Arbiters`: the threads the broker lives on, created once at start and handed down. Connections and
 //! partitions share the shard arbiters, one per core; the controller has an arbiter of its own that no
-//! client write can stall.
+//! client write can stall, and what takes long goes to the background.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -12,6 +12,8 @@ use actix_rt::{Arbiter, ArbiterHandle};
 use broker_model::{Clock, SystemClock, TopicPartition};
 use tokio::runtime;
 
+use crate::background::Background;
+
 /// One of the arbiters that connections and partitions share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shard(usize);
@@ -21,6 +23,7 @@ pub(crate) struct Shard(usize);
 pub(crate) struct Arbiters {
     shards: Arc<[EventLoop]>,
     control: ArbiterHandle,
+    background: Background,
     clock: Arc<SystemClock>,
     next_connection: Arc<AtomicUsize>,
 }
@@ -49,6 +52,7 @@ impl Arbiters {
         Self {
             shards,
             control: start_arbiter().arbiter,
+            background: Background::start(),
             clock: Arc::default(),
             next_connection: Arc::default(),
         }
@@ -57,6 +61,11 @@ impl Arbiters {
     /// The arbiter of the controller and of the broker actor.
     pub(crate) fn control(&self) -> &ArbiterHandle {
         &self.control
+    }
+
+    /// Where work goes that takes long.
+    pub(crate) fn background(&self) -> &Background {
+        &self.background
     }
 
     /// The shard a partition lives on; always the same one. The partitions of a topic take the shards in
@@ -97,6 +106,7 @@ impl Arbiters {
             shard.arbiter.stop();
         }
         self.control.stop();
+        self.background.stop();
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod actor_stats;
 mod arbiters;
+mod background;
 mod broker;
 mod cleaner;
 mod clock;

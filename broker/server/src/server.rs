@@ -150,7 +150,7 @@ impl Server {
             plugins: plugins.clone(),
             dry_runs: DryRuns::default(),
             arbiters: arbiters.clone(),
-            requests: RequestBudget::new(),
+            requests: RequestBudget::new(arbiters.background().workers().clone()),
             connections: ConnectionCount::new(
                 descriptors.connections,
                 config.connections_per_ip_max,

@@ -1,12 +1,14 @@
-//! `Turn`: how many messages an actor takes in a row. actix takes messages for as long as there are any,
-//! and meanwhile neither the actor's own timers nor anybody else on the thread gets to run. After
-//! `limits::MESSAGES_PER_TURN` of them the actor does what its timers are for and stands back once.
+//! `Turn`: how much an actor takes in a row. actix takes messages for as long as there are any, and
+//! meanwhile neither the actor's own timers nor anybody else on the thread gets to run. After
+//! `limits::MESSAGES_PER_TURN` of them, or `limits::BYTES_PER_TURN`, the actor does what its timers are for
+//! and stands back until the thread has looked at its sockets and everybody else has run.
 
 use std::pin::Pin;
 use std::task::{Context as Task, Poll};
 
 use actix::prelude::*;
-use broker_model::limits::MESSAGES_PER_TURN;
+use broker_model::limits::{BYTES_PER_TURN, MESSAGES_PER_TURN};
+use tokio::task::JoinHandle;
 
 /// An actor that clients can flood.
 pub(crate) trait TakesTurns: Actor<Context = Context<Self>> {
@@ -15,19 +17,22 @@ pub(crate) trait TakesTurns: Actor<Context = Context<Self>> {
     fn end_turn(&mut self, ctx: &mut Context<Self>);
 }
 
-/// The messages of a turn so far.
+/// What was taken in a turn so far.
 #[derive(Debug, Default)]
 pub(crate) struct Turn {
-    taken: usize,
+    messages: usize,
+    bytes: usize,
 }
 
 impl Turn {
-    /// Counts a message; answers whether the turn is over, in which case [`stand_back`] is to be called.
-    pub(crate) fn took(&mut self) -> bool {
-        self.taken += 1;
-        let is_over = self.taken >= MESSAGES_PER_TURN;
+    /// Counts a message that brings so many bytes to be written; answers whether the turn is over, in which
+    /// case [`stand_back`] is to be called.
+    pub(crate) fn took(&mut self, bytes: usize) -> bool {
+        self.messages += 1;
+        self.bytes += bytes;
+        let is_over = self.messages >= MESSAGES_PER_TURN || self.bytes >= BYTES_PER_TURN;
         if is_over {
-            self.taken = 0;
+            *self = Self::default();
         }
         is_over
     }
@@ -35,11 +40,18 @@ impl Turn {
 
 /// Ends the turn before the next message is taken.
 pub(crate) fn stand_back<A: TakesTurns>(ctx: &mut Context<A>) {
-    ctx.wait(StandBack { stood_back: false });
+    // A task of its own, for new messages wake the actor, and would end a wait that is the actor's alone.
+    let others = actix_rt::spawn(tokio::task::yield_now());
+    ctx.wait(StandBack {
+        has_ended: false,
+        others,
+    });
 }
 
 struct StandBack {
-    stood_back: bool,
+    has_ended: bool,
+    /// Ends when the thread has looked at its sockets and everybody who was ready has run.
+    others: JoinHandle<()>,
 }
 
 impl<A: TakesTurns> ActorFuture<A> for StandBack {
@@ -51,12 +63,9 @@ impl<A: TakesTurns> ActorFuture<A> for StandBack {
         ctx: &mut Context<A>,
         task: &mut Task<'_>,
     ) -> Poll<()> {
-        if self.stood_back {
-            return Poll::Ready(());
+        if !std::mem::replace(&mut self.has_ended, true) {
+            actor.end_turn(ctx);
         }
-        self.stood_back = true;
-        actor.end_turn(ctx);
-        task.waker().wake_by_ref();
-        Poll::Pending
+        Pin::new(&mut self.others).poll(task).map(drop)
     }
 }

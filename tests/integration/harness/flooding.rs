@@ -36,8 +36,18 @@ impl Flooded {
     /// Carries out an attack, and asserts what has to hold for any.
     #[track_caller]
     pub(crate) fn by(&self, name: &str, connections: usize) -> Report {
-        let attack = attacks::named(name).unwrap_or_else(|| panic!("there is no attack {name}"));
-        let report = carry_out(&attack, connections, &self.plan).expect("it can be carried out");
+        self.by_all(&[(name, connections)])
+    }
+
+    /// The same for several attacks at once.
+    #[track_caller]
+    pub(crate) fn by_all(&self, attacks: &[(&str, usize)]) -> Report {
+        let named =
+            |name| attacks::named(name).unwrap_or_else(|| panic!("there is no attack {name}"));
+        let sized = attacks.iter();
+        let sized: Vec<_> = sized.map(|(name, size)| (named(name), *size)).collect();
+        let report = carry_out(&sized, &self.plan).expect("it can be carried out");
+        let name = &report.attack;
         assert!(
             report.grown_mib() <= GROWN_MIB_MAX,
             "{name} cost {} MiB",

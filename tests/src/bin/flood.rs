@@ -23,6 +23,9 @@ struct Arguments {
     /// Only these attacks; all when none is named.
     #[arg(long = "attack", value_name = "NAME", value_delimiter = ',')]
     attacks: Vec<String>,
+    /// All of them at the same time instead of one after another.
+    #[arg(long)]
+    together: bool,
     /// Size of each attack, as a share of its full size.
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
@@ -71,9 +74,14 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     if !arguments.json {
         say(HEAD);
     }
-    for attack in chosen {
+    let sized = chosen.into_iter().map(|attack| {
         let connections = scaled(attack.connections, arguments.scale);
-        let report = carry_out(&attack, connections, &plan).map_err(failed)?;
+        (attack, connections)
+    });
+    let sized: Vec<(Attack, usize)> = sized.collect();
+    let at_once = if arguments.together { sized.len() } else { 1 };
+    for attacks in sized.chunks(at_once) {
+        let report = carry_out(attacks, &plan).map_err(failed)?;
         if arguments.json {
             say(&json(&report));
         } else {

@@ -42,8 +42,8 @@ pub struct Plan {
 /// What came of an attack.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// Its name.
-    pub attack: &'static str,
+    /// Its name; of several, all of them.
+    pub attack: String,
     /// How many connections attacked.
     pub connections: usize,
     /// Resident memory before it, in KiB.
@@ -65,12 +65,15 @@ impl Report {
     }
 }
 
-/// Carries out one attack with so many connections. The stage has to be set.
+/// Carries out an attack with so many connections, or several at the same time. The stage has to be set.
 ///
 /// # Errors
 /// When the attack cannot be started.
-pub fn carry_out(attack: &Attack, connections: usize, plan: &Plan) -> io::Result<Report> {
-    let payload = (attack.payload)();
+pub fn carry_out(attacks: &[(Attack, usize)], plan: &Plan) -> io::Result<Report> {
+    let payloads: Vec<Vec<u8>> = attacks
+        .iter()
+        .map(|(attack, _)| (attack.payload)())
+        .collect();
     let neighbours = Neighbours::start(&plan.address);
     std::thread::sleep(plan.before / 4);
     neighbours.take();
@@ -81,13 +84,26 @@ pub fn carry_out(attack: &Attack, connections: usize, plan: &Plan) -> io::Result
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let fates = runtime.block_on(offend(attack, connections, plan, payload));
+    let fates = runtime.block_on(async {
+        let mut offences = JoinSet::new();
+        for ((attack, connections), payload) in attacks.iter().zip(payloads) {
+            offences.spawn(offend(*attack, *connections, plan.clone(), payload));
+        }
+        let mut fates = Fates::new();
+        while let Some(of_one) = offences.join_next().await {
+            for (fate, count) in of_one.unwrap_or_default() {
+                *fates.entry(fate).or_default() += count;
+            }
+        }
+        fates
+    });
     let during = neighbours.take();
     let peak_kib = memory.map_or(0, Memory::peak_kib);
     neighbours.stop();
+    let names: Vec<&str> = attacks.iter().map(|(attack, _)| attack.name).collect();
     Ok(Report {
-        attack: attack.name,
-        connections,
+        attack: names.join("+"),
+        connections: attacks.iter().map(|(_, connections)| connections).sum(),
         base_kib,
         peak_kib,
         before,
@@ -96,9 +112,9 @@ pub fn carry_out(attack: &Attack, connections: usize, plan: &Plan) -> io::Result
     })
 }
 
-async fn offend(attack: &Attack, connections: usize, plan: &Plan, payload: Vec<u8>) -> Fates {
+async fn offend(attack: Attack, connections: usize, plan: Plan, payload: Vec<u8>) -> Fates {
     let field = Arc::new(Field {
-        address: plan.address.clone(),
+        address: plan.address,
         until: Instant::now() + plan.during,
         payload,
         connecting: Semaphore::new(CONNECTING),

@@ -118,7 +118,7 @@ table_of_limits! {
 }
 
 /// Limits inside the broker that a client only ever sees as `BUSY`, or not at all.
-const NOT_ON_THE_PAGE: [&str; 20] = [
+const NOT_ON_THE_PAGE: [&str; 23] = [
     "ANSWER_BYTES_PER_CONNECTION",
     "ANSWER_BYTES_TOTAL",
     "IN_FLIGHT_BYTES_TINY",
@@ -137,7 +137,10 @@ const NOT_ON_THE_PAGE: [&str; 20] = [
     "CONTROLLER_MAILBOX",
     "BROKER_MAILBOX",
     "BATCHES_PER_WRITE_MAX",
+    "LIGHT_FRAME_VALUES_MAX",
+    "LIGHT_FRAME_BYTES_MAX",
     "MESSAGES_PER_TURN",
+    "BYTES_PER_TURN",
     "PLUGIN_LOG_LINES_PER_SECOND",
 ];
 

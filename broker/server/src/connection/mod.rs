@@ -23,11 +23,12 @@ use crate::arbiters::Shard;
 use crate::context::Context;
 use crate::net::answer_writer::AnswerWriter;
 use crate::net::frame_reader::Patience;
+use crate::net::lane::Stint;
 use crate::net::listener::ConnectionPlace;
 use crate::net::{Answer, FrameReader, InFlight, ReadError};
 use moving::{Resting, pack};
 use session::Next;
-pub(crate) use session::{Asker, Session, WorkInOrder};
+pub(crate) use session::{Asker, Session, Weight, WorkInOrder};
 
 /// How long a client may take to read the last answer of a connection that is being closed.
 const GOODBYE_TIME_MAX: Duration = Duration::from_secs(5);
@@ -68,6 +69,8 @@ async fn serve(connection: Resting, shard: Shard) {
         answers,
         next,
     } = connection;
+    let stint = Stint::of_newcomer();
+    stint.go_on().await;
     let socket = match TcpStream::from_std(socket) {
         Ok(socket) => socket,
         Err(error) => {
@@ -81,7 +84,8 @@ async fn serve(connection: Resting, shard: Shard) {
     let writer = actix_rt::spawn(writer.run());
     let mut reader = FrameReader::resume(reading, input);
     let session = Rc::new(Session::resume(context.clone(), state, shard));
-    let end = read_requests(&session, &mut reader, next, || idle.get()).await;
+    let end = read_requests(&session, (&mut reader, &stint), next, || idle.get()).await;
+    stint.end();
     if let Ok(End::Move(shard, next)) = end {
         debug!(%peer, ?shard, "a connection moves to another arbiter");
         let packed = pack(session, reader, writer).await;
@@ -114,7 +118,8 @@ async fn serve(connection: Resting, shard: Shard) {
         debug!(%peer, %error, "a connection's answers could not be written");
     }
     if sent_away {
-        reader.drain(DRAIN_TIME_MAX).await;
+        stint.take_in(reader.drain(DRAIN_TIME_MAX, &stint)).await;
+        stint.end();
     }
     drop(place);
 }
@@ -123,7 +128,7 @@ async fn serve(connection: Resting, shard: Shard) {
 /// had better live elsewhere. It moves only while no answer is being written.
 async fn read_requests(
     session: &Rc<Session>,
-    reader: &mut FrameReader,
+    (reader, stint): (&mut FrameReader, &Stint),
     mut first: Option<Request>,
     no_answer_is_written: impl Fn() -> bool,
 ) -> Result<End, ReadError> {
@@ -140,7 +145,7 @@ async fn read_requests(
             Some(carried) => Some(carried),
             None => tokio::select! {
                 biased;
-                next = reader.next(session.budget(), patience) => next?,
+                next = stint.take_in(reader.next(session.budget(), patience, stint)) => next?,
                 _ = stopping.wait_for(|stop| *stop) => return Ok(End::Over),
                 // Nobody reads the answers: the writer has given up.
                 () = session.sink().closed() => return Ok(End::Over),
@@ -155,10 +160,18 @@ async fn read_requests(
         {
             return Ok(End::Move(shard, (body, in_flight)));
         }
-        match session.start_request(body, in_flight) {
-            Next::Continue => {}
-            Next::After(work) => work.await,
+        let mut next = session.start_request(body, in_flight);
+        if let Next::Heavy(body, in_flight) = next {
+            stint.end();
+            next = session.start_heavy(body, in_flight).await;
+        }
+        match next {
+            Next::After(work) => {
+                stint.end();
+                work.await;
+            }
             Next::Close => return Ok(End::Over),
+            Next::Continue | Next::Heavy(..) => {}
         }
     }
 }

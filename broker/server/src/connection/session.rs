@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use broker_model::limits::{LIGHT_FRAME_BYTES_MAX, LIGHT_FRAME_VALUES_MAX};
 use broker_protocol::{
     BadEnvelope, Envelope, ErrorCode, Method, Request, WireError, error_frame, response_frame,
 };
@@ -17,6 +18,7 @@ use super::affinity::Affinity;
 use super::moving::SessionState;
 use crate::arbiters::Shard;
 use crate::context::Context;
+use crate::net::budget::TINY_FRAME_BYTES;
 use crate::net::routing::RoutingRoom;
 use crate::net::{Answer, AnswerSink, AnswersFull, ConnectionBudget, InFlight};
 use crate::request;
@@ -41,7 +43,50 @@ pub(crate) type WorkInOrder = Pin<Box<dyn Future<Output = ()>>>;
 pub(super) enum Next {
     Continue,
     After(WorkInOrder),
+    /// To be started by [`Session::start_heavy`].
+    Heavy(Bytes, InFlight),
     Close,
+}
+
+/// Whether a request is looked at where its connection lives, or in the background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weight {
+    Light,
+    Heavy,
+}
+
+/// What a frame asks for, sharing its memory.
+enum Parsed {
+    Call {
+        /// None for a notification.
+        id: Option<u64>,
+        method: Result<Method, WireError>,
+        args: Bytes,
+    },
+    Refused {
+        id: Option<u64>,
+        error: WireError,
+    },
+}
+
+impl Parsed {
+    fn from(parsed: Result<Envelope<'_>, BadEnvelope>, body: &Bytes) -> Self {
+        let (id, method, args) = match parsed {
+            Ok(Envelope::Request { id, method, args }) => (Some(id), method, args),
+            Ok(Envelope::Notification { method, args }) => (None, method, args),
+            Ok(Envelope::Response { .. }) => {
+                let message = "a response was not asked for";
+                let error = WireError::new(ErrorCode::MalformedRequest, message);
+                return Self::Refused { id: None, error };
+            }
+            Err(BadEnvelope { id, error }) => return Self::Refused { id, error },
+        };
+        Self::Call {
+            id,
+            method: Method::parse(method),
+            args: body.slice_ref(args),
+        }
+    }
 }
 
 /// Where the answer to a request goes. One that is dropped unanswered, because a handler panicked, answers
@@ -167,20 +212,46 @@ impl Session {
         self.greeted.get()
     }
 
-    /// Takes a frame's body apart and starts what it asks for.
+    /// Takes a frame's body apart and starts what it asks for, unless that is much work.
     pub(super) fn start_request(self: &Rc<Self>, body: Bytes, in_flight: InFlight) -> Next {
         solitude::note_request(Rc::as_ptr(self).addr());
-        let (id, method, args) = match Envelope::parse(&body) {
-            Ok(Envelope::Request { id, method, args }) => (Some(id), method, args),
-            Ok(Envelope::Notification { method, args }) => (None, method, args),
-            Ok(Envelope::Response { .. }) => {
-                let error =
-                    WireError::new(ErrorCode::MalformedRequest, "a response was not asked for");
-                return self.refuse(None, &error, in_flight);
-            }
-            Err(BadEnvelope { id, error }) => return self.refuse(id, &error, in_flight),
+        let values_max = match body.len() {
+            ..=LIGHT_FRAME_BYTES_MAX => LIGHT_FRAME_VALUES_MAX,
+            _ => 0,
         };
-        let known = match Method::parse(method) {
+        match Envelope::parse_within(&body, values_max) {
+            None => Next::Heavy(body, in_flight),
+            Some(parsed) => {
+                let parsed = Parsed::from(parsed, &body);
+                self.start_parsed(parsed, Weight::Light, in_flight)
+            }
+        }
+    }
+
+    /// The same for a frame of very many values or bytes: it is looked at in the background.
+    pub(super) async fn start_heavy(self: &Rc<Self>, body: Bytes, in_flight: InFlight) -> Next {
+        let workers = self.context.arbiters.background().workers();
+        let parsing = workers.run(move || Parsed::from(Envelope::parse(&body), &body));
+        match parsing.await {
+            Ok(parsed) => self.start_parsed(parsed, Weight::Heavy, in_flight),
+            Err(panicked) => {
+                let error = WireError::new(ErrorCode::Unknown, panicked.to_string());
+                self.refuse(None, &error, in_flight)
+            }
+        }
+    }
+
+    fn start_parsed(
+        self: &Rc<Self>,
+        parsed: Parsed,
+        weight: Weight,
+        mut in_flight: InFlight,
+    ) -> Next {
+        let (id, method, args) = match parsed {
+            Parsed::Call { id, method, args } => (id, method, args),
+            Parsed::Refused { id, error } => return self.refuse(id, &error, in_flight),
+        };
+        let known = match method {
             Ok(known) => known,
             Err(error) => return self.refuse_unless_notification(id, &error, in_flight),
         };
@@ -189,8 +260,15 @@ impl Session {
             let error = WireError::new(ErrorCode::HelloRequired, message);
             return self.refuse_unless_notification(id, &error, in_flight);
         }
+        match (known, weight) {
+            (Method::Produce | Method::Fetch, Weight::Light) => {
+                self.budget.trust(args.len(), &mut in_flight);
+            }
+            _ if args.len() > TINY_FRAME_BYTES => self.budget.distrust(),
+            _ => {}
+        }
         let asker = Asker::new(id, self.sink.clone(), in_flight);
-        match request::start(self, known, body.slice_ref(args), asker) {
+        match request::start(self, known, (args, weight), asker) {
             None => Next::Continue,
             Some(work) => Next::After(work),
         }
@@ -199,35 +277,46 @@ impl Session {
     /// Decodes arguments and runs `handler` in a task of its own.
     pub(crate) fn spawn<R, F>(
         self: &Rc<Self>,
-        args: &Bytes,
+        (args, weight): (Bytes, Weight),
         asker: Asker,
-        handler: impl FnOnce(Arc<Context>, R) -> F + 'static,
+        handler: impl FnOnce(Arc<Context>, R) -> F + Send + 'static,
     ) where
         R: Request + 'static,
         F: Future<Output = Result<R::Response, WireError>> + 'static,
     {
-        match R::decode(args) {
-            Err(invalid) => asker.answer::<R::Response>(Err(invalid.into())),
+        let context = self.context.clone();
+        if weight == Weight::Heavy {
+            let background = context.arbiters.background().clone();
+            return background.spawn(move || async move {
+                match R::decode(&args) {
+                    Err(invalid) => asker.refuse(invalid.into()),
+                    Ok(request) => asker.answer(handler(context, request).await),
+                }
+            });
+        }
+        match R::decode(&args) {
+            Err(invalid) => asker.refuse(invalid.into()),
             Ok(request) => {
-                let work = handler(self.context.clone(), request);
+                let work = handler(context, request);
                 actix_rt::spawn(async move { asker.answer(work.await) });
             }
         }
     }
 
-    /// The same for a request whose arguments or answer may be large, when it is its turn: one of a
+    /// The same for a request whose answer may be large, in the background and when it is its turn: one of a
     /// connection at a time, and a few of the broker. Until then only its frame is in memory.
     pub(crate) fn spawn_in_turn<R, F>(
         self: &Rc<Self>,
         args: Bytes,
         asker: Asker,
-        handler: impl FnOnce(Arc<Context>, R) -> F + 'static,
+        handler: impl FnOnce(Arc<Context>, R) -> F + Send + 'static,
     ) where
         R: Request + 'static,
         F: Future<Output = Result<R::Response, WireError>> + 'static,
     {
         let (context, answers) = (self.context.clone(), self.budget.answers().clone());
-        actix_rt::spawn(async move {
+        let background = context.arbiters.background().clone();
+        background.spawn(move || async move {
             let turn = tokio::select! {
                 turn = answers.turn() => turn,
                 () = asker.gone() => return,

@@ -292,7 +292,7 @@ impl Handler<Propose> for ControllerActor {
 
     fn handle(&mut self, message: Propose, ctx: &mut Self::Context) {
         self.stats.handled();
-        if self.turn.took() {
+        if self.turn.took(0) {
             stand_back(ctx);
         }
         self.propose(message, ctx);

@@ -1,16 +1,16 @@
 //! Back-pressure in bytes: what requests may occupy, per connection and on the whole broker. A request's
 //! permits are given back when its answer has been written. Frames draw on the budget of their size, so that
-//! senders of large ones never hold up small requests. Whoever holds a place with half a frame and does not
-//! send on loses it as soon as others wait for it. What answers occupy is in `answer_budget`.
+//! senders of large ones never hold up small requests. Those who never completed so large a frame share a part of
+//! it, those whose frames are much work another. Whoever holds a place with half a frame and does not send on loses it as soon as others wait for it. What answers occupy is in `answer_budget`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use broker_model::limits::{
-    FRAME_STALL_MAX, FRAMES_INCOMPLETE_BYTES_MAX, IN_FLIGHT_BYTES_BATCHES, IN_FLIGHT_BYTES_LARGE,
-    IN_FLIGHT_BYTES_PER_CONNECTION, IN_FLIGHT_BYTES_SMALL, IN_FLIGHT_BYTES_TINY,
-    IN_FLIGHT_REQUESTS_PER_CONNECTION, READ_BUFFER_TRUSTED_BYTES,
+    FRAME_BYTES_MAX, FRAME_STALL_MAX, FRAMES_INCOMPLETE_BYTES_MAX, IN_FLIGHT_BYTES_BATCHES,
+    IN_FLIGHT_BYTES_LARGE, IN_FLIGHT_BYTES_PER_CONNECTION, IN_FLIGHT_BYTES_SMALL,
+    IN_FLIGHT_BYTES_TINY, IN_FLIGHT_REQUESTS_PER_CONNECTION, READ_BUFFER_TRUSTED_BYTES,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -18,15 +18,22 @@ use super::answer_budget::{AnswerBudget, UnreadAnswers};
 use super::routing::Routing;
 use super::unfolding::Unfolding;
 use super::waits::{Waits, WaitsOfConnection};
+use crate::background::Workers;
 
 /// A frame up to this size is read before it takes its place.
 pub(crate) const TINY_FRAME_BYTES: usize = 16 * 1024;
 /// A frame up to this size carries one batch of the default `message.max.bytes`, or two.
 const BATCH_FRAME_BYTES: usize = 2 * 1024 * 1024;
-/// With more frames waiting than this, one that stands still loses its place sooner.
+/// With more frames waiting than this, a newcomer's that stands still loses its place sooner.
 const WAITING_FRAMES_MANY: usize = 16;
 /// How much sooner.
 const HASTE: u32 = 4;
+/// A connection is known to complete frames up to so many times the largest one that it has completed.
+const KNOWN_BY: usize = 2;
+/// Which part of the places may be newcomers'.
+const NEWCOMERS_PART: usize = 2;
+/// Which part may be theirs whose frames are much work.
+const COSTLY_PART: usize = 4;
 
 /// The broker-wide budget; cheap to clone.
 #[derive(Clone)]
@@ -48,17 +55,51 @@ struct Frames {
     incomplete_bytes: AtomicUsize,
 }
 
-/// Bytes that frames of one size may occupy, and how many frames wait for some.
+/// Bytes that frames of one size may occupy. Of a connection that never did it is not known whether it will send
+/// the other half of a frame, and frames that are much work keep their places long: those have to leave the rest
+/// to others.
 struct Places {
-    room: Arc<Semaphore>,
+    all: Room,
+    newcomers: Room,
+    costly: Room,
+}
+
+/// Bytes, and how many frames wait for some.
+struct Room {
+    bytes: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
 
 impl Places {
+    /// For frames up to `frame_bytes_max`, each of which fits every part.
+    fn new(bytes: usize, frame_bytes_max: usize) -> Self {
+        Self {
+            all: Room::new(bytes),
+            newcomers: Room::new(bytes / NEWCOMERS_PART),
+            costly: Room::new((bytes / COSTLY_PART).max(frame_bytes_max)),
+        }
+    }
+}
+
+impl Room {
     fn new(bytes: usize) -> Self {
         Self {
-            room: Arc::new(Semaphore::new(bytes)),
+            bytes: Arc::new(Semaphore::new(bytes)),
             waiting: AtomicUsize::new(0),
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    async fn enter(&self, bytes: u32) -> OwnedSemaphorePermit {
+        match self.bytes.clone().try_acquire_many_owned(bytes) {
+            Ok(permit) => permit,
+            Err(_) => {
+                let _in_line = InLine::enter(&self.waiting);
+                acquire(&self.bytes, bytes).await
+            }
         }
     }
 }
@@ -75,19 +116,19 @@ impl Frames {
 }
 
 impl RequestBudget {
-    /// The budget of a broker.
-    pub(crate) fn new() -> Self {
+    /// The budget of a broker that has these threads for what takes long.
+    pub(crate) fn new(workers: Workers) -> Self {
         Self {
             frames: Arc::new(Frames {
-                tiny: Places::new(IN_FLIGHT_BYTES_TINY),
-                small: Places::new(IN_FLIGHT_BYTES_SMALL),
-                batches: Places::new(IN_FLIGHT_BYTES_BATCHES),
-                large: Places::new(IN_FLIGHT_BYTES_LARGE),
+                tiny: Places::new(IN_FLIGHT_BYTES_TINY, TINY_FRAME_BYTES),
+                small: Places::new(IN_FLIGHT_BYTES_SMALL, READ_BUFFER_TRUSTED_BYTES),
+                batches: Places::new(IN_FLIGHT_BYTES_BATCHES, BATCH_FRAME_BYTES),
+                large: Places::new(IN_FLIGHT_BYTES_LARGE, FRAME_BYTES_MAX),
                 incomplete_bytes: AtomicUsize::new(0),
             }),
             answers: UnreadAnswers::default(),
             waits: Waits::default(),
-            unfolding: Unfolding::default(),
+            unfolding: Unfolding::by(workers),
             routing: Routing::default(),
             modules: Arc::new(Semaphore::new(1)),
         }
@@ -99,6 +140,8 @@ impl RequestBudget {
             frames: self.frames.clone(),
             bytes: Arc::new(Semaphore::new(IN_FLIGHT_BYTES_PER_CONNECTION)),
             requests: Arc::new(Semaphore::new(IN_FLIGHT_REQUESTS_PER_CONNECTION)),
+            completed: AtomicUsize::new(0),
+            is_costly: AtomicBool::new(false),
             answers: self.answers.for_connection(),
             waits: self.waits.for_connection(),
         }
@@ -125,6 +168,10 @@ pub(crate) struct ConnectionBudget {
     frames: Arc<Frames>,
     bytes: Arc<Semaphore>,
     requests: Arc<Semaphore>,
+    /// Bytes of the largest frame that was completed, since the last one that was much work.
+    completed: AtomicUsize,
+    /// Whether the last large frame was much work.
+    is_costly: AtomicBool,
     answers: AnswerBudget,
     waits: WaitsOfConnection,
 }
@@ -135,6 +182,7 @@ pub(crate) struct InFlight {
     _request: OwnedSemaphorePermit,
     _bytes: OwnedSemaphorePermit,
     _total: OwnedSemaphorePermit,
+    part: Option<OwnedSemaphorePermit>,
 }
 
 /// A tiny frame that has begun and holds no place yet; counted as long as it lives.
@@ -177,17 +225,41 @@ impl ConnectionBudget {
         let places = self.frames.places(frame_bytes);
         let request = acquire(&self.requests, 1).await;
         let own = acquire(&self.bytes, bytes).await;
-        let total = match places.room.clone().try_acquire_many_owned(bytes) {
-            Ok(permit) => permit,
-            Err(_) => {
-                let _in_line = InLine::enter(&places.waiting);
-                acquire(&places.room, bytes).await
-            }
+        let part = match self.part(places, frame_bytes) {
+            None => None,
+            Some(part) => Some(part.enter(bytes).await),
         };
         InFlight {
             _request: request,
             _bytes: own,
-            _total: total,
+            _total: places.all.enter(bytes).await,
+            part,
+        }
+    }
+
+    /// A frame was complete, and carrying it out is little work: its sender is a newcomer no more.
+    pub(crate) fn trust(&self, frame_bytes: usize, place: &mut InFlight) {
+        self.completed.fetch_max(frame_bytes, Ordering::Relaxed);
+        self.is_costly.store(false, Ordering::Relaxed);
+        place.part = None;
+    }
+
+    /// A frame is much work: its sender takes the part of those from now on.
+    pub(crate) fn distrust(&self) {
+        self.completed.store(0, Ordering::Relaxed);
+        self.is_costly.store(true, Ordering::Relaxed);
+    }
+
+    /// The part that a frame of this size has to leave the rest alone for; none for those who completed such
+    /// frames before, or nearly, and for tiny ones, which take a place when they are complete.
+    fn part<'a>(&self, places: &'a Places, frame_bytes: usize) -> Option<&'a Room> {
+        let known = self.completed.load(Ordering::Relaxed) * KNOWN_BY;
+        if frame_bytes <= known.max(TINY_FRAME_BYTES) {
+            None
+        } else if self.is_costly.load(Ordering::Relaxed) {
+            Some(&places.costly)
+        } else {
+            Some(&places.newcomers)
         }
     }
 
@@ -205,7 +277,10 @@ impl ConnectionBudget {
             return (begun > FRAMES_INCOMPLETE_BYTES_MAX).then_some(FRAME_STALL_MAX);
         }
         let places = self.frames.places(frame_bytes);
-        match places.waiting.load(Ordering::Relaxed) {
+        let Some(part) = self.part(places, frame_bytes) else {
+            return (places.all.waiting() > 0).then_some(FRAME_STALL_MAX);
+        };
+        match places.all.waiting() + part.waiting() {
             0 => None,
             1..=WAITING_FRAMES_MANY => Some(FRAME_STALL_MAX),
             _ => Some(FRAME_STALL_MAX / HASTE),
@@ -245,17 +320,24 @@ mod tests {
 
     const MIB: usize = 1024 * 1024;
 
+    /// A connection that has completed a frame of this size.
+    fn known_for(budget: &RequestBudget, bytes: usize) -> ConnectionBudget {
+        let connection = budget.for_connection();
+        connection.completed.store(bytes, Ordering::Relaxed);
+        connection
+    }
+
     #[actix_rt::test]
     async fn frames_of_one_size_do_not_take_the_place_of_another() {
-        let budget = RequestBudget::new();
+        let budget = RequestBudget::new(Workers::of_this_runtime());
         let mut held = Vec::new();
         let mut fill = async |size: usize, total: usize| {
             for _ in 0..total / size {
-                held.push(budget.for_connection().acquire(size).await);
+                held.push(known_for(&budget, size).acquire(size).await);
             }
         };
         fill(16 * MIB, IN_FLIGHT_BYTES_LARGE).await;
-        assert_eq!(budget.frames.large.room.available_permits(), 0);
+        assert_eq!(budget.frames.large.all.bytes.available_permits(), 0);
         let batch = budget.for_connection();
         let _permit = batch.acquire(MIB).await;
         fill(MIB, IN_FLIGHT_BYTES_BATCHES - MIB).await;
@@ -266,8 +348,43 @@ mod tests {
     }
 
     #[actix_rt::test]
+    async fn newcomers_do_not_hold_up_those_who_have_completed_frames() {
+        let budget = RequestBudget::new(Workers::of_this_runtime());
+        let mut held = Vec::new();
+        for _ in 0..IN_FLIGHT_BYTES_BATCHES / MIB / NEWCOMERS_PART {
+            held.push(budget.for_connection().acquire(MIB).await);
+        }
+        let newcomer = budget.for_connection();
+        let waiting = actix_rt::spawn(async move { newcomer.acquire(MIB).await });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "newcomers have their part");
+        let known = known_for(&budget, MIB);
+        let mut place = known.acquire(MIB).await;
+        assert_eq!(known.stall_max(MIB), None, "it is in nobody's way");
+        assert_eq!(
+            budget.for_connection().stall_max(MIB),
+            Some(FRAME_STALL_MAX)
+        );
+        known.trust(MIB, &mut place);
+        let large = &budget.frames.large;
+        assert!(
+            known.part(large, 4 * MIB).is_some(),
+            "nobody knows that of it"
+        );
+        held.pop();
+        let mut place = waiting.await.unwrap();
+        budget.for_connection().trust(MIB, &mut place);
+        let _next = budget.for_connection().acquire(MIB).await;
+        known.distrust();
+        let place = known.acquire(MIB).await;
+        assert!(place.part.is_some(), "it sends what is much work");
+        let costly = budget.frames.batches.costly.bytes.available_permits();
+        assert_eq!(costly, IN_FLIGHT_BYTES_BATCHES / COSTLY_PART - MIB);
+    }
+
+    #[actix_rt::test]
     async fn a_permit_is_given_back_when_dropped() {
-        let connection = RequestBudget::new().for_connection();
+        let connection = RequestBudget::new(Workers::of_this_runtime()).for_connection();
         let permit = connection.acquire(1_000).await;
         drop(permit);
         assert!(connection.is_idle());
@@ -279,12 +396,12 @@ mod tests {
 
     #[actix_rt::test]
     async fn a_frame_may_stand_still_as_long_as_nobody_waits_for_its_place() {
-        let budget = RequestBudget::new();
-        let holder = budget.for_connection();
-        let held = holder.acquire(IN_FLIGHT_BYTES_LARGE.min(16 * MIB)).await;
+        let budget = RequestBudget::new(Workers::of_this_runtime());
+        let holder = known_for(&budget, 16 * MIB);
+        let held = holder.acquire(16 * MIB).await;
         let second = budget.for_connection().acquire(16 * MIB).await;
         assert_eq!(holder.stall_max(16 * MIB), None);
-        let waiter = budget.for_connection();
+        let waiter = known_for(&budget, 16 * MIB);
         let waiting = actix_rt::spawn(async move { drop(waiter.acquire(16 * MIB).await) });
         tokio::task::yield_now().await;
         assert_eq!(holder.stall_max(16 * MIB), Some(FRAME_STALL_MAX));
@@ -295,9 +412,9 @@ mod tests {
         drop(second);
     }
 
-    #[test]
-    fn tiny_frames_that_do_not_end_are_counted() {
-        let budget = RequestBudget::new();
+    #[actix_rt::test]
+    async fn tiny_frames_that_do_not_end_are_counted() {
+        let budget = RequestBudget::new(Workers::of_this_runtime());
         let connection = budget.for_connection();
         let begun = connection.begin(FRAMES_INCOMPLETE_BYTES_MAX + 1);
         assert_eq!(connection.stall_max(100), Some(FRAME_STALL_MAX));

@@ -14,11 +14,12 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Instant, timeout_at};
 
 use super::budget::{ConnectionBudget, InFlight, Incomplete, TINY_FRAME_BYTES};
+use super::lane::Stint;
 
 /// Room for small requests, several of which arrive at once when a client pipelines.
 const BUFFER_BYTES_MIN: usize = TINY_FRAME_BYTES;
 /// How often a frame that stands still is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// So many bytes more and a frame does not stand still.
 const PROGRESS_BYTES: usize = 64 * 1024;
 
@@ -143,6 +144,7 @@ impl FrameReader {
         &mut self,
         budget: &ConnectionBudget,
         patience: Patience,
+        stint: &Stint,
     ) -> Result<Option<(Bytes, InFlight)>, ReadError> {
         let mut permit = None;
         let mut begun: Option<Begun> = None;
@@ -172,7 +174,9 @@ impl FrameReader {
                         ..Begun::new(budget, frame_bytes, read)
                     };
                 }
-                self.read_more(missing, begun, budget).await?
+                let more = self.read_more(missing, begun, budget).await?;
+                stint.has_read(more).await;
+                more
             };
             match (read, self.buffer.is_empty()) {
                 (0, true) => return Ok(None),
@@ -256,14 +260,15 @@ impl FrameReader {
 
     /// Throws away what the peer still sends, for at most `time`: closing a socket with unread bytes
     /// would take back the error it was just sent.
-    pub(crate) async fn drain(&mut self, time: Duration) {
+    pub(crate) async fn drain(&mut self, time: Duration, stint: &Stint) {
         let until = Instant::now() + time;
         while let Ok(Ok(())) = timeout_at(until, self.socket.readable()).await {
             self.buffer.clear();
             match self.try_read(BUFFER_BYTES_MIN) {
                 Ok(0) => return,
+                Ok(read) => stint.has_read(read).await,
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
-                _ => {}
+                Err(_) => {}
             }
         }
     }

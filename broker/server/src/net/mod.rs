@@ -6,6 +6,7 @@ pub(crate) mod answer_budget;
 pub(crate) mod answer_writer;
 pub(crate) mod budget;
 pub(crate) mod frame_reader;
+pub(crate) mod lane;
 pub(crate) mod listener;
 pub(crate) mod reading_pace;
 pub(crate) mod routing;

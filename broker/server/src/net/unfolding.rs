@@ -1,5 +1,5 @@
 //! `Unfolding`: memory for compressed batches while they are unfolded. What unfolds to little is done on the
-//! spot. The rest goes to a blocking thread, in steps of what it may unfold to, and only as many at a time as
+//! spot. The rest goes to the background, in steps of what it may unfold to, and only as many at a time as
 //! there is memory for, so that bombs cost neither memory nor the time of an arbiter.
 
 use std::sync::Arc;
@@ -7,9 +7,11 @@ use std::sync::Arc;
 use broker_model::limits::{BATCH_DECOMPRESSED_BYTES_MAX, UNFOLDING_BYTES_MAX};
 use tokio::sync::Semaphore;
 
+use crate::background::Workers;
+
 const MIB: usize = 1024 * 1024;
 /// Up to here a batch is unfolded where it is needed.
-pub(crate) const UNFOLD_AT_ONCE_BYTES: usize = MIB;
+pub(crate) const UNFOLD_AT_ONCE_BYTES: usize = MIB / 4;
 /// What is tried first behind it: nearly every batch fits, and a few have room at once.
 const STEP_BYTES: usize = 8 * MIB;
 /// How many of those are unfolded at once.
@@ -18,22 +20,28 @@ const STEPS_AT_ONCE: usize = (UNFOLDING_BYTES_MAX - BATCH_DECOMPRESSED_BYTES_MAX
 /// The memory of a broker for it; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Unfolding {
+    workers: Workers,
     steps: Arc<Semaphore>,
     /// One of the largest at a time, which are in nobody's way.
     largest: Arc<Semaphore>,
 }
 
-impl Default for Unfolding {
-    fn default() -> Self {
+impl Unfolding {
+    /// All of it, for work that `workers` do.
+    pub(crate) fn by(workers: Workers) -> Self {
         Self {
+            workers,
             steps: Arc::new(Semaphore::new(STEPS_AT_ONCE)),
             largest: Arc::new(Semaphore::new(1)),
         }
     }
-}
 
-impl Unfolding {
-    /// Does `work` on a blocking thread, with growing limits of what it may unfold to, as long as `work` says
+    /// The threads that unfold.
+    pub(crate) fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
+    /// Does `work` in the background, with growing limits of what it may unfold to, as long as `work` says
     /// that the limit was too low.
     ///
     /// # Errors
@@ -43,27 +51,29 @@ impl Unfolding {
         work: impl Fn(usize) -> T + Clone + Send + 'static,
         is_too_low: impl Fn(&T) -> bool,
     ) -> Result<T, tokio::task::JoinError> {
-        let done = step(&self.steps, work.clone(), STEP_BYTES).await?;
+        let done = self.step(&self.steps, work.clone(), STEP_BYTES).await?;
         if is_too_low(&done) {
-            return step(&self.largest, work, BATCH_DECOMPRESSED_BYTES_MAX).await;
+            let limit = BATCH_DECOMPRESSED_BYTES_MAX;
+            return self.step(&self.largest, work, limit).await;
         }
         Ok(done)
     }
-}
 
-async fn step<T: Send + 'static>(
-    places: &Arc<Semaphore>,
-    work: impl Fn(usize) -> T + Send + 'static,
-    limit: usize,
-) -> Result<T, tokio::task::JoinError> {
-    let place = places.clone().acquire_owned().await;
-    let place = place.expect("this budget is never closed");
-    actix_rt::task::spawn_blocking(move || {
-        let done = work(limit);
-        drop(place);
-        done
-    })
-    .await
+    async fn step<T: Send + 'static>(
+        &self,
+        places: &Arc<Semaphore>,
+        work: impl Fn(usize) -> T + Send + 'static,
+        limit: usize,
+    ) -> Result<T, tokio::task::JoinError> {
+        let place = places.clone().acquire_owned().await;
+        let place = place.expect("this budget is never closed");
+        let work = move || {
+            let done = work(limit);
+            drop(place);
+            done
+        };
+        self.workers.run(work).await
+    }
 }
 
 #[cfg(test)]
@@ -74,7 +84,7 @@ mod tests {
 
     #[actix_rt::test]
     async fn work_is_tried_with_a_higher_limit_when_the_first_was_too_low() {
-        let unfolding = Unfolding::default();
+        let unfolding = Unfolding::by(Workers::of_this_runtime());
         let tried = Arc::new(Mutex::new(Vec::new()));
         let seen = tried.clone();
         let work = move |limit| {
@@ -91,7 +101,7 @@ mod tests {
 
     #[actix_rt::test]
     async fn one_of_the_largest_at_a_time_is_in_nobodys_way() {
-        let unfolding = Unfolding::default();
+        let unfolding = Unfolding::by(Workers::of_this_runtime());
         let _bomb = unfolding.largest.acquire().await.unwrap();
         let second = unfolding.in_steps(|limit| limit, |limit| *limit < 9 * MIB);
         let waited = tokio::time::timeout(std::time::Duration::from_millis(50), second).await;

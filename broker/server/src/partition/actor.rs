@@ -437,8 +437,13 @@ impl PartitionActor {
 
     /// A message was taken.
     pub(super) fn took(&mut self, ctx: &mut Context<Self>) {
+        self.took_bytes(0, ctx);
+    }
+
+    /// A message was taken that brings so many bytes to be written.
+    pub(super) fn took_bytes(&mut self, bytes: usize, ctx: &mut Context<Self>) {
         self.stats.handled();
-        if self.turn.took() {
+        if self.turn.took(bytes) {
             stand_back(ctx);
         }
     }

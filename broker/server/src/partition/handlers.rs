@@ -20,7 +20,7 @@ impl Handler<Append> for PartitionActor {
     type Result = ();
 
     fn handle(&mut self, message: Append, ctx: &mut Self::Context) {
-        self.took(ctx);
+        self.took_bytes(message.batch.size(), ctx);
         if let Err(error) = self.check_append(&message) {
             message.reply.send(Err(error));
             return;

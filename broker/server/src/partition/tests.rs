@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_rt::ArbiterHandle;
 use broker_cluster::{Acks, TopicConfig, TopicDefaults};
-use broker_model::limits::PARTITION_MAILBOX;
+use broker_model::limits::{BATCHES_PER_WRITE_MAX, PARTITION_MAILBOX};
 use broker_model::{
     BrokerId, LeaderEpoch, Offset, PartitionId, SystemClock, Timestamp, TopicId, TopicName,
     TopicPartition,
@@ -198,53 +198,50 @@ async fn closing_answers_what_is_under_way_and_refuses_what_follows() {
 /// Longer than anything here takes that does take place.
 const HANG: Duration = Duration::from_secs(60);
 
-/// Appends that several threads send as fast as they can, until it is dropped.
+/// Appends of which each that is answered is followed by another, on the actor's own thread: its mailbox never
+/// runs dry, until this is dropped.
 struct Flood {
     stop: Arc<AtomicBool>,
-    busy: Arc<AtomicUsize>,
-    threads: Vec<std::thread::JoinHandle<()>>,
+    answered: Arc<AtomicUsize>,
 }
 
 impl Flood {
     fn of(handle: &PartitionHandle) -> Self {
-        let (stop, busy) = (Arc::new(AtomicBool::new(false)), Arc::default());
-        let threads = (0..3).map(|_| {
-            let (handle, stop) = (handle.clone(), Arc::clone(&stop));
-            let (batch, busy) = (batch(), Arc::<AtomicUsize>::clone(&busy));
-            std::thread::spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    let busy = Arc::clone(&busy);
-                    let reply = Reply::new(move |answer| {
-                        if answer == Err(PartitionError::Busy) {
-                            busy.fetch_add(1, Ordering::Relaxed);
-                        }
-                    });
-                    handle.append(batch.clone(), Acks::None, TIMEOUT, reply);
-                }
-            })
-        });
-        let threads = threads.collect();
-        Self {
-            stop,
-            busy,
-            threads,
+        let flood = Self {
+            stop: Arc::default(),
+            answered: Arc::default(),
+        };
+        // Twice what is written and answered at once: there is always something left.
+        for _ in 0..2 * BATCHES_PER_WRITE_MAX {
+            flood.append_to(handle);
         }
+        flood
     }
 
-    /// Waits until the mailbox has been full many times.
+    fn append_to(&self, handle: &PartitionHandle) {
+        let (again, next) = (handle.clone(), self.stop.clone());
+        let flood = Self {
+            stop: next,
+            answered: self.answered.clone(),
+        };
+        let reply = Reply::new(move |answer: Result<Appended, PartitionError>| {
+            flood.answered.fetch_add(1, Ordering::Relaxed);
+            if answer.is_ok() && !flood.stop.load(Ordering::Relaxed) {
+                flood.append_to(&again);
+            }
+        });
+        handle.append(batch(), Acks::None, TIMEOUT, reply);
+    }
+
+    /// Waits until the actor has taken many times what its mailbox holds, if it can.
     async fn is_under_way(&self) {
-        while self.busy.load(Ordering::Relaxed) < 10 * PARTITION_MAILBOX {
+        while self.answered.load(Ordering::Relaxed) < 4 * PARTITION_MAILBOX {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
-}
 
-impl Drop for Flood {
-    fn drop(&mut self) {
+    fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
     }
 }
 
@@ -279,7 +276,7 @@ async fn under_a_flood_acknowledgements_time_out_and_others_on_the_thread_run() 
     };
     let late: Result<Result<Appended, _>, _> = tokio::time::timeout(HANG, late).await;
     assert_eq!(late, Ok(Err(PartitionError::TimedOut { after: timeout })));
-    drop(flood);
+    flood.stop();
     io.release_syncs();
 }
 
@@ -293,10 +290,15 @@ async fn under_a_flood_what_is_not_durable_is_synced_when_it_is_due() {
     for _ in 0..3 {
         io.hold_syncs();
         let watched = io.clone();
-        let held = tokio::task::spawn_blocking(move || watched.wait_for_held_syncs(1));
+        let (tell, held) = tokio::sync::oneshot::channel();
+        // Not one of the runtime's threads, which would be waited for at the end also when nothing is synced.
+        std::thread::spawn(move || {
+            watched.wait_for_held_syncs(1);
+            let _ = tell.send(());
+        });
         let held = tokio::time::timeout(HANG, held).await;
-        assert!(matches!(held, Ok(Ok(()))), "no sync in spite of flush.ms");
+        assert_eq!(held, Ok(Ok(())), "no sync in spite of flush.ms");
         io.release_syncs();
     }
-    drop(flood);
+    flood.stop();
 }

@@ -21,6 +21,7 @@ use super::lookup;
 use crate::arbiters::Shard;
 use crate::connection::{Asker, Session};
 use crate::context::Context;
+use crate::net::lane::Stint;
 use crate::net::waits::{NoWait, Wait, WaitsOfConnection};
 use crate::net::{Answer, AnswerBudget, AnswerMemory, AnswersFull};
 use crate::partition::PartitionOffsets;
@@ -162,8 +163,11 @@ fn watch_all(context: &Context, request: &FetchRequest) -> Vec<watch::Receiver<P
 async fn locate_all(context: &Context, request: &FetchRequest, max_bytes: u32) -> Vec<Located> {
     let mut room = Room::new(request.max_bytes.min(max_bytes));
     let mut located = Vec::with_capacity(request.partitions.len());
+    // Very many partitions are located in passes between which others run.
+    let stint = Stint::of_task();
     for wanted in &request.partitions {
-        located.push(locate(context, wanted, request.form, &mut room).await);
+        let one = locate(context, wanted, request.form, &mut room);
+        located.push(stint.take_in(one).await);
     }
     located
 }

@@ -24,6 +24,8 @@ use crate::topics::HostedTopic;
 
 /// Above this many bytes a read or a check goes to a blocking thread.
 const INLINE_BYTES_MAX: u64 = 64 * 1024;
+/// Above this many bytes they are decoded in the background.
+const LIGHT_BYTES_MAX: u64 = 1024 * 1024;
 /// Bytes of decoded records in one answer; the rest of the frame is for what is said around them.
 pub(super) const RECORDS_BYTES_MAX: usize = FRAME_BYTES_MAX - 2 * 1024 * 1024;
 
@@ -265,12 +267,14 @@ async fn decode(
 ) -> Result<(Bytes, Offset), PartitionError> {
     let (slice, first) = (reading.slice.clone(), reading.clone());
     let work = move || write_records(&first, UNFOLD_AT_ONCE_BYTES);
-    let mut decoded = if slice.len() <= INLINE_BYTES_MAX {
-        work()
+    let decoded = if slice.len() <= INLINE_BYTES_MAX {
+        Ok(work())
+    } else if slice.len() <= LIGHT_BYTES_MAX {
+        actix_rt::task::spawn_blocking(work).await
     } else {
-        let decoded = actix_rt::task::spawn_blocking(work).await;
-        decoded.map_err(|panicked| unreadable(&panicked))?
+        unfolding.workers().run(work).await
     };
+    let mut decoded = decoded.map_err(|panicked| unreadable(&panicked))?;
     if matches!(decoded, Err(NotDecoded::UnfoldsToMore)) {
         let work = move |limit| write_records(&reading, limit);
         let too_low = |done: &Result<_, _>| matches!(done, Err(NotDecoded::UnfoldsToMore));

@@ -46,47 +46,67 @@ use std::rc::Rc;
 use broker_protocol::{ErrorCode, Method, WireError};
 use bytes::Bytes;
 
-use crate::connection::{Asker, Session, WorkInOrder};
+use crate::connection::{Asker, Session, Weight, WorkInOrder};
+
+/// Requests up to this size that ask about something for each element they have ask about few.
+const FEW_BYTES: usize = 4 * 1024;
 
 /// Starts one request. What has to be done before the next request of the connection may start is given back.
 pub(crate) fn start(
     session: &Rc<Session>,
     method: Method,
-    args: Bytes,
+    (args, weight): (Bytes, Weight),
     asker: Asker,
 ) -> Option<WorkInOrder> {
+    let heavy = weight == Weight::Heavy;
     match method {
-        Method::Produce => return produce::start(session, &args, asker),
+        Method::Produce => return produce::start(session, args, weight, asker),
+        Method::Fetch | Method::Hello | Method::Ping if heavy => asker.refuse(too_heavy(method)),
         Method::Fetch => fetch::start(session, &args, asker),
         Method::Hello => hello::answer(session, &args, asker),
-        Method::Ping => session.spawn(&args, asker, ping::handle),
+        Method::Ping => ping::answer(session, &args, asker),
         Method::Metadata => session.spawn_in_turn(args, asker, metadata::handle),
-        Method::CreateTopic => session.spawn(&args, asker, create_topic::handle),
-        Method::DeleteTopic => session.spawn(&args, asker, delete_topic::handle),
-        Method::AlterTopic => session.spawn(&args, asker, alter_topic::handle),
-        Method::CreatePartitions => session.spawn(&args, asker, create_partitions::handle),
+        Method::CreateTopic => session.spawn((args, weight), asker, create_topic::handle),
+        Method::DeleteTopic => session.spawn((args, weight), asker, delete_topic::handle),
+        Method::AlterTopic => session.spawn((args, weight), asker, alter_topic::handle),
+        Method::CreatePartitions => session.spawn((args, weight), asker, create_partitions::handle),
         Method::DescribeTopic => session.spawn_in_turn(args, asker, describe_topic::handle),
         Method::DescribeConfigs => session.spawn_in_turn(args, asker, describe_configs::handle),
+        Method::ListOffsets if args.len() <= FEW_BYTES => {
+            session.spawn((args, weight), asker, list_offsets::handle);
+        }
         Method::ListOffsets => session.spawn_in_turn(args, asker, list_offsets::handle),
+        Method::DeleteRecords if args.len() <= FEW_BYTES => {
+            session.spawn((args, weight), asker, delete_records::handle);
+        }
         Method::DeleteRecords => session.spawn_in_turn(args, asker, delete_records::handle),
+        Method::PartitionFor if args.len() <= FEW_BYTES => {
+            session.spawn((args, weight), asker, partition_for::handle);
+        }
         Method::PartitionFor => session.spawn_in_turn(args, asker, partition_for::handle),
-        Method::DeployPlugin => session.spawn(&args, asker, deploy_plugin::handle),
-        Method::RollbackPlugin => session.spawn(&args, asker, rollback_plugin::handle),
-        Method::RemovePlugin => session.spawn(&args, asker, remove_plugin::handle),
-        Method::ResumePlugin => session.spawn(&args, asker, resume_plugin::handle),
+        Method::DeployPlugin => session.spawn((args, weight), asker, deploy_plugin::handle),
+        Method::RollbackPlugin => session.spawn((args, weight), asker, rollback_plugin::handle),
+        Method::RemovePlugin => session.spawn((args, weight), asker, remove_plugin::handle),
+        Method::ResumePlugin => session.spawn((args, weight), asker, resume_plugin::handle),
         Method::PluginHistory => session.spawn_in_turn(args, asker, plugin_history::handle),
         Method::PluginLogs => session.spawn_in_turn(args, asker, plugin_logs::handle),
         Method::PluginModule => session.spawn_in_turn(args, asker, plugin_module::handle),
-        Method::DryRunPlugin => session.spawn(&args, asker, dry_run_plugin::handle),
+        Method::DryRunPlugin => session.spawn((args, weight), asker, dry_run_plugin::handle),
         Method::DryRunStatus => session.spawn_in_turn(args, asker, dry_run_status::handle),
         Method::ListPlugins => session.spawn_in_turn(args, asker, list_plugins::handle),
         Method::DescribeCluster => session.spawn_in_turn(args, asker, describe_cluster::handle),
         Method::ListActors => session.spawn_in_turn(args, asker, list_actors::handle),
-        Method::CrashActor => session.spawn(&args, asker, crash_actor::handle),
+        Method::CrashActor => session.spawn((args, weight), asker, crash_actor::handle),
         other => {
             let message = format!("method {other} is not available in this version");
             asker.refuse(WireError::new(ErrorCode::UnknownMethod, message));
         }
     }
     None
+}
+
+/// A request that its method could not fill.
+fn too_heavy(method: Method) -> WireError {
+    let message = format!("a request for {method} has far fewer values and bytes than this one");
+    WireError::new(ErrorCode::InvalidRequest, message)
 }

@@ -15,28 +15,72 @@ use bytes::Bytes;
 
 use super::through_plugins::ThroughPlugins;
 use super::{lookup, wire};
-use crate::connection::{Asker, Session, WorkInOrder};
+use crate::arbiters::Shard;
+use crate::connection::{Asker, Session, Weight, WorkInOrder};
+use crate::context::Context;
 use crate::net::unfolding::{UNFOLD_AT_ONCE_BYTES, Unfolding};
 use crate::partition::PartitionHandle;
 use crate::reply::Reply;
 use crate::topics::HostedTopic;
 
-/// Starts a produce request. A batch that unfolds to much is checked elsewhere, before the next request.
-pub(super) fn start(session: &Session, args: &Bytes, asker: Asker) -> Option<WorkInOrder> {
-    let mut asker = Some(asker);
-    match try_start(session, args, &mut asker) {
-        Ok(Started::Done) => {}
-        Ok(Started::ThroughPlugins(request)) => return request.start(asker?),
-        Ok(Started::Unchecked(unchecked)) => {
-            let unfolding = session.context().requests.unfolding().clone();
-            let asker = asker?;
-            return Some(Box::pin(async move {
-                unchecked.append(&unfolding, asker).await
-            }));
-        }
-        Err(error) => asker?.refuse(error),
+/// Starts a produce request. One that is much work is looked at in the background, before the next request.
+pub(super) fn start(
+    session: &Session,
+    args: Bytes,
+    weight: Weight,
+    asker: Asker,
+) -> Option<WorkInOrder> {
+    let context = session.context();
+    if weight == Weight::Heavy {
+        let context = context.clone();
+        return Some(Box::pin(async move {
+            let workers = context.arbiters.background().workers().clone();
+            let begun = workers.run(move || begin(&context, &args, asker, |_| {}));
+            // A panic has answered through the asker.
+            if let Ok(Some(Begun { request, asker })) = begun.await
+                && let Some(work) = request.go_on(asker)
+            {
+                work.await;
+            }
+        }));
     }
-    None
+    let begun = begin(context, &args, asker, |shard| session.note_shard(shard));
+    let Begun { request, asker } = begun?;
+    request.go_on(asker)
+}
+
+/// A request that could not be carried out at once, and who asks.
+struct Begun {
+    request: Unfinished,
+    asker: Asker,
+}
+
+/// Carries out a request if that can be done at once. `note_shard` hears where it goes.
+fn begin(
+    context: &Arc<Context>,
+    args: &Bytes,
+    asker: Asker,
+    note_shard: impl FnOnce(Shard),
+) -> Option<Begun> {
+    match prepare(context, args, note_shard) {
+        Ok(Prepared::Batch {
+            topic,
+            partition,
+            batch,
+            terms,
+        }) => {
+            match lookup::partition(&topic, partition) {
+                Ok(handle) => append(handle, &topic, partition, (batch, terms), asker),
+                Err(error) => asker.refuse(error),
+            }
+            None
+        }
+        Ok(Prepared::Unfinished(request)) => Some(Begun { request, asker }),
+        Err(error) => {
+            asker.refuse(error);
+            None
+        }
+    }
 }
 
 /// A request of up to this size draws its connection to its partition's thread. Taking in a larger one is more work
@@ -44,11 +88,31 @@ pub(super) fn start(session: &Session, args: &Bytes, asker: Asker) -> Option<Wor
 const NEIGHBOURS_BYTES_MAX: usize = 64 * 1024;
 
 /// What came of a request so far.
-enum Started {
-    /// It is on its way.
-    Done,
+enum Prepared {
+    /// A batch that may be appended.
+    Batch {
+        topic: Arc<HostedTopic>,
+        partition: PartitionId,
+        batch: ProducedBatch,
+        terms: Terms,
+    },
+    Unfinished(Unfinished),
+}
+
+/// A request that takes more than a look.
+enum Unfinished {
     ThroughPlugins(Box<ThroughPlugins>),
-    Unchecked(Unchecked),
+    Unchecked(Box<Unchecked>),
+}
+
+impl Unfinished {
+    /// What is left to do, before the next request of the connection.
+    fn go_on(self, asker: Asker) -> Option<WorkInOrder> {
+        match self {
+            Self::ThroughPlugins(request) => request.start(asker),
+            Self::Unchecked(unchecked) => Some(Box::pin((*unchecked).append(asker))),
+        }
+    }
 }
 
 /// Who waits for what became of a request, or of a part of one.
@@ -70,12 +134,12 @@ pub(super) struct Terms {
     pub(super) timeout: Duration,
 }
 
-fn try_start(
-    session: &Session,
+/// Looks at a request.
+fn prepare(
+    context: &Arc<Context>,
     args: &Bytes,
-    asker: &mut Option<Asker>,
-) -> Result<Started, WireError> {
-    let context = session.context();
+    note_shard: impl FnOnce(Shard),
+) -> Result<Prepared, WireError> {
     let request = ProduceRequest::decode(args)?;
     let topic = lookup::topic(context, &request.topic, request.topic_id)?;
     lookup::refuse_reserved(topic.name.as_str())?;
@@ -90,17 +154,20 @@ fn try_start(
     let default_timestamp = request.timestamp_ms.unwrap_or_else(|| context.clock.now());
     let (Some(partition), false) = (request.partition, ThroughPlugins::is_for(&topic, &request))
     else {
-        return Ok(Started::ThroughPlugins(Box::new(ThroughPlugins {
+        let request = ThroughPlugins {
             context: context.clone(),
             topic,
             request,
             terms,
             timestamp: default_timestamp,
-        })));
+        };
+        return Ok(Prepared::Unfinished(Unfinished::ThroughPlugins(Box::new(
+            request,
+        ))));
     };
     let handle = lookup::partition(&topic, partition)?;
     if args.len() <= NEIGHBOURS_BYTES_MAX {
-        session.note_shard(handle.shard());
+        note_shard(handle.shard());
     }
     let batch = match request.payload {
         Payload::Plain(records) => ProducedBatch::plain(records, default_timestamp)
@@ -109,25 +176,32 @@ fn try_start(
             let opaque = Opaque::new(&topic, opaque)?;
             match opaque.check(UNFOLD_AT_ONCE_BYTES) {
                 Err(error) if error.is_for_lack_of_room() => {
-                    return Ok(Started::Unchecked(Unchecked {
+                    let unchecked = Unchecked {
+                        unfolding: context.requests.unfolding().clone(),
                         topic,
                         partition,
                         opaque,
                         terms,
-                    }));
+                    };
+                    return Ok(Prepared::Unfinished(Unfinished::Unchecked(Box::new(
+                        unchecked,
+                    ))));
                 }
                 checked => checked.map_err(|error| wire::invalid_batch(&error))?,
             }
         }
     };
-    if let Some(asker) = asker.take() {
-        append(handle, &topic, partition, (batch, terms), asker);
-    }
-    Ok(Started::Done)
+    Ok(Prepared::Batch {
+        topic,
+        partition,
+        batch,
+        terms,
+    })
 }
 
 /// A batch that unfolds to more than is looked at on an arbiter.
 struct Unchecked {
+    unfolding: Unfolding,
     topic: Arc<HostedTopic>,
     partition: PartitionId,
     opaque: Opaque,
@@ -135,11 +209,11 @@ struct Unchecked {
 }
 
 impl Unchecked {
-    async fn append(self, unfolding: &Unfolding, asker: Asker) {
+    async fn append(self, asker: Asker) {
         let opaque = self.opaque;
         let check = move |unfolded_max| opaque.check(unfolded_max);
         let too_low = |checked: &Result<_, InvalidBatch>| matches!(checked, Err(error) if error.is_for_lack_of_room());
-        let batch = match unfolding.in_steps(check, too_low).await {
+        let batch = match self.unfolding.in_steps(check, too_low).await {
             Ok(Ok(batch)) => batch,
             Ok(Err(invalid)) => return asker.refuse(wire::invalid_batch(&invalid)),
             Err(panicked) => {

@@ -1,6 +1,7 @@
 //! `produce` of records that plugins look at before they are appended: serializers, the partitioner, or both.
 //! Such a request has to have room for its records, however small they are, until its partitions have
-//! answered. When there is none at once, it waits, and with it the requests behind it on its connection.
+//! answered. When there is none at once, it waits, and with it the requests behind it on its connection. So do
+//! they while a request with many records is seen to in the background.
 
 use std::sync::Arc;
 
@@ -15,6 +16,9 @@ use super::{routed_produce, serialized_produce, wire};
 use crate::connection::{Asker, WorkInOrder};
 use crate::context::Context;
 use crate::topics::HostedTopic;
+
+/// Requests of up to so many records go through plugins where their connection lives, others in the background.
+const RECORDS_AT_ONCE: u32 = 1_000;
 
 /// A request whose records are still as they came.
 pub(super) struct ThroughPlugins {
@@ -41,19 +45,25 @@ impl ThroughPlugins {
                 return None;
             }
         };
-        let routing = self.context.requests.routing();
-        if let Some(room) = routing.try_room(records) {
+        let routing = self.context.requests.routing().clone();
+        if records <= RECORDS_AT_ONCE
+            && let Some(room) = routing.try_room(records)
+        {
             asker.keep(room);
             self.go(asker);
             return None;
         }
-        let routing = routing.clone();
         Some(Box::pin(async move {
             tokio::select! {
                 room = routing.room(records) => asker.keep(room),
                 () = asker.gone() => return,
             }
-            self.go(asker);
+            if records <= RECORDS_AT_ONCE {
+                return self.go(asker);
+            }
+            let workers = self.context.arbiters.background().workers().clone();
+            // A panic has answered through the asker.
+            let _ = workers.run(move || self.go(asker)).await;
         }))
     }
 

@@ -1,0 +1,291 @@
+//! `Lane`: one per arbiter, for connections that always have more to do. An arbiter runs whoever is ready in
+//! turn: with a hundred connections that never run dry, one with a single small request would wait for all of
+//! them, several times. So a connection goes on freely only while what came at once is little work. Beyond
+//! that it queues for the lane, and between two passes of the lane, which are short, the arbiter looks at its
+//! sockets and runs everybody else. In the queue, who did the least goes first, so that those who have much now
+//! and then do not wait for those who have much all the time. Newcomers queue until they have shown that they
+//! are light.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+/// Work that a connection may do freely each time that something has come. Work is counted in requests, not
+/// measured: a thread that the system did not let run has not worked.
+const LIGHT_WORK: u32 = 16;
+/// Work of a pass of the lane; connections with little to do share one.
+const PASS_WORK: u32 = 32;
+/// So many bytes are as much work as a small request.
+const BYTES_OF_WORK: usize = 8 * 1024;
+/// How much less than others a connection may have done, for that to be made up for at once: two batches of a MiB.
+const CREDIT_MAX: u64 = 256;
+
+thread_local! {
+    static LANE: Rc<Lane> = Rc::new(Lane::default());
+}
+
+/// The lane of an arbiter.
+#[derive(Debug)]
+struct Lane {
+    is_taken: Cell<bool>,
+    /// Who waits for the place, by the work done so far, and then in order.
+    line: RefCell<BTreeMap<(u64, u64), Rc<Ticket>>>,
+    tickets: Cell<u64>,
+    /// The work of whoever was called last: how much everybody could do who always had something.
+    share: Cell<u64>,
+    /// Work that is left of the pass.
+    left: Cell<u32>,
+}
+
+/// Of one that waits.
+#[derive(Debug, Default)]
+struct Ticket {
+    is_called: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// The place in the lane. The next is called when it is given up.
+#[derive(Debug)]
+struct Place(Rc<Lane>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.call_next();
+    }
+}
+
+/// One in line, also when it goes away.
+struct InLine<'a> {
+    lane: &'a Lane,
+    key: (u64, u64),
+    ticket: Rc<Ticket>,
+    has_entered: bool,
+}
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        match (self.has_entered, self.ticket.is_called.get()) {
+            (true, _) => {}
+            (false, true) => self.lane.call_next(),
+            (false, false) => {
+                self.lane.line.borrow_mut().remove(&self.key);
+            }
+        }
+    }
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        Self {
+            is_taken: Cell::new(false),
+            line: RefCell::default(),
+            tickets: Cell::new(0),
+            share: Cell::new(0),
+            left: Cell::new(PASS_WORK),
+        }
+    }
+}
+
+impl Lane {
+    /// Waits for the place in the lane; who did the least goes first.
+    async fn enter(self: &Rc<Self>, worked: u64) -> Place {
+        if !self.is_taken.replace(true) {
+            self.share.set(self.share.get().max(worked));
+            return Place(self.clone());
+        }
+        let number = self.tickets.get();
+        self.tickets.set(number + 1);
+        let mut waiting = InLine {
+            lane: self,
+            key: (worked, number),
+            ticket: Rc::default(),
+            has_entered: false,
+        };
+        let ticket = waiting.ticket.clone();
+        self.line
+            .borrow_mut()
+            .insert(waiting.key, waiting.ticket.clone());
+        std::future::poll_fn(|task| {
+            if ticket.is_called.get() {
+                return Poll::Ready(());
+            }
+            ticket.waker.replace(Some(task.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+        waiting.has_entered = true;
+        Place(self.clone())
+    }
+
+    fn call_next(&self) {
+        let next = self.line.borrow_mut().pop_first();
+        let Some(((worked, _), ticket)) = next else {
+            self.is_taken.set(false);
+            return;
+        };
+        self.share.set(self.share.get().max(worked));
+        ticket.is_called.set(true);
+        if let Some(waker) = ticket.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Whether one that did so much has the place before everybody in line.
+    fn is_first(&self, worked: u64) -> bool {
+        let line = self.line.borrow();
+        line.first_key_value()
+            .is_none_or(|((first, _), _)| worked <= *first)
+    }
+
+    /// For whoever has the place: waits until others had their turn, if the pass is over.
+    async fn pass(&self) {
+        if self.left.get() == 0 {
+            let_others_run().await;
+            self.left.set(PASS_WORK);
+        }
+    }
+}
+
+/// What a connection does from when something has come until it has to wait for more.
+#[derive(Debug)]
+pub(crate) struct Stint {
+    lane: Rc<Lane>,
+    place: RefCell<Option<Place>>,
+    /// Whether it has to queue from the start.
+    is_busy: Cell<bool>,
+    /// What it did in this stint.
+    worked: Cell<u32>,
+    /// What it did in all, or could have done.
+    account: Cell<u64>,
+    /// It stopped to let others run, not for want of input.
+    stands_back: Cell<bool>,
+}
+
+impl Stint {
+    /// Of a connection that came to this thread just now.
+    pub(crate) fn of_newcomer() -> Self {
+        Self::in_lane(LANE.with(Rc::clone))
+    }
+
+    /// Of a task that starts with little to do.
+    pub(crate) fn of_task() -> Self {
+        let stint = Self::of_newcomer();
+        stint.is_busy.set(false);
+        stint
+    }
+
+    fn in_lane(lane: Rc<Lane>) -> Self {
+        Self {
+            account: Cell::new(lane.share.get()),
+            lane,
+            place: RefCell::new(None),
+            is_busy: Cell::new(true),
+            worked: Cell::new(0),
+            stands_back: Cell::new(false),
+        }
+    }
+
+    /// Takes in the next request. It holds the lane only while it runs: whenever it has to wait for
+    /// anything, the stint is over.
+    pub(crate) async fn take_in<F: Future>(&self, reading: F) -> F::Output {
+        let mut reading = pin!(reading);
+        loop {
+            self.go_on().await;
+            match std::future::poll_fn(|task| Poll::Ready(reading.as_mut().poll(task))).await {
+                Poll::Ready(done) => {
+                    self.work(1);
+                    return done;
+                }
+                Poll::Pending if self.stands_back.take() => {}
+                Poll::Pending => {
+                    self.end();
+                    until_woken().await;
+                }
+            }
+        }
+    }
+
+    /// Within [`Self::take_in`], so many bytes were read: others may run, if it was much.
+    pub(crate) async fn has_read(&self, bytes: usize) {
+        self.work(u32::try_from(bytes / BYTES_OF_WORK).unwrap_or(u32::MAX));
+        if !self.may_go_on() {
+            self.stands_back.set(true);
+            until_woken().await;
+        }
+    }
+
+    /// Waits for the lane if it is not light.
+    pub(crate) async fn go_on(&self) {
+        if self.may_go_on() {
+            return;
+        }
+        self.is_busy.set(true);
+        let least = self.lane.share.get().saturating_sub(CREDIT_MAX);
+        let account = self.account.get().max(least);
+        self.account.set(account);
+        let has_place = self.place.borrow().is_some();
+        if !has_place || !self.lane.is_first(account) {
+            self.place.take();
+            let place = self.lane.enter(account).await;
+            self.place.replace(Some(place));
+        }
+        self.lane.pass().await;
+    }
+
+    /// There is nothing to do for now: the stint is over.
+    pub(crate) fn end(&self) {
+        self.is_busy.set(self.worked.take() > LIGHT_WORK);
+        self.place.take();
+    }
+
+    fn may_go_on(&self) -> bool {
+        if self.place.borrow().is_some() {
+            return self.lane.left.get() > 0;
+        }
+        !self.is_busy.get() && self.worked.get() < LIGHT_WORK
+    }
+
+    fn work(&self, work: u32) {
+        self.worked.set(self.worked.get().saturating_add(work));
+        self.account
+            .set(self.account.get().saturating_add(u64::from(work)));
+        if self.place.borrow().is_some() {
+            let left = self.lane.left.get();
+            self.lane.left.set(left.saturating_sub(work));
+        }
+    }
+}
+
+/// Waits until the thread has looked at its sockets and has run everybody who is ready then, the tasks that
+/// the last pass has left behind among them.
+async fn let_others_run() {
+    tokio::task::yield_now().await;
+    let mut queued = false;
+    std::future::poll_fn(|task| {
+        if std::mem::replace(&mut queued, true) {
+            return Poll::Ready(());
+        }
+        task.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Waits until the task is woken, by whatever it has waited for before.
+async fn until_woken() {
+    let mut waited = false;
+    std::future::poll_fn(|_| {
+        if std::mem::replace(&mut waited, true) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+#[cfg(test)]
+#[path = "lane_tests.rs"]
+mod tests;

@@ -1,0 +1,199 @@
+//! The order in which connections of one thread run, counted in requests, not measured. One client with a
+//! small request sits beside many that always have more; they share nothing but the lane.
+
+use std::cell::Cell;
+use std::io::Write;
+use std::os::unix::net::UnixStream as Peer;
+use std::rc::Rc;
+
+use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
+
+use super::*;
+
+const BUSY: u32 = 20;
+const REQUESTS: u32 = 20_000;
+
+/// What everybody did, in requests of the busy ones.
+#[derive(Default)]
+struct Served {
+    requests: Cell<u32>,
+    /// How many came between a byte that the light one was sent and its answer, at most.
+    between_max: Cell<u32>,
+    answers: Cell<u32>,
+}
+
+/// Has a byte sent to the light client's connection, from within a busy one's request.
+struct Sender {
+    peer: Peer,
+    sent_at: Rc<Cell<Option<u32>>>,
+}
+
+impl Sender {
+    fn send(&mut self, served: &Served) {
+        if self.sent_at.get().is_none() {
+            self.peer.write_all(b"x").expect("the socket takes a byte");
+            self.sent_at.set(Some(served.requests.get()));
+        }
+    }
+}
+
+/// Takes in a request; without a stint, as if there were no lane.
+async fn take_in(stint: Option<&Stint>, reading: impl Future<Output = ()>) {
+    match stint {
+        Some(stint) => stint.take_in(reading).await,
+        None => reading.await,
+    }
+}
+
+fn busy(stint: Option<Stint>, served: Rc<Served>, sender: Rc<RefCell<Sender>>) -> JoinHandle<()> {
+    tokio::task::spawn_local(async move {
+        for _ in 0..REQUESTS {
+            take_in(stint.as_ref(), async {}).await;
+            served.requests.set(served.requests.get() + 1);
+            sender.borrow_mut().send(&served);
+        }
+    })
+}
+
+fn light(stint: Option<Stint>, served: Rc<Served>, socket: Peer, sent_at: Rc<Cell<Option<u32>>>) {
+    socket.set_nonblocking(true).expect("a socket");
+    let socket = UnixStream::from_std(socket).expect("a socket");
+    tokio::task::spawn_local(async move {
+        loop {
+            let read = async {
+                loop {
+                    socket.readable().await.expect("the peer is there");
+                    if socket.try_read(&mut [0]).is_ok() {
+                        return;
+                    }
+                }
+            };
+            take_in(stint.as_ref(), read).await;
+            if let Some(at) = sent_at.take() {
+                let between = served.requests.get() - at;
+                served
+                    .between_max
+                    .set(served.between_max.get().max(between));
+                served.answers.set(served.answers.get() + 1);
+            }
+        }
+    });
+}
+
+/// Lets the busy ones work off everything they have, in a lane if there is one.
+async fn flood(lane: Option<Rc<Lane>>) -> Rc<Served> {
+    let stint = || lane.clone().map(Stint::in_lane);
+    let served = Rc::<Served>::default();
+    let (peer, socket) = Peer::pair().expect("two sockets");
+    let sent_at = Rc::<Cell<Option<u32>>>::default();
+    light(stint(), served.clone(), socket, sent_at.clone());
+    // The light one has shown that it is.
+    tokio::task::yield_now().await;
+    let sender = Rc::new(RefCell::new(Sender {
+        peer,
+        sent_at: sent_at.clone(),
+    }));
+    let busy: Vec<_> = (0..BUSY)
+        .map(|_| busy(stint(), served.clone(), sender.clone()))
+        .collect();
+    for done in busy {
+        done.await.expect("nobody panics");
+    }
+    while sent_at.get().is_some() {
+        tokio::task::yield_now().await;
+    }
+    served
+}
+
+#[actix_rt::test]
+async fn one_with_little_to_do_waits_for_a_pass_or_two_of_those_with_much() {
+    let served = flood(Some(Rc::default())).await;
+    assert_eq!(served.requests.get(), BUSY * REQUESTS);
+    // What is left of the pass it came in, and one that had begun.
+    let passes = served.between_max.get().div_ceil(PASS_WORK);
+    assert!(passes <= 2, "it waited for {passes} passes");
+    let least = BUSY * REQUESTS / (3 * PASS_WORK);
+    assert!(served.answers.get() >= least, "{}", served.answers.get());
+}
+
+#[actix_rt::test]
+async fn without_the_lane_it_would_wait_for_all_of_them() {
+    let served = flood(None).await;
+    let passes = served.between_max.get().div_ceil(PASS_WORK);
+    assert!(passes > 100, "it waited for {passes} passes only");
+}
+
+#[actix_rt::test]
+async fn much_now_and_then_does_not_wait_for_much_all_the_time() {
+    const BATCH: u32 = 128;
+    let lane = Rc::<Lane>::default();
+    let served = Rc::<Cell<u32>>::default();
+    for _ in 0..BUSY {
+        let (stint, served) = (Stint::in_lane(lane.clone()), served.clone());
+        tokio::task::spawn_local(async move {
+            loop {
+                stint.take_in(async {}).await;
+                served.set(served.get() + 1);
+            }
+        });
+    }
+    let now_and_then = Stint::in_lane(lane);
+    for round in 1..=20 {
+        // Meanwhile the others do far more each.
+        while served.get() < round * BUSY * 4 * BATCH {
+            tokio::task::yield_now().await;
+        }
+        let before = served.get();
+        for _ in 0..BATCH {
+            now_and_then.take_in(async {}).await;
+        }
+        now_and_then.end();
+        let between = served.get() - before;
+        assert!(between <= 2 * PASS_WORK, "{between} in round {round}");
+    }
+}
+
+#[actix_rt::test]
+async fn one_in_line_that_goes_away_is_passed_over() {
+    let lane = Rc::<Lane>::default();
+    let held = lane.enter(0).await;
+    let mut gone = [1, 2].map(|worked| Box::pin(lane.enter(worked)));
+    for waiting in &mut gone {
+        assert!(futures::poll!(waiting).is_pending());
+    }
+    let mut last = Box::pin(lane.enter(3));
+    assert!(futures::poll!(&mut last).is_pending());
+    let [called, in_line] = gone;
+    drop(in_line);
+    drop(held);
+    drop(called);
+    assert!(futures::poll!(&mut last).is_ready());
+    assert!(!lane.is_taken.get(), "it was given up as well");
+}
+
+#[actix_rt::test]
+async fn nobody_holds_the_lane_while_it_waits() {
+    let lane = Rc::<Lane>::default();
+    let (holder, other) = (Stint::in_lane(lane.clone()), Stint::in_lane(lane));
+    holder.take_in(async {}).await;
+    assert!(holder.place.borrow().is_some(), "it is in the lane");
+    tokio::task::spawn_local(async move {
+        holder.take_in(std::future::pending::<()>()).await;
+    });
+    tokio::task::yield_now().await;
+    other.take_in(async {}).await;
+    assert!(other.place.borrow().is_some());
+}
+
+#[actix_rt::test]
+async fn who_has_to_queue_is_seen_by_what_came_at_once() {
+    let stint = Stint::in_lane(Rc::default());
+    for (requests, is_busy) in [(LIGHT_WORK + 1, true), (1, false)] {
+        for _ in 0..requests {
+            stint.take_in(async {}).await;
+        }
+        stint.end();
+        assert_eq!(stint.is_busy.get(), is_busy, "after {requests} requests");
+    }
+}
