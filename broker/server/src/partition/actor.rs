@@ -36,7 +36,7 @@ use crate::topic_settings::{TopicSettings, batch_bytes_max, roll_after};
 use crate::turn::{TakesTurns, Turn, stand_back};
 
 /// How often acknowledgements that wait are compared with their deadlines.
-const DEADLINE_CHECK: Duration = Duration::from_millis(250);
+pub(super) const DEADLINE_CHECK: Duration = Duration::from_millis(250);
 
 /// Everything an actor needs to start; made by the broker actor.
 pub(crate) struct PartitionSetup {
@@ -63,9 +63,9 @@ pub(super) struct Waiting {
 /// A written batch whose acknowledgement waits for the high watermark.
 pub(super) struct Parked {
     answer: Appended,
-    deadline: Duration,
-    timeout: Duration,
-    reply: AppendReply,
+    pub(super) deadline: Duration,
+    pub(super) timeout: Duration,
+    pub(super) reply: AppendReply,
 }
 
 /// The live part of one partition replica.
@@ -85,7 +85,7 @@ pub(crate) struct PartitionActor {
     pub(super) waiting: Vec<Waiting>,
     /// Whether a write is to follow when the mailbox has been drained.
     pub(super) write_spawned: bool,
-    append_failures: Occasional,
+    pub(super) append_failures: Occasional,
     pub(super) turn: Turn,
     pub(super) parked: BTreeMap<u64, Parked>,
     pub(super) next_token: u64,
@@ -283,19 +283,6 @@ impl PartitionActor {
         self.batches = batches;
     }
 
-    /// A full disk is told by its directory, once.
-    fn tell_refusal(&mut self, error: &PartitionError) {
-        if matches!(
-            error,
-            PartitionError::LowSpace(_) | PartitionError::DiskFull { .. }
-        ) {
-            return;
-        }
-        if let Some(times) = self.append_failures.happened(self.clock.monotonic()) {
-            warn!(partition = %self.partition, %error, times, "append failed");
-        }
-    }
-
     fn on_appended(&mut self, batch: &ProducedBatch, waiting: Waiting, log_start: Offset) {
         let header = &batch.header;
         let answer = Appended {
@@ -407,32 +394,6 @@ impl PartitionActor {
             *offsets = now;
             changed
         });
-    }
-
-    fn check_deadlines(&mut self, ctx: &mut Context<Self>) {
-        self.expire_parked();
-        self.deadline_timer = !self.parked.is_empty();
-        if self.deadline_timer {
-            ctx.run_later(DEADLINE_CHECK, Self::check_deadlines);
-        }
-    }
-
-    fn expire_parked(&mut self) {
-        let now = self.clock.monotonic();
-        self.deadlines_due = now + DEADLINE_CHECK;
-        let late: Vec<u64> = self
-            .parked
-            .iter()
-            .filter(|(_, parked)| parked.deadline <= now)
-            .map(|(token, _)| *token)
-            .collect();
-        for token in late {
-            if let Some(parked) = self.parked.remove(&token) {
-                parked.reply.send(Err(PartitionError::TimedOut {
-                    after: parked.timeout,
-                }));
-            }
-        }
     }
 
     /// A message was taken.

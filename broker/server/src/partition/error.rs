@@ -1,4 +1,5 @@
 //! What can go wrong with a partition, as facts. `request::wire` gives each its code on the wire.
+//! What is definite here is so on the wire: nothing of such a write is in the log, or ever will be.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -12,6 +12,7 @@ mod offsets;
 mod syncing;
 #[cfg(test)]
 mod tests;
+mod unacknowledged;
 mod vanishing;
 
 pub(crate) use actor::{PartitionActor, PartitionSetup};

@@ -1,4 +1,5 @@
-//! `describe_cluster`: the brokers with version, uptime and disks.
+//! `describe_cluster`: the brokers with version, uptime and disks, and what needs somebody's attention:
+//! directories, partitions, damage, losses, the clock. Only partitions with damage are asked.
 
 use std::sync::Arc;
 

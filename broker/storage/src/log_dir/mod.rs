@@ -2,6 +2,7 @@
 //! thread; opens and deletes the logs in it.
 
 mod age_hold;
+mod checkpoints;
 mod error;
 mod identity;
 mod options;

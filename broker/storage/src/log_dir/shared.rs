@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use broker_model::{Clock, Offset, Timestamp, TopicId, TopicPartition};
+use broker_model::{Clock, Timestamp, TopicId, TopicPartition};
 use uuid::Uuid;
 
+use super::checkpoints::CheckpointsOnDisk;
 use super::{AgeHold, DirIdentity, LogDirError, LogDirOptions, PlantedBugs, ReserveRoom};
 use crate::durable_positions::{Checkpointed, DurablePoint, DurablePositions, SlotTicket};
-use crate::health::{DirHealth, is_no_space, is_passing};
+use crate::health::{DirHealth, is_passing};
 use crate::io::{Io, IoLock};
 use crate::log::LogPurpose;
 use crate::segment::OpenFiles;
@@ -20,20 +21,11 @@ use crate::small_file::{
     HighWatermarks, MetaProperties, RecoveryPoints, SmallFile, SmallFileError,
 };
 use crate::space::{DirSpace, Headroom, Reserve, SpendingIo};
-use crate::sync::{Backlog, SyncDone, SyncOutcome, SyncRequest, record, run_group};
+use crate::sync::{Backlog, SyncDone, SyncOutcome, SyncRequest, run_group};
 
 pub(crate) const LOCK_FILE: &str = ".lock";
 
 type OpenLogs = BTreeSet<(TopicPartition, TopicId)>;
-
-/// What the checkpoints on disk hold: they are replaced when there is something else to say.
-#[derive(Default)]
-struct CheckpointsOnDisk {
-    /// Whether all high watermarks as they are noted now.
-    high_watermarks: bool,
-    /// The durable positions after so many changes.
-    positions: Option<u64>,
-}
 
 /// The common state of one log directory.
 pub(crate) struct DirShared {
@@ -54,16 +46,16 @@ pub(crate) struct DirShared {
     pub(crate) boot: u64,
     pub(crate) was_clean: bool,
     pub(crate) planted: PlantedBugs,
-    boot_id: String,
+    pub(super) boot_id: String,
     /// Points that are durable and not recorded yet.
     unrecorded: Mutex<Vec<(SlotTicket, DurablePoint)>>,
     /// Held while a small file that several threads may want to write is replaced: they would share
     /// its temporary name.
     replacing: Mutex<()>,
-    high_watermarks: Mutex<HighWatermarks>,
-    checkpointed: Mutex<CheckpointsOnDisk>,
+    pub(super) high_watermarks: Mutex<HighWatermarks>,
+    pub(super) checkpointed: Mutex<CheckpointsOnDisk>,
     /// Deleted partitions that the checkpoint of high watermarks still speaks of.
-    outdated: Mutex<BTreeSet<TopicPartition>>,
+    pub(super) outdated: Mutex<BTreeSet<TopicPartition>>,
     open_logs: Mutex<OpenLogs>,
     /// The directory's stamp at the last look for its partitions, and how often it was looked at.
     looked_at: Mutex<Option<(u64, u8)>>,
@@ -146,24 +138,6 @@ impl DirShared {
         }
     }
 
-    /// Takes back what the last stop may have said of being clean.
-    fn begin_unclean(&self) -> Result<(), SmallFileError> {
-        match self.store_recovery_points(false) {
-            Err(SmallFileError::Io { file, source }) if is_no_space(&source) => {
-                // Its points are in the file of durable positions too; one that says nothing of a clean
-                // stop is as good as none, and none needs no room.
-                tracing::warn!(file = %file.display(), "the disk is full: the checkpoint is removed until there is room for another");
-                let removed = match self.io.remove_file(&file) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                    done => done,
-                };
-                let synced = removed.and_then(|()| self.io.sync_dir(&self.path));
-                synced.map_err(|source| SmallFileError::Io { file, source })
-            }
-            done => done,
-        }
-    }
-
     /// Whether so little is left of what is kept back for the broker's own writes that it has to last for
     /// deletions and the next start.
     pub(super) fn is_reserve_low(&self) -> bool {
@@ -225,103 +199,6 @@ impl DirShared {
 
     pub(crate) fn replacing(&self) -> MutexGuard<'_, ()> {
         lock(&self.replacing)
-    }
-
-    pub(crate) fn write_checkpoints(&self, clean: bool) -> Result<(), SmallFileError> {
-        record(self);
-        let _one_at_a_time = self.replacing();
-        self.store_high_watermarks()?;
-        let written = lock(&self.checkpointed).positions;
-        match !clean && written == Some(self.positions.changes()) {
-            true => Ok(()),
-            false => self.store_recovery_points(clean),
-        }
-    }
-
-    /// Notes a high watermark for the next checkpoint.
-    pub(super) fn note_high_watermark(&self, partition: &TopicPartition, offset: Offset) {
-        let mut known = self.high_watermarks();
-        match known.0.get_mut(partition) {
-            Some(known) if *known == offset => return,
-            Some(known) => *known = offset,
-            None => drop(known.0.insert(partition.clone(), offset)),
-        }
-        lock(&self.checkpointed).high_watermarks = false;
-    }
-
-    /// A log is about to be cut: a recovery must not look for what is above.
-    pub(crate) fn lower_high_watermark(
-        &self,
-        partition: &TopicPartition,
-        end: Offset,
-    ) -> Result<(), SmallFileError> {
-        match self.high_watermarks().0.get_mut(partition) {
-            Some(noted) if *noted > end => *noted = end,
-            _ => return Ok(()),
-        }
-        lock(&self.checkpointed).high_watermarks = false;
-        let _one_at_a_time = self.replacing();
-        self.store_high_watermarks()
-    }
-
-    /// Forgets the high watermark of a deleted partition.
-    pub(super) fn forget_high_watermark(&self, partition: &TopicPartition) {
-        if self.high_watermarks().0.remove(partition).is_some() {
-            lock(&self.outdated).insert(partition.clone());
-            lock(&self.checkpointed).high_watermarks = false;
-        }
-    }
-
-    /// A new partition of this name comes into being: what the checkpoint says of an older one must
-    /// not be taken for its own.
-    pub(super) fn disown_high_watermark(
-        &self,
-        partition: &TopicPartition,
-    ) -> Result<(), SmallFileError> {
-        self.forget_high_watermark(partition);
-        let is_outdated = lock(&self.outdated).contains(partition);
-        match is_outdated {
-            true => {
-                let _one_at_a_time = self.replacing();
-                self.store_high_watermarks()
-            }
-            false => Ok(()),
-        }
-    }
-
-    fn store_high_watermarks(&self) -> Result<(), SmallFileError> {
-        let high_watermarks = {
-            let noted = self.high_watermarks();
-            let is_written = &mut lock(&self.checkpointed).high_watermarks;
-            if *is_written {
-                return Ok(());
-            }
-            // What is noted from here on is for the next one.
-            *is_written = true;
-            noted.clone()
-        };
-        let outdated = std::mem::take(&mut *lock(&self.outdated));
-        high_watermarks
-            .store(&*self.io, &self.path.join(HighWatermarks::FILE))
-            .inspect_err(|error| {
-                lock(&self.outdated).extend(outdated);
-                lock(&self.checkpointed).high_watermarks = false;
-                self.observe_small(error);
-            })
-    }
-
-    fn store_recovery_points(&self, clean: bool) -> Result<(), SmallFileError> {
-        let (points, changes) = self.positions.snapshot();
-        let points = RecoveryPoints {
-            clean,
-            boot_id: self.boot_id.clone(),
-            points,
-        };
-        points
-            .store(&*self.io, &self.path.join(RecoveryPoints::FILE))
-            .inspect_err(|error| self.observe_small(error))?;
-        lock(&self.checkpointed).positions = Some(changes);
-        Ok(())
     }
 
     /// A small file that cannot be written takes the directory out of service, unless the disk is
@@ -398,7 +275,7 @@ impl Drop for OpenGuard {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing panics while it is held.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,0 +1,137 @@
+//! The checkpoints at the top of a log directory: high watermarks, and recovery points with the mark of a
+//! clean stop. Written when there is something new to say; one that cannot be leaves the old one in force.
+
+use std::io;
+
+use broker_model::{Offset, TopicPartition};
+
+use super::shared::{DirShared, lock};
+use crate::health::is_no_space;
+use crate::small_file::{HighWatermarks, RecoveryPoints, SmallFile, SmallFileError};
+use crate::sync::record;
+
+/// What the checkpoints on disk hold: they are replaced when there is something else to say.
+#[derive(Default)]
+pub(super) struct CheckpointsOnDisk {
+    /// Whether all high watermarks as they are noted now.
+    high_watermarks: bool,
+    /// The durable positions after so many changes.
+    positions: Option<u64>,
+}
+
+impl DirShared {
+    /// Takes back what the last stop may have said of being clean.
+    pub(super) fn begin_unclean(&self) -> Result<(), SmallFileError> {
+        match self.store_recovery_points(false) {
+            Err(SmallFileError::Io { file, source }) if is_no_space(&source) => {
+                // Its points are in the file of durable positions too; one that says nothing of a clean
+                // stop is as good as none, and none needs no room.
+                tracing::warn!(file = %file.display(), "the disk is full: the checkpoint is removed until there is room for another");
+                let removed = match self.io.remove_file(&file) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                    done => done,
+                };
+                let synced = removed.and_then(|()| self.io.sync_dir(&self.path));
+                synced.map_err(|source| SmallFileError::Io { file, source })
+            }
+            done => done,
+        }
+    }
+
+    pub(crate) fn write_checkpoints(&self, clean: bool) -> Result<(), SmallFileError> {
+        record(self);
+        let _one_at_a_time = self.replacing();
+        self.store_high_watermarks()?;
+        let written = lock(&self.checkpointed).positions;
+        match !clean && written == Some(self.positions.changes()) {
+            true => Ok(()),
+            false => self.store_recovery_points(clean),
+        }
+    }
+
+    /// Notes a high watermark for the next checkpoint.
+    pub(super) fn note_high_watermark(&self, partition: &TopicPartition, offset: Offset) {
+        let mut known = self.high_watermarks();
+        match known.0.get_mut(partition) {
+            Some(known) if *known == offset => return,
+            Some(known) => *known = offset,
+            None => drop(known.0.insert(partition.clone(), offset)),
+        }
+        lock(&self.checkpointed).high_watermarks = false;
+    }
+
+    /// A log is about to be cut: a recovery must not look for what is above.
+    pub(crate) fn lower_high_watermark(
+        &self,
+        partition: &TopicPartition,
+        end: Offset,
+    ) -> Result<(), SmallFileError> {
+        match self.high_watermarks().0.get_mut(partition) {
+            Some(noted) if *noted > end => *noted = end,
+            _ => return Ok(()),
+        }
+        lock(&self.checkpointed).high_watermarks = false;
+        let _one_at_a_time = self.replacing();
+        self.store_high_watermarks()
+    }
+
+    /// Forgets the high watermark of a deleted partition.
+    pub(super) fn forget_high_watermark(&self, partition: &TopicPartition) {
+        if self.high_watermarks().0.remove(partition).is_some() {
+            lock(&self.outdated).insert(partition.clone());
+            lock(&self.checkpointed).high_watermarks = false;
+        }
+    }
+
+    /// A new partition of this name comes into being: what the checkpoint says of an older one must
+    /// not be taken for its own.
+    pub(super) fn disown_high_watermark(
+        &self,
+        partition: &TopicPartition,
+    ) -> Result<(), SmallFileError> {
+        self.forget_high_watermark(partition);
+        let is_outdated = lock(&self.outdated).contains(partition);
+        match is_outdated {
+            true => {
+                let _one_at_a_time = self.replacing();
+                self.store_high_watermarks()
+            }
+            false => Ok(()),
+        }
+    }
+
+    fn store_high_watermarks(&self) -> Result<(), SmallFileError> {
+        let high_watermarks = {
+            let noted = self.high_watermarks();
+            let is_written = &mut lock(&self.checkpointed).high_watermarks;
+            if *is_written {
+                return Ok(());
+            }
+            // What is noted from here on is for the next one.
+            *is_written = true;
+            noted.clone()
+        };
+        let outdated = std::mem::take(&mut *lock(&self.outdated));
+        high_watermarks
+            .store(&*self.io, &self.path.join(HighWatermarks::FILE))
+            .inspect_err(|error| {
+                lock(&self.outdated).extend(outdated);
+                lock(&self.checkpointed).high_watermarks = false;
+                self.observe_small(error);
+            })
+    }
+
+    fn store_recovery_points(&self, clean: bool) -> Result<(), SmallFileError> {
+        let (points, changes) = self.positions.snapshot();
+        let points = RecoveryPoints {
+            clean,
+            boot_id: self.boot_id.clone(),
+            points,
+        };
+        points
+            .store(&*self.io, &self.path.join(RecoveryPoints::FILE))
+            .inspect_err(|error| self.observe_small(error))?;
+        lock(&self.checkpointed).positions = Some(changes);
+        Ok(())
+    }
+}
