@@ -55,6 +55,9 @@ pub enum Damage {
     /// The log ends below its high watermark, which was noted before.
     #[error("acknowledged records are missing: the log ends below its high watermark")]
     BelowHighWatermark,
+    /// The log ends below an offset that one of its indexes has.
+    #[error("records are missing: an index speaks of more than there is")]
+    BelowIndex,
     /// The note of how far the log was durable is lost.
     #[error(
         "how far the log was durable is not known any more: acknowledged records from this offset on may be missing"

@@ -6,16 +6,18 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use broker_model::Offset;
+use broker_record::BatchHeader;
 use broker_storage::inspect::{DirNotes, Verifier};
 use broker_storage::io::Io;
 use broker_storage::io::recording::{RecordingIo, Survival};
-use broker_storage::{Damage, LastStop, Log, ReadError, ReadLimit};
+use broker_storage::{Corruption, Damage, LastStop, Log, OpenLogError, ReadError, ReadLimit};
 use support::{
-    BATCH, DIR, append, append_numbers, batch_of, big, corruption_at, edit, file_bytes, flip,
-    killed, numbers, offset, open, partition_dir, read_at, rebooted, segment_file, small, sync,
-    values,
+    BATCH, DIR, TOPIC_ID, append, append_numbers, batch_of, big, corruption_at, edit, file_bytes,
+    flip, killed, numbers, offset, open, open_dir, open_log, partition, partition_dir, read_at,
+    rebooted, segment_file, small, sync, values,
 };
 
 #[test]
@@ -355,4 +357,94 @@ fn what_an_emptied_directory_had_stays_known_until_somebody_deletes_it() {
     let (_dir, log, report) = open(&io.after_kill(), small());
     assert_eq!((report.corruption, log.damage()), (vec![], vec![]));
     assert_eq!((log.start(), log.end()), (offset(25), offset(28)));
+}
+
+/// A killed directory without any note of how far its logs are durable.
+fn without_points() -> Arc<RecordingIo> {
+    let io = killed(25, 25, small());
+    for name in ["durable-positions", "recovery-point-checkpoint"] {
+        io.remove_file(&Path::new(DIR).join(name)).unwrap();
+    }
+    io
+}
+
+#[test]
+fn indexes_tell_of_a_lost_end_when_the_durable_points_are_lost_too() {
+    for is_removed in [false, true] {
+        let io = without_points();
+        match is_removed {
+            true => io.remove_file(&segment_file(20, "log")).unwrap(),
+            false => edit(&io, &segment_file(20, "log"), |bytes| {
+                bytes.truncate(BATCH as usize);
+            }),
+        }
+        let (_dir, log, report) = open(&io, small());
+        let told = |damage: &Corruption| damage.damage == Damage::BelowIndex;
+        assert!(report.corruption.iter().any(told), "{report:?}");
+        assert!(log.end() >= offset(23), "{}", log.end());
+        let kept = if is_removed { 20 } else { 21 };
+        assert_eq!(corruption_at(&log, kept).next_good, Some(log.end()));
+        assert!(read_at(&log, kept - 1).is_ok());
+    }
+}
+
+#[test]
+fn a_log_of_which_only_the_high_watermark_is_left_is_not_taken_for_a_new_one() {
+    let io = without_points();
+    let dir = open_dir(&io);
+    dir.record_high_watermark(&partition(), offset(25));
+    dir.write_checkpoints().unwrap();
+    drop(dir);
+    let io = io.after_kill();
+    for name in ["durable-positions", "recovery-point-checkpoint"] {
+        io.remove_file(&Path::new(DIR).join(name)).unwrap();
+    }
+    for entry in io.list(&partition_dir()).unwrap() {
+        io.remove_file(&partition_dir().join(entry.name)).unwrap();
+    }
+    io.remove_dir(&partition_dir()).unwrap();
+    let mut io = io;
+    for _ in 0..2 {
+        let dir = open_dir(&io);
+        let opened = dir.open_or_create_log(&partition(), TOPIC_ID, small());
+        assert!(matches!(opened, Err(OpenLogError::Gone { .. })));
+        dir.write_checkpoints().unwrap();
+        drop(dir);
+        io = io.after_kill();
+    }
+    // Given up by an operator.
+    io.create_dir_all(&partition_dir()).unwrap();
+    let dir = open_dir(&io);
+    assert_eq!(dir.partitions().unwrap().len(), 1);
+    let (log, _) = open_log(&dir, small());
+    assert_eq!(log.end(), offset(25));
+    assert_eq!(corruption_at(&log, 0).next_good, Some(offset(25)));
+}
+
+#[test]
+fn a_batch_of_far_away_in_the_middle_of_a_segment_is_no_reason_to_panic() {
+    for base in [10, 20] {
+        let io = killed(25, 25, small());
+        edit(&io, &segment_file(base, "log"), |bytes| {
+            let last = bytes.len() - BATCH as usize;
+            let mut header = BatchHeader::decode(&bytes[last..last + BatchHeader::LEN]).unwrap();
+            header.base_offset = offset(1 << 40);
+            bytes[last..last + BatchHeader::LEN].copy_from_slice(&header.encode());
+        });
+        for extension in ["index", "timeindex"] {
+            io.remove_file(&segment_file(base, extension)).unwrap();
+        }
+        for name in ["durable-positions", "recovery-point-checkpoint"] {
+            io.remove_file(&Path::new(DIR).join(name)).unwrap();
+        }
+        let (dir, mut log, _) = open(&io, small());
+        assert!(read_at(&log, 3).is_ok() && read_at(&log, base + 1).is_ok());
+        let run = append(&mut log, batch_of("more", 100));
+        assert!(run.first >= offset(24));
+        sync(&dir, &mut log);
+        log.close().unwrap();
+        drop(dir);
+        let (_dir, log, _) = open(&io.after_kill(), small());
+        assert_eq!(log.end(), run.end);
+    }
 }

@@ -159,8 +159,11 @@ impl ActiveIndex {
         self.recent.back()
     }
 
-    /// Adds a boundary, which lies after the last one.
+    /// Adds a boundary, which lies after the last one. One that no entry can say is found by its header.
     pub(crate) fn push(&mut self, point: IndexPoint) {
+        if !point.fits(self.header.id.base) {
+            return;
+        }
         self.recent.push_back(point);
         self.count += 1;
     }

@@ -34,6 +34,11 @@ impl IndexPoint {
         }
     }
 
+    /// Whether an entry can say it: behind stale bytes of elsewhere, offsets may be far from the segment's.
+    pub(crate) fn fits(&self, base: Offset) -> bool {
+        u32::try_from(self.offset.distance_from(base)).is_ok()
+    }
+
     /// Whether this boundary may come after `before`.
     pub(crate) fn follows(&self, before: &Self) -> bool {
         self.offset > before.offset

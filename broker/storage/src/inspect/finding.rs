@@ -27,7 +27,13 @@ impl Finding {
     /// Damaged data, and what follows from it.
     pub(super) fn data(corruption: Corruption) -> Self {
         let then = match (&corruption.damage, corruption.next_good) {
-            (Damage::Missing { .. } | Damage::Hole | Damage::BelowHighWatermark, Some(next)) => {
+            (
+                Damage::Missing { .. }
+                | Damage::Hole
+                | Damage::BelowHighWatermark
+                | Damage::BelowIndex,
+                Some(next),
+            ) => {
                 format!(
                     "these offsets are refused to readers and never given out again; the log goes on at offset {next}"
                 )

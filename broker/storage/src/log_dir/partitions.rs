@@ -8,10 +8,10 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use broker_model::{Offset, PartitionId, TopicId, TopicPartition};
+use broker_model::{LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition};
 
 use super::{DeleteLogError, DirShared, LogDirError, OpenLogError};
-use crate::durable_positions::PartitionKey;
+use crate::durable_positions::{DurablePoint, PartitionKey};
 use crate::io::Io;
 use crate::log::{Log, LogConfig};
 use crate::recovery::{OpenRequest, RecoveryReport, recover};
@@ -142,10 +142,14 @@ fn claim(
         complete(shared, &file, found, partition);
         return Ok(false);
     }
-    let known = shared.positions.known(&(topic_id, partition.partition));
-    let known_end = known.map_or(Offset::ZERO, |point| point.end);
+    let found = has_data(io, dir);
+    let known_end = match shared.positions.known(&(topic_id, partition.partition)) {
+        Some(point) => point.end,
+        None if matches!(found, Ok(true)) => Offset::ZERO,
+        None => end_by_high_watermark(shared, partition, topic_id).map_err(failed)?,
+    };
     let had_data = known_end > Offset::ZERO;
-    let is_new = match has_data(io, dir) {
+    let is_new = match found {
         Ok(has_data) => !has_data && !had_data,
         Err(error) if error.kind() == io::ErrorKind::NotFound && had_data => {
             return Err(OpenLogError::Gone {
@@ -177,6 +181,28 @@ fn claim(
         io.sync_dir(&shared.path).map_err(failed)?;
     }
     Ok(is_new)
+}
+
+/// The end of a log of which nothing is left, not even its durable point: as far as its high watermark
+/// tells. That is remembered as a durable point from then on, until an operator acts.
+fn end_by_high_watermark(
+    shared: &DirShared,
+    partition: &TopicPartition,
+    topic_id: TopicId,
+) -> io::Result<Offset> {
+    let key: PartitionKey = (topic_id, partition.partition);
+    let noted = shared.high_watermarks().0.get(partition).copied();
+    let end = noted.filter(|_| shared.positions.is_doubtful(&key));
+    if let Some(end) = end.filter(|end| *end > Offset::ZERO) {
+        let point = DurablePoint {
+            segment: end,
+            position: 0,
+            end,
+            epoch: LeaderEpoch::default(),
+        };
+        shared.positions.reset(key, point)?;
+    }
+    Ok(end.unwrap_or_default())
 }
 
 /// Adds the number that files of version 1 do not have. Without room it has time until the next start.

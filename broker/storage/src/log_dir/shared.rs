@@ -374,7 +374,11 @@ fn identify(io: &dyn Io, options: &LogDirOptions) -> Result<DirIdentity, LogDirE
 /// Whether no broker ever got as far as to put a partition here.
 fn is_unused(io: &dyn Io, dir: &Path) -> io::Result<bool> {
     let entries = io.list(dir)?;
-    let known = [DurablePositions::FILE, RecoveryPoints::FILE];
+    let known = [
+        DurablePositions::FILE,
+        RecoveryPoints::FILE,
+        HighWatermarks::FILE,
+    ];
     Ok(!entries.iter().any(|entry| {
         entry.is_dir && TopicPartition::from_dir_name(&entry.name).is_some()
             || known.contains(&entry.name.as_str())

@@ -49,7 +49,8 @@ impl Recovery<'_> {
                 window,
             });
         }
-        let Some(noted) = noted.filter(|noted| *noted > end) else {
+        let behind = noted.max(self.indexed);
+        let Some(behind) = behind.filter(|behind| *behind > end) else {
             return Ok(active);
         };
         if window.is_some() && self.report.last_stop == LastStop::OtherBoot {
@@ -59,15 +60,18 @@ impl Recovery<'_> {
             file: active.data.path().to_owned(),
             position: u64::from(active.len),
             offset: end,
-            next_good: Some(noted),
-            damage: Damage::BelowHighWatermark,
+            next_good: Some(behind),
+            damage: match noted == Some(behind) {
+                true => Damage::BelowHighWatermark,
+                false => Damage::BelowIndex,
+            },
         });
         if active.len > 0 {
             self.open_sealed(active.data.base(), active.len)?;
         } else {
             self.remove(&active.data)?;
         }
-        self.new_active(noted)
+        self.new_active(behind)
     }
 
     /// Offsets between the log start, as it was noted, and the first segment. The start is noted again

@@ -26,7 +26,9 @@ use crate::compaction::{CLEANED, finish_interrupted};
 use crate::corruption::Corruption;
 use crate::durable_positions::{DurablePoint, PartitionKey, SlotTicket};
 use crate::health::{is_out_of_files, is_passing};
-use crate::index::{IndexEntry, OffsetEntry, Owner, SegmentId, TimeEntry, is_of_another};
+use crate::index::{
+    IndexEntry, OffsetEntry, Owner, SegmentId, TimeEntry, boundary_at_or_below, is_of_another,
+};
 use crate::log::{DELETED, LogConfig, LogParts};
 use crate::log_dir::{DirShared, OpenGuard, OpenLogError};
 use crate::segment::{ActiveSegment, DataFile, SealedSegment, base_of, file_name};
@@ -135,6 +137,8 @@ struct Recovery<'a> {
     changed: bool,
     /// Whether the recovery point may be older than what was acknowledged.
     is_doubtful: bool,
+    /// A batch with this offset was written: the indexes have it.
+    indexed: Option<Offset>,
     report: RecoveryReport,
 }
 
@@ -143,10 +147,14 @@ impl<'a> Recovery<'a> {
         let shared = &request.shared;
         let swapped = finish_interrupted(&*shared.io, &request.dir);
         swapped.inspect_err(|error| shared.observe_small(error))?;
+        let key: PartitionKey = (request.topic_id, request.partition.partition);
+        let indexed = match shared.positions.is_doubtful(&key) {
+            true => last_indexed(request)?,
+            false => None,
+        };
         let mut files = tidy(request)?;
         check_owners(request, &files)?;
         let cleaned = load_cleaned(request)?;
-        let key: PartitionKey = (request.topic_id, request.partition.partition);
         let noted = match request.is_new {
             true => None,
             false => shared.positions.known(&key),
@@ -215,6 +223,7 @@ impl<'a> Recovery<'a> {
             epochs: Vec::new(),
             changed: false,
             is_doubtful,
+            indexed,
             report: RecoveryReport::new(last_stop),
         })
     }
@@ -344,6 +353,26 @@ fn load_cleaned(request: &OpenRequest) -> Result<CleanerCheckpoint, OpenLogError
         }
         other => Ok(other?.unwrap_or_default()),
     }
+}
+
+/// The last offset that an index of the newest segment speaks of, also of one whose data file is gone.
+fn last_indexed(request: &OpenRequest) -> Result<Option<Offset>, OpenLogError> {
+    let dir = &request.dir;
+    let entries = request.shared.io.list(dir);
+    let entries = entries.map_err(|source| failed(dir, source))?;
+    let names = entries.iter().map(|entry| Path::new(&entry.name));
+    let indexes = names.filter(|name| {
+        name.extension()
+            .is_some_and(|e| e == OffsetEntry::EXTENSION)
+    });
+    let newest = indexes
+        .filter_map(|name| base_of(name.with_extension("log").to_str()?))
+        .max();
+    let last = newest.and_then(|base| {
+        let data = request.data(base);
+        boundary_at_or_below(data.io(), data.path(), data.id(), u32::MAX)
+    });
+    Ok(last.map(|last| last.offset))
 }
 
 /// Sweeps away what interrupted work has left, and lists the data files.
