@@ -41,11 +41,18 @@ impl NotedPoint {
         files: &[(Offset, u32)],
         settled: Offset,
     ) -> io::Result<Self> {
-        if point.position == 0 || point.end <= settled {
+        if point.end <= settled {
             return Ok(Self::Sound(point));
         }
         let found = files.iter().find(|(base, _)| *base == point.segment);
         let len = found.map_or(0, |(_, len)| *len);
+        if point.position == 0 && len == 0 {
+            let below = files.iter().rfind(|(base, _)| *base < point.segment);
+            return match below {
+                Some((base, len)) => Self::examine_begin(request, point, (*base, *len)),
+                None => Ok(Self::Sound(point)),
+            };
+        }
         if len < point.position {
             let is_last = files.iter().all(|(base, _)| *base <= point.segment);
             return Ok(match is_last {
@@ -56,10 +63,34 @@ impl NotedPoint {
         let data = request.data(point.segment);
         let fits = is_boundary(&data, u64::from(len), &point);
         fits.inspect_err(|error| data.observe(error))
-            .map(|fits| match fits {
-                true => Self::Sound(point),
-                false => Self::Contradicted,
-            })
+            .map(|fits| Self::if_it_fits(fits, point))
+    }
+
+    /// A point at the begin of a segment of which there is nothing: the one below does not go on behind it.
+    fn examine_begin(
+        request: &OpenRequest,
+        point: RecoveryPoint,
+        (base, len): (Offset, u32),
+    ) -> io::Result<Self> {
+        let data = request.data(base);
+        let start = OffsetEntry {
+            offset: base,
+            position: 0,
+        };
+        let near = boundary_at_or_below(data.io(), data.path(), data.id(), len);
+        let walked = data
+            .file()
+            .and_then(|file| walk(&file, near.unwrap_or(start), len));
+        let walked = walked.inspect_err(|error| data.observe(error))?;
+        let goes_on = matches!(walked, Walked::To(end) if end > point.segment);
+        Ok(Self::if_it_fits(!goes_on, point))
+    }
+
+    fn if_it_fits(fits: bool, point: RecoveryPoint) -> Self {
+        match fits {
+            true => Self::Sound(point),
+            false => Self::Contradicted,
+        }
     }
 }
 
