@@ -12,6 +12,8 @@ use crate::wire_error::{ErrorData, WireError};
 pub const FRAME_MARKER: u8 = 0xCE;
 /// Bytes before the body: marker and length.
 pub const FRAME_HEADER_LEN: usize = 5;
+/// Room that a frame gets at first: most answers need no more.
+const SMALL_FRAME_BYTES: usize = 256;
 /// How many bytes of a foreign protocol are kept for the error.
 const FIRST_BYTES_MAX: usize = 16;
 
@@ -259,7 +261,8 @@ pub fn encode_frame(body: &[u8]) -> Result<Bytes, FrameTooLarge> {
 
 /// Builds a frame in one buffer: room for the header, the body, then the header.
 pub(crate) fn build_frame(write: impl FnOnce(&mut Vec<u8>)) -> Result<Bytes, FrameTooLarge> {
-    let mut out = vec![0; FRAME_HEADER_LEN];
+    let mut out = Vec::with_capacity(SMALL_FRAME_BYTES);
+    out.extend_from_slice(&[0; FRAME_HEADER_LEN]);
     write(&mut out);
     let header = frame_header((out.len() - FRAME_HEADER_LEN) as u64)?;
     if let Some(room) = out.first_chunk_mut() {

@@ -3,7 +3,6 @@
 //! next covers everything written meanwhile (group commit). The rules live in `broker_cluster::partition`
 //! and `broker_storage`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +23,7 @@ use super::error::PartitionError;
 use super::handle::PartitionHandle;
 use super::messages::{Append, AppendReply, Appended};
 use super::offsets::PartitionOffsets;
+use super::parked::{Parked, ParkedAppends};
 use super::vanishing::OfflineNotice;
 use crate::actor_stats::ActorStats;
 use crate::arbiters::Shard;
@@ -60,14 +60,6 @@ pub(super) struct Waiting {
     pub(super) reply: AppendReply,
 }
 
-/// A written batch whose acknowledgement waits for the high watermark.
-pub(super) struct Parked {
-    answer: Appended,
-    pub(super) deadline: Duration,
-    pub(super) timeout: Duration,
-    pub(super) reply: AppendReply,
-}
-
 /// The live part of one partition replica.
 pub(crate) struct PartitionActor {
     pub(super) partition: TopicPartition,
@@ -87,8 +79,7 @@ pub(crate) struct PartitionActor {
     pub(super) write_spawned: bool,
     pub(super) append_failures: Occasional,
     pub(super) turn: Turn,
-    pub(super) parked: BTreeMap<u64, Parked>,
-    pub(super) next_token: u64,
+    pub(super) parked: ParkedAppends,
     pub(super) syncing: bool,
     /// When, on the monotonic clock, a sync may hold up this thread again.
     pub(super) inline_again: Duration,
@@ -161,8 +152,7 @@ impl PartitionActor {
             write_spawned: false,
             append_failures: Occasional::default(),
             turn: Turn::default(),
-            parked: BTreeMap::new(),
-            next_token: 0,
+            parked: ParkedAppends::default(),
             syncing: false,
             inline_again: Duration::ZERO,
             sync_timer: false,
@@ -291,23 +281,18 @@ impl PartitionActor {
                 .then_some(header.max_timestamp),
             log_start,
         };
-        let token = self.next_token;
-        self.next_token += 1;
         let Waiting {
             acks,
             deadline,
             timeout,
             reply,
         } = waiting;
-        self.parked.insert(
-            token,
-            Parked {
-                answer,
-                deadline,
-                timeout,
-                reply,
-            },
-        );
+        let token = self.parked.park(Parked {
+            answer,
+            deadline,
+            timeout,
+            reply,
+        });
         let effects =
             self.replica
                 .on_appended(header.base_offset, header.next_offset(), acks, token);
@@ -363,7 +348,7 @@ impl PartitionActor {
     /// Answers whom the replica state machine says; a token that has timed out is nobody's any more.
     pub(super) fn carry_out(&mut self, effects: Effects<u64>) {
         for token in effects.failed {
-            if let Some(parked) = self.parked.remove(&token) {
+            if let Some(parked) = self.parked.take(token) {
                 let reason = self.failed.clone().unwrap_or_default();
                 parked
                     .reply
@@ -371,7 +356,7 @@ impl PartitionActor {
             }
         }
         for token in effects.released {
-            if let Some(parked) = self.parked.remove(&token) {
+            if let Some(parked) = self.parked.take(token) {
                 parked.reply.send(Ok(parked.answer));
             }
         }

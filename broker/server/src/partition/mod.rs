@@ -9,6 +9,7 @@ mod handle;
 mod handlers;
 mod messages;
 mod offsets;
+mod parked;
 mod syncing;
 #[cfg(test)]
 mod tests;

@@ -19,14 +19,8 @@ impl PartitionActor {
     pub(super) fn expire_parked(&mut self) {
         let now = self.clock.monotonic();
         self.deadlines_due = now + DEADLINE_CHECK;
-        let late: Vec<u64> = self
-            .parked
-            .iter()
-            .filter(|(_, parked)| parked.deadline <= now)
-            .map(|(token, _)| *token)
-            .collect();
-        for token in late {
-            if let Some(parked) = self.parked.remove(&token) {
+        for token in self.parked.late(now) {
+            if let Some(parked) = self.parked.take(token) {
                 parked.reply.send(Err(PartitionError::TimedOut {
                     after: parked.timeout,
                 }));

@@ -54,9 +54,9 @@ fn points(
 }
 
 /// Carries out one request without recording its point: that is left for later, but not for longer
-/// than until the next sync.
+/// than until the next sync is told of. What the last one made true the sync thread may be recording
+/// meanwhile; either way it has been when this returns.
 pub(crate) fn sync_unrecorded(dir: &DirShared, request: SyncRequest) -> SyncOutcome {
-    record(dir);
     let requests = std::slice::from_ref(&request);
     if dir.planted.checkpoint_ahead_of_data {
         dir.unrecorded().extend(points(requests, &[Ok(())]));
@@ -67,9 +67,14 @@ pub(crate) fn sync_unrecorded(dir: &DirShared, request: SyncRequest) -> SyncOutc
         true => vec![Ok(())],
         false => sync_group(dir, requests),
     };
-    dir.unrecorded().extend(points(requests, &results));
+    record(dir);
     let result = results.into_iter().next();
-    outcome(&request, &result.expect("one request has one result"))
+    let result = result.expect("one request has one result");
+    // Nothing is acknowledged in a directory in which recording has failed.
+    let result = result.and_then(|()| dir.health.check());
+    let point = result.is_ok().then_some((request.ticket, request.point));
+    dir.unrecorded().extend(point);
+    outcome(&request, &result)
 }
 
 /// Records the points that syncs have made true since the last time. Whoever comes meanwhile waits,
