@@ -260,12 +260,17 @@ impl Session {
             let error = WireError::new(ErrorCode::HelloRequired, message);
             return self.refuse_unless_notification(id, &error, in_flight);
         }
-        match (known, weight) {
-            (Method::Produce | Method::Fetch, Weight::Light) => {
-                self.budget.trust(args.len(), &mut in_flight);
-            }
-            _ if args.len() > TINY_FRAME_BYTES => self.budget.distrust(),
-            _ => {}
+        let bytes = args.len();
+        let is_light = weight == Weight::Light && matches!(known, Method::Produce | Method::Fetch);
+        if is_light {
+            self.budget.trust(bytes, &mut in_flight);
+        } else if bytes > TINY_FRAME_BYTES
+            && !self.budget.distrust(bytes, &mut in_flight)
+            && known != Method::Produce
+        {
+            let message = "too many requests that are much work are under way";
+            let error = WireError::new(ErrorCode::Busy, message);
+            return self.refuse_unless_notification(id, &error, in_flight);
         }
         let asker = Asker::new(id, self.sink.clone(), in_flight);
         match request::start(self, known, (args, weight), asker) {

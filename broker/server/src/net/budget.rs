@@ -244,10 +244,21 @@ impl ConnectionBudget {
         place.part = None;
     }
 
-    /// A frame is much work: its sender takes the part of those from now on.
-    pub(crate) fn distrust(&self) {
+    /// A frame is much work: it leaves the newcomers' part, and its sender takes the part of those from now on.
+    /// Answers whether there is room in that part; without it the frame keeps the place that it has.
+    pub(crate) fn distrust(&self, frame_bytes: usize, place: &mut InFlight) -> bool {
         self.completed.store(0, Ordering::Relaxed);
-        self.is_costly.store(true, Ordering::Relaxed);
+        if self.is_costly.swap(true, Ordering::Relaxed) {
+            return true;
+        }
+        let bytes = u32::try_from(frame_bytes).unwrap_or(u32::MAX);
+        let room = &self.frames.places(frame_bytes).costly.bytes;
+        let permit = room.clone().try_acquire_many_owned(bytes).ok();
+        let has_room = permit.is_some();
+        if has_room {
+            place.part = permit;
+        }
+        has_room
     }
 
     /// The part that a frame of this size has to leave the rest alone for; none for those who completed such
@@ -375,7 +386,9 @@ mod tests {
         let mut place = waiting.await.unwrap();
         budget.for_connection().trust(MIB, &mut place);
         let _next = budget.for_connection().acquire(MIB).await;
-        known.distrust();
+        let mut place = known.acquire(MIB).await;
+        assert!(known.distrust(MIB, &mut place));
+        drop(place);
         let place = known.acquire(MIB).await;
         assert!(place.part.is_some(), "it sends what is much work");
         let costly = budget.frames.batches.costly.bytes.available_permits();

@@ -1,10 +1,9 @@
 //! `Lane`: one per arbiter, for connections that always have more to do. An arbiter runs whoever is ready in
-//! turn: with a hundred connections that never run dry, one with a single small request would wait for all of
-//! them, several times. So a connection goes on freely only while what came at once is little work. Beyond
-//! that it queues for the lane, and between two passes of the lane, which are short, the arbiter looks at its
-//! sockets and runs everybody else. In the queue, who did the least goes first, so that those who have much now
-//! and then do not wait for those who have much all the time. Newcomers queue until they have shown that they
-//! are light.
+//! turn: with a hundred connections that never run dry, a small request would wait for all of them, several
+//! times. So a connection goes on freely only while what came at once is little work, beyond that in passes of
+//! the lane, which are short: between two of them the arbiter looks at its sockets and runs everybody else. Who
+//! did the least goes first: those who have much now and then do not wait for those who have much all the time.
+//! Newcomers queue until they have shown that they are light.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
