@@ -76,7 +76,5 @@ pub use plugin::{Plugin, PluginSource};
 pub use plugin_error::{PluginError, PluginErrorKind};
 pub use plugin_log::{LogLine, PluginLog};
 pub use retention::{Bounds, Retention, RetentionView, SegmentFacts};
-pub use serializer::{RowError, Serializer};
-#[doc(hidden)]
-pub use serializer_answer::RawAnswer;
+pub use serializer::{RawAnswer, RowError, Serializer};
 pub use suspension::PluginState;

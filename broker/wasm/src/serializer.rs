@@ -19,6 +19,8 @@ use crate::plugin::Plugin;
 use crate::plugin_error::PluginError;
 use crate::plugin_log::clean;
 use crate::sandbox::Sandbox;
+#[doc(hidden)]
+pub use crate::serializer_answer::RawAnswer;
 use crate::serializer_answer::{GuestRowError, Meaning, Outcome};
 
 /// A serializer plugin that serves one topic.

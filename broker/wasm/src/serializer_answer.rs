@@ -1,4 +1,5 @@
-//! What a serializer answers, and the rules that every answer is held to before a byte of it is used.
+//! What a serializer answers, and the rules that every answer is held to before a byte of it is used: as
+//! many rows as were given, lengths that add up, and values that the protocol can carry.
 
 use wasmtime::component::{ComponentType, Lift};
 
