@@ -17,8 +17,8 @@ const LIGHT_WORK: u32 = 16;
 /// Work of a pass of the lane; connections with little to do share one.
 const PASS_WORK: u32 = 32;
 /// So many bytes are as much work as a small request.
-const BYTES_OF_WORK: usize = 8 * 1024;
-/// How much less than others a connection may have done, for that to be made up for at once: two batches of a MiB.
+const BYTES_OF_WORK: usize = 32 * 1024;
+/// How much less than others a connection may have done, for that to be made up for at once.
 const CREDIT_MAX: u64 = 256;
 
 thread_local! {
