@@ -1,4 +1,5 @@
 //! The partition's messages, private to this folder; the handle sends them, the actor handles them.
+//! Those with a reply are answered once, whatever becomes of them.
 
 use std::sync::Arc;
 use std::time::Duration;

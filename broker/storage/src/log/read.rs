@@ -1,4 +1,5 @@
-//! Reading: by offset, as a slice of a file, and by timestamp, as an offset.
+//! Reading: by offset, as a slice of a file, and by timestamp, as an offset. Data is not touched by the
+//! former; that the file is still there, and as long as it was, is asked every time.
 
 use broker_model::{Offset, Timestamp};
 

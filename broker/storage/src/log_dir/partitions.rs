@@ -126,19 +126,7 @@ fn claim(
         other => other?,
     };
     if let Some(found) = metadata {
-        if found.topic_id != topic_id {
-            return Err(OpenLogError::OtherTopic {
-                dir: dir.to_owned(),
-                found: found.topic_id,
-                asked: topic_id,
-            });
-        }
-        if let Some(found) = found.other_than(partition.partition) {
-            return Err(OpenLogError::OtherPartition {
-                dir: dir.to_owned(),
-                found,
-            });
-        }
+        check_owner(dir, found, partition, topic_id)?;
         complete(shared, &file, found, partition);
         return Ok(false);
     }
@@ -181,6 +169,28 @@ fn claim(
         io.sync_dir(&shared.path).map_err(failed)?;
     }
     Ok(is_new)
+}
+
+fn check_owner(
+    dir: &Path,
+    found: PartitionMetadata,
+    partition: &TopicPartition,
+    topic_id: TopicId,
+) -> Result<(), OpenLogError> {
+    if found.topic_id != topic_id {
+        return Err(OpenLogError::OtherTopic {
+            dir: dir.to_owned(),
+            found: found.topic_id,
+            asked: topic_id,
+        });
+    }
+    match found.other_than(partition.partition) {
+        None => Ok(()),
+        Some(found) => Err(OpenLogError::OtherPartition {
+            dir: dir.to_owned(),
+            found,
+        }),
+    }
 }
 
 /// The end of a log of which nothing is left, not even its durable point: as far as its high watermark

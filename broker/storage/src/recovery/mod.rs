@@ -148,10 +148,7 @@ impl<'a> Recovery<'a> {
         let swapped = finish_interrupted(&*shared.io, &request.dir);
         swapped.inspect_err(|error| shared.observe_small(error))?;
         let key: PartitionKey = (request.topic_id, request.partition.partition);
-        let indexed = match shared.positions.is_doubtful(&key) {
-            true => last_indexed(request)?,
-            false => None,
-        };
+        let indexed = last_indexed(request, &key)?;
         let mut files = tidy(request)?;
         check_owners(request, &files)?;
         let cleaned = load_cleaned(request)?;
@@ -159,25 +156,13 @@ impl<'a> Recovery<'a> {
             true => None,
             false => shared.positions.known(&key),
         };
-        let stored = match LogStart::load(&*shared.io, &request.dir.join(LogStart::FILE)) {
-            Err(error @ SmallFileError::Damaged { .. }) => {
-                tracing::error!(%error, "deleted records may come back");
-                None
-            }
-            other => other?,
-        };
+        let stored = load_start(request)?;
         let epochs = load_epochs(request)?;
         let stored_start = stored
             .map(|LogStart(start)| start)
             .or_else(|| epochs.as_ref()?.entries().first().map(|(_, start)| *start));
-        // A power loss may bring back segments that were deleted.
-        while let [(base, _), (next, _), ..] = files.as_slice()
-            && stored_start.is_some_and(|start| *next <= start)
-        {
-            let data = request.data(*base);
-            crate::log::delete_segment(&*shared.io, &data)
-                .map_err(|source| failed(data.path(), source))?;
-            files.remove(0);
+        if let Some(start) = stored_start {
+            delete_again(request, &mut files, start)?;
         }
         let settled = cleaned.cleaned_to().max(stored_start.unwrap_or_default());
         let examined = noted
@@ -344,6 +329,34 @@ fn load_epochs(request: &OpenRequest) -> Result<Option<LeaderEpochs>, OpenLogErr
     }
 }
 
+fn load_start(request: &OpenRequest) -> Result<Option<LogStart>, OpenLogError> {
+    let file = request.dir.join(LogStart::FILE);
+    match LogStart::load(&*request.shared.io, &file) {
+        Err(error @ SmallFileError::Damaged { .. }) => {
+            tracing::error!(%error, "deleted records may come back");
+            Ok(None)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// A power loss may bring back segments that were deleted.
+fn delete_again(
+    request: &OpenRequest,
+    files: &mut Vec<(Offset, u32)>,
+    start: Offset,
+) -> Result<(), OpenLogError> {
+    while let [(base, _), (next, _), ..] = files.as_slice()
+        && *next <= start
+    {
+        let data = request.data(*base);
+        crate::log::delete_segment(&*request.shared.io, &data)
+            .map_err(|source| failed(data.path(), source))?;
+        files.remove(0);
+    }
+    Ok(())
+}
+
 fn load_cleaned(request: &OpenRequest) -> Result<CleanerCheckpoint, OpenLogError> {
     let file = request.dir.join(CleanerCheckpoint::FILE);
     match CleanerCheckpoint::load(&*request.shared.io, &file) {
@@ -355,8 +368,12 @@ fn load_cleaned(request: &OpenRequest) -> Result<CleanerCheckpoint, OpenLogError
     }
 }
 
-/// The last offset that an index of the newest segment speaks of, also of one whose data file is gone.
-fn last_indexed(request: &OpenRequest) -> Result<Option<Offset>, OpenLogError> {
+/// Where the durable point may be lost: the last offset that an index of the newest segment speaks of, also
+/// of one whose data file is gone.
+fn last_indexed(request: &OpenRequest, key: &PartitionKey) -> Result<Option<Offset>, OpenLogError> {
+    if !request.shared.positions.is_doubtful(key) {
+        return Ok(None);
+    }
     let dir = &request.dir;
     let entries = request.shared.io.list(dir);
     let entries = entries.map_err(|source| failed(dir, source))?;

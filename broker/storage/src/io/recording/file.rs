@@ -1,4 +1,5 @@
-//! The recorded disk's open files: every change goes through the record, every read is counted.
+//! The recorded disk's open files: every change goes through the record, every read is counted. They
+//! live on when their names are gone, and know that they are.
 
 use std::io;
 use std::os::fd::BorrowedFd;
