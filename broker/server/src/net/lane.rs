@@ -32,7 +32,8 @@ struct Lane {
     /// Who waits for the place, by the work done so far, and then in order.
     line: RefCell<BTreeMap<(u64, u64), Rc<Ticket>>>,
     tickets: Cell<u64>,
-    /// The work of whoever was called last: how much everybody could do who always had something.
+    /// The work that whoever has or had the place had done before its pass: how much everybody could do who
+    /// always had something.
     share: Cell<u64>,
     /// Work that is left of the pass.
     left: Cell<u32>,
@@ -91,7 +92,7 @@ impl Lane {
     /// Waits for the place in the lane; who did the least goes first.
     async fn enter(self: &Rc<Self>, worked: u64) -> Place {
         if !self.is_taken.replace(true) {
-            self.share.set(self.share.get().max(worked));
+            self.serves(worked);
             return Place(self.clone());
         }
         let number = self.tickets.get();
@@ -124,11 +125,16 @@ impl Lane {
             self.is_taken.set(false);
             return;
         };
-        self.share.set(self.share.get().max(worked));
+        self.serves(worked);
         ticket.is_called.set(true);
         if let Some(waker) = ticket.waker.take() {
             waker.wake();
         }
+    }
+
+    /// One that did so much has the place now, or still.
+    fn serves(&self, worked: u64) {
+        self.share.set(self.share.get().max(worked));
     }
 
     /// Whether one that did so much has the place before everybody in line.
@@ -156,7 +162,7 @@ pub(crate) struct Stint {
     is_busy: Cell<bool>,
     /// What it did in this stint.
     worked: Cell<u32>,
-    /// What it did in all, or could have done.
+    /// What it did in the lane, or could have done.
     account: Cell<u64>,
     /// It stopped to let others run, not for want of input.
     stands_back: Cell<bool>,
@@ -229,6 +235,8 @@ impl Stint {
             self.place.take();
             let place = self.lane.enter(account).await;
             self.place.replace(Some(place));
+        } else {
+            self.lane.serves(account);
         }
         self.lane.pass().await;
     }
@@ -248,9 +256,9 @@ impl Stint {
 
     fn work(&self, work: u32) {
         self.worked.set(self.worked.get().saturating_add(work));
-        self.account
-            .set(self.account.get().saturating_add(u64::from(work)));
         if self.place.borrow().is_some() {
+            let account = self.account.get().saturating_add(u64::from(work));
+            self.account.set(account);
             let left = self.lane.left.get();
             self.lane.left.set(left.saturating_sub(work));
         }

@@ -154,6 +154,53 @@ async fn much_now_and_then_does_not_wait_for_much_all_the_time() {
     }
 }
 
+/// How much two busy ones do until a burst of one that did much before is served.
+async fn between_a_burst_after(earlier: impl AsyncFn(&Stint)) -> u32 {
+    let lane = Rc::<Lane>::default();
+    let old = Stint::in_lane(lane.clone());
+    earlier(&old).await;
+    old.end();
+    let served = Rc::<Cell<u32>>::default();
+    for _ in 0..2 {
+        let (stint, served) = (Stint::in_lane(lane.clone()), served.clone());
+        tokio::task::spawn_local(async move {
+            for _ in 0..REQUESTS {
+                stint.take_in(async {}).await;
+                served.set(served.get() + 1);
+            }
+        });
+    }
+    while served.get() < 4 * PASS_WORK {
+        tokio::task::yield_now().await;
+    }
+    let before = served.get();
+    for _ in 0..4 * LIGHT_WORK {
+        old.take_in(async {}).await;
+    }
+    served.get() - before
+}
+
+#[actix_rt::test]
+async fn what_one_did_in_a_long_life_is_not_held_against_it() {
+    let between = between_a_burst_after(async |old| {
+        for _ in 0..1_000_000 / LIGHT_WORK {
+            for _ in 0..LIGHT_WORK {
+                old.take_in(async {}).await;
+            }
+            old.end();
+        }
+    });
+    let between = between.await;
+    assert!(between <= 8 * PASS_WORK, "{between} after little at a time");
+    let between = between_a_burst_after(async |old| {
+        for _ in 0..1_000_000 {
+            old.take_in(async {}).await;
+        }
+    });
+    let between = between.await;
+    assert!(between <= 8 * PASS_WORK, "{between} after much at once");
+}
+
 #[actix_rt::test]
 async fn one_in_line_that_goes_away_is_passed_over() {
     let lane = Rc::<Lane>::default();
