@@ -1,10 +1,13 @@
 //! Many connections that misbehave together: half-sent frames, connections for their own sake, requests as
 //! large and as many as go. Memory stays bounded, others are served, and the offenders are told or closed.
 
+use std::time::{Duration, Instant};
+
+use broker_model::limits::IN_FLIGHT_REQUESTS_PER_CONNECTION;
 use broker_tests::flood::link::Fate;
 use broker_tests::flood::stage::Size;
 
-use crate::harness::{Flooded, Setup, Wire, counted, eventually, map};
+use crate::harness::{Broker, Flooded, Setup, Wire, counted, eventually, map};
 
 fn is_busy(fate: &Fate) -> bool {
     *fate == Fate::SentAway("BUSY".to_owned())
@@ -64,6 +67,25 @@ fn costly_requests_of_many_hold_up_nobody_for_long() {
         deploys.during.large
     );
     flooded.by("tiny-produces", 20);
+}
+
+#[test]
+fn notifications_hold_places_as_requests_do() {
+    let flooded = Flooded::on(Size::Small);
+    flooded.by("notifications", 10);
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("t", 1, &[]);
+    let wait = Duration::from_millis(1_500);
+    let partition = map! { "topic" => "t", "partition" => 0, "offset" => 0 };
+    let poll = map! { "partitions" => vec![partition], "min_bytes" => 1, "max_wait_ms" => 1_500 };
+    let began = Instant::now();
+    for _ in 0..IN_FLIGHT_REQUESTS_PER_CONNECTION {
+        wire.notify("fetch", poll.clone());
+    }
+    wire.call("ping", map! {})
+        .expect("there is a place when the first has ended");
+    assert!(began.elapsed() >= wait, "{:?}", began.elapsed());
 }
 
 #[test]

@@ -69,6 +69,12 @@ pub fn request(id: u64, method: &str, args: Message) -> Vec<u8> {
     framed(&body.raw(&args.into_bytes()).into_bytes())
 }
 
+/// A whole frame that asks for something and for no answer.
+pub fn notification(method: &str, args: Message) -> Vec<u8> {
+    let body = Message::new().raw(&[0x93, 0x02]).text(method);
+    framed(&body.raw(&args.into_bytes()).into_bytes())
+}
+
 /// A frame around any body.
 pub fn framed(body: &[u8]) -> Vec<u8> {
     announced(body.len(), body)
@@ -88,9 +94,14 @@ pub fn hello() -> Vec<u8> {
 
 /// `produce` of one array of records to a partition.
 pub fn produce(id: u64, topic: &str, records: &[u8]) -> Vec<u8> {
+    request(id, "produce", to_partition(topic, records))
+}
+
+/// What `produce` takes: one array of records to a partition.
+pub fn to_partition(topic: &str, records: &[u8]) -> Message {
     let args = Message::new().map(3).text("topic").text(topic);
     let args = args.text("partition").number(0).text("records");
-    request(id, "produce", args.raw(records))
+    args.raw(records)
 }
 
 /// So many records without a key, each with a value of so many bytes.

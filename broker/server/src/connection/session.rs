@@ -93,8 +93,10 @@ impl Parsed {
 /// that the outcome is unknown.
 pub(crate) struct Asker {
     sink: AnswerSink,
-    /// `None` once answered, and for a notification.
-    waiting: Option<(u64, InFlight)>,
+    /// None for a notification, which gets no answer.
+    id: Option<u64>,
+    /// Its place, which a notification holds as long as a request would; none once it was answered.
+    in_flight: Option<InFlight>,
     /// What its records occupy until then.
     room: RoutingRoom,
 }
@@ -103,7 +105,8 @@ impl Asker {
     fn new(id: Option<u64>, sink: AnswerSink, in_flight: InFlight) -> Self {
         Self {
             sink,
-            waiting: id.map(|id| (id, in_flight)),
+            id,
+            in_flight: Some(in_flight),
             room: RoutingRoom::default(),
         }
     }
@@ -133,7 +136,7 @@ impl Asker {
 
     /// Answers with a frame that the handler builds itself.
     pub(crate) fn answer_with(mut self, build: impl FnOnce(u64, InFlight) -> Answer) {
-        if let Some((id, in_flight)) = self.waiting.take() {
+        if let (Some(id), Some(in_flight)) = (self.id, self.in_flight.take()) {
             self.sink.send(build(id, in_flight));
         }
     }
@@ -151,7 +154,7 @@ impl Asker {
 
 impl Drop for Asker {
     fn drop(&mut self) {
-        if let Some((id, in_flight)) = self.waiting.take() {
+        if let (Some(id), Some(in_flight)) = (self.id, self.in_flight.take()) {
             let message = "the request ended without an answer; see the broker's log";
             let error = WireError::new(ErrorCode::Unknown, message);
             self.sink.send(Answer::bytes(

@@ -7,10 +7,12 @@ use broker_model::limits;
 
 use super::{Attack, Field};
 use crate::flood::link::Fate;
-use crate::flood::message::{Message, error_name, produce, records, request};
+use crate::flood::message::{
+    Message, error_name, notification, produce, records, request, to_partition,
+};
 use crate::flood::stage;
 
-pub(super) const ATTACKS: [Attack; 10] = [
+pub(super) const ATTACKS: [Attack; 11] = [
     Attack {
         name: "tiny-requests",
         what: "pings and requests for nothing, as many as go",
@@ -34,6 +36,13 @@ pub(super) const ATTACKS: [Attack; 10] = [
         offend: |field| Box::pin(ask_in_pipelines(field)),
     },
     Attack {
+        name: "notifications",
+        what: "metadata and produce as notifications, tiny and large, as many as go",
+        connections: 100,
+        payload: notifications,
+        offend: |field| Box::pin(say_on(field)),
+    },
+    Attack {
         name: "many-keys",
         what: "partition_for of 100,000 keys",
         connections: 50,
@@ -51,13 +60,7 @@ pub(super) const ATTACKS: [Attack; 10] = [
         name: "many-names",
         what: "metadata about 10,000 topics that do not exist",
         connections: 50,
-        payload: || {
-            let mut args = Message::new().map(1).text("topics").array(10_000);
-            for name in 0..10_000_u32 {
-                args = args.text(&format!("{name:0>200}"));
-            }
-            request(2, "metadata", args)
-        },
+        payload: || request(2, "metadata", many_names(10_000)),
         offend: |field| Box::pin(ask_again_and_again(field)),
     },
     Attack {
@@ -137,6 +140,37 @@ fn routed_nothing(count: u32) -> Vec<u8> {
         args = args.raw(&[0x92, 0xc0, 0xc0]);
     }
     request(2, "produce", args)
+}
+
+/// What `metadata` about so many topics takes.
+fn many_names(count: u32) -> Message {
+    let mut args = Message::new().map(1).text("topics").array(count);
+    for name in 0..count {
+        args = args.text(&format!("{name:0>200}"));
+    }
+    args
+}
+
+fn notifications() -> Vec<u8> {
+    let one = records(1, 10);
+    let mut all = Vec::new();
+    for _ in 0..100 {
+        all.extend(notification("metadata", Message::new().map(0)));
+        all.extend(notification("produce", to_partition(stage::TARGET, &one)));
+    }
+    all.extend(notification("metadata", many_names(5_000)));
+    all
+}
+
+/// Sends without end and reads nothing: there is nothing to read.
+async fn say_on(field: Arc<Field>) -> io::Result<Fate> {
+    let mut link = field.greeted().await?;
+    while !field.is_over() {
+        if link.stuff(&field.payload, field.until).await.is_err() {
+            return Ok(Fate::Closed);
+        }
+    }
+    Ok(Fate::Held)
 }
 
 /// One request at a time, the next when the answer has come.
