@@ -27,8 +27,8 @@ struct UnderWay {
 /// let mut pace = FlushPace::default();
 /// assert_eq!(pace.begins_at(at(0), at(1000)), at(750));
 /// pace.on_begun(at(0), at(750));
-/// assert!(!pace.is_late(at(999), at(1000)));
-/// assert!(pace.is_late(at(1000), at(1000)), "what was written at 0 is still not synced");
+/// assert!(!pace.is_late(None, at(999), at(1000)));
+/// assert!(pace.is_late(None, at(1000), at(1000)), "what was written at 0 is still not synced");
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct FlushPace {
@@ -60,10 +60,12 @@ impl FlushPace {
     }
 
     /// Whether something acknowledged has waited for its sync for `every`: nothing more may be
-    /// acknowledged before it was synced.
-    pub fn is_late(&self, now: Duration, every: Duration) -> bool {
-        let under_way = self.under_way.as_ref();
-        under_way.is_some_and(|sync| now.saturating_sub(sync.since) >= every)
+    /// acknowledged before it was synced. `written` is since when there are records that no sync was asked
+    /// for; these may have waited because nobody came to ask.
+    pub fn is_late(&self, written: Option<Duration>, now: Duration, every: Duration) -> bool {
+        let under_way = self.under_way.as_ref().map(|sync| sync.since);
+        let oldest = under_way.or(written);
+        oldest.is_some_and(|oldest| now.saturating_sub(oldest) >= every)
     }
 
     /// Whether the last sync was quick enough to acknowledge ahead of syncs again.
@@ -117,7 +119,7 @@ mod tests {
             }
             if now.as_millis().is_multiple_of(step.as_millis()) {
                 since.get_or_insert(now);
-                is_behind |= pace.is_late(now, EVERY);
+                is_behind |= pace.is_late(since, now, EVERY);
                 match is_behind {
                     true => {
                         result.held += 1;
@@ -149,6 +151,18 @@ mod tests {
 
     fn millis(millis: u64) -> Duration {
         Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn what_nobody_came_to_ask_a_sync_for_is_late_too() {
+        let mut pace = FlushPace::default();
+        assert!(!pace.is_late(None, millis(5_000), EVERY));
+        assert!(!pace.is_late(Some(millis(10)), millis(1_009), EVERY));
+        assert!(pace.is_late(Some(millis(10)), millis(1_010), EVERY));
+        pace.on_begun(millis(10), millis(1_010));
+        assert!(pace.is_late(Some(millis(1_005)), millis(1_011), EVERY));
+        pace.on_synced(millis(1_012));
+        assert!(!pace.is_late(Some(millis(1_005)), millis(1_013), EVERY));
     }
 
     #[test]

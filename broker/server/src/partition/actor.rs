@@ -83,7 +83,8 @@ pub(crate) struct PartitionActor {
     pub(super) syncing: bool,
     /// When, on the monotonic clock, a sync may hold up this thread again.
     pub(super) inline_again: Duration,
-    pub(super) sync_timer: bool,
+    /// When, on the monotonic clock, it goes off.
+    pub(super) sync_timer: Option<(Duration, SpawnHandle)>,
     pub(super) pace: FlushPace,
     /// While acknowledgements under `async` wait for syncs, which take too long for `flush.ms`.
     pub(super) behind: Option<BehindSyncs>,
@@ -155,7 +156,7 @@ impl PartitionActor {
             parked: ParkedAppends::default(),
             syncing: false,
             inline_again: Duration::ZERO,
-            sync_timer: false,
+            sync_timer: None,
             pace: FlushPace::default(),
             behind: None,
             roll_timer: None,
@@ -239,13 +240,13 @@ impl PartitionActor {
             return;
         }
         solitude::note_append(std::ptr::from_ref(self).addr());
-        self.fall_behind_if_late();
         let now = self.clock.now();
         let mut batches = std::mem::take(&mut self.batches);
         let waiting = std::mem::take(&mut self.waiting);
         let epoch = self.leader_epoch;
         match self.log_mut().append(&mut batches, epoch, now) {
             Ok(run) => {
+                self.fall_behind_if_late();
                 let log_start = self.log().start();
                 for (batch, waiting) in batches.iter().zip(waiting) {
                     self.on_appended(batch, waiting, log_start);

@@ -147,16 +147,14 @@ impl Handler<Configure> for PartitionActor {
         self.took(ctx);
         self.write_waiting(ctx);
         self.log_mut().set_config(log_config(&settings.config));
-        self.behind = None;
-        let effects = self.replica.on_flush_mode(settings.config.flush_mode);
         let is_compacted_otherwise = settings.plugins.compacts_otherwise(&self.settings.plugins);
         self.settings = settings;
         if is_compacted_otherwise {
             self.forget_cleanings();
         }
         self.reset_roll_timer(ctx);
-        self.publish();
-        self.carry_out(effects);
+        self.disarm_sync_timer(ctx);
+        self.take_flush_mode();
         self.start_sync(ctx);
     }
 }

@@ -24,35 +24,49 @@ impl PartitionActor {
         if self.syncing {
             return;
         }
-        let since = self.log().unsynced_since();
+        let since = self.log().written_since();
         if let Some(request) = self.log_mut().sync_request() {
-            let now = self.clock.monotonic();
-            self.pace.on_begun(since.unwrap_or(now), now);
-            self.hand_over(request, ctx);
+            self.hand_over(request, since, ctx);
         }
     }
 
     /// Under `async`: syncs what was written when it is time, and looks again then.
     pub(super) fn pace_syncs(&mut self, ctx: &mut Context<Self>) {
-        if self.sync_timer || self.syncing {
+        if self.syncing {
             return;
         }
         let Some(since) = self.log().unsynced_since() else {
             return;
         };
-        let due = self.pace.begins_at(since, self.settings.config.flush_every);
-        let now = self.clock.monotonic();
-        if self.behind.is_some() || due <= now {
+        if self.behind.is_some() {
             self.start_sync(ctx);
             return;
         }
-        self.sync_timer = true;
-        ctx.run_later(due - now, |act, ctx| {
-            act.sync_timer = false;
+        let due = self.pace.begins_at(since, self.settings.config.flush_every);
+        let timer = self.sync_timer.as_ref();
+        if timer.is_some_and(|(armed_for, _)| *armed_for <= due) {
+            return;
+        }
+        let now = self.clock.monotonic();
+        if due <= now {
+            self.start_sync(ctx);
+            return;
+        }
+        self.disarm_sync_timer(ctx);
+        let timer = ctx.run_later(due - now, |act, ctx| {
+            act.sync_timer = None;
             if act.settings.config.flush_mode == FlushMode::Async {
                 act.pace_syncs(ctx);
             }
         });
+        self.sync_timer = Some((due, timer));
+    }
+
+    /// What it was armed by has changed.
+    pub(super) fn disarm_sync_timer(&mut self, ctx: &mut Context<Self>) {
+        if let Some((_, timer)) = self.sync_timer.take() {
+            ctx.cancel_future(timer);
+        }
     }
 
     /// Whether it is time under `async`, for when the actor is too busy for its timers.
@@ -65,21 +79,35 @@ impl PartitionActor {
     }
 
     /// Under `async`: something acknowledged should have been synced by now, so what follows is acknowledged
-    /// once it is synced.
+    /// once it is synced. Asked when a write has returned, which may have waited for the disk too.
     pub(super) fn fall_behind_if_late(&mut self) {
         let config = &self.settings.config;
-        let may_be_late = self.syncing && self.behind.is_none();
+        let may_be_late = self.behind.is_none() && self.failed.is_none();
         if !may_be_late || config.flush_mode == FlushMode::Sync {
             return;
         }
-        if self
-            .pace
-            .is_late(self.clock.monotonic(), config.flush_every)
-        {
+        let (now, written) = (self.clock.monotonic(), self.log().written_since());
+        if self.pace.is_late(written, now, config.flush_every) {
             self.behind = Some(self.dir.fall_behind());
             let effects = self.replica.on_flush_mode(FlushMode::Sync);
             self.carry_out(effects);
         }
+    }
+
+    /// The settings are others: who waits for a sync that is late goes on waiting for it.
+    pub(super) fn take_flush_mode(&mut self) {
+        let configured = self.settings.config.flush_mode;
+        if configured == FlushMode::Sync {
+            self.behind = None;
+        }
+        self.fall_behind_if_late();
+        let in_force = match self.behind {
+            Some(_) => FlushMode::Sync,
+            None => configured,
+        };
+        let effects = self.replica.on_flush_mode(in_force);
+        self.publish();
+        self.carry_out(effects);
     }
 
     /// A sync that was quick enough ends the waiting.
@@ -103,7 +131,10 @@ impl PartitionActor {
         self.carry_out(effects);
     }
 
-    fn hand_over(&mut self, request: SyncRequest, ctx: &Context<Self>) {
+    /// `since` is when the oldest records that it covers were written.
+    fn hand_over(&mut self, request: SyncRequest, since: Option<Duration>, ctx: &Context<Self>) {
+        let now = self.clock.monotonic();
+        self.pace.on_begun(since.unwrap_or(now), now);
         self.syncing = true;
         let addr = ctx.address();
         self.dir.sync(
@@ -120,11 +151,12 @@ impl PartitionActor {
     }
 
     pub(super) fn sync_inline(&mut self, ctx: &Context<Self>) {
+        let since = self.log().written_since();
         let Some(request) = self.log_mut().sync_request() else {
             return;
         };
         if !request.is_one_data_file() {
-            self.hand_over(request, ctx);
+            self.hand_over(request, since, ctx);
             return;
         }
         let begun = self.clock.monotonic();

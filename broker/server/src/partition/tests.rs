@@ -12,7 +12,7 @@ use broker_model::{
     TopicPartition,
 };
 use broker_record::ProducedBatch;
-use broker_storage::io::recording::RecordingIo;
+use broker_storage::io::recording::{Operation, RecordingIo};
 use broker_storage::io::{Io, RealIo};
 use broker_storage::{LogDir, LogDirOptions, ReadLimit};
 use bytes::Bytes;
@@ -28,6 +28,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 struct Hosted {
     handle: PartitionHandle,
+    topic: (TopicId, TopicName),
     died: tokio::sync::mpsc::UnboundedReceiver<()>,
     _dir: tempfile::TempDir,
 }
@@ -41,16 +42,13 @@ fn host_on(io: Arc<dyn Io>, arbiter: &ArbiterHandle, overrides: &[(&str, &str)])
     let mut options = LogDirOptions::new(temp.path(), BrokerId::new(1));
     options.io = io;
     let dir = LogDir::open(options).expect("a log dir");
-    let overrides = overrides
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect();
-    let config = TopicConfig::resolve(&overrides, &TopicDefaults::default()).expect("a config");
+    let config = configured(overrides);
     let name = TopicName::new("t").expect("a name");
     let partition = TopicPartition::new(name.clone(), PartitionId::new(0));
     let id = TopicId::random();
     let opened = dir.open_or_create_log(&partition, id, log_config(&config));
     let (log, _) = opened.expect("a log");
+    let topic = (id, name.clone());
     let (sender, died) = tokio::sync::mpsc::unbounded_channel();
     let plugins = crate::plugins::tests::shipped(&dir);
     let setup = PartitionSetup {
@@ -75,8 +73,28 @@ fn host_on(io: Arc<dyn Io>, arbiter: &ArbiterHandle, overrides: &[(&str, &str)])
     let handle = PartitionActor::start_on((arbiter, Shard::default()), setup);
     Hosted {
         handle,
+        topic,
         died,
         _dir: temp,
+    }
+}
+
+fn configured(overrides: &[(&str, &str)]) -> TopicConfig {
+    let overrides = overrides
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect();
+    TopicConfig::resolve(&overrides, &TopicDefaults::default()).expect("a config")
+}
+
+impl Hosted {
+    fn configure(&self, overrides: &[(&str, &str)]) {
+        self.handle.configure(Arc::new(TopicSettings {
+            id: self.topic.0,
+            name: self.topic.1.clone(),
+            config: Arc::new(configured(overrides)),
+            plugins: Arc::default(),
+        }));
     }
 }
 
@@ -289,16 +307,107 @@ async fn under_a_flood_what_is_not_durable_is_synced_when_it_is_due() {
     flood.is_under_way().await;
     for _ in 0..3 {
         io.hold_syncs();
-        let watched = io.clone();
-        let (tell, held) = tokio::sync::oneshot::channel();
-        // Not one of the runtime's threads, which would be waited for at the end also when nothing is synced.
-        std::thread::spawn(move || {
-            watched.wait_for_held_syncs(1);
-            let _ = tell.send(());
-        });
-        let held = tokio::time::timeout(HANG, held).await;
-        assert_eq!(held, Ok(Ok(())), "no sync in spite of flush.ms");
+        a_sync_is_held(&io).await;
         io.release_syncs();
     }
     flood.stop();
+}
+
+/// Waits until a sync is held, and not on one of the runtime's threads, which would be waited for at the end
+/// also when nothing is synced.
+async fn a_sync_is_held(io: &Arc<RecordingIo>) {
+    let watched = io.clone();
+    let (tell, held) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        watched.wait_for_held_syncs(1);
+        let _ = tell.send(());
+    });
+    let held = tokio::time::timeout(HANG, held).await;
+    assert_eq!(held, Ok(Ok(())), "no sync in spite of flush.ms");
+}
+
+/// An answer that has to wait for a held sync, and comes when that is let go.
+async fn waits_for_the_sync(
+    io: &RecordingIo,
+    answer: impl Future<Output = Result<Appended, PartitionError>>,
+) {
+    let mut answer = std::pin::pin!(answer);
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut answer).await;
+    assert!(early.is_err(), "it was acknowledged ahead: {early:?}");
+    io.release_syncs();
+    let answered = tokio::time::timeout(HANG, answer).await;
+    assert!(matches!(answered, Ok(Ok(_))), "{answered:?}");
+}
+
+#[actix_rt::test]
+async fn a_lower_flush_ms_is_in_force_at_once() {
+    let io = RecordingIo::new();
+    let arbiter = actix_rt::Arbiter::current();
+    let config = |ms| [("flush.mode", "async"), ("flush.ms", ms)];
+    let hosted = host_on(io.clone(), &arbiter, &config("3600000"));
+    let first = send(&hosted.handle, Acks::All).await;
+    first.expect("it waits for no sync");
+    hosted.configure(&config("50"));
+    let held_back = hosted.handle.summarize().await;
+    held_back.expect("the settings have come before");
+    io.hold_syncs();
+    let second = send(&hosted.handle, Acks::All).await;
+    second.expect("it waits for no sync");
+    a_sync_is_held(&io).await;
+    io.release_syncs();
+}
+
+#[actix_rt::test]
+async fn after_a_write_that_took_longer_than_flush_ms_nothing_is_acknowledged_ahead() {
+    let (io, arbiter) = (RecordingIo::new(), actix_rt::Arbiter::new());
+    let config = [("flush.mode", "async"), ("flush.ms", "200")];
+    let hosted = host_on(io.clone(), &arbiter.handle(), &config);
+    io.hold_syncs();
+    io.set_faults(|_, operation| {
+        let is_second = matches!(operation, Operation::Write { path, position, .. }
+            if *position > 0 && path.extension().is_some_and(|extension| extension == "log"));
+        if is_second {
+            std::thread::sleep(Duration::from_millis(400));
+        }
+        None
+    });
+    let first = send(&hosted.handle, Acks::All);
+    let second = async {
+        first.await.expect("it waits for no sync");
+        send(&hosted.handle, Acks::All).await
+    };
+    let mut second = std::pin::pin!(second);
+    // The write alone takes longer than this; no other thing holds the answer back.
+    let in_write = tokio::time::timeout(Duration::from_millis(200), &mut second).await;
+    assert!(in_write.is_err(), "the write is slow");
+    waits_for_the_sync(&io, second).await;
+}
+
+#[actix_rt::test]
+async fn what_waits_for_a_slow_sync_goes_on_waiting_when_the_settings_change() {
+    let async_with = |retention| {
+        [
+            ("flush.mode", "async"),
+            ("flush.ms", "100"),
+            ("retention.ms", retention),
+        ]
+    };
+    for before in [
+        async_with("3600000"),
+        [
+            ("flush.mode", "sync"),
+            ("flush.ms", "100"),
+            ("retention.ms", "3600000"),
+        ],
+    ] {
+        let io = RecordingIo::new();
+        let hosted = host_on(io.clone(), &actix_rt::Arbiter::current(), &before);
+        io.hold_syncs();
+        let _first = send(&hosted.handle, Acks::All);
+        a_sync_is_held(&io).await;
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        let second = send(&hosted.handle, Acks::All);
+        hosted.configure(&async_with("7200000"));
+        waits_for_the_sync(&io, second).await;
+    }
 }

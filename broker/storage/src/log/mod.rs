@@ -220,6 +220,11 @@ impl Log {
         self.unsynced.since
     }
 
+    /// When, on the monotonic clock, the oldest records were written that no request covers.
+    pub fn written_since(&self) -> Option<Duration> {
+        self.unsynced.written_since
+    }
+
     /// Lets go of files and maps that were not used since the last call.
     pub fn release_idle_files(&mut self) {
         for segment in &self.sealed {

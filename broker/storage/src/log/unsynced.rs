@@ -24,6 +24,8 @@ pub(super) struct Unsynced {
     pub(super) synced: u64,
     /// When the first change since the last request was made, on the monotonic clock.
     pub(super) since: Option<Duration>,
+    /// The same of records alone.
+    pub(super) written_since: Option<Duration>,
     data: Option<(u64, Arc<DataFile>)>,
     sealed: Vec<(u64, SyncFile)>,
     directory: u64,
@@ -35,6 +37,7 @@ impl Unsynced {
     /// The active data file was written.
     pub(super) fn data_written(&mut self, file: &Arc<DataFile>, bytes: u64, now: Duration) {
         let change = self.next(now);
+        self.written_since.get_or_insert(now);
         self.data = Some((change, Arc::clone(file)));
         self.bytes_since_index_sync += bytes;
     }
@@ -113,6 +116,7 @@ impl Unsynced {
     ) -> (u64, Vec<SyncFile>) {
         self.requested = self.change;
         self.since = None;
+        self.written_since = None;
         let data = self.data.iter();
         let data = data.map(|(_, file)| SyncFile::Data(Arc::clone(file)));
         let sealed = self.sealed.iter().map(|(_, file)| file.clone());
