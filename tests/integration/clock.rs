@@ -1,6 +1,7 @@
 //! The wall clock is moved by an hour and by a year, both ways, under a running broker: nothing goes
 //! before its time, and nothing that waits for a time waits longer.
 
+use std::fs;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::harness::{Broker, ClockShift, Rec, Setup, Value, Wire, eventually, keyed, map};
@@ -266,6 +267,47 @@ fn a_start_with_a_clock_far_ahead_deletes_nothing_for_its_age_and_says_so() {
             .then_some(())
     });
     broker.stop();
+    broker.start_again();
+    let mut wire = broker.connect();
+    assert!(!warnings(&mut wire).contains("clock"), "all is well");
+    assert_eq!(start_of(&mut wire, "kept"), 0);
+}
+
+/// What a broker has written under a clock that is so far ahead: only its own clock is moved here, not the
+/// one that files get their times by.
+fn stamp(broker: &Broker, ahead: i64) {
+    let ahead = Duration::from_secs(u64::try_from(ahead).expect("fits"));
+    for name in ["durable-positions", "recovery-point-checkpoint"] {
+        let file = fs::File::options()
+            .write(true)
+            .open(broker.data_dir().join(name));
+        let stamped = file.and_then(|file| file.set_modified(SystemTime::now() + ahead));
+        stamped.expect("its time can be set");
+    }
+}
+
+#[test]
+fn restarts_do_not_make_a_clock_that_is_far_ahead_believed() {
+    let (mut broker, shift, _folder) = stopped_with_old_records();
+    shift.set(YEAR);
+    broker.start_again();
+    for end_it in [Broker::stop, Broker::kill] {
+        end_it(&mut broker);
+        stamp(&broker, YEAR);
+        broker.start_again();
+        let mut wire = broker.connect();
+        let said = warnings(&mut wire);
+        assert!(
+            said.contains("365 days ahead of the last sign of life"),
+            "{said}"
+        );
+        append(&mut wire, "kept", Some(now_ms() - 2 * HOUR * 1_000));
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(start_of(&mut wire, "kept"), 0);
+    }
+    broker.stop();
+    stamp(&broker, YEAR);
+    shift.set(0);
     broker.start_again();
     let mut wire = broker.connect();
     assert!(!warnings(&mut wire).contains("clock"), "all is well");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_model::Timestamp;
-use broker_storage::AgeHold;
+use broker_storage::{AgeHold, DoubtedClock};
 use tracing::{error, warn};
 
 use crate::clock::BrokerClock;
@@ -22,15 +22,26 @@ pub(crate) struct ClockDoubt {
 }
 
 impl ClockDoubt {
-    /// Compares the clock with when the broker was last alive. Ages are held back for `grace` if it is in
-    /// doubt.
+    /// Compares the clock with when the broker was last alive, by its files and by what it has noted if
+    /// their times are in doubt themselves. Ages are held back for `grace` if the clock is in doubt, restarts
+    /// included.
     pub(crate) fn at_start(
         clock: BrokerClock,
-        last_alive: Option<Timestamp>,
+        (last_alive, doubted): (Option<Timestamp>, Option<DoubtedClock>),
         grace: Duration,
     ) -> Self {
         let now = clock.clock.now();
         let last_alive = last_alive.unwrap_or(now);
+        let is_news = now.since(last_alive) > UNREMARKABLE;
+        let doubt = DoubtedClock {
+            last_alive: doubted.map_or(last_alive, |doubted| doubted.last_alive),
+            held: match doubted {
+                // The same doubt goes on after a restart.
+                Some(doubted) if !is_news => doubted.held,
+                _ => Duration::ZERO,
+            },
+        };
+        let last_alive = doubt.last_alive;
         let behind = last_alive.since(now);
         if behind > UNREMARKABLE {
             let by = rounded(behind);
@@ -39,10 +50,10 @@ impl ClockDoubt {
             );
         }
         let gap = now.since(last_alive);
-        let is_in_doubt = gap > UNREMARKABLE && !grace.is_zero();
+        let is_in_doubt = gap > UNREMARKABLE && grace > doubt.held;
         let hold = is_in_doubt.then(|| {
-            let until = clock.clock.monotonic().saturating_add(grace);
-            Arc::new(AgeHold::new(last_alive, until))
+            let begun = clock.clock.monotonic();
+            Arc::new(AgeHold::new(doubt, begun, grace))
         });
         let doubt = Self { clock, gap, hold };
         if let Some(text) = doubt.warning() {

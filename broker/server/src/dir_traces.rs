@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use broker_model::Timestamp;
-use broker_storage::{DirTrace, LogDir, LogDirError, LogDirOptions};
+use broker_storage::{DirTrace, DoubtedClock, LogDir, LogDirError, LogDirOptions};
 use tracing::{error, warn};
 use uuid::Uuid;
 
@@ -53,6 +53,14 @@ impl<'a> DirTraces<'a> {
     pub(crate) fn last_alive(&self) -> Option<Timestamp> {
         let found = self.found.iter();
         found.filter_map(|(_, trace)| trace.last_alive).max()
+    }
+
+    /// What is believed instead of the clock that these are by, if it was in doubt. A directory that says
+    /// so counts more than one that does not: a start may have come to some of them only.
+    pub(crate) fn doubted_clock(&self) -> Option<DoubtedClock> {
+        let found = self.found.iter();
+        let doubts = found.filter_map(|(_, trace)| trace.doubted_clock);
+        doubts.max_by_key(|doubt| doubt.last_alive)
     }
 
     /// Directories that the broker has kept data in and is started without.

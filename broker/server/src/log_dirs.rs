@@ -76,7 +76,10 @@ impl LogDirs {
         options_of: &dyn Fn(&Path) -> LogDirOptions,
     ) -> Result<Self, LogDirError> {
         let traces = DirTraces::of(paths, options_of)?;
-        let clock_doubt = ClockDoubt::at_start(clock.clone(), traces.last_alive(), grace);
+        let clock_doubt = {
+            let known = (traces.last_alive(), traces.doubted_clock());
+            ClockDoubt::at_start(clock.clone(), known, grace)
+        };
         let mut cluster_id = traces.cluster_id();
         let mut dirs: Vec<LogDir> = Vec::new();
         let mut placed: HashMap<TopicPartition, Place> = HashMap::new();

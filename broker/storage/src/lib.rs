@@ -74,6 +74,6 @@ pub use recovery::{LastStop, PowerLoss, RecoveryReport, TornTail};
 pub use retention::{RetentionOutcome, RetentionPolicy, RetentionView};
 pub use scrub::{ScrubFailed, ScrubTarget, Scrubbed};
 pub use segment::SegmentInfo;
-pub use small_file::{LeaderEpochs, SmallFileError};
+pub use small_file::{DoubtedClock, LeaderEpochs, SmallFileError};
 pub use space::{DirSpace, LowSpace, MinFree};
 pub use sync::{BehindSyncs, SyncBacklog, SyncDone, SyncOutcome, SyncRequest};

@@ -182,6 +182,18 @@ fn small_files_and_modules_that_are_missing_or_damaged_are_named_with_what_the_b
     drop(dir);
     let io = stopped.after_kill();
     assert_eq!(look(&io), []);
+    let doubt = "version=1\nlast.alive=5\nheld.ms=7\n";
+    let crc = crc32fast::hash(doubt.as_bytes());
+    let noted = Path::new(DIR).join("clock-doubt");
+    let text = format!("{doubt}crc32={crc:08x}\n");
+    (&*io as &dyn Io)
+        .replace_small(&noted, text.as_bytes())
+        .unwrap();
+    assert_eq!(look(&io), []);
+    edit(&io, &noted, |bytes| bytes.truncate(20));
+    let findings = look(&io);
+    assert_eq!((findings.len(), &findings[0].file), (1, &noted));
+    io.remove_file(&noted).unwrap();
     for name in [
         "log-directories",
         "replication-offset-checkpoint",

@@ -4,7 +4,7 @@
 use super::disk::{self, Stop};
 
 /// The files at the top of the directory, then the partition's.
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "meta.properties",
     "recovery-point-checkpoint",
     "replication-offset-checkpoint",
@@ -14,6 +14,7 @@ const FILES: [&str; 9] = [
     "orders-0/cleaner-checkpoint",
     "orders-0/cleaning-swap",
     "log-directories",
+    "clock-doubt",
 ];
 
 /// The first byte chooses the file, how the machine stopped, and whether a checksum is put below.

@@ -11,7 +11,7 @@ use super::Finding;
 use crate::durable_positions::{DurablePositions, PartitionKey, read_slots};
 use crate::io::Io;
 use crate::small_file::{
-    HighWatermarks, LogDirectories, MetaProperties, PartitionMetadata, RecoveryPoint,
+    DoubtedClock, HighWatermarks, LogDirectories, MetaProperties, PartitionMetadata, RecoveryPoint,
     RecoveryPoints, SmallFile,
 };
 
@@ -70,6 +70,10 @@ impl DirNotes {
         files.required::<LogDirectories>(
             LogDirectories::FILE,
             "it is made anew at the next start, which does not notice when one of the broker's log directories is missing or left out",
+        );
+        files.optional::<DoubtedClock>(
+            DoubtedClock::FILE,
+            "the wall clock was in doubt, and the next start does not know since when: nothing is deleted for its age for log.retention.clock.grace.ms",
         );
         let file = dir.join(DurablePositions::FILE);
         let clean = checkpoint.as_ref().is_some_and(|points| points.clean);

@@ -5,6 +5,7 @@ use std::io;
 
 use broker_model::{Offset, TopicPartition};
 
+use super::age_hold;
 use super::shared::{DirShared, lock};
 use crate::health::is_no_space;
 use crate::small_file::{HighWatermarks, RecoveryPoints, SmallFile, SmallFileError};
@@ -43,10 +44,19 @@ impl DirShared {
         let _one_at_a_time = self.replacing();
         self.store_high_watermarks()?;
         let written = lock(&self.checkpointed).positions;
-        match !clean && written == Some(self.positions.changes()) {
-            true => Ok(()),
-            false => self.store_recovery_points(clean),
+        if clean || written != Some(self.positions.changes()) {
+            self.store_recovery_points(clean)?;
         }
+        self.note_age_hold()
+    }
+
+    /// While ages are held: how long they were, for the next start; and once that it is over.
+    fn note_age_hold(&self) -> Result<(), SmallFileError> {
+        let Some(hold) = &self.age_hold else {
+            return Ok(());
+        };
+        let noted = age_hold::note(&*self.io, &self.path, hold.doubt(self.clock.monotonic()));
+        noted.inspect_err(|error| self.observe_small(error))
     }
 
     /// Notes a high watermark for the next checkpoint.

@@ -11,7 +11,7 @@ use broker_model::{Clock, Timestamp, TopicId, TopicPartition};
 use uuid::Uuid;
 
 use super::checkpoints::CheckpointsOnDisk;
-use super::{AgeHold, DirIdentity, LogDirError, LogDirOptions, PlantedBugs, ReserveRoom};
+use super::{AgeHold, DirIdentity, LogDirError, LogDirOptions, PlantedBugs, ReserveRoom, age_hold};
 use crate::durable_positions::{Checkpointed, DurablePoint, DurablePositions, SlotTicket};
 use crate::health::{DirHealth, is_passing};
 use crate::io::{Io, IoLock};
@@ -60,7 +60,7 @@ pub(crate) struct DirShared {
     /// The directory's stamp at the last look for its partitions, and how often it was looked at.
     looked_at: Mutex<Option<(u64, u8)>>,
     opened_at: (Timestamp, Duration),
-    age_hold: Option<Arc<AgeHold>>,
+    pub(super) age_hold: Option<Arc<AgeHold>>,
     _lock: Box<dyn IoLock>,
 }
 
@@ -71,6 +71,10 @@ impl DirShared {
         let lock = take(&*plain_io, &path)?;
         let (io, reserve) = with_reserve(&plain_io, &options);
         let identity = identify(&*io, &options)?;
+        // Before anything is written whose time is a sign of life, by a clock that may be in doubt.
+        let hold = options.age_hold.as_ref();
+        let doubt = hold.and_then(|hold| hold.doubt(options.clock.monotonic()));
+        age_hold::note(&*io, &path, doubt)?;
         let failed = |source| LogDirError::Io {
             dir: path.clone(),
             source,

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use broker_model::{Timestamp, TopicPartition};
 use uuid::Uuid;
@@ -12,7 +13,7 @@ use super::LogDirError;
 use crate::durable_positions::DurablePositions;
 use crate::io::Io;
 use crate::small_file::{
-    LogDirectories, MetaProperties, RecoveryPoints, SmallFile, SmallFileError,
+    DoubtedClock, LogDirectories, MetaProperties, RecoveryPoints, SmallFile, SmallFileError,
 };
 
 /// What a log directory says of itself. A directory that is not there says nothing.
@@ -27,6 +28,8 @@ pub struct DirTrace {
     /// When a broker has last written here what every one writes at its start, while it runs and at its
     /// end; by the wall clock of then.
     pub last_alive: Option<Timestamp>,
+    /// What is believed instead, if that clock was in doubt.
+    pub doubted_clock: Option<DoubtedClock>,
     /// All directories of its broker, with the paths they had last.
     pub siblings: BTreeMap<Uuid, PathBuf>,
 }
@@ -53,6 +56,17 @@ impl DirTrace {
             }
             other => other?,
         };
+        let doubted_clock = match DoubtedClock::load(io, &dir.join(DoubtedClock::FILE)) {
+            Err(error @ SmallFileError::Damaged { .. }) => {
+                tracing::warn!(%error, "the wall clock was in doubt, and since when is not known");
+                // Before all records: none is too old while it is believed.
+                Some(DoubtedClock {
+                    last_alive: Timestamp::from_millis(0),
+                    held: Duration::ZERO,
+                })
+            }
+            other => other?,
+        };
         let signs_of_life = [RecoveryPoints::FILE, DurablePositions::FILE];
         let signs = entries
             .iter()
@@ -62,6 +76,7 @@ impl DirTrace {
             cluster_id: meta.map(|meta| meta.cluster_id),
             directory_id: meta.map(|meta| meta.directory_id),
             last_alive: signs.filter_map(|entry| entry.modified).max(),
+            doubted_clock,
             has_partitions: entries
                 .iter()
                 .any(|entry| entry.is_dir && is_partition(&entry.name)),

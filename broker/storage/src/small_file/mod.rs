@@ -15,6 +15,7 @@ use crate::health::is_no_space;
 use crate::io::Io;
 
 mod cleaner_checkpoint;
+mod doubted_clock;
 mod high_watermarks;
 mod leader_epochs;
 mod log_directories;
@@ -24,6 +25,7 @@ mod partition_metadata;
 mod recovery_points;
 
 pub(crate) use cleaner_checkpoint::CleanerCheckpoint;
+pub use doubted_clock::DoubtedClock;
 pub(crate) use high_watermarks::HighWatermarks;
 pub use leader_epochs::LeaderEpochs;
 pub(crate) use log_directories::LogDirectories;
