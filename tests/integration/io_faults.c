@@ -6,6 +6,7 @@
  *   slow    a part of paths, and milliseconds: syncs of such files take so much longer. Each appends a line
  *           to the file `synced` when it is done: how long the file was when it began, and its path
  *   hold    a part of paths: reads of such files into memory wait for as long as this is there
+ *   hang    a part of paths: whoever asks for the room on such file systems waits for as long as this is there
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -17,6 +18,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -116,6 +118,35 @@ ssize_t pread64(int fd, void *buffer, size_t len, off64_t at)
         return -1;
     }
     return ((ssize_t (*)(int, void *, size_t, off64_t))dlsym(RTLD_NEXT, "pread64"))(fd, buffer, len, at);
+}
+
+static void hang(const char *path)
+{
+    const char *folder = getenv("IO_FAULTS");
+    char name[512], text[512];
+    for (;;) {
+        snprintf(name, sizeof name, "%s/hang", folder ? folder : "");
+        FILE *file = fopen(name, "r");
+        if (!file)
+            return;
+        int lines = fscanf(file, "%511s", text);
+        fclose(file);
+        if (lines < 1 || !strstr(path, text))
+            return;
+        usleep(2000);
+    }
+}
+
+int statvfs(const char *path, struct statvfs *found)
+{
+    hang(path);
+    return ((int (*)(const char *, struct statvfs *))dlsym(RTLD_NEXT, "statvfs"))(path, found);
+}
+
+int statvfs64(const char *path, struct statvfs64 *found)
+{
+    hang(path);
+    return ((int (*)(const char *, struct statvfs64 *))dlsym(RTLD_NEXT, "statvfs64"))(path, found);
 }
 
 ssize_t sendfile64(int out, int in, off64_t *at, size_t len)

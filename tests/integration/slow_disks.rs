@@ -4,11 +4,12 @@
 use std::fs;
 use std::io::IoSliceMut;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{Advice, fadvise};
 use rustix::io::{ReadWriteFlags, preadv2};
 
-use crate::harness::{FaultyDisks, Wire, map, plain, valued};
+use crate::harness::{FaultyDisks, Wire, eventually, map, plain, valued};
 
 /// More than is answered by copy, and so goes from the file to the socket.
 const RECORDS: u64 = 2_000;
@@ -88,4 +89,33 @@ fn who_reads_what_is_on_the_disk_alone_waits_alone() {
         );
         assert_eq!(wire.read_all("t", slow), expected);
     }
+}
+
+/// How many threads the broker has.
+fn threads(rig: &FaultyDisks) -> usize {
+    let tasks = fs::read_dir(format!("/proc/{}/task", rig.broker.pid()));
+    tasks.expect("it runs").count()
+}
+
+#[test]
+fn looks_at_a_disk_that_hangs_do_not_pile_up_and_others_are_looked_at() {
+    let rig = FaultyDisks::start();
+    let good = rig.partitions_in("second")[0];
+    rig.broker.connect().produce("t", good, vec![valued("x")]);
+    rig.hang("first");
+    // From here on one look waits, and nobody else: the disks are looked at every second.
+    std::thread::sleep(Duration::from_secs(2));
+    let before = threads(&rig);
+    std::thread::sleep(Duration::from_secs(5));
+    let after = threads(&rig);
+    assert!(after < before + 4, "{before} threads became {after}");
+    let dir = rig.dir("second").join(format!("t-{good}"));
+    fs::rename(&dir, rig.dir("second").join("aside")).expect("it can be moved");
+    eventually("what is gone on the other disk is missed", || {
+        rig.broker
+            .log()
+            .contains(&*dir.display().to_string())
+            .then_some(())
+    });
+    rig.heal();
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use broker_model::{Offset, TopicId, TopicPartition};
@@ -29,6 +29,30 @@ pub(crate) struct LogDirs {
     /// Partitions that have lost acknowledged records with the machine's power, by the last start.
     lost_records: Mutex<BTreeMap<TopicPartition, String>>,
     clock_doubt: ClockDoubt,
+    /// Held while a directory is looked at.
+    looked_at: Vec<Arc<tokio::sync::Mutex<()>>>,
+}
+
+/// A look at a directory.
+pub(crate) struct Look {
+    dir: LogDir,
+    _alone: tokio::sync::OwnedMutexGuard<()>,
+}
+
+impl Look {
+    /// Asks the file system how much room there is, and whether the directories of open logs are there;
+    /// answers those that are not.
+    pub(crate) fn carry_out(self) -> Vec<TopicPartition> {
+        let path = self.dir.path().display();
+        if let Err(error) = self.dir.look_at_space() {
+            debug!(dir = %path, %error, "the room on the disk is not known");
+        }
+        let missing = self.dir.look_for_partitions();
+        missing.unwrap_or_else(|error| {
+            debug!(dir = %path, %error, "it cannot be listed");
+            Vec::new()
+        })
+    }
 }
 
 /// Why a partition's log was not opened.
@@ -106,6 +130,7 @@ impl LogDirs {
         }
         traces.store_in(&dirs);
         Ok(Self {
+            looked_at: dirs.iter().map(|_| Arc::default()).collect(),
             dirs,
             placed: Mutex::new(placed),
             left_out: traces.left_out(),
@@ -158,26 +183,17 @@ impl LogDirs {
         &self.clock_doubt
     }
 
-    /// Asks every file system how much room there is.
-    pub(crate) fn look_at_space(&self) {
-        self.clock_doubt.look();
-        for dir in &self.dirs {
-            if let Err(error) = dir.look_at_space() {
-                debug!(dir = %dir.path().display(), %error, "the room on the disk is not known");
-            }
-        }
-    }
-
-    /// Looks whether the directories of open logs are there; answers those that are not.
-    pub(crate) fn look_for_partitions(&self) -> Vec<TopicPartition> {
-        let mut missing = Vec::new();
-        for dir in &self.dirs {
-            match dir.look_for_partitions() {
-                Ok(found) => missing.extend(found),
-                Err(error) => debug!(dir = %dir.path().display(), %error, "it cannot be listed"),
-            }
-        }
-        missing
+    /// A look at every directory that is not being looked at: one at a time, for on a disk that hangs it may
+    /// take for ever.
+    pub(crate) fn looks(&self) -> Vec<Look> {
+        let each = self.dirs.iter().zip(&self.looked_at);
+        let begun = each.filter_map(|(dir, alone)| {
+            Some(Look {
+                dir: dir.clone(),
+                _alone: alone.clone().try_lock_owned().ok()?,
+            })
+        });
+        begun.collect()
     }
 
     /// Every directory.

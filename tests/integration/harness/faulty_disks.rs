@@ -63,6 +63,11 @@ impl FaultyDisks {
         self.rule("hold", &format!("{path}\n"));
     }
 
+    /// From now on whoever asks how much room there is on such a path waits.
+    pub(crate) fn hang(&self, path: &str) {
+        self.rule("hang", &format!("{path}\n"));
+    }
+
     /// In one step: the broker looks at any time.
     fn rule(&self, name: &str, text: &str) {
         let made = self.folder.path().join(format!("{name}.new"));
@@ -72,7 +77,7 @@ impl FaultyDisks {
 
     /// The disks are well again.
     pub(crate) fn heal(&self) {
-        for name in ["sync", "read", "slow", "hold"] {
+        for name in ["sync", "read", "slow", "hold", "hang"] {
             let _ = fs::remove_file(self.folder.path().join(name));
         }
     }

@@ -135,10 +135,7 @@ impl Handler<Tick> for BrokerActor {
                 Tick::Cleaning => hosting.cleaner().round().await,
                 Tick::Scrub => hosting.scrubber().round_if_due().await,
                 Tick::Checkpoint => hosting.write_checkpoints().await,
-                Tick::Space => {
-                    hosting.look_at_space().await;
-                    hosting.look_for_partitions().await;
-                }
+                Tick::Space => hosting.look_at_dirs(),
             }
         });
     }

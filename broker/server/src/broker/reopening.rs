@@ -1,5 +1,5 @@
-//! The room on the disks is looked at, and partitions that could not be opened for a reason that passes, such
-//! as a full disk or no file descriptor, are tried again until they can be.
+//! Partitions that could not be opened for a reason that passes, such as a full disk or no file descriptor, are
+//! tried again until they can be.
 
 use std::sync::Arc;
 
@@ -9,13 +9,6 @@ use super::hosting::{Assignment, Hosting};
 use crate::topics::{HostedPartition, Outlook};
 
 impl Hosting {
-    /// Looks at the room on the disks, which may wait for them.
-    pub(super) async fn look_at_space(&self) {
-        let dirs = self.dirs.clone();
-        // A look that panicked is made up for by the next.
-        let _ = actix_rt::task::spawn_blocking(move || dirs.look_at_space()).await;
-    }
-
     /// Partitions whose logs could not be opened for want of room or file descriptors.
     pub(super) fn waiting_to_open(&self) -> Vec<TopicPartition> {
         let mut waiting = Vec::new();

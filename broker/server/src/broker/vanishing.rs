@@ -1,20 +1,31 @@
 //! Partitions whose files somebody removes while the broker runs: they are missed within a second, by
 //! whoever reads or writes them at once, and are offline from then on. No other partition is disturbed.
 
+use std::sync::Arc;
+
 use broker_model::{TopicId, TopicPartition};
 use tracing::error;
 
 use super::hosting::Hosting;
-use crate::log_dirs::LogDirs;
 use crate::topics::HostedPartition;
 
 impl Hosting {
-    /// Looks whether the directories of the partitions are still there.
-    pub(super) async fn look_for_partitions(&self) {
-        let dirs = self.dirs.clone();
-        let looked = actix_rt::task::spawn_blocking(move || LogDirs::look_for_partitions(&dirs));
-        // A look that panicked is made up for by the next.
-        for missing in looked.await.unwrap_or_default() {
+    /// Looks at the log directories, what room there is and whether their partitions are still there: beside
+    /// each other, so that a disk that hangs holds up nothing but the looks at itself.
+    pub(super) fn look_at_dirs(self: &Arc<Self>) {
+        self.dirs.clock_doubt().look();
+        for look in self.dirs.looks() {
+            let hosting = self.clone();
+            actix_rt::spawn(async move {
+                let looked = actix_rt::task::spawn_blocking(move || look.carry_out());
+                // A look that panicked is made up for by the next.
+                hosting.miss(looked.await.unwrap_or_default());
+            });
+        }
+    }
+
+    fn miss(&self, partitions: Vec<TopicPartition>) {
+        for missing in partitions {
             match self.online(&missing) {
                 Some(HostedPartition::Online(handle)) => handle.look_for_files(),
                 _ if missing.topic.is_reserved() => {
