@@ -16,6 +16,8 @@ pub struct ProducedBatch {
     pub header: BatchHeader,
     /// The body to be stored, exactly as it was received.
     pub body: Bytes,
+    /// Bytes that the body unfolded to when it was checked; those of the body if it was not unfolded.
+    pub unfolded_bytes: usize,
 }
 
 /// What a producer states about a body that it built itself.
@@ -72,7 +74,8 @@ impl ProducedBatch {
             body_crc: crc32fast::hash(&body),
             producer: None,
         };
-        Self::from_claims(body, &claims)
+        let unfolded_bytes = body.len();
+        Self::from_claims(body, &claims, unfolded_bytes)
     }
 
     /// Takes a body that the producer built, compressed or not, with what it states about it.
@@ -109,19 +112,23 @@ impl ProducedBatch {
                 actual,
             });
         }
+        let mut unfolded_bytes = body.len();
         if validation == Validation::Full {
-            let facts = compression::with_decompressed(
-                claims.codec,
-                &body,
-                unfolded_max,
-                BodyFacts::scan,
-            )??;
+            let scan = |unfolded: &[u8]| {
+                unfolded_bytes = unfolded.len();
+                BodyFacts::scan(unfolded)
+            };
+            let facts = compression::with_decompressed(claims.codec, &body, unfolded_max, scan)??;
             check_claims(&claims, &facts)?;
         }
-        Self::from_claims(body, &claims)
+        Self::from_claims(body, &claims, unfolded_bytes)
     }
 
-    fn from_claims(body: Bytes, claims: &OpaqueClaims) -> Result<Self, InvalidBatch> {
+    fn from_claims(
+        body: Bytes,
+        claims: &OpaqueClaims,
+        unfolded_bytes: usize,
+    ) -> Result<Self, InvalidBatch> {
         let bytes = body.len();
         let body_len = u32::try_from(bytes)
             .ok()
@@ -140,7 +147,11 @@ impl ProducedBatch {
             body_len,
             body_crc: claims.body_crc,
         };
-        Ok(Self { header, body })
+        Ok(Self {
+            header,
+            body,
+            unfolded_bytes,
+        })
     }
 
     /// Bytes the batch takes on disk, header included.

@@ -18,7 +18,6 @@ use super::affinity::Affinity;
 use super::moving::SessionState;
 use crate::arbiters::Shard;
 use crate::context::Context;
-use crate::net::budget::TINY_FRAME_BYTES;
 use crate::net::routing::RoutingRoom;
 use crate::net::{Answer, AnswerSink, AnswersFull, ConnectionBudget, InFlight};
 use crate::request;
@@ -52,6 +51,8 @@ pub(super) enum Next {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Weight {
     Light,
+    /// In the background, for its bytes alone.
+    Large,
     Heavy,
 }
 
@@ -70,6 +71,18 @@ enum Parsed {
 }
 
 impl Parsed {
+    /// Of a frame that is not light.
+    fn weighed(body: &Bytes) -> (Self, Weight) {
+        let light_frames = body.len().div_ceil(LIGHT_FRAME_BYTES_MAX);
+        let values_max = u64::try_from(light_frames)
+            .unwrap_or(u64::MAX)
+            .saturating_mul(LIGHT_FRAME_VALUES_MAX);
+        match Envelope::parse_within(body, values_max) {
+            Some(parsed) => (Self::from(parsed, body), Weight::Large),
+            None => (Self::from(Envelope::parse(body), body), Weight::Heavy),
+        }
+    }
+
     fn from(parsed: Result<Envelope<'_>, BadEnvelope>, body: &Bytes) -> Self {
         let (id, method, args) = match parsed {
             Ok(Envelope::Request { id, method, args }) => (Some(id), method, args),
@@ -114,6 +127,11 @@ impl Asker {
     /// Keeps the room of its records until it is answered.
     pub(crate) fn keep(&mut self, room: RoutingRoom) {
         self.room = room;
+    }
+
+    /// The place it holds, until it is answered.
+    pub(crate) fn place(&mut self) -> Option<&mut InFlight> {
+        self.in_flight.as_mut()
     }
 
     /// Answers with a result or an error; a notification gets neither.
@@ -234,9 +252,8 @@ impl Session {
     /// The same for a frame of very many values or bytes: it is looked at in the background.
     pub(super) async fn start_heavy(self: &Rc<Self>, body: Bytes, in_flight: InFlight) -> Next {
         let workers = self.context.arbiters.background().workers();
-        let parsing = workers.run(move || Parsed::from(Envelope::parse(&body), &body));
-        match parsing.await {
-            Ok(parsed) => self.start_parsed(parsed, Weight::Heavy, in_flight),
+        match workers.run(move || Parsed::weighed(&body)).await {
+            Ok((parsed, weight)) => self.start_parsed(parsed, weight, in_flight),
             Err(panicked) => {
                 let error = WireError::new(ErrorCode::Unknown, panicked.to_string());
                 self.refuse(None, &error, in_flight)
@@ -263,14 +280,21 @@ impl Session {
             let error = WireError::new(ErrorCode::HelloRequired, message);
             return self.refuse_unless_notification(id, &error, in_flight);
         }
-        let bytes = args.len();
-        let is_light = weight == Weight::Light && matches!(known, Method::Produce | Method::Fetch);
-        if is_light {
-            self.budget.trust(bytes, &mut in_flight);
-        } else if bytes > TINY_FRAME_BYTES
-            && !self.budget.distrust(bytes, &mut in_flight)
-            && known != Method::Produce
-        {
+        let has_room = match (known, weight) {
+            // What becomes of it says more than its envelope.
+            (Method::Produce, Weight::Light | Weight::Large) => true,
+            (Method::Produce, Weight::Heavy) => {
+                in_flight.distrust();
+                true
+            }
+            (Method::Fetch, Weight::Light) => {
+                in_flight.trust();
+                true
+            }
+            (_, Weight::Light) => in_flight.doubt(),
+            (_, Weight::Large | Weight::Heavy) => in_flight.distrust(),
+        };
+        if !has_room {
             let message = "too many requests that are much work are under way";
             let error = WireError::new(ErrorCode::Busy, message);
             return self.refuse_unless_notification(id, &error, in_flight);
@@ -293,7 +317,7 @@ impl Session {
         F: Future<Output = Result<R::Response, WireError>> + 'static,
     {
         let context = self.context.clone();
-        if weight == Weight::Heavy {
+        if weight != Weight::Light {
             let background = context.arbiters.background().clone();
             return background.spawn(move || async move {
                 match R::decode(&args) {
@@ -378,5 +402,28 @@ impl Session {
                 Next::Continue
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_frame_is_weighed_by_its_values() {
+        let body = |values: u32| {
+            let mut body = vec![0x93, 2, 0xa1, b'm', 0xdd];
+            body.extend((values + 1).to_be_bytes());
+            body.extend((0..values).map(|_| 0xc0));
+            body.push(0xc6);
+            let blob = u32::try_from(3 * LIGHT_FRAME_BYTES_MAX).unwrap();
+            body.extend(blob.to_be_bytes());
+            body.resize(body.len() + 3 * LIGHT_FRAME_BYTES_MAX, 0);
+            Bytes::from(body)
+        };
+        let weight = |values| Parsed::weighed(&body(values)).1;
+        assert_eq!(weight(10), Weight::Large);
+        assert_eq!(weight(50_000), Weight::Large);
+        assert_eq!(weight(150_000), Weight::Heavy);
     }
 }

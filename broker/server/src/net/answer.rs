@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::answer_budget::{AnswerBudget, AnswerMemory};
-use super::budget::InFlight;
+use super::standing::InFlight;
 
 /// A part of an answer: bytes in memory, or a region of a segment file that goes out by `sendfile`.
 pub(crate) type AnswerPiece = Piece<FileSlice>;

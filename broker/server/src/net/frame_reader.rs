@@ -13,8 +13,9 @@ use bytes::{Bytes, BytesMut};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Instant, timeout_at};
 
-use super::budget::{ConnectionBudget, InFlight, Incomplete, TINY_FRAME_BYTES};
+use super::budget::{ConnectionBudget, Incomplete, TINY_FRAME_BYTES};
 use super::lane::Stint;
+use super::standing::InFlight;
 
 /// Room for small requests, several of which arrive at once when a client pipelines.
 const BUFFER_BYTES_MIN: usize = TINY_FRAME_BYTES;

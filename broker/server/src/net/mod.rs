@@ -10,10 +10,12 @@ pub(crate) mod lane;
 pub(crate) mod listener;
 pub(crate) mod reading_pace;
 pub(crate) mod routing;
+pub(crate) mod standing;
 pub(crate) mod unfolding;
 pub(crate) mod waits;
 
 pub(crate) use answer::{Answer, AnswerSink, Answers};
 pub(crate) use answer_budget::{AnswerBudget, AnswerMemory, AnswersFull};
-pub(crate) use budget::{ConnectionBudget, InFlight, RequestBudget};
+pub(crate) use budget::{ConnectionBudget, RequestBudget};
 pub(crate) use frame_reader::{FrameReader, ReadError};
+pub(crate) use standing::InFlight;

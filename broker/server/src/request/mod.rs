@@ -58,7 +58,7 @@ pub(crate) fn start(
     (args, weight): (Bytes, Weight),
     asker: Asker,
 ) -> Option<WorkInOrder> {
-    let heavy = weight == Weight::Heavy;
+    let heavy = weight != Weight::Light;
     match method {
         Method::Produce => return produce::start(session, args, weight, asker),
         Method::Fetch | Method::Hello | Method::Ping if heavy => asker.refuse(too_heavy(method)),

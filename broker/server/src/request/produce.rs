@@ -31,7 +31,7 @@ pub(super) fn start(
     asker: Asker,
 ) -> Option<WorkInOrder> {
     let context = session.context();
-    if weight == Weight::Heavy {
+    if weight != Weight::Light {
         let context = context.clone();
         return Some(Box::pin(async move {
             let workers = context.arbiters.background().workers().clone();
@@ -59,7 +59,7 @@ struct Begun {
 fn begin(
     context: &Arc<Context>,
     args: &Bytes,
-    asker: Asker,
+    mut asker: Asker,
     note_shard: impl FnOnce(Shard),
 ) -> Option<Begun> {
     match prepare(context, args, note_shard) {
@@ -69,6 +69,9 @@ fn begin(
             batch,
             terms,
         }) => {
+            if let Some(place) = asker.place() {
+                place.trust();
+            }
             match lookup::partition(&topic, partition) {
                 Ok(handle) => append(handle, &topic, partition, (batch, terms), asker),
                 Err(error) => asker.refuse(error),
@@ -209,11 +212,26 @@ struct Unchecked {
 }
 
 impl Unchecked {
-    async fn append(self, asker: Asker) {
+    async fn append(self, mut asker: Asker) {
+        if let Some(place) = asker.place() {
+            place.set_aside();
+        }
         let opaque = self.opaque;
         let check = move |unfolded_max| opaque.check(unfolded_max);
         let too_low = |checked: &Result<_, InvalidBatch>| matches!(checked, Err(error) if error.is_for_lack_of_room());
-        let batch = match self.unfolding.in_steps(check, too_low).await {
+        let checked = self.unfolding.in_steps(check, too_low).await;
+        if let Some(place) = asker.place() {
+            match &checked {
+                Ok(Ok(batch)) => {
+                    let records = usize::try_from(batch.header.record_count);
+                    place.judge(records.unwrap_or(usize::MAX), batch.unfolded_bytes);
+                }
+                _ => {
+                    place.distrust();
+                }
+            }
+        }
+        let batch = match checked {
             Ok(Ok(batch)) => batch,
             Ok(Err(invalid)) => return asker.refuse(wire::invalid_batch(&invalid)),
             Err(panicked) => {

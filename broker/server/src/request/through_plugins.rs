@@ -50,13 +50,23 @@ impl ThroughPlugins {
             && let Some(room) = routing.try_room(records)
         {
             asker.keep(room);
+            if let Some(place) = asker.place() {
+                place.trust();
+            }
             self.go(asker);
             return None;
+        }
+        let bytes = bytes(&self.request.payload);
+        if let Some(place) = asker.place() {
+            place.set_aside();
         }
         Some(Box::pin(async move {
             tokio::select! {
                 room = routing.room(records) => asker.keep(room),
                 () = asker.gone() => return,
+            }
+            if let Some(place) = asker.place() {
+                place.judge(usize::try_from(records).unwrap_or(usize::MAX), bytes);
             }
             if records <= RECORDS_AT_ONCE {
                 return self.go(asker);
@@ -101,5 +111,12 @@ fn record_count(payload: &Payload) -> Result<u32, InvalidBatch> {
             records @ ..=PLUGIN_BATCH_RECORDS_MAX => Ok(records),
             records => Err(InvalidBatch::TooManyForPlugins { records }),
         },
+    }
+}
+
+fn bytes(payload: &Payload) -> usize {
+    match payload {
+        Payload::Plain(records) => records.len(),
+        Payload::Opaque(opaque) => opaque.body.len(),
     }
 }

@@ -1,0 +1,172 @@
+//! Who gets a place beside whom: frames of different sizes, newcomers and known senders, and those whose frames
+//! are much work.
+
+use super::*;
+
+const MIB: usize = 1024 * 1024;
+
+/// A connection that has completed a frame of this size.
+fn known_for(budget: &RequestBudget, bytes: usize) -> ConnectionBudget {
+    let connection = budget.for_connection();
+    connection
+        .standing
+        .completed
+        .store(bytes, Ordering::Relaxed);
+    connection
+}
+
+#[actix_rt::test]
+async fn frames_of_one_size_do_not_take_the_place_of_another() {
+    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let mut held = Vec::new();
+    let mut fill = async |size: usize, total: usize| {
+        for _ in 0..total / size {
+            held.push(known_for(&budget, size).acquire(size).await);
+        }
+    };
+    fill(16 * MIB, IN_FLIGHT_BYTES_LARGE).await;
+    assert_eq!(budget.frames.large.all.bytes.available_permits(), 0);
+    let batch = budget.for_connection();
+    let _permit = batch.acquire(MIB).await;
+    fill(MIB, IN_FLIGHT_BYTES_BATCHES - MIB).await;
+    fill(128 * 1024, IN_FLIGHT_BYTES_SMALL).await;
+    let tiny = budget.for_connection();
+    let _permit = tiny.acquire(100).await;
+    assert!(!tiny.is_idle());
+}
+
+#[actix_rt::test]
+async fn newcomers_do_not_hold_up_those_who_have_completed_frames() {
+    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let mut held = Vec::new();
+    for _ in 0..IN_FLIGHT_BYTES_BATCHES / MIB / NEWCOMERS_PART {
+        held.push(budget.for_connection().acquire(MIB).await);
+    }
+    let newcomer = budget.for_connection();
+    let waiting = actix_rt::spawn(async move { newcomer.acquire(MIB).await });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished(), "newcomers have their part");
+    let known = known_for(&budget, MIB);
+    let mut place = known.acquire(MIB).await;
+    assert_eq!(known.stall_max(MIB), None, "it is in nobody's way");
+    assert_eq!(
+        budget.for_connection().stall_max(MIB),
+        Some(FRAME_STALL_MAX)
+    );
+    place.trust();
+    let of_large = known.standing.sender(4 * MIB);
+    assert_eq!(of_large, Sender::Newcomer, "nobody knows that of it");
+    held.pop();
+    waiting.await.unwrap().trust();
+    let _next = budget.for_connection().acquire(MIB).await;
+}
+
+#[actix_rt::test]
+async fn who_sends_what_is_much_work_makes_up_for_it_with_as_much_that_is_little() {
+    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let connection = known_for(&budget, 2 * MIB);
+    let sender = |bytes| connection.standing.sender(bytes);
+    assert!(connection.acquire(MIB).await.distrust());
+    let place = connection.acquire(MIB).await;
+    assert!(place.part.is_some() && place.is_costly);
+    let costly = budget.frames.batches.costly.bytes.available_permits();
+    assert_eq!(costly, IN_FLIGHT_BYTES_BATCHES / COSTLY_PART - MIB);
+    connection.acquire(50).await.trust();
+    assert_eq!(sender(MIB), Sender::Costly, "50 bytes are not enough");
+    connection.acquire(MIB / 2).await.trust();
+    assert_eq!(sender(MIB), Sender::Costly, "though it completed such");
+    connection.acquire(MIB / 2).await.trust();
+    assert_eq!(sender(MIB), Sender::Known);
+    assert_eq!(sender(50), Sender::Known);
+}
+
+#[actix_rt::test]
+async fn bombs_and_dust_are_judged_by_what_they_came_to() {
+    let budget = RequestBudget::new(Workers::of_this_runtime());
+    for (records, unfolded, sender) in [
+        (1, MIB, Sender::Known),
+        (1_000, 8 * MIB, Sender::Known),
+        (100_000, 8 * MIB, Sender::Known),
+        (1, 2 * 8 * MIB, Sender::Costly),
+        (300_000, MIB, Sender::Costly),
+    ] {
+        let connection = budget.for_connection();
+        let mut place = connection.acquire(MIB).await;
+        assert!(place.set_aside());
+        let nothing_known = connection.standing.sender(MIB);
+        assert_eq!(nothing_known, Sender::Newcomer);
+        place.judge(records, unfolded);
+        let seen = connection.standing.sender(MIB);
+        assert_eq!(seen, sender, "{records} records in {unfolded} bytes");
+    }
+}
+
+#[actix_rt::test]
+async fn a_frame_that_was_much_work_is_so_whatever_comes_of_it() {
+    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let connection = budget.for_connection();
+    let mut place = connection.acquire(MIB).await;
+    assert!(place.distrust());
+    place.judge(1, MIB);
+    assert!(place.is_costly);
+    assert_eq!(connection.standing.sender(MIB), Sender::Costly);
+}
+
+#[actix_rt::test]
+async fn a_known_sender_may_ask_for_what_is_no_batch() {
+    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let known = known_for(&budget, MIB);
+    assert!(known.acquire(20_000).await.doubt());
+    assert_eq!(known.standing.sender(MIB), Sender::Known);
+    let newcomer = budget.for_connection();
+    let mut places = Vec::new();
+    for _ in 0..IN_FLIGHT_BYTES_BATCHES / COSTLY_PART / MIB {
+        let mut place = budget.for_connection().acquire(MIB).await;
+        assert!(place.doubt());
+        places.push(place);
+    }
+    assert!(!newcomer.acquire(MIB).await.doubt(), "there is no room");
+    assert_eq!(newcomer.standing.sender(MIB), Sender::Costly);
+}
+
+#[actix_rt::test]
+async fn a_permit_is_given_back_when_dropped() {
+    let connection = RequestBudget::new(Workers::of_this_runtime()).for_connection();
+    let permit = connection.acquire(1_000).await;
+    drop(permit);
+    assert!(connection.is_idle());
+    assert_eq!(
+        connection.bytes.available_permits(),
+        IN_FLIGHT_BYTES_PER_CONNECTION
+    );
+}
+
+#[actix_rt::test]
+async fn a_frame_may_stand_still_as_long_as_nobody_waits_for_its_place() {
+    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let holder = known_for(&budget, 16 * MIB);
+    let held = holder.acquire(16 * MIB).await;
+    let second = budget.for_connection().acquire(16 * MIB).await;
+    assert_eq!(holder.stall_max(16 * MIB), None);
+    let waiter = known_for(&budget, 16 * MIB);
+    let waiting = actix_rt::spawn(async move { drop(waiter.acquire(16 * MIB).await) });
+    tokio::task::yield_now().await;
+    assert_eq!(holder.stall_max(16 * MIB), Some(FRAME_STALL_MAX));
+    assert_eq!(holder.stall_max(MIB), None, "another size");
+    drop(held);
+    waiting.await.unwrap();
+    assert_eq!(holder.stall_max(16 * MIB), None);
+    drop(second);
+}
+
+#[actix_rt::test]
+async fn tiny_frames_that_do_not_end_are_counted() {
+    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let connection = budget.for_connection();
+    let mut begun = connection.begin(1);
+    assert_eq!(connection.stall_max(100), None);
+    begun.has(FRAMES_INCOMPLETE_BYTES_MAX + 1);
+    assert_eq!(connection.stall_max(100), Some(FRAME_STALL_MAX));
+    drop(begun);
+    assert_eq!(connection.stall_max(100), None);
+}
