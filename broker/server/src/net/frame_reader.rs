@@ -66,7 +66,7 @@ struct Begun {
     /// When it had so many bytes.
     progress: (Instant, usize),
     /// Counts it as long as it holds no place.
-    _incomplete: Option<Incomplete>,
+    incomplete: Option<Incomplete>,
 }
 
 impl Begun {
@@ -76,7 +76,7 @@ impl Begun {
             frame_bytes,
             deadline: now + FRAME_TIME_MAX,
             progress: (now, read),
-            _incomplete: (frame_bytes <= TINY_FRAME_BYTES).then(|| budget.begin(read)),
+            incomplete: (frame_bytes <= TINY_FRAME_BYTES).then(|| budget.begin(read)),
         }
     }
 
@@ -84,6 +84,9 @@ impl Begun {
     fn has(&mut self, read: usize) {
         if read >= self.progress.1 + PROGRESS_BYTES {
             self.progress = (Instant::now(), read);
+        }
+        if let Some(incomplete) = &mut self.incomplete {
+            incomplete.has(read);
         }
     }
 
@@ -167,6 +170,10 @@ impl FrameReader {
                 let frame_bytes = (read + missing).saturating_sub(FRAME_HEADER_LEN);
                 let begun = begun.get_or_insert_with(|| Begun::new(budget, frame_bytes, read));
                 begun.has(read);
+                // Also when there is always a byte more.
+                if begun.stands_still(budget) {
+                    return Err(ReadError::FrameStalled { missing });
+                }
                 if permit.is_none() && frame_bytes > TINY_FRAME_BYTES {
                     let place = timeout_at(begun.deadline, budget.acquire(frame_bytes));
                     permit = Some(place.await.map_err(|_| ReadError::FrameTime { missing })?);
@@ -274,3 +281,7 @@ impl FrameReader {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "frame_reader_tests.rs"]
+mod tests;
