@@ -1,5 +1,6 @@
 //! `broker log`: on directories that were made without a broker, sound ones and damaged ones.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use broker_client::Codec;
@@ -47,6 +48,9 @@ fn fixture() -> TempDir {
         }
     }
     log.close().expect("it closes");
+    // As a broker does at its start.
+    let siblings = BTreeMap::from([(dir.identity().directory_id, home.path().to_owned())]);
+    dir.store_siblings(&siblings).expect("they are stored");
     home
 }
 
