@@ -1,18 +1,22 @@
 //! `Background`: threads for what takes long: requests of very many values, batches that unfold to much, large
 //! lists. On an arbiter they would keep everybody else waiting. These threads have a low priority, so that an
 //! arbiter that wakes goes first also when every core is busy. Tasks go to an arbiter of its own, which is one
-//! thread, and work without an await to a few others.
+//! thread; work without an await that soon ends goes to a few others, and what may take minutes or waits for a
+//! disk to others again, so that a few of those never keep everybody from the few.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use actix_rt::{Arbiter, ArbiterHandle};
+use broker_model::limits::DRY_RUNS_MAX;
 use rustix::process::nice;
 use tokio::runtime;
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinHandle};
 use tracing::debug;
 
-/// Threads for work without an await, at least; half as many as there are cores, if that is more.
+/// Threads for work that soon ends, at least; half as many as there are cores, if that is more.
 const WORKERS_MIN: usize = 2;
+/// Threads for what may take minutes: every dry run that there may be, and modules and disks beside them.
+const LONG_THREADS: usize = DRY_RUNS_MAX + 12;
 /// How far its threads stand back: they get a third of what an arbiter gets that competes with them.
 const NICENESS: i32 = 5;
 
@@ -20,12 +24,30 @@ const NICENESS: i32 = 5;
 #[derive(Clone, Debug)]
 pub(crate) struct Background {
     arbiter: ArbiterHandle,
+    /// The event loop of the arbiter, for its threads that may block.
+    long: runtime::Handle,
     workers: Workers,
 }
 
-/// The threads for work without an await; cheap to clone.
+/// The threads for work that soon ends, without an await and without a disk to wait for; cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Workers(runtime::Handle);
+pub(crate) struct Workers {
+    runtime: runtime::Handle,
+    _threads: Option<Arc<Threads>>,
+}
+
+/// A runtime that is there for its threads alone; nothing runs on its event loop.
+#[derive(Debug)]
+struct Threads(Option<runtime::Runtime>);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // Whoever is last may be on an arbiter, which must not wait for them.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
 
 impl Background {
     /// Starts its arbiter; the other threads start when there is work.
@@ -36,21 +58,16 @@ impl Background {
         let (sender, handle) = mpsc::sync_channel(1);
         let arbiter = Arbiter::with_tokio_rt(move || {
             stand_back();
-            let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            let runtime = runtime::Builder::new_current_thread()
-                .enable_all()
-                .max_blocking_threads(WORKERS_MIN.max(cores / 2))
-                .on_thread_start(stand_back)
-                .build()
-                .expect("the system has room for an event loop");
+            let runtime = low_priority_runtime(LONG_THREADS);
             // Whoever starts the arbiter waits for it.
             let _ = sender.send(runtime.handle().clone());
             runtime
         });
-        let runtime = handle.recv();
+        let long = handle.recv();
         Self {
             arbiter: arbiter.handle(),
-            workers: Workers(runtime.expect("an arbiter starts with its event loop")),
+            long: long.expect("an arbiter starts with its event loop"),
+            workers: Workers::start(),
         }
     }
 
@@ -64,7 +81,16 @@ impl Background {
         });
     }
 
-    /// The threads for work without an await.
+    /// Does `work` that may take minutes or wait for a disk, when one of the threads for it is free. It goes on
+    /// when nobody waits for it any more.
+    pub(crate) fn run_long<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.long.spawn_blocking(work)
+    }
+
+    /// The threads for work that soon ends.
     pub(crate) fn workers(&self) -> &Workers {
         &self.workers
     }
@@ -76,10 +102,22 @@ impl Background {
 }
 
 impl Workers {
+    fn start() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let runtime = low_priority_runtime(WORKERS_MIN.max(cores / 2));
+        Self {
+            runtime: runtime.handle().clone(),
+            _threads: Some(Arc::new(Threads(Some(runtime)))),
+        }
+    }
+
     /// Those of the runtime that this is called on.
     #[cfg(test)]
     pub(crate) fn of_this_runtime() -> Self {
-        Self(runtime::Handle::current())
+        Self {
+            runtime: runtime::Handle::current(),
+            _threads: None,
+        }
     }
 
     /// Does `work` when one of the threads is free.
@@ -90,13 +128,72 @@ impl Workers {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, JoinError> {
-        self.0.spawn_blocking(work).await
+        self.runtime.spawn_blocking(work).await
     }
+}
+
+/// An event loop whose other threads, at most so many, have a low priority.
+fn low_priority_runtime(threads: usize) -> runtime::Runtime {
+    runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(threads)
+        .on_thread_start(stand_back)
+        .build()
+        .expect("the system has room for an event loop")
 }
 
 /// Lowers the priority of this thread alone.
 fn stand_back() {
     if let Err(error) = nice(NICENESS) {
         debug!(%error, "a thread of the background keeps its priority");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[actix_rt::test]
+    async fn work_that_takes_long_never_keeps_the_workers() {
+        let background = Background::start();
+        // Each of them waits until all of these are gone.
+        let mut held = Vec::new();
+        for _ in 0..LONG_THREADS {
+            let (release, one) = mpsc::channel::<()>();
+            held.push(release);
+            drop(background.run_long(move || one.recv().is_ok()));
+            // A handler that runs on the arbiter of the background may do so, too.
+            let (release, other) = mpsc::channel::<()>();
+            held.push(release);
+            background.spawn(move || async move {
+                drop(actix_rt::task::spawn_blocking(move || other.recv().is_ok()));
+            });
+        }
+        let soon = background.workers().run(|| 7);
+        let done = tokio::time::timeout(Duration::from_secs(30), soon).await;
+        drop(held);
+        assert_eq!(done.expect("a thread was free").unwrap(), 7);
+        let after = tokio::time::timeout(Duration::from_secs(30), background.run_long(|| 8)).await;
+        assert_eq!(after.expect("those that ended made room").unwrap(), 8);
+        background.stop();
+    }
+
+    #[actix_rt::test]
+    async fn workers_may_be_let_go_of_on_an_event_loop_and_on_one_of_their_threads() {
+        let workers = Workers::start();
+        let last = workers.clone();
+        let (sender, gone) = tokio::sync::oneshot::channel();
+        workers
+            .run(move || std::thread::spawn(|| ()).join().is_ok())
+            .await
+            .unwrap();
+        drop(workers.runtime.spawn_blocking(move || {
+            drop(last);
+            let _ = sender.send(());
+        }));
+        drop(workers);
+        gone.await.unwrap();
     }
 }

@@ -1,5 +1,5 @@
 //! Dry runs: what a plugin would do to a topic, tried on the topic's real records and without any effect. Each
-//! runs on a blocking thread, says how far it is, can be cancelled, and keeps its report for a while.
+//! runs on a thread of the background, says how far it is, can be cancelled, and keeps its report for a while.
 
 mod deciding;
 mod partitioning;
@@ -17,6 +17,7 @@ use broker_model::limits::DRY_RUNS_MAX;
 use broker_protocol::api::dry_run_status::DryRunReport;
 use broker_storage::Pace;
 
+use crate::background::Background;
 use crate::plugins::{BoundSlot, Plugins, SlotError};
 use crate::topics::HostedTopic;
 
@@ -181,7 +182,7 @@ struct Runs {
 impl DryRuns {
     /// Starts a run, which makes room for itself among those that have ended; none when too many are under
     /// way.
-    pub(crate) fn start(&self, dry_run: DryRun) -> Option<u64> {
+    pub(crate) fn start(&self, background: &Background, dry_run: DryRun) -> Option<u64> {
         let progress = Arc::new(Progress::new(dry_run.slot.slot));
         let id = {
             let mut runs = self.runs();
@@ -194,7 +195,8 @@ impl DryRuns {
             runs.runs.insert(id, progress.clone());
             id
         };
-        actix_rt::task::spawn_blocking(move || {
+        // It ends when it ends, whoever waits.
+        drop(background.run_long(move || {
             let ran =
                 std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&dry_run, &progress)));
             let outcome = match ran {
@@ -208,7 +210,7 @@ impl DryRuns {
                 }
             };
             progress.end(outcome, dry_run.clock.monotonic());
-        });
+        }));
         Some(id)
     }
 

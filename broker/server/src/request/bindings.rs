@@ -106,7 +106,7 @@ async fn bind(
     slots: Vec<PluginSlot>,
 ) -> Result<Bound, WireError> {
     let (plugins, topic) = (context.plugins.clone(), topic.to_owned());
-    let binding = actix_rt::task::spawn_blocking(move || {
+    let binding = context.arbiters.background().run_long(move || {
         let bind = |slot| {
             let bound = plugins.bind(&topic, &config, slot)?;
             Ok((slot, bound))

@@ -31,7 +31,7 @@ pub(super) async fn handle(
     let turn = context.requests.module_turn().await;
     let preparing = {
         let (plugins, request) = (context.plugins.clone(), request.clone());
-        actix_rt::task::spawn_blocking(move || {
+        context.arbiters.background().run_long(move || {
             let wanted = Wanted {
                 module: &request.module,
                 options: &request.options,
@@ -85,7 +85,15 @@ pub(super) async fn deploy(
         size_bytes: new.size_bytes,
         ..DeployedRevision::default()
     };
-    let rebind = rebind(context, &metadata, plugin).await?;
+    let trying = {
+        let (context, metadata, plugin) = (context.clone(), metadata.clone(), plugin.clone());
+        let background = context.arbiters.background().clone();
+        background.run_long(move || rebind(&context, &metadata, &plugin))
+    };
+    let rebind = match trying.await {
+        Ok(tried) => tried?,
+        Err(panicked) => return Err(WireError::new(ErrorCode::Unknown, panicked.to_string())),
+    };
     // Also when nothing else changes: that is how a module whose file was damaged or lost is repaired.
     if let Some(module) = keep {
         keep_module(context, &new.digest, module).await?;
@@ -118,8 +126,9 @@ pub(super) async fn deploy(
     Ok(answer)
 }
 
-/// A new binding of each slot that names the plugin; every topic's options are tried on it.
-async fn rebind(
+/// A new binding of each slot that names the plugin; every topic's options are tried on it, which runs its code:
+/// not for an arbiter.
+fn rebind(
     context: &Arc<Context>,
     metadata: &ClusterMetadata,
     plugin: &Arc<Plugin>,
@@ -159,8 +168,6 @@ async fn rebind(
             };
             rebind.push((topic.id, binding));
         }
-        // One topic's slots at a time: thousands of them must not stall this arbiter's other clients.
-        tokio::task::yield_now().await;
     }
     Ok(rebind)
 }
@@ -171,7 +178,10 @@ async fn keep_module(
     module: bytes::Bytes,
 ) -> Result<(), WireError> {
     let (modules, digest) = (context.plugins.modules().clone(), digest.to_owned());
-    let kept = actix_rt::task::spawn_blocking(move || modules.put(&digest, &module)).await;
+    let background = context.arbiters.background();
+    let kept = background
+        .run_long(move || modules.put(&digest, &module))
+        .await;
     let failed = |problem: String| {
         let message = format!("the module cannot be kept: {problem}");
         WireError::new(ErrorCode::StorageFailed, message)

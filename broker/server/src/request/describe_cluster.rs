@@ -20,9 +20,7 @@ pub(super) async fn handle(
     _: DescribeClusterRequest,
 ) -> Result<DescribeClusterResponse, WireError> {
     let metadata = context.metadata.load_full();
-    let dirs = context.dirs.clone();
-    let log_dirs = actix_rt::task::spawn_blocking(move || describe_dirs(&dirs)).await;
-    let log_dirs = log_dirs.unwrap_or_default();
+    let log_dirs = describe_dirs(&context.dirs);
     let partitions: usize = metadata.topics().map(|topic| topic.partitions.len()).sum();
     let uptime = context.clock.monotonic().saturating_sub(context.started);
     let brokers = endpoints(&context).into_iter().map(|endpoint| {
@@ -144,11 +142,12 @@ async fn damaged_partitions(context: &Context) -> Vec<String> {
     warnings
 }
 
+/// As they were seen at the last look, a second ago: no disk is asked, which may not answer.
 fn describe_dirs(dirs: &LogDirs) -> Vec<LogDirDescription> {
     let all = dirs.all().iter();
     all.map(|dir| {
         let error = dir.is_failed().map(|failed| failed.reason.to_string());
-        let space = dir.look_at_space().unwrap_or_else(|_| dir.space());
+        let space = dir.space();
         let backlog = dir.sync_backlog();
         let state = match (&error, space.is_low) {
             (Some(_), _) => "failed",

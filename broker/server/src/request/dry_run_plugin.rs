@@ -25,15 +25,13 @@ pub(super) async fn handle(
     let plugin = plugin(&context, &request).await?;
     let slot = slot(&request, plugin.kind())?;
     let options: Vec<(String, String)> = request.options.clone().into_iter().collect();
-    let name = topic.name.as_str();
-    let tried = plugin.check_config(context.plugins.engine(), name, &options);
-    tried.map_err(|error| wire::trial_error(&error.into()))?;
+    try_options(&context, &plugin, topic.name.as_str(), &options).await?;
     let kind = plugin.kind().to_string();
     let sample = request
         .sample
         .unwrap_or(SAMPLE_DEFAULT)
         .min(DRY_RUN_SAMPLE_MAX);
-    let started = context.dry_runs.start(DryRun {
+    let dry_run = DryRun {
         plugins: context.plugins.clone(),
         topic,
         slot: BoundSlot {
@@ -44,7 +42,10 @@ pub(super) async fn handle(
         last: request.last,
         sample: usize::try_from(sample).unwrap_or(0),
         clock: context.clock.clone(),
-    });
+    };
+    let started = context
+        .dry_runs
+        .start(context.arbiters.background(), dry_run);
     let Some(run) = started else {
         let message = "other dry runs are under way: wait for them, or cancel one";
         return Err(WireError::new(ErrorCode::Busy, message));
@@ -54,6 +55,25 @@ pub(super) async fn handle(
         kind,
         slot: slot.to_string(),
     })
+}
+
+/// Makes an instance with these options, which runs code of the plugin.
+async fn try_options(
+    context: &Arc<Context>,
+    plugin: &Arc<Plugin>,
+    topic: &str,
+    options: &[(String, String)],
+) -> Result<(), WireError> {
+    let (plugins, plugin) = (context.plugins.clone(), plugin.clone());
+    let (topic, options) = (topic.to_owned(), options.to_vec());
+    let trying = context
+        .arbiters
+        .background()
+        .run_long(move || plugin.check_config(plugins.engine(), &topic, &options));
+    match trying.await {
+        Ok(tried) => tried.map_err(|error| wire::trial_error(&error.into())),
+        Err(panicked) => Err(WireError::new(ErrorCode::Unknown, panicked.to_string())),
+    }
 }
 
 /// The plugin to try, with counters and a log of its own: a dry run costs the installed plugin nothing.
@@ -75,7 +95,7 @@ async fn plugin(
         (Some(module), None) => {
             let _turn = context.requests.module_turn().await;
             let (plugins, module) = (context.plugins.clone(), module.clone());
-            let loading = actix_rt::task::spawn_blocking(move || {
+            let loading = context.arbiters.background().run_long(move || {
                 let wanted = Wanted {
                     module: &module,
                     options: &BTreeMap::new(),

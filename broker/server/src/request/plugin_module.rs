@@ -14,7 +14,10 @@ pub(super) async fn handle(
     request: PluginModuleRequest,
 ) -> Result<PluginModuleResponse, WireError> {
     let (plugins, digest) = (context.plugins.clone(), request.digest.clone());
-    let reading = actix_rt::task::spawn_blocking(move || plugins.module_bytes(&digest)).await;
+    let background = context.arbiters.background();
+    let reading = background
+        .run_long(move || plugins.module_bytes(&digest))
+        .await;
     let failed = |problem: String| WireError::new(ErrorCode::StorageFailed, problem);
     match reading {
         Ok(Ok(Some(module))) => Ok(PluginModuleResponse { module }),

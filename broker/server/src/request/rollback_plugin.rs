@@ -22,7 +22,8 @@ pub(super) async fn handle(
             request.name.clone(),
             earlier.clone(),
         );
-        actix_rt::task::spawn_blocking(move || plugins.make(&name, &earlier))
+        let background = context.arbiters.background();
+        background.run_long(move || plugins.make(&name, &earlier))
     };
     let plugin = match preparing.await {
         Ok(prepared) => prepared.map_err(|error| wire::deploy_error(&request.name, &error))?,
