@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Broker, Wire, hostile_module, keyed, map, patience, valued};
+use crate::harness::{Broker, Value, Wire, hostile_module, keyed, map, patience, valued};
 
 /// How long each of some requests to another topic takes, sorted.
 fn latencies(wires: &mut [Wire]) -> Vec<Duration> {
@@ -66,4 +66,36 @@ fn others_hardly_notice_a_plugin_that_loops() {
     }
     println!("the plugin looped {} times", loops.load(Ordering::SeqCst));
     assert_eq!(broker.connect().read_all("bystander", 1).len(), 3 * 150 * 4);
+}
+
+#[test]
+fn lists_are_answered_while_a_plugin_looks_at_many_keys() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    let module = fs::read(hostile_module()).expect("it was built");
+    let options = map! {
+        "options" => map! { "behaviour" => "loop" },
+        "limits" => map! { "deadline_ms" => 1000 },
+    };
+    wire.deploy("bad", &module, options).unwrap();
+    wire.create_topic("t", 2, &[("partitioner", "bad")]);
+    let mut other = broker.connect();
+    let keys: Vec<Value> = (0..2000).map(|_| Value::from(b"go".as_slice())).collect();
+    let is_over = AtomicBool::new(false);
+    let answered = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let args = map! { "topic" => "t", "keys" => keys };
+            assert_eq!(wire.refused("partition_for", args).name, "PLUGIN_TIMEOUT");
+            is_over.store(true, Ordering::SeqCst);
+        });
+        let mut answered = 0;
+        let began = Instant::now();
+        while !is_over.load(Ordering::SeqCst) && began.elapsed() < patience() {
+            other.call("metadata", map! {}).unwrap();
+            answered += 1;
+        }
+        answered
+    });
+    // Before the plugin has begun there is time for some, on the way of its request.
+    assert!(answered >= 20, "{answered} lists in a second");
 }

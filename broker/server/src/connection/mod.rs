@@ -161,6 +161,7 @@ async fn read_requests(
             return Ok(End::Move(shard, (body, in_flight)));
         }
         let mut next = session.start_request(body, in_flight);
+        stint.has_worked_on(session.take_work());
         if let Next::Heavy(body, in_flight) = next {
             stint.end();
             next = session.start_heavy(body, in_flight).await;

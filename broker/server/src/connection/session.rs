@@ -17,6 +17,7 @@ use tracing::debug;
 use super::affinity::Affinity;
 use super::moving::SessionState;
 use crate::arbiters::Shard;
+use crate::background::Workers;
 use crate::context::Context;
 use crate::net::routing::RoutingRoom;
 use crate::net::{Answer, AnswerSink, AnswersFull, ConnectionBudget, InFlight};
@@ -33,6 +34,8 @@ pub(crate) struct Session {
     budget: ConnectionBudget,
     greeted: Cell<bool>,
     affinity: RefCell<Affinity>,
+    /// Bytes that were worked on for requests, beyond taking them in.
+    worked_on: Cell<usize>,
 }
 
 /// Work that has to be done before the connection's next request is looked at.
@@ -183,6 +186,17 @@ impl Drop for Asker {
     }
 }
 
+/// Decodes arguments of very many values or bytes where nobody waits for it.
+async fn decode_on<R: Request + Send + 'static>(
+    workers: &Workers,
+    args: Bytes,
+) -> Result<R, WireError> {
+    match workers.run(move || R::decode(&args)).await {
+        Ok(decoded) => Ok(decoded?),
+        Err(panicked) => Err(WireError::new(ErrorCode::Unknown, panicked.to_string())),
+    }
+}
+
 impl Session {
     /// Goes on with what a connection brought along, on the shard it came to.
     pub(super) fn resume(context: Arc<Context>, state: SessionState, shard: Shard) -> Self {
@@ -192,6 +206,7 @@ impl Session {
             budget: state.budget,
             greeted: Cell::new(state.greeted),
             affinity: RefCell::new(Affinity::new(shard)),
+            worked_on: Cell::new(0),
         }
     }
 
@@ -207,6 +222,17 @@ impl Session {
     /// A request is for a partition that lives on `shard`.
     pub(crate) fn note_shard(&self, shard: Shard) {
         self.affinity.borrow_mut().note(shard);
+    }
+
+    /// So many bytes were worked on for a request, beyond taking it in.
+    pub(crate) fn note_work(&self, bytes: usize) {
+        self.worked_on
+            .set(self.worked_on.get().saturating_add(bytes));
+    }
+
+    /// The bytes that were worked on since this was asked last.
+    pub(super) fn take_work(&self) -> usize {
+        self.worked_on.take()
     }
 
     /// The shard the connection should move to, if there is one.
@@ -306,48 +332,42 @@ impl Session {
         }
     }
 
-    /// Decodes arguments and runs `handler` in a task of its own.
+    /// Decodes arguments and runs `handler` in a task of its own; what is much work when it is its turn.
     pub(crate) fn spawn<R, F>(
         self: &Rc<Self>,
         (args, weight): (Bytes, Weight),
         asker: Asker,
         handler: impl FnOnce(Arc<Context>, R) -> F + Send + 'static,
     ) where
-        R: Request + 'static,
+        R: Request + Send + 'static,
         F: Future<Output = Result<R::Response, WireError>> + 'static,
     {
-        let context = self.context.clone();
         if weight != Weight::Light {
-            let background = context.arbiters.background().clone();
-            return background.spawn(move || async move {
-                match R::decode(&args) {
-                    Err(invalid) => asker.refuse(invalid.into()),
-                    Ok(request) => asker.answer(handler(context, request).await),
-                }
-            });
+            return self.spawn_in_turn((args, weight), asker, handler);
         }
         match R::decode(&args) {
             Err(invalid) => asker.refuse(invalid.into()),
             Ok(request) => {
-                let work = handler(context, request);
+                let work = handler(self.context.clone(), request);
                 actix_rt::spawn(async move { asker.answer(work.await) });
             }
         }
     }
 
-    /// The same for a request whose answer may be large, in the background and when it is its turn: one of a
-    /// connection at a time, and a few of the broker. Until then only its frame is in memory.
+    /// The same for a request that is much work or whose answer may be large, in the background and when it is its
+    /// turn: one of a connection at a time, and a few of the broker. Until then only its frame is in memory.
     pub(crate) fn spawn_in_turn<R, F>(
         self: &Rc<Self>,
-        args: Bytes,
+        (args, weight): (Bytes, Weight),
         asker: Asker,
         handler: impl FnOnce(Arc<Context>, R) -> F + Send + 'static,
     ) where
-        R: Request + 'static,
+        R: Request + Send + 'static,
         F: Future<Output = Result<R::Response, WireError>> + 'static,
     {
         let (context, answers) = (self.context.clone(), self.budget.answers().clone());
         let background = context.arbiters.background().clone();
+        let workers = background.workers().clone();
         background.spawn(move || async move {
             let turn = tokio::select! {
                 turn = answers.turn() => turn,
@@ -356,11 +376,14 @@ impl Session {
             let Ok(mut turn) = turn else {
                 return asker.refuse(WireError::new(ErrorCode::Busy, AnswersFull::MESSAGE));
             };
-            let request = match R::decode(&args) {
-                Err(invalid) => return asker.refuse(invalid.into()),
-                Ok(request) => request,
+            let carrying_out = async move {
+                let request = match weight {
+                    Weight::Light => R::decode(&args)?,
+                    Weight::Large | Weight::Heavy => decode_on(&workers, args).await?,
+                };
+                handler(context, request).await
             };
-            let mut work = std::pin::pin!(handler(context, request));
+            let mut work = std::pin::pin!(carrying_out);
             let done = match tokio::time::timeout(LIST_TURN_MAX, &mut work).await {
                 Ok(done) => done,
                 Err(_) => {

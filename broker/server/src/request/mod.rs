@@ -55,48 +55,49 @@ const FEW_BYTES: usize = 4 * 1024;
 pub(crate) fn start(
     session: &Rc<Session>,
     method: Method,
-    (args, weight): (Bytes, Weight),
+    call: (Bytes, Weight),
     asker: Asker,
 ) -> Option<WorkInOrder> {
-    let heavy = weight != Weight::Light;
+    let heavy = call.1 != Weight::Light;
+    let few = call.0.len() <= FEW_BYTES;
     match method {
-        Method::Produce => return produce::start(session, args, weight, asker),
+        Method::Produce => return produce::start(session, call.0, call.1, asker),
         Method::Fetch | Method::Hello | Method::Ping if heavy => asker.refuse(too_heavy(method)),
-        Method::Fetch => fetch::start(session, &args, asker),
-        Method::Hello => hello::answer(session, &args, asker),
-        Method::Ping => ping::answer(session, &args, asker),
-        Method::Metadata => session.spawn_in_turn(args, asker, metadata::handle),
-        Method::CreateTopic => session.spawn((args, weight), asker, create_topic::handle),
-        Method::DeleteTopic => session.spawn((args, weight), asker, delete_topic::handle),
-        Method::AlterTopic => session.spawn((args, weight), asker, alter_topic::handle),
-        Method::CreatePartitions => session.spawn((args, weight), asker, create_partitions::handle),
-        Method::DescribeTopic => session.spawn_in_turn(args, asker, describe_topic::handle),
-        Method::DescribeConfigs => session.spawn_in_turn(args, asker, describe_configs::handle),
-        Method::ListOffsets if args.len() <= FEW_BYTES => {
-            session.spawn((args, weight), asker, list_offsets::handle);
+        Method::Fetch => fetch::start(session, &call.0, asker),
+        Method::Hello => hello::answer(session, &call.0, asker),
+        Method::Ping => ping::answer(session, &call.0, asker),
+        Method::Metadata => session.spawn_in_turn(call, asker, metadata::handle),
+        Method::CreateTopic => session.spawn(call, asker, create_topic::handle),
+        Method::DeleteTopic => session.spawn(call, asker, delete_topic::handle),
+        Method::AlterTopic => session.spawn(call, asker, alter_topic::handle),
+        Method::CreatePartitions => session.spawn(call, asker, create_partitions::handle),
+        Method::DescribeTopic => session.spawn_in_turn(call, asker, describe_topic::handle),
+        Method::DescribeConfigs => session.spawn_in_turn(call, asker, describe_configs::handle),
+        Method::ListOffsets if few => {
+            session.spawn(call, asker, list_offsets::handle);
         }
-        Method::ListOffsets => session.spawn_in_turn(args, asker, list_offsets::handle),
-        Method::DeleteRecords if args.len() <= FEW_BYTES => {
-            session.spawn((args, weight), asker, delete_records::handle);
+        Method::ListOffsets => session.spawn_in_turn(call, asker, list_offsets::handle),
+        Method::DeleteRecords if few => {
+            session.spawn(call, asker, delete_records::handle);
         }
-        Method::DeleteRecords => session.spawn_in_turn(args, asker, delete_records::handle),
-        Method::PartitionFor if args.len() <= FEW_BYTES => {
-            session.spawn((args, weight), asker, partition_for::handle);
+        Method::DeleteRecords => session.spawn_in_turn(call, asker, delete_records::handle),
+        Method::PartitionFor if few => {
+            session.spawn(call, asker, partition_for::handle);
         }
-        Method::PartitionFor => session.spawn_in_turn(args, asker, partition_for::handle),
-        Method::DeployPlugin => session.spawn((args, weight), asker, deploy_plugin::handle),
-        Method::RollbackPlugin => session.spawn((args, weight), asker, rollback_plugin::handle),
-        Method::RemovePlugin => session.spawn((args, weight), asker, remove_plugin::handle),
-        Method::ResumePlugin => session.spawn((args, weight), asker, resume_plugin::handle),
-        Method::PluginHistory => session.spawn_in_turn(args, asker, plugin_history::handle),
-        Method::PluginLogs => session.spawn_in_turn(args, asker, plugin_logs::handle),
-        Method::PluginModule => session.spawn_in_turn(args, asker, plugin_module::handle),
-        Method::DryRunPlugin => session.spawn((args, weight), asker, dry_run_plugin::handle),
-        Method::DryRunStatus => session.spawn_in_turn(args, asker, dry_run_status::handle),
-        Method::ListPlugins => session.spawn_in_turn(args, asker, list_plugins::handle),
-        Method::DescribeCluster => session.spawn_in_turn(args, asker, describe_cluster::handle),
-        Method::ListActors => session.spawn_in_turn(args, asker, list_actors::handle),
-        Method::CrashActor => session.spawn((args, weight), asker, crash_actor::handle),
+        Method::PartitionFor => session.spawn_in_turn(call, asker, partition_for::handle_many),
+        Method::DeployPlugin => session.spawn(call, asker, deploy_plugin::handle),
+        Method::RollbackPlugin => session.spawn(call, asker, rollback_plugin::handle),
+        Method::RemovePlugin => session.spawn(call, asker, remove_plugin::handle),
+        Method::ResumePlugin => session.spawn(call, asker, resume_plugin::handle),
+        Method::PluginHistory => session.spawn_in_turn(call, asker, plugin_history::handle),
+        Method::PluginLogs => session.spawn_in_turn(call, asker, plugin_logs::handle),
+        Method::PluginModule => session.spawn_in_turn(call, asker, plugin_module::handle),
+        Method::DryRunPlugin => session.spawn(call, asker, dry_run_plugin::handle),
+        Method::DryRunStatus => session.spawn_in_turn(call, asker, dry_run_status::handle),
+        Method::ListPlugins => session.spawn_in_turn(call, asker, list_plugins::handle),
+        Method::DescribeCluster => session.spawn_in_turn(call, asker, describe_cluster::handle),
+        Method::ListActors => session.spawn_in_turn(call, asker, list_actors::handle),
+        Method::CrashActor => session.spawn(call, asker, crash_actor::handle),
         other => {
             let message = format!("method {other} is not available in this version");
             asker.refuse(WireError::new(ErrorCode::UnknownMethod, message));
