@@ -214,11 +214,16 @@ impl Stint {
 
     /// Within [`Self::take_in`], so many bytes were read: others may run, if it was much.
     pub(crate) async fn has_read(&self, bytes: usize) {
-        self.work(u32::try_from(bytes / BYTES_OF_WORK).unwrap_or(u32::MAX));
+        self.has_worked_on(bytes);
         if !self.may_go_on() {
             self.stands_back.set(true);
             until_woken().await;
         }
+    }
+
+    /// Between two requests, so many bytes were worked on: that counts before the next is taken in.
+    pub(crate) fn has_worked_on(&self, bytes: usize) {
+        self.work(u32::try_from(bytes / BYTES_OF_WORK).unwrap_or(u32::MAX));
     }
 
     /// Waits for the lane if it is not light.

@@ -1,5 +1,5 @@
 //! `Unfolding`: memory for compressed batches while they are unfolded. What unfolds to little is done on the
-//! spot. The rest goes to the background, in steps of what it may unfold to, and only as many at a time as
+//! spot, which counts as work in the lane. The rest goes to the background, in steps of what it may unfold to, and only as many at a time as
 //! there is memory for, so that bombs cost neither memory nor the time of an arbiter.
 
 use std::sync::Arc;
@@ -10,8 +10,9 @@ use tokio::sync::Semaphore;
 use crate::background::Workers;
 
 const MIB: usize = 1024 * 1024;
-/// Up to here a batch is unfolded where it is needed.
-pub(crate) const UNFOLD_AT_ONCE_BYTES: usize = MIB / 4;
+/// Up to here a batch is unfolded where it is needed, and its connection has done as much work: producers of batches
+/// as large as topics take by default need no other thread.
+pub(crate) const UNFOLD_AT_ONCE_BYTES: usize = MIB;
 /// What is tried first behind it: nearly every batch fits, and a few have room at once.
 const STEP_BYTES: usize = 8 * MIB;
 /// How many of those are unfolded at once.

@@ -12,7 +12,7 @@ mod offsets;
 mod parked;
 mod syncing;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod unacknowledged;
 mod vanishing;
 

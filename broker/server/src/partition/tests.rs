@@ -26,14 +26,16 @@ use crate::topic_settings::{TopicSettings, log_config};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-struct Hosted {
-    handle: PartitionHandle,
+/// A partition that runs, on a directory of its own.
+pub(crate) struct Hosted {
+    pub(crate) handle: PartitionHandle,
     topic: (TopicId, TopicName),
     died: tokio::sync::mpsc::UnboundedReceiver<()>,
     _dir: tempfile::TempDir,
 }
 
-fn host(overrides: &[(&str, &str)]) -> Hosted {
+/// One on this thread, with such a configuration.
+pub(crate) fn host(overrides: &[(&str, &str)]) -> Hosted {
     host_on(RealIo::new(), &actix_rt::Arbiter::current(), overrides)
 }
 

@@ -266,8 +266,15 @@ async fn read_all(
     room: &mut usize,
 ) -> Vec<FetchAnswer<FileSlice>> {
     let mut answers = Vec::with_capacity(located.len());
+    // What is in the page cache never waits for anything: much of it is decoded in passes.
+    let stint = Stint::of_task();
     for partition in located {
-        answers.push(read(partition, form, room).await);
+        let reading = async {
+            let (answer, decoded) = read(partition, form, room).await;
+            stint.has_read(decoded).await;
+            answer
+        };
+        answers.push(stint.take_in(reading).await);
     }
     answers
 }
@@ -287,3 +294,7 @@ fn reply(asker: Asker, answers: Vec<FetchAnswer<FileSlice>>, memory: Option<Answ
         },
     );
 }
+
+#[cfg(test)]
+#[path = "fetch_tests.rs"]
+mod tests;

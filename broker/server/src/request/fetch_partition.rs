@@ -42,6 +42,26 @@ impl Located {
         self.slice.as_ref().map_or(0, FileSlice::len)
     }
 
+    /// What a partition that has these batches gives.
+    #[cfg(test)]
+    pub(super) fn of_slice(slice: FileSlice) -> Self {
+        let answer = FetchAnswer {
+            topic: "t".to_owned(),
+            partition: PartitionId::new(0),
+            error: None,
+            log_start: Offset::ZERO,
+            high_watermark: slice.next_offset(),
+            log_end: slice.next_offset(),
+            next_offset: slice.first_offset(),
+            data: FetchData::Records(RecordsWriter::new().finish()),
+        };
+        Self {
+            answer,
+            slice: Some(slice),
+            topic: None,
+        }
+    }
+
     /// Whether there is an error to be told.
     pub(super) fn is_failed(&self) -> bool {
         self.answer.error.is_some()
@@ -146,18 +166,21 @@ pub(super) enum Wanted {
 }
 
 /// Reads what was located into an answer. `room` is how many bytes of decoded records the whole answer can
-/// still take.
+/// still take. Answers as well how many bytes were decoded on this thread.
 pub(super) async fn read(
     located: Located,
     form: &Wanted,
     room: &mut usize,
-) -> FetchAnswer<FileSlice> {
+) -> (FetchAnswer<FileSlice>, usize) {
     let Located {
         mut answer,
         slice,
         topic,
     } = located;
-    let Some(slice) = slice else { return answer };
+    let Some(slice) = slice else {
+        return (answer, 0);
+    };
+    let mut worked_on = 0;
     let serializing = topic.filter(|topic| topic.plugins.serializes());
     let decoder = match (form, serializing) {
         (Wanted::Decoded(plugins, _), Some(topic)) => {
@@ -180,7 +203,7 @@ pub(super) async fn read(
                     decoder,
                     room: *room,
                 };
-                fill(&mut answer, reading, unfolding, room).await
+                fill(&mut answer, (reading, unfolding), room, &mut worked_on).await
             }
         },
         Err(error) => Err(error),
@@ -188,17 +211,17 @@ pub(super) async fn read(
     if let Err(error) = filled {
         answer.error = Some(wire::partition_error(&at.0, at.1, error));
     }
-    answer
+    (answer, worked_on)
 }
 
 async fn fill(
     answer: &mut FetchAnswer<FileSlice>,
-    reading: Reading,
-    unfolding: &Unfolding,
+    (reading, unfolding): (Reading, &Unfolding),
     room: &mut usize,
+    worked_on: &mut usize,
 ) -> Result<(), PartitionError> {
     let from = answer.next_offset;
-    let (records, next) = decode(reading, unfolding).await?;
+    let Written { records, next, .. } = decode(reading, unfolding, worked_on).await?;
     if next == from && *room == RECORDS_BYTES_MAX {
         answer.error = Some(record_too_large(&answer.topic, answer.partition, next));
         return Ok(());
@@ -254,6 +277,33 @@ struct Reading {
     room: usize,
 }
 
+/// Bytes that batches may unfold to.
+#[derive(Clone, Copy)]
+struct Unfolded {
+    /// Each of them.
+    batch: usize,
+    /// Those of a slice together.
+    in_all: usize,
+}
+
+impl Unfolded {
+    fn batches_up_to(batch: usize) -> Self {
+        Self {
+            batch,
+            in_all: usize::MAX,
+        }
+    }
+}
+
+/// Decoded records.
+struct Written {
+    records: Bytes,
+    /// Where to read on.
+    next: Offset,
+    /// Bytes that their batches unfolded to.
+    unfolded: usize,
+}
+
 /// Why records were not decoded.
 enum NotDecoded {
     Failed(PartitionError),
@@ -261,22 +311,26 @@ enum NotDecoded {
     UnfoldsToMore,
 }
 
+/// `worked_on` is raised by what is decoded on this thread.
 async fn decode(
     reading: Reading,
     unfolding: &Unfolding,
-) -> Result<(Bytes, Offset), PartitionError> {
-    let (slice, first) = (reading.slice.clone(), reading.clone());
-    let work = move || write_records(&first, UNFOLD_AT_ONCE_BYTES);
-    let decoded = if slice.len() <= INLINE_BYTES_MAX {
-        Ok(work())
-    } else if slice.len() <= LIGHT_BYTES_MAX {
-        actix_rt::task::spawn_blocking(work).await
+    worked_on: &mut usize,
+) -> Result<Written, PartitionError> {
+    let (bytes, first) = (reading.slice.len(), reading.clone());
+    let mut decoded = if bytes <= INLINE_BYTES_MAX {
+        decode_here(&reading, worked_on)
     } else {
-        unfolding.workers().run(work).await
+        let work = move || write_records(&first, Unfolded::batches_up_to(UNFOLD_AT_ONCE_BYTES));
+        let decoded = if bytes <= LIGHT_BYTES_MAX {
+            actix_rt::task::spawn_blocking(work).await
+        } else {
+            unfolding.workers().run(work).await
+        };
+        decoded.map_err(|panicked| unreadable(&panicked))?
     };
-    let mut decoded = decoded.map_err(|panicked| unreadable(&panicked))?;
     if matches!(decoded, Err(NotDecoded::UnfoldsToMore)) {
-        let work = move |limit| write_records(&reading, limit);
+        let work = move |limit| write_records(&reading, Unfolded::batches_up_to(limit));
         let too_low = |done: &Result<_, _>| matches!(done, Err(NotDecoded::UnfoldsToMore));
         let unfolded = unfolding.in_steps(work, too_low).await;
         decoded = unfolded.map_err(|panicked| unreadable(&panicked))?;
@@ -285,6 +339,22 @@ async fn decode(
         NotDecoded::Failed(error) => error,
         NotDecoded::UnfoldsToMore => unreadable(&"a batch unfolds to more than any may"),
     })
+}
+
+/// Decodes on this thread: as much as unfolds to little, all batches together.
+fn decode_here(reading: &Reading, worked_on: &mut usize) -> Result<Written, NotDecoded> {
+    let in_all = match reading.decoder {
+        None => UNFOLD_AT_ONCE_BYTES,
+        // Serializers take longer.
+        Some(_) => UNFOLD_AT_ONCE_BYTES / 4,
+    };
+    let batch = in_all;
+    let decoded = write_records(reading, Unfolded { batch, in_all });
+    *worked_on += match &decoded {
+        Ok(written) => written.unfolded + written.records.len(),
+        Err(_) => in_all,
+    };
+    decoded
 }
 
 fn unreadable(problem: &dyn std::fmt::Display) -> PartitionError {
@@ -296,7 +366,7 @@ fn unreadable(problem: &dyn std::fmt::Display) -> PartitionError {
 /// Decodes batches into the records of an answer, from `from` on and as far as there is room. Answers
 /// where to read on, which is `from` when not one record fits. A batch that cannot be decoded (checksums fit,
 /// but it was taken unchecked) ends the answer, or is the error when nothing lies before it.
-fn write_records(reading: &Reading, unfold_max: usize) -> Result<(Bytes, Offset), NotDecoded> {
+fn write_records(reading: &Reading, limit: Unfolded) -> Result<Written, NotDecoded> {
     let Reading { slice, from, .. } = reading;
     let failed = |problem: &dyn std::fmt::Display| NotDecoded::Failed(unreadable(problem));
     let bytes = slice.read().map_err(|error| failed(&error))?;
@@ -306,14 +376,18 @@ fn write_records(reading: &Reading, unfold_max: usize) -> Result<(Bytes, Offset)
         next: *from,
         room: reading.room,
     };
+    let mut unfolded = 0;
     loop {
         let position = slice.position() + batches.position() as u64;
         let Some(batch) = batches.next() else { break };
         let batch = batch.map_err(|error| failed(&error))?;
-        let records = batch.records_within(unfold_max);
-        let taken = records.and_then(|records| match &reading.decoder {
-            None => decoded.take(&batch, &records),
-            Some(decoder) => decoded.take_decoded(&batch, &records, decoder),
+        let records = batch.records_within(limit.batch.min(limit.in_all - unfolded));
+        let taken = records.and_then(|records| {
+            unfolded = limit.in_all.min(unfolded + records.body().len());
+            match &reading.decoder {
+                None => decoded.take(&batch, &records),
+                Some(decoder) => decoded.take_decoded(&batch, &records, decoder),
+            }
         });
         match taken {
             Ok(Fits::Whole) => {}
@@ -333,7 +407,11 @@ fn write_records(reading: &Reading, unfold_max: usize) -> Result<(Bytes, Offset)
             }
         }
     }
-    Ok((decoded.writer.finish(), decoded.next))
+    Ok(Written {
+        records: decoded.writer.finish(),
+        next: decoded.next,
+        unfolded,
+    })
 }
 
 /// Records of an answer while they are gathered.

@@ -35,7 +35,7 @@ pub(super) fn start(
         let context = context.clone();
         return Some(Box::pin(async move {
             let workers = context.arbiters.background().workers().clone();
-            let begun = workers.run(move || begin(&context, &args, asker, |_| {}));
+            let begun = workers.run(move || begin(&context, &args, asker).0);
             // A panic has answered through the asker.
             if let Ok(Some(Begun { request, asker })) = begun.await
                 && let Some(work) = request.go_on(asker)
@@ -44,7 +44,11 @@ pub(super) fn start(
             }
         }));
     }
-    let begun = begin(context, &args, asker, |shard| session.note_shard(shard));
+    let (begun, noted) = begin(context, &args, asker);
+    if let Some(shard) = noted.shard {
+        session.note_shard(shard);
+    }
+    session.note_work(noted.unfolded);
     let Begun { request, asker } = begun?;
     request.go_on(asker)
 }
@@ -55,14 +59,19 @@ struct Begun {
     asker: Asker,
 }
 
-/// Carries out a request if that can be done at once. `note_shard` hears where it goes.
-fn begin(
-    context: &Arc<Context>,
-    args: &Bytes,
-    mut asker: Asker,
-    note_shard: impl FnOnce(Shard),
-) -> Option<Begun> {
-    match prepare(context, args, note_shard) {
+/// What the connection of a request has to know of it.
+#[derive(Default)]
+struct Noted {
+    /// Where it goes.
+    shard: Option<Shard>,
+    /// Bytes that it was unfolded to.
+    unfolded: usize,
+}
+
+/// Carries out a request if that can be done at once.
+fn begin(context: &Arc<Context>, args: &Bytes, mut asker: Asker) -> (Option<Begun>, Noted) {
+    let mut noted = Noted::default();
+    let begun = match prepare(context, args, &mut noted) {
         Ok(Prepared::Batch {
             topic,
             partition,
@@ -83,7 +92,8 @@ fn begin(
             asker.refuse(error);
             None
         }
-    }
+    };
+    (begun, noted)
 }
 
 /// A request of up to this size draws its connection to its partition's thread. Taking in a larger one is more work
@@ -138,11 +148,7 @@ pub(super) struct Terms {
 }
 
 /// Looks at a request.
-fn prepare(
-    context: &Arc<Context>,
-    args: &Bytes,
-    note_shard: impl FnOnce(Shard),
-) -> Result<Prepared, WireError> {
+fn prepare(context: &Arc<Context>, args: &Bytes, noted: &mut Noted) -> Result<Prepared, WireError> {
     let request = ProduceRequest::decode(args)?;
     let topic = lookup::topic(context, &request.topic, request.topic_id)?;
     lookup::refuse_reserved(topic.name.as_str())?;
@@ -170,14 +176,14 @@ fn prepare(
     };
     let handle = lookup::partition(&topic, partition)?;
     if args.len() <= NEIGHBOURS_BYTES_MAX {
-        note_shard(handle.shard());
+        noted.shard = Some(handle.shard());
     }
     let batch = match request.payload {
         Payload::Plain(records) => ProducedBatch::plain(records, default_timestamp)
             .map_err(|error| wire::invalid_batch(&error))?,
         Payload::Opaque(opaque) => {
             let opaque = Opaque::new(&topic, opaque)?;
-            match opaque.check(UNFOLD_AT_ONCE_BYTES) {
+            match opaque.check_at_once(&mut noted.unfolded) {
                 Err(error) if error.is_for_lack_of_room() => {
                     let unchecked = Unchecked {
                         unfolding: context.requests.unfolding().clone(),
@@ -283,6 +289,19 @@ impl Opaque {
                 BatchValidation::Trust => Validation::Trust,
             },
         })
+    }
+
+    /// The batch, if all is true and it unfolds to so little that this is done on the spot; `unfolded` is raised by
+    /// as much.
+    fn check_at_once(&self, unfolded: &mut usize) -> Result<ProducedBatch, InvalidBatch> {
+        let checked = self.check(UNFOLD_AT_ONCE_BYTES);
+        if self.claims.codec != Codec::None && self.validation == Validation::Full {
+            *unfolded += match &checked {
+                Ok(batch) => batch.unfolded_bytes,
+                Err(_) => UNFOLD_AT_ONCE_BYTES,
+            };
+        }
+        checked
     }
 
     /// The batch, if all is true and it unfolds to at most so many bytes.

@@ -1,0 +1,99 @@
+//! What a fetch of decoded records costs the thread that it runs on: counted in turns of others and in bytes, not
+//! measured. Everything lies in the page cache, so that nothing ever waits.
+
+use std::cell::Cell;
+
+use broker_cluster::Acks;
+use broker_model::{Offset, Timestamp};
+use broker_record::{BatchBuilder, Codec, ProducedBatch, Validation};
+use broker_storage::ReadLimit;
+
+use super::*;
+use crate::background::Workers;
+use crate::net::unfolding::{UNFOLD_AT_ONCE_BYTES, Unfolding};
+use crate::partition::tests::{Hosted, host};
+use crate::reply::Reply;
+
+/// A batch of one record with so many zeros.
+fn batch(value_bytes: usize, codec: Codec) -> ProducedBatch {
+    let mut builder = BatchBuilder::new();
+    let value = vec![0; value_bytes];
+    builder
+        .push(None, Some(&value), Timestamp::from_millis(1), [])
+        .expect("it is small");
+    let (body, claims) = builder.build(codec).expect("a body");
+    ProducedBatch::opaque(body, claims, Validation::Full).expect("all is true")
+}
+
+async fn append(hosted: &Hosted, batch: ProducedBatch) {
+    let (reply, answer) = Reply::channel();
+    let timeout = Duration::from_secs(30);
+    hosted.handle.append(batch, Acks::All, timeout, reply);
+    answer.await.expect("it is appended");
+}
+
+async fn everything(hosted: &Hosted) -> FileSlice {
+    let limit = ReadLimit::OneBatchOr(1 << 20);
+    hosted
+        .handle
+        .read(Offset::ZERO, limit)
+        .await
+        .expect("batches")
+}
+
+fn as_records() -> Wanted {
+    Wanted::Records(Unfolding::by(Workers::of_this_runtime()))
+}
+
+#[actix_rt::test]
+async fn decoding_much_of_many_partitions_lets_others_run_meanwhile() {
+    let hosted = host(&[]);
+    append(&hosted, batch(60 * 1024, Codec::None)).await;
+    let slice = everything(&hosted).await;
+    let located = (0..200).map(|_| Located::of_slice(slice.clone()));
+    let located: Vec<_> = located.collect();
+    let turns = Rc::new(Cell::new(0));
+    let counted = turns.clone();
+    let other = actix_rt::spawn(async move {
+        loop {
+            counted.set(counted.get() + 1);
+            tokio::task::yield_now().await;
+        }
+    });
+    let mut room = RECORDS_BYTES_MAX;
+    let answers = read_all(located, &as_records(), &mut room).await;
+    other.abort();
+    assert_eq!(answers.len(), 200);
+    for answer in answers {
+        assert_eq!((answer.error, answer.next_offset), (None, Offset::new(1)));
+    }
+    assert!(turns.get() >= 10, "others had {} turns", turns.get());
+}
+
+#[actix_rt::test]
+async fn small_slices_that_unfold_to_much_are_answered_in_parts() {
+    let hosted = host(&[]);
+    let (batches, bytes) = (40, 128 * 1024);
+    for _ in 0..batches {
+        append(&hosted, batch(bytes, Codec::Zstd)).await;
+    }
+    let slice = everything(&hosted).await;
+    assert!(slice.len() < 64 * 1024, "{} bytes", slice.len());
+    let mut room = RECORDS_BYTES_MAX;
+    let located = Located::of_slice(slice);
+    let (answer, decoded) = read(located, &as_records(), &mut room).await;
+    assert_eq!(answer.error, None);
+    let next = answer.next_offset;
+    assert!(
+        Offset::ZERO < next && next < Offset::new(batches),
+        "{next:?}"
+    );
+    assert!(
+        decoded <= 2 * UNFOLD_AT_ONCE_BYTES,
+        "{decoded} bytes at once"
+    );
+    assert!(
+        decoded >= UNFOLD_AT_ONCE_BYTES,
+        "{decoded} bytes were counted"
+    );
+}
