@@ -238,6 +238,12 @@ impl Log {
     /// # Errors
     /// When that fails; the log is opened again with a recovery then.
     pub fn close(mut self) -> Result<(), DirFailed> {
+        self.finish()?;
+        self.shared.note_closed(&self.key());
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), DirFailed> {
         self.shared.health.check()?;
         self.keep_files_for_readers();
         if self.unsynced.change == self.unsynced.synced && self.active.index_is_finished() {

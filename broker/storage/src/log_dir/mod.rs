@@ -5,6 +5,7 @@ mod age_hold;
 mod checkpoints;
 mod error;
 mod identity;
+mod open_logs;
 mod options;
 mod partitions;
 mod shared;
@@ -20,9 +21,10 @@ use uuid::Uuid;
 pub use age_hold::AgeHold;
 pub use error::{DeleteLogError, LogDirError, OpenLogError};
 pub use identity::DirIdentity;
+pub(crate) use open_logs::OpenGuard;
 pub use options::{LogDirOptions, PlantedBugs, ReserveRoom};
 pub use partitions::FoundPartition;
-pub(crate) use shared::{DirShared, LOCK_FILE, OpenGuard};
+pub(crate) use shared::{DirShared, LOCK_FILE};
 pub use trace::DirTrace;
 
 use crate::blob_store::BlobStore;
@@ -167,14 +169,18 @@ impl LogDir {
         self.shared.write_checkpoints(false)
     }
 
-    /// Writes the checkpoints and marks the directory as cleanly stopped. Every log has to be closed
-    /// before; nothing may be written after it.
+    /// Writes the checkpoints and marks the directory as cleanly stopped, unless a log in it was not closed
+    /// before: what that one has written may be neither durable nor known. Nothing may be written after it.
     ///
     /// # Errors
     /// When a checkpoint cannot be written, or the directory is out of service.
     pub fn close_clean(&self) -> Result<(), CloseError> {
         self.shared.health.check()?;
-        Ok(self.shared.write_checkpoints(true)?)
+        let unclosed = self.shared.unclosed_logs();
+        if unclosed > 0 {
+            tracing::warn!(dir = %self.path().display(), unclosed, "not marked as cleanly stopped: there are partitions that were offline or whose actors have panicked; the next start looks at what they have written");
+        }
+        Ok(self.shared.write_checkpoints(unclosed == 0)?)
     }
 
     /// Stores which directories the broker keeps its data in; see [`DirTrace::siblings`].

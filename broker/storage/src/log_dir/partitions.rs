@@ -42,6 +42,7 @@ pub(super) fn found(shared: &DirShared) -> Result<Vec<FoundPartition>, LogDirErr
         if entry.name.ends_with(DELETE_SUFFIX) {
             if let Some(key) = doomed_key(&entry.name) {
                 shared.positions.release(&key).map_err(failed)?;
+                shared.forget_log(&key);
             }
             remove_tree(io, &dir).map_err(failed)?;
             continue;
@@ -96,6 +97,7 @@ pub(super) fn open(
     }
     let dir = shared.path.join(partition.to_string());
     let is_new = claim(shared, &dir, partition, topic_id)?;
+    let is_reopened = shared.note_opened((topic_id, partition.partition));
     let (parts, report) = recover(OpenRequest {
         shared: Arc::clone(shared),
         guard,
@@ -104,6 +106,7 @@ pub(super) fn open(
         dir,
         config,
         is_new,
+        is_reopened,
     })?;
     Ok((Log::new(parts), report))
 }
@@ -264,6 +267,7 @@ pub(super) fn delete(
         Err(error) => return Err(failed(error)),
     }
     shared.positions.release(&key).map_err(failed)?;
+    shared.forget_log(&key);
     shared.forget_high_watermark(partition);
     remove_tree(io, &doomed).map_err(failed)
 }

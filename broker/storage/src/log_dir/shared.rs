@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use broker_model::{Clock, Timestamp, TopicId, TopicPartition};
+use broker_model::{Clock, Timestamp, TopicPartition};
 use uuid::Uuid;
 
 use super::checkpoints::CheckpointsOnDisk;
+use super::open_logs::OpenLogs;
 use super::{AgeHold, DirIdentity, LogDirError, LogDirOptions, PlantedBugs, ReserveRoom, age_hold};
 use crate::durable_positions::{Checkpointed, DurablePoint, DurablePositions, SlotTicket};
 use crate::health::{DirHealth, is_passing};
@@ -24,8 +25,6 @@ use crate::space::{DirSpace, Headroom, Reserve, SpendingIo};
 use crate::sync::{Backlog, SyncDone, SyncOutcome, SyncRequest, run_group};
 
 pub(crate) const LOCK_FILE: &str = ".lock";
-
-type OpenLogs = BTreeSet<(TopicPartition, TopicId)>;
 
 /// The common state of one log directory.
 pub(crate) struct DirShared {
@@ -56,7 +55,7 @@ pub(crate) struct DirShared {
     pub(super) checkpointed: Mutex<CheckpointsOnDisk>,
     /// Deleted partitions that the checkpoint of high watermarks still speaks of.
     pub(super) outdated: Mutex<BTreeSet<TopicPartition>>,
-    open_logs: Mutex<OpenLogs>,
+    pub(super) open_logs: Mutex<OpenLogs>,
     /// The directory's stamp at the last look for its partitions, and how often it was looked at.
     looked_at: Mutex<Option<(u64, u8)>>,
     opened_at: (Timestamp, Duration),
@@ -98,6 +97,10 @@ impl DirShared {
         };
         let positions = DurablePositions::open(&*io, &path, boot, &checkpoint).map_err(failed)?;
         positions.tell_what_is_lost(points.clean);
+        let unclosed = match was_clean {
+            true => BTreeSet::new(),
+            false => positions.snapshot().0.into_keys().collect(),
+        };
         let shared = Self {
             io,
             identity,
@@ -117,7 +120,7 @@ impl DirShared {
             high_watermarks: Mutex::new(high_watermarks),
             checkpointed: Mutex::default(),
             outdated: Mutex::default(),
-            open_logs: Mutex::new(OpenLogs::new()),
+            open_logs: Mutex::new(OpenLogs::new(unclosed)),
             looked_at: Mutex::default(),
             opened_at: (options.clock.now(), options.clock.monotonic()),
             age_hold: options.age_hold,
@@ -246,36 +249,10 @@ impl DirShared {
         let entries = self.plain_io.list(&self.path)?;
         let there: BTreeSet<String> = entries.into_iter().map(|entry| entry.name).collect();
         let open = lock(&self.open_logs);
-        let partitions = open.iter().map(|(partition, _)| partition);
-        let missing = partitions.filter(|partition| !there.contains(&partition.to_string()));
+        let missing = open
+            .partitions()
+            .filter(|partition| !there.contains(&partition.to_string()));
         Ok(missing.cloned().collect())
-    }
-
-    /// Notes that a log is open; `None` when it is already.
-    pub(crate) fn guard_open(
-        self: &Arc<Self>,
-        partition: &TopicPartition,
-        topic_id: TopicId,
-    ) -> Option<OpenGuard> {
-        let log = (partition.clone(), topic_id);
-        lock(&self.open_logs)
-            .insert(log.clone())
-            .then(|| OpenGuard {
-                shared: Arc::clone(self),
-                log,
-            })
-    }
-}
-
-/// Keeps a log from being opened twice.
-pub(crate) struct OpenGuard {
-    shared: Arc<DirShared>,
-    log: (TopicPartition, TopicId),
-}
-
-impl Drop for OpenGuard {
-    fn drop(&mut self) {
-        lock(&self.shared.open_logs).remove(&self.log);
     }
 }
 

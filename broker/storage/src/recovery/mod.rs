@@ -46,6 +46,8 @@ pub(crate) struct OpenRequest {
     pub(crate) config: LogConfig,
     /// Whether the directory was just made.
     pub(crate) is_new: bool,
+    /// Whether the log was open before, since the broker was started.
+    pub(crate) is_reopened: bool,
 }
 
 impl OpenRequest {
@@ -112,6 +114,15 @@ pub(crate) fn recover(request: OpenRequest) -> Result<(LogParts, RecoveryReport)
         damage,
     };
     Ok((parts, report))
+}
+
+/// What is known of the data that a recovery has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// It survives a power loss.
+    Durable,
+    /// It may be in the page cache alone: it was written by this process.
+    Anything,
 }
 
 /// A recovery under way.
@@ -230,9 +241,12 @@ impl<'a> Recovery<'a> {
                     durable.epoch,
                 )
         });
-        // What was found is durable since the directory was opened; what was changed now is not.
-        if self.changed {
-            self.sync_everything(active)?;
+        // What was found is durable since the directory was opened, unless the log was open since; what was
+        // changed now is not.
+        if self.request.is_reopened {
+            self.sync_everything(active, Found::Anything)?;
+        } else if self.changed {
+            self.sync_everything(active, Found::Durable)?;
         }
         let resumed = match as_known {
             true => positions.resume(&key),
@@ -253,20 +267,34 @@ impl<'a> Recovery<'a> {
         })
     }
 
-    fn sync_everything(&self, active: &ActiveSegment) -> Result<(), OpenLogError> {
+    fn sync_everything(&self, active: &ActiveSegment, found: Found) -> Result<(), OpenLogError> {
         let dir = &self.request.dir;
-        let done = match self.report.last_stop {
-            LastStop::New => Ok(()),
-            _ => active.data.sync(),
+        let done = match (found, self.report.last_stop) {
+            (Found::Anything, _) => self.sync_above(active),
+            (Found::Durable, LastStop::New) => Ok(()),
+            (Found::Durable, _) => active.data.sync(),
         };
-        done.and_then(|()| self.request.shared.io.sync_dir(dir))
+        let synced = done
+            .and_then(|()| self.request.shared.io.sync_dir(dir))
             .map_err(|source| {
                 if is_out_of_files(&source) {
                     return failed(dir, source);
                 }
                 let health = &self.request.shared.health;
                 OpenLogError::DirFailed(health.fail(format_args!("{}: {source}", dir.display())))
-            })
+            });
+        // What the one before has written may have been synced meanwhile, and in vain.
+        synced.and_then(|()| Ok(self.request.shared.health.check()?))
+    }
+
+    /// Syncs every segment that may have been written since its last sync, opened here or not.
+    fn sync_above(&self, active: &ActiveSegment) -> io::Result<()> {
+        let sealed = self.sealed.iter().map(|segment| &segment.data);
+        let above = sealed.filter(|data| data.base() >= self.point.segment);
+        above.chain([&active.data]).try_for_each(|data| {
+            data.file_to_write()?;
+            data.sync()
+        })
     }
 
     /// The leader epochs of the log: as stored, with what was met above the recovery point; made

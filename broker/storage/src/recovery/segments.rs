@@ -76,6 +76,7 @@ impl Recovery<'_> {
                 len: u64::from(len),
                 is_last: self.files.is_empty(),
                 is_behind_clean_end: shared.was_clean
+                    && !self.request.is_reopened
                     && !self.is_doubtful
                     && self.known.is_some_and(|known| known.segment == base),
             };
