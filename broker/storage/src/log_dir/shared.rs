@@ -22,7 +22,7 @@ use crate::small_file::{
     HighWatermarks, MetaProperties, RecoveryPoints, SmallFile, SmallFileError,
 };
 use crate::space::{DirSpace, Headroom, Reserve, SpendingIo};
-use crate::sync::{Backlog, SyncDone, SyncOutcome, SyncRequest, run_group};
+use crate::sync::{Answer, Backlog, SyncDone, SyncOutcome, SyncRequest, run_group};
 
 pub(crate) const LOCK_FILE: &str = ".lock";
 
@@ -168,6 +168,7 @@ impl DirShared {
         let done = Box::new(move |outcome| {
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
         });
+        let done = Answer::new(self, &request, done);
         run_group(self, &[request], vec![done]);
         let outcome = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
         outcome.expect("every request of a group is answered")
@@ -175,8 +176,12 @@ impl DirShared {
 
     /// Carries out requests together on this thread.
     pub(crate) fn sync_together(&self, work: Vec<(SyncRequest, SyncDone)>) {
-        let (requests, callbacks): (Vec<_>, Vec<_>) = work.into_iter().unzip();
-        run_group(self, &requests, callbacks);
+        let with_answers = work.into_iter().map(|(request, done)| {
+            let answer = Answer::new(self, &request, done);
+            (request, answer)
+        });
+        let (requests, answers): (Vec<_>, Vec<_>) = with_answers.unzip();
+        run_group(self, &requests, answers);
     }
 
     /// Wall time that does not run ahead of the monotonic clock while the broker is up: what is

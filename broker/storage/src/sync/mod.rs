@@ -1,16 +1,18 @@
 //! Making writes durable: what a log asks for, what it is told, and the thread in between.
 
+mod answer;
 mod backlog;
 mod outcome;
 mod request;
 mod sync_group;
 mod sync_thread;
 
+pub(crate) use answer::Answer;
+pub use answer::SyncDone;
 pub(crate) use backlog::Backlog;
 pub use backlog::{BehindSyncs, SyncBacklog};
 pub use outcome::SyncOutcome;
 pub(crate) use request::SyncFile;
 pub use request::SyncRequest;
-pub use sync_group::SyncDone;
 pub(crate) use sync_group::{record, run_group};
 pub(crate) use sync_thread::SyncThread;

@@ -2,10 +2,11 @@
 
 use broker_model::Offset;
 
+use super::SyncRequest;
 use crate::durable_positions::{DurablePoint, SlotTicket};
 use crate::health::DirFailed;
 
-/// The answer to one [`SyncRequest`](super::SyncRequest).
+/// The answer to one [`SyncRequest`].
 #[derive(Clone, Debug)]
 #[must_use = "the log has to be told: `Log::on_synced`"]
 pub struct SyncOutcome {
@@ -16,6 +17,15 @@ pub struct SyncOutcome {
 }
 
 impl SyncOutcome {
+    pub(super) fn of(request: &SyncRequest, result: &Result<(), DirFailed>) -> Self {
+        Self {
+            ticket: request.ticket,
+            change: request.change,
+            point: request.point,
+            result: result.clone(),
+        }
+    }
+
     /// The offset up to which the log is durable, if the sync succeeded.
     ///
     /// # Errors

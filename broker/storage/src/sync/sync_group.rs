@@ -3,27 +3,24 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use super::answer::Answer;
 use super::{SyncFile, SyncOutcome, SyncRequest};
 use crate::durable_positions::{DurablePoint, SlotTicket};
 use crate::health::{DirFailed, is_no_space, is_out_of_files};
 use crate::io::Io;
 use crate::log_dir::DirShared;
 
-/// Called once with what became of a request, on the sync thread: it must not wait.
-pub type SyncDone = Box<dyn FnOnce(SyncOutcome) + Send>;
-
 /// Carries out requests together and tells each what became of it; then records how far the logs
 /// are durable.
-pub(crate) fn run_group(dir: &DirShared, requests: &[SyncRequest], callbacks: Vec<SyncDone>) {
+pub(crate) fn run_group(dir: &DirShared, requests: &[SyncRequest], answers: Vec<Answer>) {
     record(dir);
     if dir.planted.ack_before_sync {
         let all_well = vec![Ok(()); requests.len()];
-        tell(requests, callbacks, &all_well);
+        tell(answers, &all_well);
         let results = sync_group(dir, requests);
         dir.unrecorded().extend(points(requests, &results));
         record(dir);
@@ -35,7 +32,7 @@ pub(crate) fn run_group(dir: &DirShared, requests: &[SyncRequest], callbacks: Ve
         record(dir);
     }
     let results = sync_group(dir, requests);
-    tell(requests, callbacks, &results);
+    tell(answers, &results);
     dir.unrecorded().extend(points(requests, &results));
     record(dir);
 }
@@ -74,7 +71,7 @@ pub(crate) fn sync_unrecorded(dir: &DirShared, request: SyncRequest) -> SyncOutc
     let result = result.and_then(|()| dir.health.check());
     let point = result.is_ok().then_some((request.ticket, request.point));
     dir.unrecorded().extend(point);
-    outcome(&request, &result)
+    SyncOutcome::of(&request, &result)
 }
 
 /// Records the points that syncs have made true since the last time. Whoever comes meanwhile waits,
@@ -95,22 +92,9 @@ pub(crate) fn record(dir: &DirShared) {
     points.clear();
 }
 
-fn outcome(request: &SyncRequest, result: &Synced) -> SyncOutcome {
-    SyncOutcome {
-        ticket: request.ticket,
-        change: request.change,
-        point: request.point,
-        result: result.clone(),
-    }
-}
-
-fn tell(requests: &[SyncRequest], callbacks: Vec<SyncDone>, results: &[Synced]) {
-    for ((request, done), result) in requests.iter().zip(callbacks).zip(results) {
-        let outcome = outcome(request, result);
-        // A callback that panics must not take the others' answers with it.
-        if catch_unwind(AssertUnwindSafe(|| done(outcome))).is_err() {
-            tracing::error!("a sync callback has panicked");
-        }
+fn tell(answers: Vec<Answer>, results: &[Synced]) {
+    for (answer, result) in answers.into_iter().zip(results) {
+        answer.tell(result);
     }
 }
 
@@ -210,21 +194,37 @@ fn with_descriptors(mut work: impl FnMut() -> io::Result<()>) -> io::Result<()> 
 const PARALLEL_SYNCS: usize = 4;
 
 fn sync_files(io: &dyn Io, files: &[&SyncFile]) -> io::Result<()> {
-    let all = |files: &[&SyncFile]| {
+    in_parallel(files, thread::Builder::new, |files| {
         let mut files = files.iter();
         files.try_for_each(|file| with_descriptors(|| file.sync(io)))
-    };
-    let share = files.len().div_ceil(PARALLEL_SYNCS);
-    if files.len() < 2 {
-        return all(files);
+    })
+}
+
+/// Does the work in parts, each by a thread of its own as far as the system has any to give.
+fn in_parallel<T: Sync>(
+    items: &[T],
+    helper: impl Fn() -> thread::Builder,
+    work: impl Fn(&[T]) -> io::Result<()> + Sync,
+) -> io::Result<()> {
+    let share = items.len().div_ceil(PARALLEL_SYNCS);
+    if items.len() < 2 {
+        return work(items);
     }
+    let work = &work;
     thread::scope(|scope| {
-        let (mine, others) = files.split_at(share);
-        let helpers: Vec<_> = others
-            .chunks(share)
-            .map(|files| scope.spawn(move || all(files)))
-            .collect();
-        let mut result = all(mine);
+        let (first, others) = items.split_at(share);
+        let mut mine = vec![first];
+        let mut helpers = Vec::new();
+        for part in others.chunks(share) {
+            match helper().spawn_scoped(scope, move || work(part)) {
+                Ok(helper) => helpers.push(helper),
+                Err(error) => {
+                    tracing::warn!(%error, "no thread to be had for a sync: it takes longer");
+                    mine.push(part);
+                }
+            }
+        }
+        let mut result = mine.into_iter().try_for_each(work);
         for helper in helpers {
             let done = helper
                 .join()
@@ -255,4 +255,48 @@ fn unless_deleted(
     }
     let reason = format_args!("{}: {error}", partition_dir.display());
     Err(dir.health.fail(reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// No system has room for a stack of this size.
+    fn no_thread() -> thread::Builder {
+        thread::Builder::new().stack_size(1 << 62)
+    }
+
+    #[test]
+    fn everything_is_synced_with_threads_and_without() {
+        for helper in [thread::Builder::new, no_thread] {
+            for count in 0..20_u32 {
+                let items: Vec<u32> = (0..count).collect();
+                let done = Mutex::new(Vec::<u32>::new());
+                let work = |part: &[u32]| {
+                    done.lock().expect("nothing panics").extend(part);
+                    Ok(())
+                };
+                in_parallel(&items, helper, work).expect("all of it works");
+                let mut done = done.into_inner().expect("nothing panics");
+                done.sort_unstable();
+                assert_eq!(done, items);
+            }
+        }
+    }
+
+    #[test]
+    fn a_failure_of_any_part_is_told_with_threads_and_without() {
+        for helper in [thread::Builder::new, no_thread] {
+            for bad in 0..9_u32 {
+                let items: Vec<u32> = (0..9).collect();
+                let work = |part: &[u32]| match part.contains(&bad) {
+                    true => Err(io::Error::other("bad")),
+                    false => Ok(()),
+                };
+                assert!(in_parallel(&items, helper, work).is_err());
+            }
+        }
+    }
 }

@@ -7,14 +7,15 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use super::sync_group::{SyncDone, record, run_group, sync_unrecorded};
+use super::answer::{Answer, SyncDone};
+use super::sync_group::{record, run_group, sync_unrecorded};
 use super::{SyncOutcome, SyncRequest};
 use crate::log_dir::DirShared;
 
 /// What the thread is asked for.
 enum Work {
     /// To sync.
-    Sync(SyncRequest, SyncDone),
+    Sync(Box<SyncRequest>, Answer),
     /// To record what a sync elsewhere has made durable.
     Record,
 }
@@ -44,8 +45,10 @@ impl SyncThread {
 
     /// Queues a request; once the thread is stopped, carries it out at once.
     pub(crate) fn send(&self, request: SyncRequest, done: SyncDone) {
-        if let Some(Work::Sync(request, done)) = self.queue(Work::Sync(request, done)) {
-            run_group(&self.dir, &[request], vec![done]);
+        let answer = Answer::new(&self.dir, &request, done);
+        if let Some(Work::Sync(request, answer)) = self.queue(Work::Sync(Box::new(request), answer))
+        {
+            run_group(&self.dir, &[*request], vec![answer]);
         }
     }
 
@@ -109,16 +112,16 @@ impl Drop for SyncThread {
 
 fn run(dir: &DirShared, queue: &Receiver<Work>) {
     while let Ok(first) = queue.recv() {
-        let (mut requests, mut callbacks) = (Vec::new(), Vec::new());
+        let (mut requests, mut answers) = (Vec::new(), Vec::new());
         for work in std::iter::once(first).chain(queue.try_iter()) {
-            if let Work::Sync(request, done) = work {
-                requests.push(request);
-                callbacks.push(done);
+            if let Work::Sync(request, answer) = work {
+                requests.push(*request);
+                answers.push(answer);
             }
         }
         match requests.is_empty() {
             true => record(dir),
-            false => run_group(dir, &requests, callbacks),
+            false => run_group(dir, &requests, answers),
         }
     }
 }
