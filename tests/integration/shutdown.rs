@@ -105,6 +105,9 @@ fn a_start_after_a_clean_stop_reads_no_data() {
     }
     drop(wire);
     broker.stop();
+    let checkpoint = broker.data_dir().join("recovery-point-checkpoint");
+    let checkpoint = std::fs::read_to_string(checkpoint).expect("it is there");
+    assert!(checkpoint.contains("clean=true"), "{checkpoint}");
     let logged = broker.log().len();
     broker.start_again();
     let found = scanned(&broker, logged);

@@ -410,6 +410,9 @@ impl PartitionActor {
             self.dir
                 .record_high_watermark(&self.partition, self.replica.high_watermark());
             self.death.defuse();
+            if self.failed.is_none() {
+                self.log().leave();
+            }
             reply.send(match self.failed.clone() {
                 None => Ok(()),
                 Some(reason) => Err(PartitionError::Offline { reason }),
