@@ -97,10 +97,7 @@ impl DirShared {
         };
         let positions = DurablePositions::open(&*io, &path, boot, &checkpoint).map_err(failed)?;
         positions.tell_what_is_lost(points.clean);
-        let unclosed = match was_clean {
-            true => BTreeSet::new(),
-            false => positions.snapshot().0.into_keys().collect(),
-        };
+        let unclosed = (!was_clean).then(|| positions.snapshot().0.into_keys().collect());
         let shared = Self {
             io,
             identity,
@@ -120,7 +117,7 @@ impl DirShared {
             high_watermarks: Mutex::new(high_watermarks),
             checkpointed: Mutex::default(),
             outdated: Mutex::default(),
-            open_logs: Mutex::new(OpenLogs::new(unclosed)),
+            open_logs: Mutex::new(OpenLogs::new(unclosed.unwrap_or_default())),
             looked_at: Mutex::default(),
             opened_at: (options.clock.now(), options.clock.monotonic()),
             age_hold: options.age_hold,
