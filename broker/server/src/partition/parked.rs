@@ -18,51 +18,41 @@ pub(super) struct Parked {
 /// Those that wait.
 #[derive(Default)]
 pub(super) struct ParkedAppends {
-    /// The token of the first in the queue.
-    first: u64,
-    /// None where one has been taken out.
-    queue: VecDeque<Option<Parked>>,
-    waiting: usize,
+    next_token: u64,
+    /// By token. One is taken from the front, or, if nobody waits for it, from the back: both are cheap.
+    queue: VecDeque<(u64, Parked)>,
 }
 
 impl ParkedAppends {
-    /// Parks one; its token.
+    /// Parks one; its token, which no other has had.
     pub(super) fn park(&mut self, parked: Parked) -> u64 {
-        let token = self.first + self.queue.len() as u64;
-        self.queue.push_back(Some(parked));
-        self.waiting += 1;
+        let token = self.next_token;
+        self.next_token += 1;
+        self.queue.push_back((token, parked));
         token
     }
 
     /// Takes one out, unless that was done before.
     pub(super) fn take(&mut self, token: u64) -> Option<Parked> {
-        let place = usize::try_from(token.checked_sub(self.first)?).ok()?;
-        let taken = self.queue.get_mut(place)?.take()?;
-        self.waiting -= 1;
-        while let Some(None) = self.queue.front() {
-            self.queue.pop_front();
-            self.first += 1;
-        }
-        Some(taken)
+        let place = self.queue.binary_search_by_key(&token, |(token, _)| *token);
+        let (_, parked) = self.queue.remove(place.ok()?)?;
+        Some(parked)
     }
 
     /// Tokens of those whose deadline has come.
     pub(super) fn late(&self, now: Duration) -> Vec<u64> {
-        let tokens = (self.first..).zip(&self.queue);
-        let is_late = |parked: &Parked| parked.deadline <= now;
-        tokens
-            .filter(|(_, parked)| parked.as_ref().is_some_and(is_late))
-            .map(|(token, _)| token)
-            .collect()
+        let late = self.queue.iter();
+        let late = late.filter(|(_, parked)| parked.deadline <= now);
+        late.map(|(token, _)| *token).collect()
     }
 
     /// How many wait.
     pub(super) fn len(&self) -> usize {
-        self.waiting
+        self.queue.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting == 0
+        self.queue.is_empty()
     }
 }
 
@@ -97,7 +87,19 @@ mod tests {
         assert_eq!(appends.len(), 1);
         assert_eq!(appends.park(parked(4)), 4);
         assert!(appends.take(3).is_some() && appends.take(4).is_some());
-        assert!(appends.is_empty() && appends.queue.is_empty());
+        assert!(appends.is_empty());
+    }
+
+    #[test]
+    fn what_passes_behind_one_that_waits_leaves_nothing() {
+        let mut appends = ParkedAppends::default();
+        let waits = appends.park(parked(0));
+        for _ in 0..1_000 {
+            let passes = appends.park(parked(1));
+            assert!(appends.take(passes).is_some());
+        }
+        assert_eq!(appends.queue.len(), 1);
+        assert!(appends.take(waits).is_some());
     }
 
     #[test]
