@@ -68,6 +68,15 @@ impl<T> Default for Effects<T> {
     }
 }
 
+impl<T> Effects<T> {
+    /// Adds those of a later event.
+    pub fn merge(&mut self, mut later: Self) {
+        self.released.append(&mut later.released);
+        self.failed.append(&mut later.failed);
+        self.high_watermark = later.high_watermark.or(self.high_watermark);
+    }
+}
+
 /// Why a produce request is turned away before anything is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAdmitted {

@@ -248,15 +248,18 @@ impl PartitionActor {
             Ok(run) => {
                 self.fall_behind_if_late();
                 let log_start = self.log().start();
+                let mut effects = Effects::default();
                 for (batch, waiting) in batches.iter().zip(waiting) {
-                    self.on_appended(batch, waiting, log_start);
+                    effects.merge(self.on_appended(batch, waiting, log_start));
                 }
                 debug_assert_eq!(
                     run.end,
                     self.log().end(),
                     "an append ends where the log ends"
                 );
+                // First, so that whoever is answered can read at once what was acknowledged.
                 self.publish();
+                self.carry_out(effects);
                 self.after_write(ctx);
             }
             Err(error) => {
@@ -274,7 +277,12 @@ impl PartitionActor {
         self.batches = batches;
     }
 
-    fn on_appended(&mut self, batch: &ProducedBatch, waiting: Waiting, log_start: Offset) {
+    fn on_appended(
+        &mut self,
+        batch: &ProducedBatch,
+        waiting: Waiting,
+        log_start: Offset,
+    ) -> Effects<u64> {
         let header = &batch.header;
         let answer = Appended {
             base_offset: header.base_offset,
@@ -294,10 +302,8 @@ impl PartitionActor {
             timeout,
             reply,
         });
-        let effects =
-            self.replica
-                .on_appended(header.base_offset, header.next_offset(), acks, token);
-        self.carry_out(effects);
+        self.replica
+            .on_appended(header.base_offset, header.next_offset(), acks, token)
     }
 
     /// Starts whatever has to follow a write: a sync now or later, a roll by age.

@@ -115,6 +115,30 @@ fn send(
 }
 
 #[actix_rt::test]
+async fn what_is_acknowledged_can_be_read_at_once() {
+    for mode in ["sync", "async"] {
+        let hosted = host(&[("flush.mode", mode)]);
+        let (seen, mut answers) = tokio::sync::mpsc::unbounded_channel();
+        for _ in 0..3 {
+            let (handle, seen) = (hosted.handle.clone(), seen.clone());
+            // On the partition's own thread, at the very moment of the acknowledgement.
+            let reply = Reply::new(move |answer: Result<Appended, PartitionError>| {
+                let appended = answer.expect("an acknowledgement").base_offset;
+                let _ = seen.send((appended, handle.offsets().high_watermark));
+            });
+            hosted.handle.append(batch(), Acks::All, TIMEOUT, reply);
+        }
+        for _ in 0..3 {
+            let (appended, high_watermark) = answers.recv().await.expect("an answer");
+            assert!(
+                appended < high_watermark,
+                "{mode}: {appended} {high_watermark}"
+            );
+        }
+    }
+}
+
+#[actix_rt::test]
 async fn appends_are_answered_in_order_and_are_durable() {
     let hosted = host(&[]);
     let sent: Vec<_> = (0..100).map(|_| send(&hosted.handle, Acks::All)).collect();
