@@ -33,7 +33,7 @@ mod at {
     pub(super) const MAX_TIMESTAMP: usize = 40;
     pub(super) const PRODUCER_ID: usize = 48;
     pub(super) const PRODUCER_EPOCH: usize = 56;
-    pub(super) const RESERVED: usize = 58;
+    pub(super) const LOG_MARK: usize = 58;
     pub(super) const BASE_SEQUENCE: usize = 60;
     pub(super) const BODY_CRC: usize = 64;
     pub(super) const END: usize = 68;
@@ -60,7 +60,7 @@ const _: () = assert!(at::HEADER_CRC + LEN_AFTER_LENGTH as usize == BatchHeader:
 /// | 40 | 8 | max timestamp, i64 ms |
 /// | 48 | 8 | producer id, i64, -1 none |
 /// | 56 | 2 | producer epoch, i16, -1 none |
-/// | 58 | 2 | reserved, 0 |
+/// | 58 | 2 | log mark, u16, 0 where it is not stated |
 /// | 60 | 4 | base sequence, i32, -1 none |
 /// | 64 | 4 | body crc32, u32: over the stored, maybe compressed, body |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +85,8 @@ pub struct BatchHeader {
     pub max_timestamp: Timestamp,
     /// The idempotent producer that sent the batch, if it is one.
     pub producer: Option<ProducerState>,
+    /// Which log the batch is stored in; not stated until the log takes it.
+    pub log_mark: LogMark,
     /// Bytes of the stored body.
     pub body_len: u32,
     /// crc32 (IEEE) of the stored body.
@@ -100,6 +102,28 @@ pub struct ProducerState {
     pub epoch: i16,
     /// The sequence number of the batch's first record.
     pub base_sequence: i32,
+}
+
+/// A hint which log a batch belongs to, so that bytes of one log that got into the file of another are
+/// not served as its records. Batches of earlier versions do not state it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogMark(u16);
+
+impl LogMark {
+    /// The mark of the log with this hash, whatever it is made of.
+    pub const fn of_hash(hash: u32) -> Self {
+        let [a, b, c, d] = hash.to_be_bytes();
+        match u16::from_be_bytes([a ^ c, b ^ d]) {
+            // 0 is for nobody knows.
+            0 => Self(1),
+            folded => Self(folded),
+        }
+    }
+
+    /// Whether both are stated, and two.
+    pub fn differs_from(self, other: Self) -> bool {
+        self != other && self != Self::default() && other != Self::default()
+    }
 }
 
 impl ProducerState {
@@ -145,6 +169,7 @@ impl BatchHeader {
         put(at::MAX_TIMESTAMP, &max_timestamp.to_be_bytes());
         put(at::PRODUCER_ID, &producer_id.to_be_bytes());
         put(at::PRODUCER_EPOCH, &producer_epoch.to_be_bytes());
+        put(at::LOG_MARK, &self.log_mark.0.to_be_bytes());
         put(at::BASE_SEQUENCE, &base_sequence.to_be_bytes());
         put(at::BODY_CRC, &self.body_crc.to_be_bytes());
         let crc = header_crc(&header);
@@ -176,10 +201,6 @@ impl BatchHeader {
         }
         let [codec] = field(header, at::CODEC);
         let [timestamp_type] = field(header, at::TIMESTAMP_TYPE);
-        let reserved = u16::from_be_bytes(field(header, at::RESERVED));
-        if reserved != 0 {
-            return Err(HeaderError::ReservedBits { reserved });
-        }
         let length = u32::from_be_bytes(field(header, at::LENGTH));
         let decoded = Self {
             base_offset: Offset::new(u64::from_be_bytes(field(header, at::BASE_OFFSET))),
@@ -192,6 +213,7 @@ impl BatchHeader {
             base_timestamp: timestamp_field(header, at::BASE_TIMESTAMP),
             max_timestamp: timestamp_field(header, at::MAX_TIMESTAMP),
             producer: producer_fields(header)?,
+            log_mark: LogMark(u16::from_be_bytes(field(header, at::LOG_MARK))),
             body_len: length
                 .checked_sub(LEN_AFTER_LENGTH)
                 .ok_or(HeaderError::Length { length })?,
@@ -319,12 +341,6 @@ pub enum HeaderError {
     UnknownTimestampType {
         /// The timestamp type byte.
         id: u8,
-    },
-    /// A use of the reserved bytes that this version does not know.
-    #[error("the reserved bytes of a batch header are {reserved:#06x} instead of 0")]
-    ReservedBits {
-        /// The two bytes.
-        reserved: u16,
     },
     /// A length that does not even cover the header.
     #[error("batch length {length} is below 56, the rest of the header alone")]

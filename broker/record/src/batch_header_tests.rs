@@ -21,6 +21,7 @@ fn sample() -> BatchHeader {
             epoch: 0x4142,
             base_sequence: 0x5152_5354,
         }),
+        log_mark: LogMark::default(),
         body_len: 0x6162,
         body_crc: 0x7172_7374,
     }
@@ -38,7 +39,7 @@ const GOLDEN: [u8; 68] = [
     0x00, 0x00, 0x01, 0x8b, 0xcf, 0xe5, 0x68, 0x7b, // base timestamp
     0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe, // max timestamp
     0x31, 0x32, 0x33, 0x34, 0x35, 0x36, 0x37, 0x38, // producer id
-    0x41, 0x42, 0x00, 0x00, // producer epoch, reserved
+    0x41, 0x42, 0x00, 0x00, // producer epoch, log mark
     0x51, 0x52, 0x53, 0x54, // base sequence
     0x71, 0x72, 0x73, 0x74, // body crc
 ];
@@ -67,9 +68,15 @@ fn any_header() -> impl Strategy<Value = BatchHeader> {
         any::<[i64; 2]>(),
         proptest::option::of(producer),
         any::<u32>(),
+        any::<u16>().prop_map(LogMark),
     );
     (place, kind, rest, 0..=BatchHeader::BODY_LEN_MAX).prop_map(
-        |((base, epoch, count, more), (codec, kind), ([from, to], producer, crc), len)| {
+        |(
+            (base, epoch, count, more),
+            (codec, kind),
+            ([from, to], producer, crc, log_mark),
+            len,
+        )| {
             BatchHeader {
                 base_offset: Offset::new(base),
                 leader_epoch: LeaderEpoch::new(epoch),
@@ -80,6 +87,7 @@ fn any_header() -> impl Strategy<Value = BatchHeader> {
                 base_timestamp: Timestamp::from_millis(from),
                 max_timestamp: Timestamp::from_millis(to),
                 producer,
+                log_mark,
                 body_len: len,
                 body_crc: crc,
             }
@@ -127,6 +135,26 @@ fn no_producer_is_three_times_minus_one() {
 }
 
 #[test]
+fn the_log_mark_stands_where_earlier_versions_have_zeros() {
+    let header = BatchHeader {
+        log_mark: LogMark::of_hash(0x0102_1020),
+        ..sample()
+    };
+    let bytes = header.encode();
+    assert_eq!(bytes[58..60], [0x11, 0x22]);
+    assert_eq!(BatchHeader::decode(&bytes), Ok(header));
+}
+
+#[test]
+fn marks_differ_where_both_are_stated() {
+    let [one, other] = [1, 2].map(LogMark::of_hash);
+    assert!(one.differs_from(other) && !one.differs_from(one));
+    let unknown = LogMark::default();
+    assert!(!one.differs_from(unknown) && !unknown.differs_from(one));
+    assert_ne!(LogMark::of_hash(0x1234_1234), unknown, "0 is no mark");
+}
+
+#[test]
 fn what_follows_the_header_is_not_looked_at() {
     let bytes = [&sample().encode()[..], &[0xee; 9]].concat();
     assert_eq!(BatchHeader::decode(&bytes), Ok(sample()));
@@ -165,11 +193,6 @@ fn what_this_version_cannot_know_is_refused_by_name() {
             at::TIMESTAMP_TYPE,
             &[2],
             HeaderError::UnknownTimestampType { id: 2 },
-        ),
-        (
-            at::RESERVED,
-            &[0, 1],
-            HeaderError::ReservedBits { reserved: 1 },
         ),
         (
             at::LENGTH,

@@ -78,6 +78,7 @@ fn stored(codec: Codec, kind: TimestampType, record_count: u32, body: &[u8]) -> 
         base_timestamp: NOW,
         max_timestamp: NOW,
         producer: None,
+        log_mark: crate::LogMark::default(),
         body_len: u32::try_from(body.len()).expect("small"),
         body_crc: crc32fast::hash(body),
     };

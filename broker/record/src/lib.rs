@@ -56,7 +56,7 @@ mod fuzz_tests;
 mod record_model;
 
 pub use batch_builder::{BatchBuilder, BuildError, PushError};
-pub use batch_header::{BatchHeader, BodyCrcMismatch, HeaderError, ProducerState};
+pub use batch_header::{BatchHeader, BodyCrcMismatch, HeaderError, LogMark, ProducerState};
 pub use batches::Batches;
 pub use body_facts::count_for_plugins;
 pub use codec::{Codec, UnsupportedCodec};

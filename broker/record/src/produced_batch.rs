@@ -7,7 +7,7 @@ use broker_model::{LeaderEpoch, Offset, Timestamp};
 use bytes::Bytes;
 
 use crate::body_facts::BodyFacts;
-use crate::{BatchHeader, Codec, InvalidBatch, ProducerState, TimestampType, compression};
+use crate::{BatchHeader, Codec, InvalidBatch, LogMark, ProducerState, TimestampType, compression};
 
 /// A checked batch. Base offset and leader epoch are 0 until the log sets them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,6 +144,7 @@ impl ProducedBatch {
             base_timestamp: claims.base_timestamp,
             max_timestamp: claims.max_timestamp,
             producer: claims.producer,
+            log_mark: LogMark::default(),
             body_len,
             body_crc: claims.body_crc,
         };

@@ -34,6 +34,7 @@ fn stored(body: Vec<u8>, change: impl FnOnce(&mut BatchHeader)) -> StoredBatch {
         base_timestamp: NOW,
         max_timestamp: Timestamp::from_millis(9_000),
         producer: None,
+        log_mark: crate::LogMark::default(),
         body_len: u32::try_from(body.len()).expect("small"),
         body_crc: crc32fast::hash(&body),
     };

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::compression::{compress, decompressed_bytes_max};
 use crate::msgpack::{Cursor, put_array_len, put_nil, put_uint};
 use crate::scanned_record::ScannedRecord;
-use crate::{BatchError, BatchHeader, Codec, InvalidBatch, StoredBatch, TimestampType};
+use crate::{BatchError, BatchHeader, Codec, InvalidBatch, LogMark, StoredBatch, TimestampType};
 
 /// The body of a batch without records: an empty MessagePack array.
 const EMPTY_BODY: &[u8] = &[0x90];
@@ -66,6 +66,7 @@ impl StoredBatch {
             base_timestamp: NO_TIMESTAMP,
             max_timestamp: NO_TIMESTAMP,
             producer: None,
+            log_mark: LogMark::default(),
             body_len: 1,
             body_crc: crc32fast::hash(&body),
         };

@@ -40,6 +40,9 @@ pub enum Damage {
         /// The base offset in its header.
         found: Offset,
     },
+    /// A whole batch that another log's file has lost.
+    #[error("the batch found here belongs to another partition")]
+    OfAnotherLog,
     /// The file ends inside a batch that is no torn tail.
     #[error("the file ends inside a batch")]
     Incomplete,

@@ -138,9 +138,9 @@ impl FileSlice {
         };
         let mut scanner = BatchScanner::new(
             data.file().map_err(failed)?,
+            data.id().owner,
             ScanDepth::Bodies,
-            self.range.start,
-            self.range.end,
+            self.range.clone(),
             self.first,
         );
         let bad = loop {

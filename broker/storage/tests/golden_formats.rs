@@ -25,7 +25,8 @@ use cleaning::{LatestByKey, begin, clean, delete, put, run, settle};
 use fixture::{Files, assert_same, disk_of, files_of, fixture};
 use support::{DIR, Record, at, small};
 
-const FIXTURE: &str = "tests/fixtures/formats_v2.txt";
+const FIXTURE: &str = "tests/fixtures/formats_v3.txt";
+const FIXTURE_V2: &str = "tests/fixtures/formats_v2.txt";
 const FIXTURE_V1: &str = "tests/fixtures/formats_v1.txt";
 const DIRECTORY_ID: &str = "00000000-0000-4000-8000-0000000000d2";
 const BLOB: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -154,7 +155,7 @@ fn fill(log: &mut Log, rounds: std::ops::Range<u32>) {
 }
 
 #[test]
-fn what_is_written_is_version_2_byte_for_byte() {
+fn what_is_written_is_version_3_byte_for_byte() {
     let golden = fixture(FIXTURE, None);
     let files = written(&golden);
     assert_same(&files, &fixture(FIXTURE, Some(&files)));
@@ -162,7 +163,7 @@ fn what_is_written_is_version_2_byte_for_byte() {
 
 #[test]
 fn a_directory_of_every_version_opens() {
-    for version in [FIXTURE_V1, FIXTURE] {
+    for version in [FIXTURE_V1, FIXTURE_V2, FIXTURE] {
         opens(&disk_of(&fixture(version, None)));
     }
 }

@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use broker_model::{PartitionId, TopicPartition};
-use broker_storage::OpenLogError;
+use broker_record::Batches;
 use broker_storage::inspect::{DirNotes, Verifier, partitions};
 use broker_storage::io::Io;
 use broker_storage::io::recording::RecordingIo;
+use broker_storage::{Log, OpenLogError, ReadError, ReadLimit};
 use support::{
-    DIR, TOPIC_ID, append_numbers, edit, file_bytes, numbers, open_dir, partition, set_file_bytes,
-    small, sync, values,
+    DIR, TOPIC_ID, append, append_numbers, batch_of, edit, file_bytes, numbers, open_dir,
+    partition, set_file_bytes, small, sync, values,
 };
 
 fn numbered(number: u32) -> TopicPartition {
@@ -166,4 +167,90 @@ fn directories_of_version_1_are_taken_as_they_are_and_say_their_number_from_then
         text.contains("version=2\n") && text.contains("partition=0\n"),
         "{text}"
     );
+}
+
+/// Partition 0 has records 0 to 24, and partition 1 others, up to 59, in batches of another size.
+fn with_strangers(is_clean: bool) -> Arc<RecordingIo> {
+    let io = RecordingIo::new();
+    let dir = open_dir(&io);
+    let mut logs = [0, 1].map(|number| {
+        let opened = dir.open_or_create_log(&numbered(number), TOPIC_ID, small());
+        opened.unwrap().0
+    });
+    append_numbers(&mut logs[0], 0..25);
+    for number in 0..60 {
+        append(&mut logs[1], batch_of(&format!("stranger {number}"), 40));
+    }
+    for log in &mut logs {
+        sync(&dir, log);
+    }
+    if is_clean {
+        logs.into_iter().for_each(|log| log.close().unwrap());
+        dir.store_siblings(&BTreeMap::new()).unwrap();
+        dir.close_clean().unwrap();
+    }
+    drop(dir);
+    io.after_kill()
+}
+
+/// Everything in a log that can be read, and how often something could not.
+fn readable(log: &Log) -> (Vec<String>, usize) {
+    let (mut found, mut refused, mut next) = (Vec::new(), 0, log.start());
+    while next < log.end() {
+        let limit = ReadLimit::OneBatchOr(1);
+        let read = log.read(next, log.end(), limit);
+        match read.and_then(|slice| slice.verified()) {
+            Ok(slice) => {
+                for batch in Batches::new(slice.read().unwrap()) {
+                    for record in &batch.unwrap().records().unwrap() {
+                        let value = record.unwrap().value.unwrap_or_default().to_vec();
+                        found.push(String::from_utf8(value).unwrap());
+                    }
+                }
+                next = slice.next_offset();
+            }
+            Err(ReadError::Corrupt(damage)) => {
+                refused += 1;
+                next = damage.next_good.unwrap_or(log.end());
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    (found, refused)
+}
+
+#[test]
+fn bytes_of_another_partition_in_a_segment_are_damage_and_nothing_of_them_is_served() {
+    for is_clean in [true, false] {
+        for (base, len) in [(0, 1_850), (10, 1_850), (20, 925)] {
+            let of_other = {
+                let io = with_strangers(is_clean);
+                let name = format!("{:020}.log", 0);
+                let mut bytes = file_bytes(&io, &dir_of(1).join(name));
+                let segments: Vec<_> = io.list(&dir_of(1)).unwrap();
+                for entry in segments.iter().filter(|entry| entry.name.ends_with(".log")) {
+                    bytes.extend(file_bytes(&io, &dir_of(1).join(&entry.name)));
+                }
+                bytes
+            };
+            for at in (0..len).step_by(97) {
+                let io = with_strangers(is_clean);
+                let file = dir_of(0).join(format!("{base:020}.log"));
+                edit(&io, &file, |bytes| {
+                    assert_eq!(bytes.len(), len);
+                    let end = (at + 600).min(len);
+                    let from = of_other.len() - 3_000 + at;
+                    bytes[at..end].copy_from_slice(&of_other[from..from + end - at]);
+                });
+                let found = findings(&io);
+                assert!(found.contains(&*file.to_string_lossy()), "{at}: {found}");
+                let dir = open_dir(&io);
+                let opened = dir.open_or_create_log(&numbered(0), TOPIC_ID, small());
+                let (found, refused) = readable(&opened.unwrap().0);
+                let strange = found.iter().find(|value| value.starts_with("stranger"));
+                assert_eq!(strange, None, "segment {base}, byte {at}, clean {is_clean}");
+                assert!(refused > 0 && found.len() >= 15, "{} at {at}", found.len());
+            }
+        }
+    }
 }

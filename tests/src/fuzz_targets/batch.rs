@@ -4,7 +4,7 @@
 use arbitrary::{Arbitrary, Result, Unstructured};
 use broker_model::{LeaderEpoch, Offset, PartitionId, Timestamp, limits};
 use broker_record::{
-    BatchHeader, Batches, Codec, FieldForm, OpaqueClaims, ProducedBatch, ProducerState,
+    BatchHeader, Batches, Codec, FieldForm, LogMark, OpaqueClaims, ProducedBatch, ProducerState,
     RoutableRecords, SerializableRecords, StoredBatch, TimestampType, Validation, compression,
 };
 use bytes::Bytes;
@@ -58,6 +58,7 @@ fn any_header(bytes: &[u8]) -> Result<()> {
         max_timestamp: claims.max_timestamp,
         // What is not valid is written as none.
         producer: claims.producer.filter(ProducerState::is_valid),
+        log_mark: LogMark::of_hash(u.arbitrary()?),
         body_len: 0,
         body_crc: 0,
     };

@@ -204,7 +204,7 @@ fn batch_header(page: &Page) -> Outcome {
         ),
         ("producer id", -1),
         ("producer epoch", -1),
-        ("reserved", 0),
+        ("log mark", 0x2a17),
         ("base sequence", -1),
         ("body crc", i128::from(header.body_crc)),
     ]

@@ -20,7 +20,7 @@ use broker_protocol::api::produce::{
     RecordErrors, Routed,
 };
 use broker_protocol::{ErrorCode, ErrorData, LeaderHint, WireError, feature};
-use broker_record::{Codec, ProducedBatch};
+use broker_record::{Codec, LogMark, ProducedBatch};
 use bytes::Bytes;
 
 use crate::msgpack::{self, Value};
@@ -214,6 +214,7 @@ pub(crate) fn stored_batch() -> Bytes {
     let mut batch = ProducedBatch::plain(records(), NOW).unwrap();
     batch.header.base_offset = Offset::new(1000);
     batch.header.leader_epoch = LeaderEpoch::new(5);
+    batch.header.log_mark = LogMark::of_hash(0x2a17);
     [&batch.header.encode()[..], &batch.body].concat().into()
 }
 

@@ -339,3 +339,47 @@ pub(super) fn append(
     });
     handle.append(batch, terms.acks, terms.timeout, reply);
 }
+
+#[cfg(test)]
+mod tests {
+    use broker_model::Timestamp;
+    use broker_record::BatchBuilder;
+
+    use super::*;
+
+    /// A batch of one record with so many zeros.
+    fn opaque(value_bytes: usize, codec: Codec) -> Opaque {
+        let mut builder = BatchBuilder::new();
+        let value = vec![0; value_bytes];
+        builder
+            .push(None, Some(&value), Timestamp::from_millis(1), [])
+            .expect("it is small");
+        let (body, claims) = builder.build(codec).expect("a body");
+        Opaque {
+            body,
+            claims,
+            validation: Validation::Full,
+        }
+    }
+
+    #[test]
+    fn what_a_batch_unfolds_to_is_work_of_its_connection() {
+        let half = UNFOLD_AT_ONCE_BYTES / 2;
+        let mut noted = 0;
+        let batch = opaque(half, Codec::Zstd).check_at_once(&mut noted);
+        assert!(batch.is_ok() && noted >= half, "{noted}");
+
+        let mut noted = 0;
+        let refused = opaque(2 * UNFOLD_AT_ONCE_BYTES, Codec::Zstd).check_at_once(&mut noted);
+        assert!(matches!(refused, Err(error) if error.is_for_lack_of_room()));
+        assert_eq!(noted, UNFOLD_AT_ONCE_BYTES, "it was tried in vain");
+
+        let mut noted = 0;
+        let batch = opaque(half, Codec::None).check_at_once(&mut noted);
+        assert!(batch.is_ok());
+        assert_eq!(
+            noted, 0,
+            "the bytes of the frame itself count when it is read"
+        );
+    }
+}

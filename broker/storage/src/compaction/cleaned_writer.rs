@@ -127,9 +127,10 @@ impl<'a> CleanedWriter<'a> {
     }
 
     fn write_pending(&mut self) -> Result<(), CleaningFailed> {
-        let Some(batch) = self.pending.take() else {
+        let Some(mut batch) = self.pending.take() else {
             return Ok(());
         };
+        batch.header.log_mark = self.around.owner.log_mark();
         if self
             .current
             .as_ref()

@@ -132,7 +132,10 @@ impl<'a> RunReader<'a> {
     }
 
     fn take(&mut self, batch: StoredBatch, len: usize) -> Result<StoredBatch, CleaningFailed> {
-        let in_place = batch.header.base_offset == self.expected;
+        let header = &batch.header;
+        let owner = self.source.data.id().owner;
+        let in_place =
+            header.base_offset == self.expected && !header.log_mark.differs_from(owner.log_mark());
         if !in_place || batch.header.verify_body(&batch.body).is_err() {
             return Err(self.damage());
         }
@@ -154,9 +157,9 @@ impl<'a> RunReader<'a> {
     fn damage(&self) -> CleaningFailed {
         let mut scanner = BatchScanner::new(
             Arc::clone(&self.file),
+            self.source.data.id().owner,
             ScanDepth::Bodies,
-            self.position,
-            u64::from(self.source.len),
+            self.position..u64::from(self.source.len),
             self.expected,
         );
         let path = self.source.data.path();

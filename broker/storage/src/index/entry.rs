@@ -2,7 +2,7 @@
 //! Every entry checks itself; what a whole file has to say together, its readers know.
 
 use broker_model::{Offset, PartitionId, Timestamp, TopicId};
-use broker_record::BatchHeader;
+use broker_record::{BatchHeader, LogMark};
 
 /// A batch boundary of a segment, as both index files know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +47,8 @@ impl IndexPoint {
     }
 }
 
-/// Whose segments index files belong to: a partition of a topic, folded to 32 bits. Batches do not say
-/// it, so this is what tells that segments of two partitions have changed places.
+/// Whose segments index files belong to: a partition of a topic, folded to 32 bits. It tells that segments of
+/// two partitions have changed places; batches state half of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Owner(u32);
 
@@ -59,6 +59,14 @@ impl Owner {
         crc.update(&partition.get().to_be_bytes());
         // 0 is for nobody knows.
         Self(crc.finalize().max(1))
+    }
+
+    /// How a batch states it, which has less room.
+    pub(crate) fn log_mark(self) -> LogMark {
+        match self {
+            Self(0) => LogMark::default(),
+            Self(hash) => LogMark::of_hash(hash),
+        }
     }
 
     /// Whether both are known, and two.

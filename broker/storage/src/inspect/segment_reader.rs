@@ -9,6 +9,7 @@ use broker_record::{BatchError, BatchHeader, StoredBatch};
 
 use super::SegmentFile;
 use crate::corruption::Corruption;
+use crate::index::Owner;
 use crate::io::{Io, IoFile, OpenMode};
 use crate::segment::{BatchScanner, ScanDepth, Scanned};
 
@@ -40,9 +41,14 @@ impl SegmentReader {
     /// # Errors
     /// When the file cannot be opened.
     pub fn open(io: &dyn Io, segment: &SegmentFile) -> io::Result<Self> {
+        Self::open_of(io, segment, Owner::default())
+    }
+
+    /// Opens a segment of a log that is known.
+    pub(super) fn open_of(io: &dyn Io, segment: &SegmentFile, owner: Owner) -> io::Result<Self> {
         let file = io.open(&segment.path, OpenMode::Read)?;
-        let len = file.len()?;
-        let scanner = BatchScanner::new(Arc::clone(&file), ScanDepth::Bodies, 0, len, segment.base);
+        let (len, depth) = (file.len()?, ScanDepth::Bodies);
+        let scanner = BatchScanner::new(Arc::clone(&file), owner, depth, 0..len, segment.base);
         Ok(Self {
             path: segment.path.clone(),
             file,

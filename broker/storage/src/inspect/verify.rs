@@ -122,6 +122,7 @@ impl<'a> Verifier<'a> {
         });
         let mut pass = Pass {
             verifier: self,
+            owner,
             point,
             summary: Summary::default(),
             report,
@@ -132,7 +133,7 @@ impl<'a> Verifier<'a> {
         for (number, segment) in files.iter().enumerate() {
             let before = number.checked_sub(1).and_then(|before| files.get(before));
             pass.check_follows(before, segment);
-            pass.check_owner(segment, owner);
+            pass.check_owner(segment);
             let is_last = number + 1 == files.len();
             match pass.segment(segment, is_last) {
                 Err(error) if self.in_use && error.kind() == io::ErrorKind::NotFound => {}
@@ -195,6 +196,7 @@ impl Noted {
 /// One partition under way.
 struct Pass<'a> {
     verifier: &'a Verifier<'a>,
+    owner: Owner,
     point: Option<RecoveryPoint>,
     summary: Summary,
     report: &'a mut dyn FnMut(Finding),
@@ -221,8 +223,8 @@ impl Pass<'_> {
         }
     }
 
-    fn check_owner(&mut self, segment: &SegmentFile, owner: Owner) {
-        if is_of_another(self.verifier.io, &segment.path, owner) {
+    fn check_owner(&mut self, segment: &SegmentFile) {
+        if is_of_another(self.verifier.io, &segment.path, self.owner) {
             (self.report)(Finding {
                 file: segment.path.clone(),
                 position: None,
@@ -280,7 +282,7 @@ impl Pass<'_> {
         self.summary.segments += 1;
         self.summary.bytes += segment.bytes;
         self.summary.next = segment.base;
-        let mut reader = SegmentReader::open(verifier.io, segment)?;
+        let mut reader = SegmentReader::open_of(verifier.io, segment, self.owner)?;
         let mut indexes = Indexes::of(verifier.io, segment);
         let mut last = IndexPoint::first(segment.base);
         while let Some(found) = reader.next_found()? {

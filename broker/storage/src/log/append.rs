@@ -121,11 +121,13 @@ impl Log {
     ) -> Result<Offset, AppendError> {
         let end = self.active.next;
         let exhausted = AppendError::OffsetsExhausted { end };
+        let log_mark = self.active.data.id().owner.log_mark();
         let mut next = end;
         for batch in batches {
             let header = &mut batch.header;
             header.base_offset = next;
             header.leader_epoch = epoch;
+            header.log_mark = log_mark;
             header.timestamp_type = self.config.timestamp_type;
             if self.config.timestamp_type == TimestampType::LogAppendTime {
                 header.max_timestamp = now;

@@ -25,7 +25,13 @@ fn note(data: &Arc<DataFile>, len: u32, epochs: &mut LeaderEpochs) -> io::Result
     }
     let file = data.file()?;
     let end = u64::from(len);
-    let mut scanner = BatchScanner::new(file, ScanDepth::Headers, 0, end, data.base());
+    let mut scanner = BatchScanner::new(
+        file,
+        data.id().owner,
+        ScanDepth::Headers,
+        0..end,
+        data.base(),
+    );
     while let Some(scanned) = scanner.next()? {
         if let Scanned::Batch { header, .. } = scanned {
             epochs.note(header.leader_epoch, header.base_offset);

@@ -3,13 +3,13 @@
 //! good as lost, because going by it would cut, or write over, what is durable.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use broker_model::Offset;
 
 use super::OpenRequest;
 use crate::index::{OffsetEntry, boundary_at_or_below};
-use crate::io::IoFile;
 use crate::segment::{BatchScanner, DataFile, ScanDepth, Scanned};
 use crate::small_file::RecoveryPoint;
 
@@ -78,9 +78,7 @@ impl NotedPoint {
             position: 0,
         };
         let near = boundary_at_or_below(data.io(), data.path(), data.id(), len);
-        let walked = data
-            .file()
-            .and_then(|file| walk(&file, near.unwrap_or(start), len));
+        let walked = walk(&data, near.unwrap_or(start), len);
         let walked = walked.inspect_err(|error| data.observe(error))?;
         let goes_on = matches!(walked, Walked::To(end) if end > point.segment);
         Ok(Self::if_it_fits(!goes_on, point))
@@ -106,14 +104,13 @@ fn is_boundary(data: &Arc<DataFile>, len: u64, point: &RecoveryPoint) -> io::Res
     if (near.offset, near.position) == (point.end, point.position) {
         return Ok(true);
     }
-    let file = data.file()?;
-    let mut walked = walk(&file, near, point.position)?;
+    let mut walked = walk(data, near, point.position)?;
     if walked == Walked::Nowhere && near != start {
         // The index is wrong, or the data is.
-        walked = walk(&file, start, point.position)?;
+        walked = walk(data, start, point.position)?;
     }
     match walked {
-        Walked::To(offset) if offset < point.end => goes_on(&file, len, point),
+        Walked::To(offset) if offset < point.end => goes_on(data, len, point),
         Walked::To(offset) => Ok(offset == point.end),
         Walked::Past => Ok(false),
         Walked::Nowhere => Ok(true),
@@ -131,10 +128,9 @@ enum Walked {
     Nowhere,
 }
 
-fn walk(file: &Arc<dyn IoFile>, from: OffsetEntry, to: u32) -> io::Result<Walked> {
-    let (begin, end) = (u64::from(from.position), u64::from(to));
-    let depth = ScanDepth::Headers;
-    let mut scanner = BatchScanner::new(Arc::clone(file), depth, begin, end, from.offset);
+fn walk(data: &Arc<DataFile>, from: OffsetEntry, to: u32) -> io::Result<Walked> {
+    let range = u64::from(from.position)..u64::from(to);
+    let mut scanner = headers(data, range, from.offset)?;
     let mut walked = Walked::To(from.offset);
     while let Some(scanned) = scanner.next()? {
         walked = match scanned {
@@ -151,11 +147,16 @@ fn walk(file: &Arc<dyn IoFile>, from: OffsetEntry, to: u32) -> io::Result<Walked
 
 /// Offsets were skipped before the point, as behind damage: then the next batch, if there is one, has
 /// the point's offset.
-fn goes_on(file: &Arc<dyn IoFile>, len: u64, point: &RecoveryPoint) -> io::Result<bool> {
-    let (begin, depth) = (u64::from(point.position), ScanDepth::Headers);
-    let mut scanner = BatchScanner::new(Arc::clone(file), depth, begin, len, point.end);
+fn goes_on(data: &Arc<DataFile>, len: u64, point: &RecoveryPoint) -> io::Result<bool> {
+    let mut scanner = headers(data, u64::from(point.position)..len, point.end)?;
     let next = scanner.next()?;
     Ok(!next.is_some_and(|scanned| scanned.is_another_batch()))
+}
+
+fn headers(data: &Arc<DataFile>, range: Range<u64>, first: Offset) -> io::Result<BatchScanner> {
+    let (file, owner) = (data.file()?, data.id().owner);
+    let depth = ScanDepth::Headers;
+    Ok(BatchScanner::new(file, owner, depth, range, first))
 }
 
 /// The recovery point: where reading begins. The known one, unless what it points to is gone for a good

@@ -74,9 +74,9 @@ fn walk(
         let file = data.file()?;
         let mut scanner = BatchScanner::new(
             file,
+            data.id().owner,
             ScanDepth::Headers,
-            u64::from(segment.len),
-            u64::from(len),
+            u64::from(segment.len)..u64::from(len),
             segment.next,
         );
         while let Some(scanned) = scanner.next()? {

@@ -95,9 +95,9 @@ pub(super) fn read_tail(
     let mut verified_from = range.from;
     let mut scanner = BatchScanner::new(
         Arc::clone(&file),
+        data.id().owner,
         ScanDepth::Bodies,
-        range.from,
-        range.len,
+        range.from..range.len,
         range.expected,
     );
     while let Some(scanned) = scanner.next()? {

@@ -119,7 +119,13 @@ impl ScrubTarget {
         };
         let end = self.end.0.min(len);
         let file = Arc::new(FromDisk(file));
-        let mut scanner = BatchScanner::new(file, ScanDepth::Bodies, 0, end, self.data.base());
+        let mut scanner = BatchScanner::new(
+            file,
+            self.data.id().owner,
+            ScanDepth::Bodies,
+            0..end,
+            self.data.base(),
+        );
         let mut indexes = self.is_sealed.then(|| Indexes::open(self));
         let mut last = IndexPoint::first(self.data.base());
         while let Some(scanned) = scanner.next().map_err(|source| self.failed(source))? {

@@ -3,13 +3,15 @@
 //! or a damaged batch means depends on what was durable, which recovery knows.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use broker_model::Offset;
-use broker_record::BatchHeader;
+use broker_record::{BatchHeader, LogMark};
 
 use crate::corruption::{Corruption, Damage};
+use crate::index::Owner;
 use crate::io::IoFile;
 
 /// How much of the batches is read.
@@ -47,6 +49,7 @@ const BODIES_CHUNK: usize = 256 * 1024;
 /// Walks a range of a data file.
 pub(crate) struct BatchScanner {
     file: Arc<dyn IoFile>,
+    log_mark: LogMark,
     depth: ScanDepth,
     position: u64,
     end: u64,
@@ -58,19 +61,20 @@ pub(crate) struct BatchScanner {
 }
 
 impl BatchScanner {
-    /// Scans from `position`, where the batch with base offset `expected` begins, to `end`.
+    /// Scans a range of a file with batches of `owner`; it begins with the one with base offset `expected`.
     pub(crate) fn new(
         file: Arc<dyn IoFile>,
+        owner: Owner,
         depth: ScanDepth,
-        position: u64,
-        end: u64,
+        range: Range<u64>,
         expected: Offset,
     ) -> Self {
         Self {
             file,
+            log_mark: owner.log_mark(),
             depth,
-            position,
-            end,
+            position: range.start,
+            end: range.end,
             expected,
             exact: true,
             buffer: Vec::new(),
@@ -101,6 +105,9 @@ impl BatchScanner {
                 return self.bad(Damage::Header { reason }).map(Some);
             }
         };
+        if header.log_mark.differs_from(self.log_mark) {
+            return self.bad(Damage::OfAnotherLog).map(Some);
+        }
         let found = header.base_offset;
         if found < offset || (self.exact && found > offset) {
             return self.bad(Damage::OutOfPlace { found }).map(Some);
@@ -155,9 +162,10 @@ impl BatchScanner {
         })
     }
 
-    /// The first position from `from` on where a header stands whose checksum fits and whose
+    /// The first position from `from` on where a header of this log stands whose checksum fits and whose
     /// offset is above the damaged batch's, with its base offset.
     fn find_header(&mut self, from: u64, above: Offset) -> io::Result<Option<(u64, Offset)>> {
+        let log_mark = self.log_mark;
         let mut at = from;
         while at + BatchHeader::LEN as u64 <= self.end {
             let wanted = (self.end - at).min(BODIES_CHUNK as u64);
@@ -172,6 +180,7 @@ impl BatchScanner {
                 }
                 if let Ok(header) = BatchHeader::decode(window)
                     && header.base_offset > above
+                    && !header.log_mark.differs_from(log_mark)
                 {
                     return Ok(Some((at + step as u64, header.base_offset)));
                 }

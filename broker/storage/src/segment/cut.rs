@@ -39,7 +39,13 @@ impl<'a> CutSegment<'a> {
             }
             let file = data.file().map_err(failed)?;
             let begin = u64::from(from.position);
-            let mut scanner = BatchScanner::new(file, ScanDepth::Headers, begin, len, from.offset);
+            let mut scanner = BatchScanner::new(
+                file,
+                data.id().owner,
+                ScanDepth::Headers,
+                begin..len,
+                from.offset,
+            );
             end = from;
             let mut is_sound = true;
             while let Some(scanned) = scanner.next().map_err(failed)? {

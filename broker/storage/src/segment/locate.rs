@@ -310,9 +310,9 @@ impl<'a> Search<'a> {
     fn headers_from(&self, at: OffsetEntry) -> BatchScanner {
         BatchScanner::new(
             Arc::clone(&self.file),
+            self.segment.data().id().owner,
             ScanDepth::Headers,
-            u64::from(at.position),
-            u64::from(self.segment.end().position),
+            u64::from(at.position)..u64::from(self.segment.end().position),
             at.offset,
         )
     }

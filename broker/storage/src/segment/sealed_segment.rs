@@ -205,7 +205,13 @@ fn rebuild_index(
     let index = ActiveIndex::new(data.shared_io(), data.path(), data.id());
     let mut segment = ActiveSegment::new(Arc::clone(data), index);
     let mut damage = Vec::new();
-    let mut scanner = BatchScanner::new(file, ScanDepth::Headers, 0, u64::from(len), data.base());
+    let mut scanner = BatchScanner::new(
+        file,
+        data.id().owner,
+        ScanDepth::Headers,
+        0..u64::from(len),
+        data.base(),
+    );
     while let Some(scanned) = scanner.next()? {
         let Scanned::Batch { position, header } = scanned else {
             damage.push(scanned.into_corruption(data.path(), None));
