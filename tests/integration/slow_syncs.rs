@@ -8,6 +8,7 @@ use crate::harness::{FaultyDisks, Value, Wire, eventually, map, valued};
 
 const FLUSH_MS: u64 = 100;
 const SYNC: Duration = Duration::from_secs(2);
+const CHECKPOINT: &str = "replication-offset-checkpoint";
 
 fn log_dirs(wire: &mut Wire) -> Vec<Value> {
     let cluster = wire.call("describe_cluster", map! {}).unwrap();
@@ -40,6 +41,43 @@ fn synced_bytes(rig: &FaultyDisks) -> u64 {
     let of_data = synced.lines().filter(|line| line.ends_with(".log"));
     let lens = of_data.filter_map(|line| line.split(' ').next()?.parse().ok());
     lens.max().unwrap_or(0)
+}
+
+/// The checkpoint writes that are done.
+fn checkpoints(rig: &FaultyDisks) -> usize {
+    let synced = rig.synced();
+    let written = synced.lines().filter(|line| line.contains(CHECKPOINT));
+    written.count()
+}
+
+#[test]
+fn changes_of_topics_do_not_wait_for_what_is_noted_of_partitions_that_vanish() {
+    let rig = FaultyDisks::start();
+    let mut wire = rig.broker.connect();
+    for partition in 0..4 {
+        wire.produce("t", partition, vec![valued("x")]);
+    }
+    rig.slow_syncs(CHECKPOINT, Duration::from_secs(10));
+    let begun = checkpoints(&rig);
+    for number in 0..4 {
+        let dirs = ["first", "second"].map(|name| rig.dir(name).join(format!("t-{number}")));
+        let dir = dirs.iter().find(|dir| dir.exists()).expect("a place");
+        fs::remove_dir_all(dir).expect("it is there");
+        let args = map! { "topic" => "t", "partition" => number, "records" => vec![valued("y")] };
+        let error = wire.call("produce", args).unwrap_err();
+        assert_eq!(error.name, "PARTITION_OFFLINE", "{error:?}");
+    }
+    let set = map! { "retention.ms" => "3600000" };
+    wire.call("alter_topic", map! { "name" => "t", "set" => set })
+        .expect("it can be changed");
+    assert_eq!(checkpoints(&rig), begun, "the change came first");
+    assert!(!rig.broker.log().contains("a partition is offline"));
+    eventually("they are noted, and offline", || {
+        let told = rig.broker.log().matches("a partition is offline").count();
+        (told == 4).then_some(())
+    });
+    let written = checkpoints(&rig) - begun;
+    assert!((1..=4).contains(&written), "{written} for two directories");
 }
 
 #[test]

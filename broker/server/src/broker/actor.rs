@@ -2,6 +2,8 @@
 //! taken, so that changes of metadata are carried out in the order they were committed. Checkpoints run
 //! beside them. When the actor panics it is started again by its own death notice.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use super::handle::BrokerError;
 use super::hosting::Hosting;
 use super::messages::{
     Apply, ControllerDied, Crash, HostAll, PartitionDied, PartitionVanished, Shutdown, Tick,
+    VanishedNoted,
 };
 use super::restarts::Restarts;
 use crate::death_notice::DeathNotice;
@@ -22,6 +25,8 @@ use crate::reply::Reply;
 pub(crate) struct BrokerActor {
     hosting: Arc<Hosting>,
     restarts: Restarts,
+    /// Partitions to be given up once their high watermarks are on the disk.
+    vanished: Rc<RefCell<Vec<PartitionVanished>>>,
     death: DeathNotice,
 }
 
@@ -44,6 +49,7 @@ impl BrokerActor {
             Self {
                 hosting,
                 restarts: Restarts::default(),
+                vanished: Rc::default(),
                 death,
             }
         });
@@ -188,14 +194,28 @@ impl Handler<PartitionVanished> for BrokerActor {
 
     fn handle(&mut self, message: PartitionVanished, ctx: &mut Self::Context) {
         self.handled();
-        let hosting = self.hosting.clone();
-        let PartitionVanished {
-            partition,
-            topic_id,
-            reason,
-        } = message;
-        let work = async move { hosting.give_up(&partition, topic_id, &reason).await };
-        run(ctx, work, Reply::ignored());
+        self.vanished.borrow_mut().push(message);
+        let (hosting, vanished) = (self.hosting.clone(), self.vanished.clone());
+        let addr = ctx.address();
+        // Beside the actor, and once for all that vanish together: there may be thousands.
+        actix_rt::spawn(async move {
+            let noted = hosting.write_checkpoints_for(&vanished).await;
+            if !noted.is_empty() {
+                addr.do_send(VanishedNoted(noted));
+            }
+        });
+    }
+}
+
+impl Handler<VanishedNoted> for BrokerActor {
+    type Result = ();
+
+    fn handle(&mut self, VanishedNoted(vanished): VanishedNoted, _: &mut Self::Context) {
+        self.handled();
+        for gone in vanished {
+            self.hosting
+                .give_up(&gone.partition, gone.topic_id, &gone.reason);
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! High watermarks and recovery points are saved now and then, and whenever something depends on it.
 
+use std::cell::RefCell;
+
 use broker_model::{PartitionId, TopicPartition};
 use broker_storage::LogDir;
 use tracing::error;
@@ -17,11 +19,15 @@ impl Hosting {
         self.on_each_dir(LogDir::write_checkpoints).await;
     }
 
-    /// The same, after what is under way.
-    pub(super) async fn write_checkpoints_now(&self) {
+    /// The same, after what is under way, and once for all who have asked until it begins: those are answered.
+    pub(super) async fn write_checkpoints_for<T>(&self, asked: &RefCell<Vec<T>>) -> Vec<T> {
         let _writing = self.checkpointing.lock().await;
-        self.note_high_watermarks();
-        self.on_each_dir(LogDir::write_checkpoints).await;
+        let covered = asked.take();
+        if !covered.is_empty() {
+            self.note_high_watermarks();
+            self.on_each_dir(LogDir::write_checkpoints).await;
+        }
+        covered
     }
 
     fn note_high_watermarks(&self) {

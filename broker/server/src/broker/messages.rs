@@ -39,6 +39,11 @@ pub(super) struct PartitionVanished {
     pub(super) reason: String,
 }
 
+/// What has vanished, once the high watermarks of these partitions are on the disk.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct VanishedNoted(pub(super) Vec<PartitionVanished>);
+
 /// The controller's death notice.
 #[derive(Message)]
 #[rtype(result = "()")]

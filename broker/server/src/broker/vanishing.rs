@@ -36,15 +36,13 @@ impl Hosting {
         }
     }
 
-    /// Takes a partition out of service whose files were removed. What was acknowledged is noted, so that
-    /// none of its offsets is given out again.
-    pub(super) async fn give_up(&self, partition: &TopicPartition, id: TopicId, reason: &str) {
+    /// Takes a partition out of service whose files were removed. What was acknowledged has to be noted
+    /// before, so that none of its offsets is given out again.
+    pub(super) fn give_up(&self, partition: &TopicPartition, id: TopicId, reason: &str) {
         let hosted = self.topics.get(partition.topic.as_str());
-        if hosted.is_none_or(|hosted| hosted.id != id) {
-            return;
+        if hosted.is_some_and(|hosted| hosted.id == id) {
+            self.set_offline(partition, reason);
         }
-        self.write_checkpoints_now().await;
-        self.set_offline(partition, reason);
     }
 
     fn online(&self, partition: &TopicPartition) -> Option<HostedPartition> {
