@@ -5,6 +5,7 @@
  *   read    a part of paths: reads of such files fail
  *   slow    a part of paths, and milliseconds: syncs of such files take so much longer. Each appends a line
  *           to the file `synced` when it is done: how long the file was when it began, and its path
+ *   stuck   a part of paths: syncs of such files wait for as long as this is there
  *   hold    a part of paths: reads of such files into memory wait for as long as this is there
  *   hang    a part of paths: whoever asks for the room on such file systems waits for as long as this is there
  */
@@ -91,6 +92,8 @@ static int sync_with(const char *call, int fd)
         errno = EIO;
         return -1;
     }
+    while (is_about("stuck", fd, &unused, &unused))
+        usleep(5000);
     int slow = is_about("slow", fd, &ms, &unused) && !fstat(fd, &begun);
     if (slow)
         usleep(ms * 1000);

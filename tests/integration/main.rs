@@ -24,6 +24,7 @@ mod erasure;
 mod fetching;
 mod floods;
 mod full_disk;
+mod hanging_disks;
 mod harness;
 mod hostile_plugins;
 mod io_faults;

@@ -14,6 +14,7 @@ use broker_storage::{
 };
 use tracing::{debug, warn};
 
+use crate::broker::hanging;
 use crate::clock::BrokerClock;
 use crate::clock_doubt::ClockDoubt;
 use crate::dir_traces::DirTraces;
@@ -26,6 +27,8 @@ pub(crate) struct LogDirs {
     left_out: Vec<PathBuf>,
     /// Partitions that may be in one of those.
     lost: Mutex<HashSet<(TopicPartition, TopicId)>>,
+    /// Partitions of deleted topics that have files still.
+    doomed: Mutex<HashSet<TopicPartition>>,
     /// Partitions that have lost acknowledged records with the machine's power, by the last start.
     lost_records: Mutex<BTreeMap<TopicPartition, String>>,
     clock_doubt: ClockDoubt,
@@ -64,12 +67,21 @@ pub(crate) enum NotOpened {
     /// It may be in a directory that the broker was started without.
     #[error("its log is in none of log.dirs, and {} is left out, which this broker has kept data in: put it back into log.dirs and restart the broker", list(.left_out))]
     LeftOut { left_out: Vec<PathBuf> },
+    /// The files of an earlier partition of its name are still being deleted.
+    #[error(
+        "the files of an earlier topic of this name are still being deleted, which the disk takes long for"
+    )]
+    NameInUse,
 }
 
 impl NotOpened {
     /// Whether it may be opened later, without anybody's doing.
     pub(crate) fn is_passing(&self) -> bool {
-        matches!(self, Self::Log(error) if error.is_passing())
+        match self {
+            Self::Log(error) => error.is_passing(),
+            Self::LeftOut { .. } => false,
+            Self::NameInUse => true,
+        }
     }
 }
 
@@ -135,6 +147,7 @@ impl LogDirs {
             placed: Mutex::new(placed),
             left_out: traces.left_out(),
             lost: Mutex::default(),
+            doomed: Mutex::default(),
             lost_records: Mutex::default(),
             clock_doubt,
         })
@@ -162,6 +175,12 @@ impl LogDirs {
     pub(crate) fn home_of(&self, partition: &TopicPartition) -> &LogDir {
         let place = self.places().get(partition).copied();
         &self.dirs[place.map_or(0, |place| place.dir)]
+    }
+
+    /// The number of the directory that a partition is in, or else of the first.
+    pub(crate) fn index_of(&self, partition: &TopicPartition) -> usize {
+        let place = self.places().get(partition).copied();
+        place.map_or(0, |place| place.dir)
     }
 
     /// The first directory; all are of the same cluster.
@@ -209,21 +228,24 @@ impl LogDirs {
             .collect()
     }
 
-    /// Opens a partition's log where it is, or creates it where it is best placed.
+    /// Opens a partition's log in its place, or creates it there.
     pub(crate) fn open_log(
         &self,
+        dir: &LogDir,
         partition: &TopicPartition,
         topic_id: TopicId,
         config: LogConfig,
-    ) -> Result<(Log, LogDir, RecoveryReport), NotOpened> {
+    ) -> Result<(Log, RecoveryReport), NotOpened> {
         if self.lost().contains(&(partition.clone(), topic_id)) {
             let left_out = self.left_out.clone();
             return Err(NotOpened::LeftOut { left_out });
         }
-        let dir = self.place(partition, topic_id);
+        if self.doomed().contains(partition) {
+            return Err(NotOpened::NameInUse);
+        }
         let (log, report) = dir.open_or_create_log(partition, topic_id, config)?;
         self.note_loss(partition, &report);
-        Ok((log, dir, report))
+        Ok((log, report))
     }
 
     fn note_loss(&self, partition: &TopicPartition, report: &RecoveryReport) {
@@ -243,6 +265,15 @@ impl LogDirs {
         }
     }
 
+    /// Notes that a partition's files are to be deleted: until they are, nothing is opened under its name.
+    /// `None` when this broker has none of them.
+    pub(crate) fn begin_deletion(&self, partition: &TopicPartition, id: TopicId) -> Option<LogDir> {
+        let place = self.places().get(partition).copied();
+        let place = place.filter(|place| place.topic_id == Some(id))?;
+        self.doomed().insert(partition.clone());
+        Some(self.dirs[place.dir].clone())
+    }
+
     /// Removes a partition's files. Nothing happens when this broker has none.
     pub(crate) fn delete_log(
         &self,
@@ -253,15 +284,21 @@ impl LogDirs {
         let Some(place) = place.filter(|place| place.topic_id == Some(topic_id)) else {
             return Ok(());
         };
-        self.dirs[place.dir].delete_log(partition, topic_id)?;
-        self.places().remove(partition);
+        let deleted = self.dirs[place.dir].delete_log(partition, topic_id);
+        if deleted.is_ok() {
+            self.places().remove(partition);
+        }
+        self.doomed().remove(partition);
+        deleted?;
         let lost = self.lost_records.lock();
         let mut lost = lost.expect("no code panics while it holds this lock");
         lost.remove(partition);
         Ok(())
     }
 
-    fn place(&self, partition: &TopicPartition, topic_id: TopicId) -> LogDir {
+    /// The directory that a partition's log is in, or else the one where it is best placed, which is its own
+    /// from then on. Asks no disk.
+    pub(crate) fn place(&self, partition: &TopicPartition, topic_id: TopicId) -> LogDir {
         let mut placed = self.places();
         if let Some(place) = placed.get(partition) {
             return self.dirs[place.dir].clone();
@@ -270,20 +307,8 @@ impl LogDirs {
         let home = self
             .dirs
             .iter()
-            .find(|dir| dir.remembers(partition, topic_id));
-        if let Some(dir) = home {
-            return dir.clone();
-        }
-        let mut counts = vec![0_usize; self.dirs.len()];
-        for place in placed.values() {
-            counts[place.dir] += 1;
-        }
-        let in_service = |index: &usize| self.dirs[*index].is_failed().is_none();
-        // One that takes no records for want of room only when all are like that.
-        let emptiest = (0..self.dirs.len())
-            .filter(in_service)
-            .min_by_key(|index| (self.dirs[*index].space().is_low, counts[*index]));
-        let dir = emptiest.unwrap_or(0);
+            .position(|dir| dir.remembers(partition, topic_id));
+        let dir = home.unwrap_or_else(|| self.best_place(&placed));
         placed.insert(
             partition.clone(),
             Place {
@@ -292,6 +317,26 @@ impl LogDirs {
             },
         );
         self.dirs[dir].clone()
+    }
+
+    fn best_place(&self, placed: &HashMap<TopicPartition, Place>) -> usize {
+        let mut counts = vec![0_usize; self.dirs.len()];
+        for place in placed.values() {
+            counts[place.dir] += 1;
+        }
+        let in_service = |index: &usize| self.dirs[*index].is_failed().is_none();
+        // One that does not answer, or takes no records for want of room, only when all are like that.
+        let emptiest = (0..self.dirs.len()).filter(in_service).min_by_key(|index| {
+            let dir = &self.dirs[*index];
+            (hanging(dir).is_some(), dir.space().is_low, counts[*index])
+        });
+        emptiest.unwrap_or(0)
+    }
+
+    fn doomed(&self) -> MutexGuard<'_, HashSet<TopicPartition>> {
+        self.doomed
+            .lock()
+            .expect("no code panics while it holds this lock")
     }
 
     fn lost(&self) -> MutexGuard<'_, HashSet<(TopicPartition, TopicId)>> {

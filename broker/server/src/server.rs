@@ -384,7 +384,7 @@ fn hosting(
         checkpoint_interval: CHECKPOINT_INTERVAL,
         space_check_interval: SPACE_CHECK_INTERVAL,
         stopping: false.into(),
-        checkpointing: tokio::sync::Mutex::new(()),
+        checkpointing: dirs.all().iter().map(|_| Arc::default()).collect(),
     })
 }
 

@@ -35,7 +35,7 @@ fn share(number: usize) {
 fn there_are_enough_scripts_with_a_name_of_their_own() {
     let names: std::collections::BTreeSet<_> = scripts().iter().map(|script| script.name).collect();
     assert_eq!(names.len(), scripts().len());
-    assert!(names.len() >= 32);
+    assert!(names.len() >= 44);
 }
 
 #[test]

@@ -53,6 +53,11 @@ impl FaultyDisks {
         self.rule("slow", &format!("{path} {}\n", by.as_millis()));
     }
 
+    /// From now on syncs of files with this in their paths do not return.
+    pub(crate) fn hang_syncs(&self, path: &str) {
+        self.rule("stuck", &format!("{path}\n"));
+    }
+
     /// The slow syncs that are done: a line each, with the length that the file had when it began.
     pub(crate) fn synced(&self) -> String {
         fs::read_to_string(self.folder.path().join("synced")).unwrap_or_default()
@@ -77,7 +82,7 @@ impl FaultyDisks {
 
     /// The disks are well again.
     pub(crate) fn heal(&self) {
-        for name in ["sync", "read", "slow", "hold", "hang"] {
+        for name in ["sync", "read", "slow", "stuck", "hold", "hang"] {
             let _ = fs::remove_file(self.folder.path().join(name));
         }
     }

@@ -3,6 +3,7 @@
 //! beside them. When the actor panics it is started again by its own death notice.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,8 +26,8 @@ use crate::reply::Reply;
 pub(crate) struct BrokerActor {
     hosting: Arc<Hosting>,
     restarts: Restarts,
-    /// Partitions to be given up once their high watermarks are on the disk.
-    vanished: Rc<RefCell<Vec<PartitionVanished>>>,
+    /// By directory, partitions to be given up once their high watermarks are on the disk.
+    vanished: Rc<RefCell<BTreeMap<usize, Vec<PartitionVanished>>>>,
     death: DeathNotice,
 }
 
@@ -140,7 +141,7 @@ impl Handler<Tick> for BrokerActor {
                 Tick::Retention => hosting.check_retention(),
                 Tick::Cleaning => hosting.cleaner().round().await,
                 Tick::Scrub => hosting.scrubber().round_if_due().await,
-                Tick::Checkpoint => hosting.write_checkpoints().await,
+                Tick::Checkpoint => hosting.write_checkpoints(),
                 Tick::Space => hosting.look_at_dirs(),
             }
         });
@@ -182,7 +183,8 @@ impl Handler<PartitionDied> for BrokerActor {
                 hosting.restart_partition(&partition).await;
             } else {
                 let reason = "its actor keeps panicking; see the log, then restart the broker";
-                hosting.set_offline(&partition, reason);
+                let offline = vec![(partition.partition, reason.to_owned())];
+                hosting.set_offline(&partition.topic, offline);
             }
         };
         run(ctx, work, Reply::ignored());
@@ -192,16 +194,18 @@ impl Handler<PartitionDied> for BrokerActor {
 impl Handler<PartitionVanished> for BrokerActor {
     type Result = ();
 
-    fn handle(&mut self, message: PartitionVanished, ctx: &mut Self::Context) {
+    fn handle(&mut self, message: PartitionVanished, _: &mut Self::Context) {
         self.handled();
-        self.vanished.borrow_mut().push(message);
+        let dir = self.hosting.dirs.index_of(&message.partition);
+        let mut vanished = self.vanished.borrow_mut();
+        vanished.entry(dir).or_default().push(message);
         let (hosting, vanished) = (self.hosting.clone(), self.vanished.clone());
-        let addr = ctx.address();
         // Beside the actor, and once for all that vanish together: there may be thousands.
         actix_rt::spawn(async move {
-            let noted = hosting.write_checkpoints_for(&vanished).await;
+            let take = || vanished.borrow_mut().remove(&dir).unwrap_or_default();
+            let noted = hosting.write_checkpoints_for(dir, take).await;
             if !noted.is_empty() {
-                addr.do_send(VanishedNoted(noted));
+                hosting.handle().vanished_noted(noted);
             }
         });
     }
@@ -212,10 +216,7 @@ impl Handler<VanishedNoted> for BrokerActor {
 
     fn handle(&mut self, VanishedNoted(vanished): VanishedNoted, _: &mut Self::Context) {
         self.handled();
-        for gone in vanished {
-            self.hosting
-                .give_up(&gone.partition, gone.topic_id, &gone.reason);
-        }
+        self.hosting.give_up(vanished);
     }
 }
 

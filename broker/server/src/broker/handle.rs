@@ -11,6 +11,7 @@ use broker_model::{TopicId, TopicPartition};
 use super::BrokerActor;
 use super::messages::{
     Apply, ControllerDied, Crash, HostAll, PartitionDied, PartitionVanished, Shutdown,
+    VanishedNoted,
 };
 use crate::actor_stats::ActorStats;
 use crate::reply::{Lost, Reply};
@@ -69,6 +70,11 @@ impl BrokerHandle {
             topic_id,
             reason,
         });
+    }
+
+    /// Such partitions, once what was acknowledged of them is noted.
+    pub(super) fn vanished_noted(&self, vanished: Vec<PartitionVanished>) {
+        self.send(VanishedNoted(vanished));
     }
 
     /// The controller's death notice.

@@ -11,17 +11,19 @@ use broker_cluster::{
     Change, ClusterMetadata, Deployment, PluginSlot, Topic, TopicConfig, TopicDefaults,
 };
 use broker_model::{Clock, LeaderEpoch, PartitionId, TopicId, TopicName, TopicPartition};
-use broker_storage::LogDir;
+use broker_storage::{Log, LogDir, RecoveryReport};
 use futures::StreamExt;
+use tokio::task::JoinError;
 use tracing::{error, info, warn};
 
 use super::BrokerHandle;
+use super::hanging::{hanging, unless_it_hangs};
 use crate::actor_stats::ActorStats;
 use crate::arbiters::Arbiters;
 use crate::cleaner::Cleaner;
 use crate::controller::ControllerLauncher;
 use crate::death_notice::DeathNotice;
-use crate::log_dirs::{LogDirs, log_recovery};
+use crate::log_dirs::{LogDirs, NotOpened, log_recovery};
 use crate::partition::{PartitionActor, PartitionHandle, PartitionSetup};
 use crate::plugins::{Plugins, TopicPlugins};
 use crate::scrubber::Scrubber;
@@ -49,8 +51,9 @@ pub(crate) struct Hosting {
     pub(crate) checkpoint_interval: Duration,
     pub(crate) space_check_interval: Duration,
     pub(crate) stopping: AtomicBool,
-    /// Held while checkpoints are written: after a pause of the machine, ticks that were missed come together.
-    pub(crate) checkpointing: tokio::sync::Mutex<()>,
+    /// One for each directory, held while its checkpoints are written: after a pause of the machine, ticks that
+    /// were missed come together.
+    pub(crate) checkpointing: Vec<Arc<tokio::sync::Mutex<()>>>,
 }
 
 /// One partition to be started.
@@ -182,21 +185,18 @@ impl Hosting {
         self: &Arc<Self>,
         assignment: Assignment,
     ) -> HostedPartition {
-        let opened = {
-            let (dirs, assignment) = (self.dirs.clone(), assignment.clone());
-            actix_rt::task::spawn_blocking(move || {
-                let config = log_config(&assignment.settings.config);
-                dirs.open_log(&assignment.partition, assignment.topic_id, config)
-            })
-        };
-        let (problem, outlook) = match opened.await {
-            Ok(Ok((log, dir, report))) => {
+        let dir = self.dirs.place(&assignment.partition, assignment.topic_id);
+        let (problem, outlook) = match self.open_log(&assignment, dir.clone()).await {
+            Some(Ok(Ok((log, report)))) => {
                 log_recovery(&assignment.partition, &dir, &report);
                 return HostedPartition::Online(self.start_actor(assignment, log, dir));
             }
-            Ok(Err(problem)) if problem.is_passing() => (problem.to_string(), Outlook::Passing),
-            Ok(Err(problem)) => (problem.to_string(), Outlook::Lasting),
-            Err(panicked) => (panicked.to_string(), Outlook::Lasting),
+            Some(Ok(Err(problem))) if problem.is_passing() => {
+                (problem.to_string(), Outlook::Passing)
+            }
+            Some(Ok(Err(problem))) => (problem.to_string(), Outlook::Lasting),
+            Some(Err(panicked)) => (panicked.to_string(), Outlook::Lasting),
+            None => (hanging(&dir).unwrap_or_default(), Outlook::Passing),
         };
         error!(partition = %assignment.partition, problem, ?outlook, "a partition is offline: its log cannot be opened");
         HostedPartition::Offline {
@@ -205,10 +205,30 @@ impl Hosting {
         }
     }
 
+    /// `None` when its disk hangs: a log that is opened in the end all the same is opened again then.
+    async fn open_log(
+        &self,
+        assignment: &Assignment,
+        dir: LogDir,
+    ) -> Option<Result<Result<(Log, RecoveryReport), NotOpened>, JoinError>> {
+        if hanging(&dir).is_some() {
+            return None;
+        }
+        let opening = {
+            let (dirs, dir, assignment) = (self.dirs.clone(), dir.clone(), assignment.clone());
+            actix_rt::task::spawn_blocking(move || {
+                let config = log_config(&assignment.settings.config);
+                let partition = &assignment.partition;
+                dirs.open_log(&dir, partition, assignment.topic_id, config)
+            })
+        };
+        unless_it_hangs(&dir, opening).await
+    }
+
     fn start_actor(
         self: &Arc<Self>,
         assignment: Assignment,
-        log: broker_storage::Log,
+        log: Log,
         dir: LogDir,
     ) -> PartitionHandle {
         let (parent, name) = (self.clone(), assignment.partition.clone());
@@ -235,10 +255,19 @@ impl Hosting {
                 plugins: self.plugins.clone(),
                 clock: self.clock.clone(),
                 stats: assignment.stats,
+                inline_from: self.inline_from(),
                 offline,
                 death,
             },
         )
+    }
+
+    /// A thread that serves several directories does not wait for any: its disk may hang.
+    fn inline_from(&self) -> Duration {
+        match self.dirs.all() {
+            [_] => Duration::ZERO,
+            _ => Duration::MAX,
+        }
     }
 
     /// Opens the log of a partition whose actor panicked and starts another actor on it.
@@ -267,34 +296,40 @@ impl Hosting {
         };
         let restarted = self.start_partition(assignment).await;
         info!(%partition, "partition started again");
-        self.replace(partition, restarted);
+        self.replace(&partition.topic, [(partition.partition, restarted)]);
     }
 
-    /// Takes a partition out of service for good.
-    pub(super) fn set_offline(&self, partition: &TopicPartition, reason: &str) {
-        error!(%partition, reason, "a partition is offline");
-        self.replace(
-            partition,
-            HostedPartition::Offline {
-                reason: reason.to_owned(),
-                outlook: Outlook::Lasting,
-            },
-        );
+    /// Takes partitions of a topic out of service for good, each for its reason.
+    pub(super) fn set_offline(&self, topic: &TopicName, partitions: Vec<(PartitionId, String)>) {
+        let offline = partitions.into_iter().map(|(number, reason)| {
+            let partition = TopicPartition::new(topic.clone(), number);
+            error!(%partition, reason, "a partition is offline");
+            let outlook = Outlook::Lasting;
+            (number, HostedPartition::Offline { reason, outlook })
+        });
+        self.replace(topic, offline);
     }
 
-    pub(super) fn replace(&self, partition: &TopicPartition, with: HostedPartition) {
-        let Some(hosted) = self.topics.get(partition.topic.as_str()) else {
+    /// Puts others in place of partitions of a topic, all at once: each time its list is made anew.
+    pub(super) fn replace(
+        &self,
+        topic: &TopicName,
+        others: impl IntoIterator<Item = (PartitionId, HostedPartition)>,
+    ) {
+        let Some(hosted) = self.topics.get(topic.as_str()) else {
             return;
         };
-        let index = usize::try_from(partition.partition.get()).unwrap_or(usize::MAX);
         let mut partitions = hosted.partitions.to_vec();
-        if let Some(slot) = partitions.get_mut(index) {
-            *slot = with;
-            self.topics.put([HostedTopic {
-                partitions: partitions.into(),
-                ..HostedTopic::clone(&hosted)
-            }]);
+        for (number, other) in others {
+            let index = usize::try_from(number.get()).unwrap_or(usize::MAX);
+            if let Some(slot) = partitions.get_mut(index) {
+                *slot = other;
+            }
         }
+        self.topics.put([HostedTopic {
+            partitions: partitions.into(),
+            ..HostedTopic::clone(&hosted)
+        }]);
     }
 
     /// Offers what was deployed, to the plugins that fall back to it as well, and hands it to the topics that
@@ -339,7 +374,7 @@ impl Hosting {
         }]);
     }
 
-    async fn drop_topic(&self, name: &TopicName, id: TopicId) {
+    async fn drop_topic(self: &Arc<Self>, name: &TopicName, id: TopicId) {
         let Some(hosted) = self
             .topics
             .get(name.as_str())
@@ -349,17 +384,39 @@ impl Hosting {
         };
         self.topics.remove(name);
         let numbered = (0_u32..).zip(hosted.partitions.iter());
-        let deleting = numbered.map(async |(number, partition)| {
-            if let HostedPartition::Online(handle) = partition {
-                // An actor that died instead has closed its log all the same.
-                let _ = handle.close().await;
-            }
+        let deleting = numbered.map(async |(number, hosted)| {
             let partition = TopicPartition::new(name.clone(), PartitionId::new(number));
-            self.delete_files(partition, id).await;
+            self.delete_partition(partition, id, hosted.clone()).await;
         });
         let mut deleted = futures::stream::iter(deleting).buffer_unordered(OPENS_AT_ONCE);
         while deleted.next().await.is_some() {}
         info!(topic = %name, "topic deleted");
+    }
+
+    /// Ends a partition and deletes its files. On a disk that hangs that goes on without anybody waiting for it.
+    async fn delete_partition(
+        self: &Arc<Self>,
+        partition: TopicPartition,
+        id: TopicId,
+        hosted: HostedPartition,
+    ) {
+        let dir = self.dirs.begin_deletion(&partition, id);
+        let (hosting, name) = (self.clone(), partition.clone());
+        let deleting = actix_rt::spawn(async move {
+            if let HostedPartition::Online(handle) = hosted {
+                // An actor that died instead has closed its log all the same.
+                let _ = handle.close().await;
+            }
+            hosting.delete_files(name, id).await;
+        });
+        let Some(dir) = dir else {
+            let _ = deleting.await;
+            return;
+        };
+        if unless_it_hangs(&dir, deleting).await.is_none() {
+            let reason = hanging(&dir).unwrap_or_default();
+            warn!(%partition, reason, "files of a deleted partition stay until the disk goes on");
+        }
     }
 
     async fn delete_files(&self, partition: TopicPartition, id: TopicId) {
@@ -431,30 +488,6 @@ impl Hosting {
 
     pub(super) fn check_retention(&self) {
         self.for_each_partition(PartitionHandle::check_retention);
-    }
-
-    /// Closes every partition, then marks the directories as cleanly shut down.
-    pub(super) async fn close_all(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
-        self.cleaner.stop().await;
-        self.scrubber.stop().await;
-        let mut clean = self.controller.close().await;
-        let topics = self.topics.all();
-        let closing: Vec<_> = topics
-            .values()
-            .flat_map(|topic| topic.partitions.iter())
-            .filter_map(|partition| match partition {
-                HostedPartition::Online(handle) => Some(handle.close()),
-                HostedPartition::Offline { .. } => None,
-            })
-            .collect();
-        for result in futures::future::join_all(closing).await {
-            clean &= result.is_ok();
-        }
-        if clean {
-            let _writing = self.checkpointing.lock().await;
-            self.on_each_dir(LogDir::close_clean).await;
-        }
     }
 
     fn for_each_partition(&self, action: impl Fn(&PartitionHandle)) {

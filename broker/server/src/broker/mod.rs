@@ -5,12 +5,15 @@
 mod actor;
 mod checkpointing;
 mod handle;
+mod hanging;
 mod hosting;
 mod messages;
 mod reopening;
 mod restarts;
+mod stopping;
 mod vanishing;
 
 pub(crate) use actor::BrokerActor;
 pub(crate) use handle::{BrokerError, BrokerHandle};
+pub(crate) use hanging::hanging;
 pub(crate) use hosting::Hosting;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use broker_model::{PartitionId, TopicPartition};
 
+use super::hanging::hanging;
 use super::hosting::{Assignment, Hosting};
 use crate::topics::{HostedPartition, Outlook};
 
@@ -44,6 +45,9 @@ impl Hosting {
         else {
             return;
         };
+        if hanging(&self.dirs.place(partition, topic.id)).is_some() {
+            return;
+        }
         let opened = self
             .start_partition(Assignment {
                 partition: partition.clone(),
@@ -53,6 +57,6 @@ impl Hosting {
                 stats: Arc::default(),
             })
             .await;
-        self.replace(partition, opened);
+        self.replace(&partition.topic, [(partition.partition, opened)]);
     }
 }

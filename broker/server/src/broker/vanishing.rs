@@ -1,12 +1,14 @@
 //! Partitions whose files somebody removes while the broker runs: they are missed within a second, by
 //! whoever reads or writes them at once, and are offline from then on. No other partition is disturbed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use broker_model::{TopicId, TopicPartition};
+use broker_model::{PartitionId, TopicId, TopicName, TopicPartition};
 use tracing::error;
 
 use super::hosting::Hosting;
+use super::messages::PartitionVanished;
 use crate::topics::HostedPartition;
 
 impl Hosting {
@@ -14,6 +16,9 @@ impl Hosting {
     /// each other, so that a disk that hangs holds up nothing but the looks at itself.
     pub(super) fn look_at_dirs(self: &Arc<Self>) {
         self.dirs.clock_doubt().look();
+        for dir in self.dirs.all() {
+            dir.look_whether_it_hangs();
+        }
         for look in self.dirs.looks() {
             let hosting = self.clone();
             actix_rt::spawn(async move {
@@ -36,12 +41,21 @@ impl Hosting {
         }
     }
 
-    /// Takes a partition out of service whose files were removed. What was acknowledged has to be noted
-    /// before, so that none of its offsets is given out again.
-    pub(super) fn give_up(&self, partition: &TopicPartition, id: TopicId, reason: &str) {
-        let hosted = self.topics.get(partition.topic.as_str());
-        if hosted.is_some_and(|hosted| hosted.id == id) {
-            self.set_offline(partition, reason);
+    /// Takes partitions out of service whose files were removed. What was acknowledged has to be noted before,
+    /// so that none of their offsets is given out again.
+    pub(super) fn give_up(&self, vanished: Vec<PartitionVanished>) {
+        let mut by_topic: BTreeMap<(TopicName, TopicId), Vec<(PartitionId, String)>> =
+            BTreeMap::new();
+        for gone in vanished {
+            let topic = (gone.partition.topic, gone.topic_id);
+            let partitions = by_topic.entry(topic).or_default();
+            partitions.push((gone.partition.partition, gone.reason));
+        }
+        for ((topic, id), partitions) in by_topic {
+            let hosted = self.topics.get(topic.as_str());
+            if hosted.is_some_and(|hosted| hosted.id == id) {
+                self.set_offline(&topic, partitions);
+            }
         }
     }
 

@@ -15,4 +15,4 @@ pub(crate) use error::ControllerError;
 pub(crate) use handle::ControllerHandle;
 pub(crate) use launcher::ControllerLauncher;
 pub(crate) use messages::{Intent, Plan};
-pub(crate) use metadata_log::MetadataLogError;
+pub(crate) use metadata_log::{MetadataLog, MetadataLogError};

@@ -27,6 +27,7 @@ use super::parked::{Parked, ParkedAppends};
 use super::vanishing::OfflineNotice;
 use crate::actor_stats::ActorStats;
 use crate::arbiters::Shard;
+use crate::broker::hanging;
 use crate::death_notice::DeathNotice;
 use crate::occasional::Occasional;
 use crate::plugins::Plugins;
@@ -48,6 +49,8 @@ pub(crate) struct PartitionSetup {
     pub(crate) plugins: Arc<Plugins>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) stats: Arc<ActorStats>,
+    /// When, on the monotonic clock, a sync may first hold up the actor's thread.
+    pub(crate) inline_from: Duration,
     pub(crate) offline: OfflineNotice,
     pub(crate) death: DeathNotice,
 }
@@ -155,7 +158,7 @@ impl PartitionActor {
             turn: Turn::default(),
             parked: ParkedAppends::default(),
             syncing: false,
-            inline_again: Duration::ZERO,
+            inline_again: setup.inline_from,
             sync_timer: None,
             pace: FlushPace::default(),
             behind: None,
@@ -194,7 +197,14 @@ impl PartitionActor {
         if self.closing.is_some() {
             return Err(PartitionError::Stopping);
         }
+        self.check_answering()?;
         self.check_readable()
+    }
+
+    /// Whether the disk answers: whatever was written to one that hangs could keep this thread from everybody.
+    pub(super) fn check_answering(&self) -> Result<(), PartitionError> {
+        let reason = self.dir.hangs().then(|| hanging(&self.dir)).flatten();
+        reason.map_or(Ok(()), |reason| Err(PartitionError::NotYet { reason }))
     }
 
     /// Whether the log and its directory are in service. If they are not, nothing is read from them either:
@@ -323,6 +333,9 @@ impl PartitionActor {
 
     /// Rolls when the active segment is old enough, and looks again later when it is not yet.
     pub(super) fn roll(&mut self, ctx: &mut Context<Self>) {
+        if self.check_answering().is_err() {
+            return self.arm_roll_timer(ctx);
+        }
         match self.log_mut().roll_if_due() {
             Ok(true) => self.start_sync(ctx),
             Ok(false) => self.arm_roll_timer(ctx),

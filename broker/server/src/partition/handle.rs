@@ -67,6 +67,11 @@ impl PartitionHandle {
         }
     }
 
+    /// The log directory that it is in.
+    pub(crate) fn dir(&self) -> &LogDir {
+        &self.dir
+    }
+
     /// Appends a batch; the answer comes when `acks` says.
     pub(crate) fn append(
         &self,

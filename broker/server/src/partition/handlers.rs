@@ -169,7 +169,7 @@ impl Handler<CheckRetention> for PartitionActor {
         self.log_mut().release_idle_files();
         self.catch_up_if_idle();
         self.roll(ctx);
-        if !self.settings.config.cleanup_policy.delete {
+        if self.check_answering().is_err() || !self.settings.config.cleanup_policy.delete {
             return;
         }
         let (settings, plugins) = (self.settings.clone(), self.plugins.clone());

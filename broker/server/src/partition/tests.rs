@@ -67,6 +67,7 @@ fn host_on(io: Arc<dyn Io>, arbiter: &ArbiterHandle, overrides: &[(&str, &str)])
         leader_epoch: LeaderEpoch::new(0),
         clock: Arc::new(SystemClock::new()),
         stats: Arc::new(ActorStats::default()),
+        inline_from: Duration::ZERO,
         offline: Box::new(|_| {}),
         death: DeathNotice::new(move || {
             let _ = sender.send(());

@@ -2,6 +2,7 @@
 //! directories, partitions, damage, losses, the clock. Only partitions with damage are asked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use broker_protocol::WireError;
 use broker_protocol::api::describe_cluster::{
@@ -10,9 +11,13 @@ use broker_protocol::api::describe_cluster::{
 use broker_storage::LogDir;
 
 use super::metadata::endpoints;
+use crate::broker::hanging;
 use crate::context::Context;
 use crate::log_dirs::LogDirs;
 use crate::topics::HostedPartition;
+
+/// How long a partition is waited for.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Describes the cluster as this broker knows it.
 pub(super) async fn handle(
@@ -54,6 +59,7 @@ pub(super) async fn handle(
 /// What an operator has to know, the worst first.
 async fn warnings(context: &Context, log_dirs: &[LogDirDescription]) -> Vec<String> {
     let mut warnings = of_dirs(log_dirs);
+    warnings.extend(context.dirs.all().iter().filter_map(hanging));
     warnings.extend(offline_partitions(context));
     warnings.extend(damaged_partitions(context).await);
     warnings.extend(context.dirs.lost_records());
@@ -128,8 +134,16 @@ async fn damaged_partitions(context: &Context) -> Vec<String> {
         else {
             continue;
         };
-        let Ok(summary) = handle.summarize().await else {
-            continue;
+        // Its thread may wait for a disk.
+        let summary = match tokio::time::timeout(ANSWERS_WITHIN, handle.summarize()).await {
+            Ok(Ok(summary)) => summary,
+            Ok(Err(_)) => continue,
+            Err(_) => {
+                warnings.push(format!(
+                    "partition {partition} is damaged, and does not say where at the moment"
+                ));
+                continue;
+            }
         };
         if let Some(first) = summary.damage.first() {
             let places = summary.damage.len();

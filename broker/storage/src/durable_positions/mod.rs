@@ -51,6 +51,9 @@ pub(crate) struct DurablePositions {
     boot: u64,
     lost: Lost,
     state: Mutex<State>,
+    /// Held while a partition's point is set or forgotten, syncs included, which the state is not: who only
+    /// asks does not wait for the disk.
+    changing: Mutex<()>,
 }
 
 /// What opening could not read back of the points.
@@ -148,6 +151,7 @@ impl DurablePositions {
             boot,
             lost,
             state: Mutex::new(state),
+            changing: Mutex::default(),
         })
     }
 
@@ -191,21 +195,23 @@ impl DurablePositions {
 
     /// Sets a partition's point, up or down, durably, and begins a new history of it.
     pub(crate) fn reset(&self, key: PartitionKey, to: DurablePoint) -> io::Result<SlotTicket> {
-        let mut state = self.lock();
-        let slot = match state.by_key.get(&key) {
-            Some(slot) => *slot,
-            None => self.allocate(&mut state, key)?,
+        let _alone = self.change();
+        let known = self.lock().by_key.get(&key).copied();
+        let slot = match known {
+            Some(slot) => slot,
+            None => self.allocate(key)?,
         };
-        let sequence = state.next_sequence();
-        let entry = state.slot_mut(slot);
-        entry.generation += 1;
-        entry.point = recovery_point(to, self.boot, sequence);
-        let ticket = SlotTicket {
-            slot,
-            generation: entry.generation,
+        let ticket = {
+            let mut state = self.lock();
+            let sequence = state.next_sequence();
+            let entry = state.slot_mut(slot);
+            entry.generation += 1;
+            entry.point = recovery_point(to, self.boot, sequence);
+            let generation = entry.generation;
+            let bytes = encode_pair(&entry.key, &entry.point);
+            self.file.write_all_at(&bytes, pair_position(slot))?;
+            SlotTicket { slot, generation }
         };
-        let bytes = encode_pair(&entry.key, &entry.point);
-        self.file.write_all_at(&bytes, pair_position(slot))?;
         self.file.sync_data()?;
         Ok(ticket)
     }
@@ -272,15 +278,18 @@ impl DurablePositions {
 
     /// Forgets a partition.
     pub(crate) fn release(&self, key: &PartitionKey) -> io::Result<()> {
-        let mut state = self.lock();
-        let Some(slot) = state.by_key.remove(key) else {
-            return Ok(());
-        };
-        state.slot_mut(slot).generation += 1;
-        state.free.push(slot);
-        state.released += 1;
-        self.file
-            .write_all_at(&[0; PAIR_LEN], pair_position(slot))?;
+        let _alone = self.change();
+        {
+            let mut state = self.lock();
+            let Some(slot) = state.by_key.remove(key) else {
+                return Ok(());
+            };
+            state.slot_mut(slot).generation += 1;
+            state.free.push(slot);
+            state.released += 1;
+            self.file
+                .write_all_at(&[0; PAIR_LEN], pair_position(slot))?;
+        }
         self.file.sync_data()
     }
 
@@ -299,17 +308,19 @@ impl DurablePositions {
         self.lock().changes()
     }
 
-    fn allocate(&self, state: &mut State, key: PartitionKey) -> io::Result<usize> {
+    /// Under the lock of changes, which alone take slots and give them back.
+    fn allocate(&self, key: PartitionKey) -> io::Result<usize> {
+        let full_at = self.lock().full_at();
+        if let Some(capacity) = full_at {
+            let zeros = vec![0; GROW_PAIRS * PAIR_LEN];
+            self.file.write_all_at(&zeros, pair_position(capacity))?;
+            self.file.sync_data()?;
+            self.lock().capacity += GROW_PAIRS;
+        }
+        let mut state = self.lock();
         let slot = match state.free.pop() {
             Some(slot) => slot,
             None => {
-                if state.slots.len() == state.capacity {
-                    let zeros = vec![0; GROW_PAIRS * PAIR_LEN];
-                    self.file
-                        .write_all_at(&zeros, pair_position(state.capacity))?;
-                    self.file.sync_data()?;
-                    state.capacity += GROW_PAIRS;
-                }
                 state.slots.push(Slot {
                     key,
                     generation: 0,
@@ -322,6 +333,11 @@ impl DurablePositions {
         state.slot_mut(slot).key = key;
         state.by_key.insert(key, slot);
         Ok(slot)
+    }
+
+    fn change(&self) -> MutexGuard<'_, ()> {
+        // Nothing panics while it is held.
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -390,6 +406,12 @@ impl State {
             .filter(|place| !used.contains(place))
             .collect();
         state
+    }
+
+    /// The capacity, when all of it is in use.
+    fn full_at(&self) -> Option<usize> {
+        let is_full = self.free.is_empty() && self.slots.len() == self.capacity;
+        is_full.then_some(self.capacity)
     }
 
     /// Every point that is set has a sequence of its own.

@@ -122,8 +122,8 @@ impl DirShared {
             noted.clone()
         };
         let outdated = std::mem::take(&mut *lock(&self.outdated));
-        high_watermarks
-            .store(&*self.io, &self.path.join(HighWatermarks::FILE))
+        let file = self.path.join(HighWatermarks::FILE);
+        self.ask(|| high_watermarks.store(&*self.io, &file))
             .inspect_err(|error| {
                 lock(&self.outdated).extend(outdated);
                 lock(&self.checkpointed).high_watermarks = false;
@@ -138,8 +138,8 @@ impl DirShared {
             boot_id: self.boot_id.clone(),
             points,
         };
-        points
-            .store(&*self.io, &self.path.join(RecoveryPoints::FILE))
+        let file = self.path.join(RecoveryPoints::FILE);
+        self.ask(|| points.store(&*self.io, &file))
             .inspect_err(|error| self.observe_small(error))?;
         lock(&self.checkpointed).positions = Some(changes);
         Ok(())

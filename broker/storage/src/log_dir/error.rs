@@ -170,12 +170,14 @@ pub enum OpenLogError {
 }
 
 impl OpenLogError {
-    /// Whether it says nothing about the log: there was no room or no file descriptor, which passes.
+    /// Whether it says nothing about the log: there was no room or no file descriptor, or an earlier owner has
+    /// not let go of it yet, which passes.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::SmallFile(SmallFileError::Io { source, .. }) | Self::Io { source, .. } => {
                 is_passing(source)
             }
+            Self::AlreadyOpen { .. } => true,
             _ => false,
         }
     }

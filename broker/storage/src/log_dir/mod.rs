@@ -8,12 +8,14 @@ mod identity;
 mod open_logs;
 mod options;
 mod partitions;
+mod questions;
 mod shared;
 mod trace;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use broker_model::{Offset, TopicId, TopicPartition};
 use uuid::Uuid;
@@ -201,6 +203,17 @@ impl LogDir {
     /// Why the directory is out of service, if it is.
     pub fn is_failed(&self) -> Option<DirFailed> {
         self.shared.health.check().err()
+    }
+
+    /// Looks whether the disk hangs: how long it has been at a write or a sync, if that is too long to go on
+    /// waiting for it. Does not ask the disk.
+    pub fn look_whether_it_hangs(&self) -> Option<Duration> {
+        self.shared.look_whether_it_hangs()
+    }
+
+    /// What the last such look has found.
+    pub fn hangs(&self) -> bool {
+        self.shared.hangs()
     }
 
     /// Partitions in whose files damage was found since the start, some of which may be gone meanwhile.

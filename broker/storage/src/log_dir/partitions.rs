@@ -161,17 +161,19 @@ fn claim(
         true => shared.disown_high_watermark(partition)?,
         false => tracing::warn!(dir = %dir.display(), "partition.metadata is made anew"),
     }
-    io.create_dir_all(dir).map_err(failed)?;
-    let stored = PartitionMetadata {
+    let metadata = PartitionMetadata {
         topic_id,
         partition: Some(partition.partition),
-    }
-    .store(io, &file);
-    stored.inspect_err(|error| shared.observe_small(error))?;
-    if !shared.planted.create_without_directory_sync {
-        io.sync_dir(&shared.path).map_err(failed)?;
-    }
-    Ok(is_new)
+    };
+    shared.ask(|| {
+        io.create_dir_all(dir).map_err(failed)?;
+        let stored = metadata.store(io, &file);
+        stored.inspect_err(|error| shared.observe_small(error))?;
+        match shared.planted.create_without_directory_sync {
+            true => Ok(is_new),
+            false => io.sync_dir(&shared.path).map_err(failed).map(|()| is_new),
+        }
+    })
 }
 
 fn check_owner(
@@ -261,12 +263,17 @@ pub(super) fn delete(
     let doomed = shared.path.join(doomed_name(&key));
     shared.positions.retire(&key);
     remove_tree(io, &doomed).map_err(failed)?;
-    match io.rename(&dir, &doomed) {
-        Ok(()) => io.sync_dir(&shared.path).map_err(failed)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
+    let renamed = shared.ask(|| {
+        io.rename(&dir, &doomed)
+            .and_then(|()| io.sync_dir(&shared.path))
+    });
+    match renamed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
     }
-    shared.positions.release(&key).map_err(failed)?;
+    shared
+        .ask(|| shared.positions.release(&key))
+        .map_err(failed)?;
     shared.forget_log(&key);
     shared.forget_high_watermark(partition);
     remove_tree(io, &doomed).map_err(failed)

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::checkpoints::CheckpointsOnDisk;
 use super::open_logs::OpenLogs;
+use super::questions::Questions;
 use super::{AgeHold, DirIdentity, LogDirError, LogDirOptions, PlantedBugs, ReserveRoom, age_hold};
 use crate::durable_positions::{Checkpointed, DurablePoint, DurablePositions, SlotTicket};
 use crate::health::{DirHealth, is_passing};
@@ -39,6 +40,7 @@ pub(crate) struct DirShared {
     pub(crate) identity: DirIdentity,
     pub(crate) health: Arc<DirHealth>,
     pub(super) backlog: Arc<Backlog>,
+    pub(super) questions: Questions,
     pub(crate) open_files: Arc<OpenFiles>,
     pub(crate) positions: DurablePositions,
     /// The boot of the machine, as recovery points know it.
@@ -106,6 +108,7 @@ impl DirShared {
             reserve,
             health: DirHealth::new(&path),
             backlog: Backlog::new(&path),
+            questions: Questions::default(),
             open_files: Arc::new(OpenFiles::new(options.open_files_max)),
             positions,
             boot,

@@ -254,7 +254,7 @@ impl<'a> Recovery<'a> {
         };
         let ticket = match resumed {
             Ok(Some(ticket)) => Ok(ticket),
-            Ok(None) => positions.reset(key, durable),
+            Ok(None) => self.request.shared.ask(|| positions.reset(key, durable)),
             Err(error) => Err(error),
         };
         ticket.map_err(|source| {

@@ -11,7 +11,6 @@ use super::answer::Answer;
 use super::{SyncFile, SyncOutcome, SyncRequest};
 use crate::durable_positions::{DurablePoint, SlotTicket};
 use crate::health::{DirFailed, is_no_space, is_out_of_files};
-use crate::io::Io;
 use crate::log_dir::DirShared;
 
 /// Carries out requests together and tells each what became of it; then records how far the logs
@@ -78,7 +77,7 @@ pub(crate) fn sync_unrecorded(dir: &DirShared, request: SyncRequest) -> SyncOutc
 /// so that what is recorded never lags by more than one sync.
 pub(crate) fn record(dir: &DirShared) {
     let mut points = dir.unrecorded();
-    if let Err(error) = dir.positions.record(&points) {
+    if let Err(error) = dir.ask(|| dir.positions.record(&points)) {
         let file = dir.positions.path();
         match is_no_space(&error) {
             // On a file system that never writes in place. What is recorded lags behind then: after
@@ -125,7 +124,7 @@ fn sync_all_files(dir: &DirShared, requests: &[SyncRequest]) -> Synced {
         .flat_map(|request| &request.files)
         .filter(|file| seen.insert(file.path()))
         .collect();
-    sync_files(&*dir.io, &files)
+    sync_files(dir, &files)
         .map_err(|error| dir.health.fail(format_args!("a sync failed: {error}")))?;
     // A file that was closed to make room was synced for that, maybe in vain.
     dir.health.check()
@@ -143,7 +142,7 @@ fn sync_small<'a>(
             // The log was cut, deleted or opened anew: these contents are outdated.
             continue;
         }
-        match with_descriptors(|| dir.io.replace_small(path, contents)) {
+        match with_descriptors(|| dir.ask(|| dir.io.replace_small(path, contents))) {
             Ok(()) => {}
             // Leader epochs that do not fit on a full disk are found in the batch headers again:
             // the recovery point names the newest, so that the loss is noticed.
@@ -160,7 +159,7 @@ fn sync_small<'a>(
     }
     for path in &request.directories {
         if directories.insert(path)
-            && let Err(error) = with_descriptors(|| dir.io.sync_dir(path))
+            && let Err(error) = with_descriptors(|| dir.ask(|| dir.io.sync_dir(path)))
             && let Some(vanished) = unless_deleted(dir, request, path, error)?
         {
             return Ok(Some(vanished));
@@ -193,10 +192,10 @@ fn with_descriptors(mut work: impl FnMut() -> io::Result<()>) -> io::Result<()> 
 /// Files synced at the same time at most: the file system joins them into fewer commits.
 const PARALLEL_SYNCS: usize = 4;
 
-fn sync_files(io: &dyn Io, files: &[&SyncFile]) -> io::Result<()> {
+fn sync_files(dir: &DirShared, files: &[&SyncFile]) -> io::Result<()> {
     in_parallel(files, thread::Builder::new, |files| {
         let mut files = files.iter();
-        files.try_for_each(|file| with_descriptors(|| file.sync(io)))
+        files.try_for_each(|file| with_descriptors(|| dir.ask(|| file.sync(&*dir.io))))
     })
 }
 
