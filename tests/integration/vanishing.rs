@@ -194,6 +194,65 @@ fn a_directory_that_is_removed_under_a_running_broker_is_missed_and_nothing_more
 }
 
 #[test]
+fn topics_are_not_changed_while_the_metadata_is_gone_and_operators_are_told() {
+    let (mut broker, mut wire) = with_data(&[]);
+    let dir = broker.partition_dir("__cluster_metadata", 0);
+    let aside = broker.home().join("aside");
+    fs::rename(&dir, &aside).expect("it can be moved");
+    // At once, and later.
+    for _ in 0..2 {
+        let create = map! { "name" => "new", "partitions" => 1 };
+        let error = wire.call("create_topic", create).unwrap_err();
+        assert_eq!((&*error.name, error.definite), ("STORAGE_FAILED", true));
+        for word in [&*dir.display().to_string(), "Put it back", "restart"] {
+            assert!(error.message.contains(word), "{word}: {error:?}");
+        }
+        let described = wire.call("describe_cluster", map! {}).unwrap();
+        let warned = format!("{:?}", described.get("warnings"));
+        assert!(
+            warned.contains("not created, changed or deleted"),
+            "{warned}"
+        );
+    }
+    assert_others_go_on(&mut wire, 30);
+    broker.stop();
+    fs::rename(&aside, &dir).expect("it can be moved back");
+    broker.start_again();
+    let mut wire = broker.connect();
+    assert_others_go_on(&mut wire, 31);
+    wire.create_topic("new", 1, &[]);
+
+    // Nobody asks: the next look misses it.
+    fs::remove_dir_all(&dir).expect("it is there");
+    eventually("it is among the warnings", || {
+        let described = wire.call("describe_cluster", map! {}).unwrap();
+        let warned = format!("{:?}", described.get("warnings"));
+        warned
+            .contains("not created, changed or deleted")
+            .then_some(())
+    });
+    broker.kill();
+}
+
+#[test]
+fn a_topic_that_is_deleted_without_its_files_is_forgotten_and_the_stop_is_clean() {
+    let (mut broker, mut wire) = with_data(&[]);
+    wire.create_topic("t2", 1, &[]);
+    wire.produce("t2", 0, plain("x", 0..3));
+    broker.kill();
+    fs::remove_dir_all(broker.partition_dir("t", 0)).expect("it is there");
+    broker.start_again();
+    let mut wire = broker.connect();
+    assert!(try_produce(&mut wire, "t").is_err());
+    wire.call("delete_topic", map! { "name" => "t" })
+        .expect("it can be deleted");
+    broker.stop();
+    let file = broker.data_dir().join("recovery-point-checkpoint");
+    let noted = fs::read_to_string(file).expect("it is there");
+    assert!(noted.contains("clean=true"), "{noted}\n{}", broker.log());
+}
+
+#[test]
 fn directories_of_a_topic_that_changed_places_are_offline_until_they_are_changed_back() {
     let mut broker = Broker::start();
     let mut wire = broker.connect();

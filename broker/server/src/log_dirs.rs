@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use broker_model::{Offset, TopicId, TopicPartition};
 use broker_storage::{
-    DeleteLogError, Log, LogConfig, LogDir, LogDirError, LogDirOptions, OpenLogError,
+    DeleteLogError, Log, LogConfig, LogDir, LogDirError, LogDirOptions, OpenLogError, PowerLoss,
     RecoveryReport,
 };
 use tracing::{debug, warn};
@@ -29,8 +29,8 @@ pub(crate) struct LogDirs {
     lost: Mutex<HashSet<(TopicPartition, TopicId)>>,
     /// Partitions of deleted topics that have files still.
     doomed: Mutex<HashSet<TopicPartition>>,
-    /// Partitions that have lost acknowledged records with the machine's power, by the last start.
-    lost_records: Mutex<BTreeMap<TopicPartition, String>>,
+    /// Acknowledged records that went with the machine's power, by partition.
+    lost_records: Mutex<BTreeMap<TopicPartition, Vec<PowerLoss>>>,
     clock_doubt: ClockDoubt,
     /// Held while a directory is looked at.
     looked_at: Vec<Arc<tokio::sync::Mutex<()>>>,
@@ -188,13 +188,22 @@ impl LogDirs {
         &self.dirs[0]
     }
 
-    /// What was lost with the machine's power before the start, by partition.
-    pub(crate) fn lost_records(&self) -> Vec<String> {
-        let lost = self.lost_records.lock();
-        let lost = lost.expect("no code panics while it holds this lock");
-        let told = lost.iter();
-        told.map(|(partition, loss)| format!("partition {partition}: {loss}"))
-            .collect()
+    /// What was lost with the machine's power before this start or an earlier one, of partitions that begin
+    /// below it.
+    pub(crate) fn lost_records(
+        &self,
+        start_of: impl Fn(&TopicPartition) -> Option<Offset>,
+    ) -> Vec<String> {
+        let mut told = Vec::new();
+        for (partition, losses) in self.losses().iter() {
+            let start = start_of(partition).unwrap_or_default();
+            for loss in losses.iter().filter(|loss| loss.is_told_from(start)) {
+                told.push(format!(
+                    "partition {partition}: {loss}. This is told until the records up to there are deleted, or the file known-losses in the partition's directory is removed before a start"
+                ));
+            }
+        }
+        told
     }
 
     /// What the clock at the start means for what is deleted.
@@ -249,11 +258,9 @@ impl LogDirs {
     }
 
     fn note_loss(&self, partition: &TopicPartition, report: &RecoveryReport) {
-        let loss = report.power_loss.as_ref();
-        if let Some(loss) = loss.filter(|loss| loss.known_lost.is_some()) {
-            let lost = self.lost_records.lock();
-            let mut lost = lost.expect("no code panics while it holds this lock");
-            lost.insert(partition.clone(), loss.to_string());
+        if !report.known_losses.is_empty() {
+            let losses = report.known_losses.clone();
+            self.losses().insert(partition.clone(), losses);
         }
     }
 
@@ -274,6 +281,15 @@ impl LogDirs {
         Some(self.dirs[place.dir].clone())
     }
 
+    /// Forgets what is known of topics that are deleted, files and all.
+    pub(crate) fn forget(&self, deleted: &[TopicId]) {
+        for dir in &self.dirs {
+            if let Err(error) = dir.forget(deleted) {
+                warn!(dir = %dir.path().display(), %error, "deleted topics are remembered until the next start");
+            }
+        }
+    }
+
     /// Removes a partition's files. Nothing happens when this broker has none.
     pub(crate) fn delete_log(
         &self,
@@ -290,9 +306,7 @@ impl LogDirs {
         }
         self.doomed().remove(partition);
         deleted?;
-        let lost = self.lost_records.lock();
-        let mut lost = lost.expect("no code panics while it holds this lock");
-        lost.remove(partition);
+        self.losses().remove(partition);
         Ok(())
     }
 
@@ -331,6 +345,12 @@ impl LogDirs {
             (hanging(dir).is_some(), dir.space().is_low, counts[*index])
         });
         emptiest.unwrap_or(0)
+    }
+
+    fn losses(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, Vec<PowerLoss>>> {
+        self.lost_records
+            .lock()
+            .expect("no code panics while it holds this lock")
     }
 
     fn doomed(&self) -> MutexGuard<'_, HashSet<TopicPartition>> {

@@ -12,7 +12,7 @@ use broker_model::{PartitionId, TopicPartition};
 use broker_record::Batches;
 use broker_storage::inspect::{DirNotes, Verifier, partitions};
 use broker_storage::io::Io;
-use broker_storage::io::recording::RecordingIo;
+use broker_storage::io::recording::{RecordingIo, Survival};
 use broker_storage::{Log, OpenLogError, ReadError, ReadLimit};
 use support::{
     DIR, TOPIC_ID, append, append_numbers, batch_of, edit, file_bytes, numbers, open_dir,
@@ -251,6 +251,45 @@ fn bytes_of_another_partition_in_a_segment_are_damage_and_nothing_of_them_is_ser
                 assert_eq!(strange, None, "segment {base}, byte {at}, clean {is_clean}");
                 assert!(refused > 0 && found.len() >= 15, "{} at {at}", found.len());
             }
+        }
+    }
+}
+
+#[test]
+fn many_directories_of_version_1_cost_one_sync() {
+    let io = RecordingIo::new();
+    let dir = open_dir(&io);
+    for number in 0..12 {
+        drop(dir.open_or_create_log(&numbered(number), TOPIC_ID, small()));
+        let file = dir_of(number).join("partition.metadata");
+        edit(&io, &file, |bytes| {
+            let text = format!("version=1\ntopic_id={TOPIC_ID}\n");
+            *bytes = format!("{text}crc32={:08x}\n", crc32fast::hash(text.as_bytes())).into_bytes();
+        });
+    }
+    drop(dir);
+    let stopped = io.after_kill();
+    let dir = open_dir(&stopped);
+    let before = stopped.operations().len();
+    assert_eq!(dir.partitions().unwrap().len(), 12);
+    for number in 0..12 {
+        dir.open_or_create_log(&numbered(number), TOPIC_ID, small())
+            .unwrap();
+    }
+    let operations = stopped.operations().split_off(before);
+    let of_metadata = |operation: &&broker_storage::io::recording::Operation| {
+        operation.is_sync() && operation.path().ends_with("partition.metadata.tmp")
+    };
+    assert_eq!(operations.iter().filter(of_metadata).count(), 0);
+    for left in [
+        stopped.after_kill(),
+        stopped.after_power_loss(Survival::Synced),
+        stopped.after_power_loss(Survival::Random(4)),
+    ] {
+        assert_eq!(open_dir(&left).partitions().unwrap().len(), 12);
+        for number in 0..12 {
+            let text = file_bytes(&left, &dir_of(number).join("partition.metadata"));
+            assert!(String::from_utf8(text).unwrap().contains("version=2"));
         }
     }
 }

@@ -243,6 +243,30 @@ fn a_deletion_that_is_killed_anywhere_is_ended_later_or_did_not_happen() {
 }
 
 #[test]
+fn what_is_known_of_a_deleted_topic_whose_directory_is_gone_is_forgotten() {
+    let io = RecordingIo::new();
+    let dir = open_dir(&io);
+    let mut log = support::open_log(&dir, small()).0;
+    append(&mut log, batch_of("a", 50));
+    sync(&dir, &mut log);
+    drop((log, dir));
+    let io = io.after_kill();
+    for entry in io.list(&partition_dir()).unwrap() {
+        io.remove_file(&partition_dir().join(entry.name)).unwrap();
+    }
+    io.remove_dir(&partition_dir()).unwrap();
+    for (forgotten, is_clean) in [(TopicId::random(), false), (TOPIC_ID, true)] {
+        let dir = open_dir(&io);
+        assert!(dir.partitions().unwrap().is_empty());
+        dir.forget(&[forgotten]).unwrap();
+        assert_eq!(dir.remembers(&partition(), TOPIC_ID), !is_clean);
+        dir.close_clean().unwrap();
+        drop(dir);
+        assert_eq!(open_dir(&io.after_kill()).was_clean(), is_clean);
+    }
+}
+
+#[test]
 fn a_creation_that_is_killed_anywhere_is_repeated() {
     for number in 0.. {
         let io = RecordingIo::new();

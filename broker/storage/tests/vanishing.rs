@@ -111,6 +111,47 @@ fn a_sealed_segment_that_is_removed_is_damage_as_a_whole() {
 }
 
 #[test]
+fn a_sealed_segment_that_is_put_back_is_served_again_once_it_is_verified() {
+    for is_removed in [true, false] {
+        for is_damaged in [false, true] {
+            let (io, _dir, log) = filled();
+            let file = segment_file(10, "log");
+            let copy = file_bytes(&io, &file);
+            match is_removed {
+                true => io.remove_file(&file).unwrap(),
+                false => cut(&io, &file, 5),
+            }
+            let missing = corruption_at(&log, 12);
+            assert!(matches!(missing.damage, Damage::Missing { .. }));
+            let put = |bytes: &[u8]| {
+                let io: Arc<dyn Io> = Arc::clone(&io) as _;
+                let open = io.open(&file, OpenMode::Create).unwrap();
+                open.write_all_at(bytes, 0).unwrap();
+            };
+            // Half of it first: what is not there yet is still refused.
+            put(&copy[..copy.len() / 2]);
+            assert_eq!(corruption_at(&log, 19).next_good, Some(offset(20)));
+            let mut copy = copy.clone();
+            if is_damaged {
+                copy[BATCH as usize * 3 + 70] ^= 1;
+            }
+            put(&copy);
+            for from in (10..20).filter(|from| !is_damaged || *from != 13) {
+                assert!(read_at(&log, from).is_ok(), "{from}");
+            }
+            match is_damaged {
+                true => assert!(
+                    matches!(corruption_at(&log, 13).damage, Damage::Body),
+                    "{:?}",
+                    corruption_at(&log, 13)
+                ),
+                false => assert_eq!(log.damage(), []),
+            }
+        }
+    }
+}
+
+#[test]
 fn nothing_is_appended_to_an_active_segment_that_was_cut_or_removed() {
     for len in [Some(BATCH * 2 + 5), Some(0), None] {
         let (io, _dir, mut log) = filled();

@@ -20,9 +20,15 @@ impl FaultyDisks {
     /// With a topic `t` of four partitions.
     #[track_caller]
     pub(crate) fn start() -> Self {
+        Self::start_on(&["first", "second"])
+    }
+
+    /// The same on directories of these names.
+    #[track_caller]
+    pub(crate) fn start_on(names: &[&str]) -> Self {
         let folder = TempDir::new().expect("a temporary directory can be made");
         let library = preloaded("io_faults.c", folder.path());
-        let dirs = ["first", "second"].map(|name| folder.path().join(name));
+        let dirs: Vec<PathBuf> = names.iter().map(|name| folder.path().join(name)).collect();
         let broker = Setup::new()
             .log_dirs(&dirs)
             .environment("LD_PRELOAD", &library.display().to_string())

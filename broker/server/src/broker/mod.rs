@@ -4,6 +4,7 @@
 
 mod actor;
 mod checkpointing;
+mod deleting;
 mod handle;
 mod hanging;
 mod hosting;

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use broker_model::{PartitionId, TopicId, TopicName, TopicPartition};
-use tracing::error;
 
 use super::hosting::Hosting;
 use super::messages::PartitionVanished;
+use crate::controller::MetadataLog;
 use crate::topics::HostedPartition;
 
 impl Hosting {
@@ -33,8 +33,8 @@ impl Hosting {
         for missing in partitions {
             match self.online(&missing) {
                 Some(HostedPartition::Online(handle)) => handle.look_for_files(),
-                _ if missing.topic.is_reserved() => {
-                    error!(partition = %missing, "its directory was removed while the broker is running: topics cannot be changed any more; stop the broker and restore it from a copy");
+                _ if missing == MetadataLog::partition() => {
+                    self.controller.handle.look_for_files();
                 }
                 _ => {}
             }

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use actix_rt::ArbiterHandle;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use broker_cluster::{ClusterMetadata, Command, CreationDefaults};
 use broker_model::limits::CONTROLLER_MAILBOX;
 use broker_model::{Clock, LeaderEpoch, Offset, TopicId};
 use tracing::{error, info, warn};
 
 use super::error::ControllerError;
-use super::messages::{Close, Crash, Intent, Outcome, Plan, Propose, Synced};
+use super::messages::{Close, Crash, Intent, LookForFiles, Outcome, Plan, Propose, Synced};
 use super::metadata_log::{MetadataLog, MetadataLogError};
 use crate::actor_stats::ActorStats;
 use crate::broker::BrokerHandle;
@@ -32,6 +32,7 @@ pub(super) struct ControllerSetup {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) broker: BrokerHandle,
     pub(super) stats: Arc<ActorStats>,
+    pub(super) trouble: Arc<ArcSwapOption<String>>,
     pub(super) death: DeathNotice,
 }
 
@@ -59,7 +60,8 @@ pub(crate) struct ControllerActor {
     stats: Arc<ActorStats>,
     turn: Turn,
     syncing: bool,
-    failed: Option<String>,
+    /// Why metadata cannot be changed, for everybody to see.
+    trouble: Arc<ArcSwapOption<String>>,
     closing: Option<Reply<(), ControllerError>>,
     /// Last, so that the log is closed before anybody hears of the death.
     death: DeathNotice,
@@ -83,7 +85,7 @@ impl ControllerActor {
                 stats: setup.stats,
                 turn: Turn::default(),
                 syncing: false,
-                failed: None,
+                trouble: setup.trouble,
                 closing: None,
                 death: setup.death,
             }
@@ -145,6 +147,7 @@ impl ControllerActor {
         } = message;
         let checked = self
             .check_in_service()
+            .and_then(|()| self.check_present())
             .and_then(|()| self.check_room(&plan));
         let outcome = match checked.and_then(|()| self.plan(plan)) {
             Ok(outcome) if intent == Intent::CarryOut => outcome,
@@ -170,11 +173,23 @@ impl ControllerActor {
             }
             Err(problem) => {
                 let reason = problem.to_string();
-                error!(reason, "a metadata command cannot be written");
                 reply.send(Err(ControllerError::Uncertain {
                     reason: reason.clone(),
                 }));
-                self.failed = Some(reason);
+                self.fail(reason);
+            }
+        }
+    }
+
+    /// Nothing is committed to a log that somebody has removed: the next start would not know of it.
+    fn check_present(&mut self) -> Result<(), ControllerError> {
+        let gone = self.log.as_ref().and_then(MetadataLog::vanished);
+        match gone {
+            None => Ok(()),
+            Some(vanished) => {
+                let reason = vanished.to_string();
+                self.fail(reason.clone());
+                Err(ControllerError::Offline { reason })
             }
         }
     }
@@ -197,8 +212,10 @@ impl ControllerActor {
         if self.closing.is_some() {
             return Err(ControllerError::Stopping);
         }
-        match self.failed.clone() {
-            Some(reason) => Err(ControllerError::Offline { reason }),
+        match self.trouble.load_full() {
+            Some(reason) => Err(ControllerError::Offline {
+                reason: reason.as_ref().clone(),
+            }),
             None => Ok(()),
         }
     }
@@ -250,17 +267,18 @@ impl ControllerActor {
         }
     }
 
-    fn fail(&mut self, reason: &str) {
+    /// From here on metadata can be read, not changed.
+    fn fail(&mut self, reason: String) {
         error!(
             reason,
-            "the metadata log cannot be synced: metadata can be read, not changed"
+            "the metadata log is out of service: metadata can be read, not changed"
         );
-        self.failed = Some(reason.to_owned());
         for waiting in self.uncommitted.drain(..) {
             waiting.reply.send(Err(ControllerError::Uncertain {
-                reason: reason.to_owned(),
+                reason: reason.clone(),
             }));
         }
+        self.trouble.store(Some(Arc::new(reason)));
     }
 
     fn close_if_done(&mut self, ctx: &mut Context<Self>) {
@@ -305,13 +323,25 @@ impl Handler<Synced> for ControllerActor {
     fn handle(&mut self, Synced(outcome): Synced, ctx: &mut Self::Context) {
         self.syncing = false;
         match self.log_mut().on_synced(&outcome) {
-            Err(failed) => self.fail(&failed.to_string()),
+            Err(failed) => self.fail(failed.to_string()),
             Ok(durable_end) => {
                 self.commit(durable_end);
                 self.start_sync(ctx);
             }
         }
         self.close_if_done(ctx);
+    }
+}
+
+impl Handler<LookForFiles> for ControllerActor {
+    type Result = ();
+
+    fn handle(&mut self, _: LookForFiles, _: &mut Self::Context) {
+        self.stats.handled();
+        if self.check_in_service().is_ok() {
+            // What is gone is told, and refused to whoever comes.
+            let _ = self.check_present();
+        }
     }
 }
 

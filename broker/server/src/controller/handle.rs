@@ -8,7 +8,7 @@ use arc_swap::ArcSwapOption;
 
 use super::actor::ControllerActor;
 use super::error::ControllerError;
-use super::messages::{Close, Crash, Intent, Outcome, Plan, Propose};
+use super::messages::{Close, Crash, Intent, LookForFiles, Outcome, Plan, Propose};
 use crate::actor_stats::ActorStats;
 use crate::reply::Reply;
 
@@ -17,9 +17,29 @@ use crate::reply::Reply;
 pub(crate) struct ControllerHandle {
     addr: Arc<ArcSwapOption<Addr<ControllerActor>>>,
     stats: Arc<ActorStats>,
+    trouble: Arc<ArcSwapOption<String>>,
 }
 
 impl ControllerHandle {
+    /// Why metadata cannot be changed, if it cannot.
+    pub(crate) fn trouble(&self) -> Option<Arc<String>> {
+        self.trouble.load_full()
+    }
+
+    /// Where the actor says so.
+    pub(super) fn notice_board(&self) -> &Arc<ArcSwapOption<String>> {
+        &self.trouble
+    }
+
+    /// The log's directory is missed: it is looked at.
+    pub(crate) fn look_for_files(&self) {
+        if let Some(addr) = self.addr.load().as_ref() {
+            self.stats.sent();
+            // Once a second at most, and by ourselves.
+            addr.do_send(LookForFiles);
+        }
+    }
+
     pub(super) fn attach(&self, addr: Addr<ControllerActor>) {
         self.addr.store(Some(Arc::new(addr)));
     }

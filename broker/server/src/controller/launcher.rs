@@ -42,6 +42,7 @@ impl ControllerLauncher {
             })
         })?;
         self.published.store(Arc::new(replayed.metadata.clone()));
+        self.handle.notice_board().store(None);
         let parent = broker.clone();
         let addr = ControllerActor::start_on(
             self.arbiters.control(),
@@ -54,6 +55,7 @@ impl ControllerLauncher {
                 clock: self.clock.clone(),
                 broker,
                 stats: self.handle.stats().clone(),
+                trouble: self.handle.notice_board().clone(),
                 death: DeathNotice::new(move || parent.controller_died()),
             },
         );

@@ -75,6 +75,11 @@ pub(super) struct Propose {
 #[rtype(result = "()")]
 pub(super) struct Synced(pub(super) SyncOutcome);
 
+/// Look whether the log's files are still there.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct LookForFiles;
+
 /// Answer what waits and end.
 #[derive(Message)]
 #[rtype(result = "()")]

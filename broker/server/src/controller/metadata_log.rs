@@ -9,7 +9,7 @@ use broker_model::{
 use broker_record::{BatchBuilder, Batches, Codec, ProducedBatch, TimestampType, Validation};
 use broker_storage::{
     AppendError, DirFailed, FlushMode, Log, LogConfig, LogDir, LogPurpose, OpenLogError, ReadLimit,
-    SyncOutcome, SyncRequest,
+    SyncOutcome, SyncRequest, Vanished,
 };
 
 /// Topic of the metadata log; reserved, so that no client can create, write or delete it.
@@ -185,6 +185,11 @@ impl MetadataLog {
             }
             Err(problem) => Err(failure(&self.dir, &problem)),
         }
+    }
+
+    /// What is missing of its files, if somebody has removed them.
+    pub(crate) fn vanished(&self) -> Option<Vanished> {
+        self.log.check_present().err()
     }
 
     /// What has to be synced; see [`Log::sync_request`].

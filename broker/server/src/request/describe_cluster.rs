@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use broker_model::{Offset, TopicPartition};
 use broker_protocol::WireError;
 use broker_protocol::api::describe_cluster::{
     BrokerDescription, DescribeClusterRequest, DescribeClusterResponse, LogDirDescription,
@@ -60,9 +61,14 @@ pub(super) async fn handle(
 async fn warnings(context: &Context, log_dirs: &[LogDirDescription]) -> Vec<String> {
     let mut warnings = of_dirs(log_dirs);
     warnings.extend(context.dirs.all().iter().filter_map(hanging));
+    let trouble = context.controller.trouble();
+    warnings.extend(trouble.map(|reason| {
+        format!("topics and plugins can be used, and not created, changed or deleted: {reason}")
+    }));
     warnings.extend(offline_partitions(context));
     warnings.extend(damaged_partitions(context).await);
-    warnings.extend(context.dirs.lost_records());
+    let start_of = |partition: &TopicPartition| log_start(context, partition);
+    warnings.extend(context.dirs.lost_records(start_of));
     warnings.extend(context.dirs.clock_doubt().warning());
     let (factor, brokers) = (
         context.config.creation.replication_factor,
@@ -74,6 +80,14 @@ async fn warnings(context: &Context, log_dirs: &[LogDirDescription]) -> Vec<Stri
         ));
     }
     warnings
+}
+
+fn log_start(context: &Context, partition: &TopicPartition) -> Option<Offset> {
+    let topic = context.topics.get(partition.topic.as_str())?;
+    match topic.partition(partition.partition)? {
+        HostedPartition::Online(handle) => Some(handle.offsets().start),
+        HostedPartition::Offline { .. } => None,
+    }
 }
 
 fn of_dirs(log_dirs: &[LogDirDescription]) -> Vec<String> {

@@ -17,7 +17,7 @@ use crate::index::{
 use crate::io::Io;
 use crate::segment::file_name;
 use crate::small_file::{
-    CleanerCheckpoint, LeaderEpochs, LogStart, PartitionMetadata, RecoveryPoint,
+    CleanerCheckpoint, KnownLosses, LeaderEpochs, LogStart, PartitionMetadata, RecoveryPoint,
 };
 
 /// What a partition holds.
@@ -176,6 +176,10 @@ impl Noted {
         let start = files.optional::<LogStart>(
             LogStart::FILE,
             "the log begins where the leader epochs or the first segment begin: deleted records may come back",
+        );
+        files.optional::<KnownLosses>(
+            KnownLosses::FILE,
+            "what was lost with the machine's power before is not told any more",
         );
         files.optional::<CleanerCheckpoint>(
             CleanerCheckpoint::FILE,

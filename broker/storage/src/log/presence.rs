@@ -73,11 +73,19 @@ impl Log {
         let whole = known
             .as_ref()
             .map_or(u64::from(end.position), |known| known.position);
-        let len = data.len_if_there().map_err(|source| ReadError::Io {
+        let len = data.len_if_there_again().map_err(|source| ReadError::Io {
             file: data.path().to_owned(),
             source,
         })?;
         let len = len.unwrap_or(0);
+        if len >= u64::from(end.position) {
+            if known.is_some() {
+                // What is in it is verified before it is served, like after a start.
+                data.forget_missing_end();
+                tracing::info!(partition = %self.partition, file = %data.path().display(), "a data file that was cut or removed is whole again");
+            }
+            return Ok(None);
+        }
         if len >= whole {
             return Ok(known);
         }
@@ -93,6 +101,7 @@ impl Log {
                 bytes: u64::from(end.position) - len,
             },
         };
+        data.forget_verified_from(len);
         data.note_damage(&missing);
         tracing::error!(
             partition = %self.partition, damage = %missing,

@@ -118,6 +118,15 @@ impl LogDir {
         partitions::delete(&self.shared, partition, topic_id)
     }
 
+    /// Forgets what is known of logs of topics that are deleted, whose files are too. One that is known and never
+    /// opened would keep the directory from being marked as cleanly stopped.
+    ///
+    /// # Errors
+    /// When that cannot be noted.
+    pub fn forget(&self, deleted: &[TopicId]) -> std::io::Result<()> {
+        partitions::forget(&self.shared, deleted)
+    }
+
     /// Queues a sync; `done` is called on the sync thread, once, and must not wait. Requests that
     /// arrive while a sync runs are served together by the next one.
     pub fn sync(&self, request: SyncRequest, done: SyncDone) {

@@ -5,14 +5,14 @@
 //! renaming the directory first: what ends in `.delete` is half a deletion and is swept away.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use broker_model::{LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition};
 
 use super::{DeleteLogError, DirShared, LogDirError, OpenLogError};
 use crate::durable_positions::{DurablePoint, PartitionKey};
-use crate::io::Io;
+use crate::io::{Io, OpenMode};
 use crate::log::{Log, LogConfig};
 use crate::recovery::{OpenRequest, RecoveryReport, recover};
 use crate::segment::base_of;
@@ -33,7 +33,7 @@ pub(super) fn found(shared: &DirShared) -> Result<Vec<FoundPartition>, LogDirErr
         source,
     };
     let io = &*shared.io;
-    let mut found = Vec::new();
+    let (mut found, mut of_version_1) = (Vec::new(), Vec::new());
     for entry in io.list(&shared.path).map_err(failed)? {
         let dir = shared.path.join(&entry.name);
         if !entry.is_dir {
@@ -51,7 +51,17 @@ pub(super) fn found(shared: &DirShared) -> Result<Vec<FoundPartition>, LogDirErr
             continue;
         };
         let topic_id = match PartitionMetadata::load(io, &dir.join(PartitionMetadata::FILE)) {
-            Ok(Some(metadata)) => Some(metadata.topic_id),
+            Ok(Some(metadata)) => {
+                if metadata.partition.is_none() {
+                    let partition = Some(partition.partition);
+                    let complete = PartitionMetadata {
+                        partition,
+                        ..metadata
+                    };
+                    of_version_1.push((dir.join(PartitionMetadata::FILE), complete));
+                }
+                Some(metadata.topic_id)
+            }
             Ok(None) if is_stand_in(shared, &dir, &partition).map_err(failed)? => None,
             Ok(None) if !has_data(io, &dir).map_err(failed)? => {
                 if is_half_created(io, &dir).map_err(failed)? {
@@ -73,6 +83,7 @@ pub(super) fn found(shared: &DirShared) -> Result<Vec<FoundPartition>, LogDirErr
             topic_id,
         });
     }
+    complete_together(shared, &of_version_1).map_err(failed)?;
     found.sort_by(|a, b| a.partition.cmp(&b.partition));
     Ok(found)
 }
@@ -220,7 +231,30 @@ fn end_by_high_watermark(
     Ok(end.unwrap_or_default())
 }
 
-/// Adds the number that files of version 1 do not have. Without room it has time until the next start.
+/// Adds the numbers that files of version 1 do not have, with one sync for all of them: there may be many
+/// thousand. Any that cannot be made has time until its log is opened.
+fn complete_together(shared: &DirShared, all: &[(PathBuf, PartitionMetadata)]) -> io::Result<()> {
+    let io = &*shared.io;
+    let mut made = Vec::new();
+    for (file, complete) in all {
+        let temporary = file.with_extension("metadata.tmp");
+        let opened = io.open(&temporary, OpenMode::Truncate);
+        let written = opened.and_then(|new| new.write_all_at(&complete.encode(), 0));
+        match written {
+            Ok(()) => made.push((temporary, file)),
+            Err(_) => drop(io.remove_file(&temporary)),
+        }
+    }
+    if !made.is_empty() {
+        io.sync_all(&shared.path)?;
+    }
+    for (temporary, file) in made {
+        io.rename(&temporary, file)?;
+    }
+    Ok(())
+}
+
+/// Adds the number that a file of version 1 does not have. Without room it has time until the next start.
 fn complete(shared: &DirShared, file: &Path, found: PartitionMetadata, partition: &TopicPartition) {
     let complete = PartitionMetadata {
         partition: Some(partition.partition),
@@ -277,6 +311,18 @@ pub(super) fn delete(
     shared.forget_log(&key);
     shared.forget_high_watermark(partition);
     remove_tree(io, &doomed).map_err(failed)
+}
+
+pub(super) fn forget(shared: &DirShared, deleted: &[TopicId]) -> io::Result<()> {
+    let known = shared.positions.snapshot().0;
+    for key in known
+        .keys()
+        .filter(|(topic_id, _)| deleted.contains(topic_id))
+    {
+        shared.positions.release(key)?;
+        shared.forget_log(key);
+    }
+    Ok(())
 }
 
 /// What a partition's directory is called while it is deleted. The topic's name may be as long as a

@@ -9,7 +9,7 @@ use crate::corruption::{Corruption, Damage};
 use crate::log::FlushMode;
 use crate::log_dir::OpenLogError;
 use crate::segment::ActiveSegment;
-use crate::small_file::{LogStart, SmallFile};
+use crate::small_file::{KnownLosses, LogStart, SmallFile};
 
 impl Recovery<'_> {
     /// A log that ends below its high watermark has lost acknowledged records. With the power, under
@@ -24,6 +24,8 @@ impl Recovery<'_> {
             true => None,
             false => self.noted_high_watermark(),
         };
+        // Until the next checkpoint it stays the one of before the power was lost.
+        let noted = noted.filter(|noted| *noted <= end || !self.losses.explain(*noted));
         if self.is_doubtful {
             self.report.doubt = Some(Corruption {
                 file: self.request.shared.positions.path().to_owned(),
@@ -43,11 +45,13 @@ impl Recovery<'_> {
             && self.report.last_stop == LastStop::OtherBoot
             && !was_stopped
         {
-            self.report.power_loss = Some(PowerLoss {
+            let loss = PowerLoss {
                 end,
                 known_lost,
                 window,
-            });
+            };
+            self.note_loss(&loss)?;
+            self.report.power_loss = Some(loss);
         }
         let behind = noted.max(self.indexed);
         let Some(behind) = behind.filter(|behind| *behind > end) else {
@@ -103,6 +107,31 @@ impl Recovery<'_> {
         if !self.report.corruption.iter().any(is_told) {
             self.report.corruption.insert(0, hole);
         }
+        Ok(())
+    }
+
+    /// Notes a loss that can be named, before the log goes on without it.
+    fn note_loss(&mut self, loss: &PowerLoss) -> Result<(), OpenLogError> {
+        if loss.known_lost.is_none() {
+            return Ok(());
+        }
+        self.losses.add(loss.clone());
+        self.store_losses()
+    }
+
+    /// What was lost of records that would be deleted by now is history.
+    pub(super) fn forget_old_losses(&mut self) -> Result<(), OpenLogError> {
+        if self.losses.forget_below(self.start) {
+            self.store_losses()?;
+        }
+        self.report.known_losses = self.losses.0.clone();
+        Ok(())
+    }
+
+    fn store_losses(&self) -> Result<(), OpenLogError> {
+        let (shared, dir) = (&self.request.shared, &self.request.dir);
+        let stored = self.losses.store(&*shared.io, &dir.join(KnownLosses::FILE));
+        stored.inspect_err(|error| shared.observe_small(error))?;
         Ok(())
     }
 

@@ -33,7 +33,8 @@ use crate::log::{DELETED, LogConfig, LogParts};
 use crate::log_dir::{DirShared, OpenGuard, OpenLogError};
 use crate::segment::{ActiveSegment, DataFile, SealedSegment, base_of, file_name};
 use crate::small_file::{
-    CleanerCheckpoint, LeaderEpochs, LogStart, RecoveryPoint, SmallFile, SmallFileError,
+    CleanerCheckpoint, KnownLosses, LeaderEpochs, LogStart, RecoveryPoint, SmallFile,
+    SmallFileError,
 };
 
 /// What is to be opened.
@@ -71,6 +72,7 @@ pub(crate) fn recover(request: OpenRequest) -> Result<(LogParts, RecoveryReport)
     let mut active = recovery.take_active()?;
     active = recovery.go_on_behind_what_is_lost(active)?;
     recovery.note_missing_beginning(&active)?;
+    recovery.forget_old_losses()?;
     let epochs = recovery.leader_epochs(&active)?;
     let durable = DurablePoint {
         segment: active.data.base(),
@@ -146,6 +148,8 @@ struct Recovery<'a> {
     epochs: Vec<(LeaderEpoch, Offset)>,
     /// Whether files of segments were made, cut or removed.
     changed: bool,
+    /// What earlier starts have found to be lost.
+    losses: KnownLosses,
     /// Whether the recovery point may be older than what was acknowledged.
     is_doubtful: bool,
     /// A batch with this offset was written: the indexes have it.
@@ -218,6 +222,7 @@ impl<'a> Recovery<'a> {
             stored_epochs: epochs,
             epochs: Vec::new(),
             changed: false,
+            losses: load_losses(request)?,
             is_doubtful,
             indexed,
             report: RecoveryReport::new(last_stop),
@@ -354,6 +359,17 @@ fn load_epochs(request: &OpenRequest) -> Result<Option<LeaderEpochs>, OpenLogErr
             Ok(None)
         }
         other => Ok(other?),
+    }
+}
+
+fn load_losses(request: &OpenRequest) -> Result<KnownLosses, OpenLogError> {
+    let file = request.dir.join(KnownLosses::FILE);
+    match KnownLosses::load(&*request.shared.io, &file) {
+        Err(error @ SmallFileError::Damaged { .. }) => {
+            tracing::warn!(%error, "what was lost with the power earlier is not told any more");
+            Ok(KnownLosses::default())
+        }
+        other => Ok(other?.unwrap_or_default()),
     }
 }
 

@@ -49,6 +49,15 @@ pub struct PowerLoss {
     pub window: Duration,
 }
 
+impl PowerLoss {
+    /// Whether it matters to readers of a log that begins there.
+    pub fn is_told_from(&self, start: Offset) -> bool {
+        self.known_lost
+            .as_ref()
+            .is_some_and(|lost| lost.end > start)
+    }
+}
+
 impl fmt::Display for PowerLoss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (end, window) = (self.end, self.window.as_millis());
@@ -85,6 +94,8 @@ pub struct RecoveryReport {
     pub high_watermark: Option<Offset>,
     /// What the machine has lost with its power, under `flush.mode = async`.
     pub power_loss: Option<PowerLoss>,
+    /// What of that can be named, of this start and of earlier ones, where the log still begins below it.
+    pub known_losses: Vec<PowerLoss>,
     /// How far the log was durable is not known any more; it was at least up to this offset.
     pub doubt: Option<Corruption>,
 }
@@ -98,6 +109,7 @@ impl RecoveryReport {
             corruption: Vec::new(),
             high_watermark: None,
             power_loss: None,
+            known_losses: Vec::new(),
             doubt: None,
         }
     }

@@ -132,6 +132,23 @@ impl DataFile {
         Ok(state.is_linked.then_some(state.len))
     }
 
+    /// The same, of a file that is not written any more: where somebody has put another in its place, that one
+    /// counts from then on, and has to be verified.
+    pub(crate) fn len_if_there_again(&self) -> io::Result<Option<u64>> {
+        let found = self.len_if_there()?;
+        if found.is_none() {
+            let mut handle = lock(&self.handle);
+            if handle.is_dirty || handle.is_last {
+                return Ok(None);
+            }
+            handle.file = None;
+            drop(handle);
+            self.forget_verified_from(0);
+            return self.len_if_there();
+        }
+        Ok(found)
+    }
+
     /// Makes everything that was written before this call durable. What has been synced and closed is not opened
     /// again for it.
     pub(crate) fn sync(&self) -> io::Result<()> {
@@ -276,6 +293,12 @@ impl DataFile {
         let damage = lock(&self.damage);
         let is_missing = |known: &&Corruption| matches!(known.damage, Damage::Missing { .. });
         damage.iter().find(is_missing).cloned()
+    }
+
+    /// It is there again.
+    pub(crate) fn forget_missing_end(&self) {
+        self.forget_verified_from(0);
+        lock(&self.damage).retain(|known| !matches!(known.damage, Damage::Missing { .. }));
     }
 
     /// The first batch in a range that is known to be damaged.

@@ -4,6 +4,7 @@
 
 mod damage;
 mod enumerate;
+mod histories;
 mod ledger;
 mod recovered;
 mod runner;

@@ -1,0 +1,136 @@
+//! What the machine has lost with its power under `flush.mode = async`: told once more at every start, until
+//! the records around it are deleted, and never taken for damage.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_storage::io::recording::{RecordingIo, Survival};
+use broker_storage::{FlushMode, LogConfig, RecoveryReport};
+use support::{
+    append_numbers, batch_of, numbers, offset, open, partition, partition_dir, small, sync, values,
+};
+
+fn config() -> LogConfig {
+    let every = Duration::from_secs(1);
+    LogConfig {
+        flush: FlushMode::Async { every },
+        ..small()
+    }
+}
+
+/// 10 records that are durable, 8 more that were acknowledged, and no power.
+fn cut() -> Arc<RecordingIo> {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, config());
+    append_numbers(&mut log, 0..10);
+    sync(&dir, &mut log);
+    append_numbers(&mut log, 10..18);
+    dir.record_high_watermark(&partition(), log.end());
+    dir.write_checkpoints().unwrap();
+    drop((dir, log));
+    io.after_power_loss(Survival::Synced)
+}
+
+fn told(report: &RecoveryReport) -> Vec<(u64, u64)> {
+    let losses = report.known_losses.iter();
+    losses
+        .filter_map(|loss| loss.known_lost.clone())
+        .map(|lost| (lost.start.get(), lost.end.get()))
+        .collect()
+}
+
+#[test]
+fn a_loss_is_no_damage_to_the_next_start_however_soon_it_comes() {
+    let io = cut();
+    let (_, _, report) = open(&io, config());
+    assert!(report.power_loss.is_some());
+    for more in [0, 5, 12] {
+        let io = cut();
+        let (dir, mut log, _) = open(&io, config());
+        append_numbers(&mut log, 10..10 + more);
+        sync(&dir, &mut log);
+        drop((dir, log));
+        // No checkpoint was written since.
+        let (_dir, log, report) = open(&io.after_kill(), config());
+        assert_eq!(report.corruption, [], "{more}");
+        assert_eq!(log.end(), offset(10 + more as u64));
+        assert_eq!(values(&log), numbers(10 + more));
+    }
+}
+
+#[test]
+fn a_loss_is_told_by_every_start_until_the_records_up_to_it_are_deleted() {
+    let (_, _, first) = open(&cut(), config());
+    assert_eq!(told(&first), [(10, 18)]);
+    let io = cut();
+    let (dir, mut log, _) = open(&io, config());
+    append_numbers(&mut log, 10..30);
+    sync(&dir, &mut log);
+    dir.record_high_watermark(&partition(), log.end());
+    log.close().unwrap();
+    dir.close_clean().unwrap();
+    drop(dir);
+    let io = io.after_kill();
+    for (delete_to, expected) in [
+        (0, vec![(10, 18)]),
+        (17, vec![(10, 18)]),
+        (18, vec![]),
+        (18, vec![]),
+    ] {
+        let (_dir, mut log, _) = open(&io, config());
+        log.advance_start(offset(delete_to)).unwrap();
+        drop((log, _dir));
+        let (_dir, _log, report) = open(&io, config());
+        assert_eq!(report.power_loss, None);
+        assert_eq!(told(&report), expected, "deleted up to {delete_to}");
+    }
+}
+
+#[test]
+fn a_second_loss_is_told_beside_the_first() {
+    let io = cut();
+    let (dir, mut log, _) = open(&io, config());
+    append_numbers(&mut log, 10..14);
+    sync(&dir, &mut log);
+    append_numbers(&mut log, 14..21);
+    dir.record_high_watermark(&partition(), log.end());
+    dir.write_checkpoints().unwrap();
+    drop((dir, log));
+    let io = io.after_power_loss(Survival::Synced);
+    let (_dir, log, report) = open(&io, config());
+    assert_eq!(log.end(), offset(14));
+    assert_eq!(told(&report), [(10, 18), (14, 21)]);
+}
+
+#[test]
+fn wherever_a_start_is_stopped_that_finds_a_loss_the_next_one_tells_it() {
+    let io = cut();
+    io.keep_moments();
+    drop(open(&io, config()));
+    for moment in io.moments() {
+        let lost = moment.after_power_loss(&[]);
+        for left in [moment.after_kill(), lost] {
+            let (_dir, log, report) = open(&left, config());
+            assert_eq!(told(&report), [(10, 18)]);
+            assert_eq!(report.corruption, []);
+            assert_eq!(values(&log), numbers(10));
+        }
+    }
+}
+
+#[test]
+fn a_file_of_losses_that_is_damaged_is_no_reason_not_to_serve() {
+    let io = cut();
+    drop(open(&io, config()));
+    let io = io.after_kill();
+    support::edit(&io, &partition_dir().join("known-losses"), |bytes| {
+        bytes[12] ^= 1
+    });
+    let (dir, mut log, report) = open(&io, config());
+    assert_eq!(told(&report), []);
+    support::append(&mut log, batch_of("goes on", 100));
+    sync(&dir, &mut log);
+}
