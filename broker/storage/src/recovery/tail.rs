@@ -8,12 +8,6 @@
 //! | same boot  | cut                   | damage: stays                 | damage: stays, the log goes on in a new segment |
 //! | unknown    | cut                   | damage: stays                 | as above, but zeros to the end are cut |
 //!
-//! A process that was killed leaves what it has written in the page cache: only its last write can be cut short,
-//! and none of it turns into other bytes. Bad bytes above the durable point of the same boot are therefore
-//! damage of what may have been acknowledged (under `async`, and the last sync before its point is noted), and
-//! as nobody knows which offsets it had, all that fit are left out. A gap in the offsets breaks no promise;
-//! an offset given out twice would.
-//!
 //! An incomplete batch in a segment that is not the last is damage unless the machine was restarted:
 //! a segment is followed by another only when it is complete.
 
@@ -189,6 +183,11 @@ fn judge(
 }
 
 /// No offset that the damaged bytes may have had is given out again: as many as fit are skipped.
+///
+/// A process that was killed leaves what it has written in the page cache: only its last write can be cut short,
+/// and none of it turns into other bytes. Bad bytes above the durable point of the same boot are therefore damage
+/// of what may have been acknowledged (under `async`, or by a sync whose point was not noted yet), and nobody
+/// knows which offsets it had. A gap in the offsets breaks no promise; an offset given out twice would.
 fn damaged_end(offset: Offset, bytes: u64) -> TailEnd {
     let batches = 1 + bytes / (BatchHeader::LEN as u64 + 1);
     let records = batches.saturating_mul(u64::from(BATCH_RECORDS_MAX));

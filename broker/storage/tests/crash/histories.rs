@@ -51,9 +51,15 @@ pub(super) fn deletions_and_stops() -> Vec<Named> {
                 Do::Checkpoint,
             ]),
         ),
+    ]
+}
+
+/// The end cut back to where the log begins, and topics that come again.
+pub(super) fn new_beginnings() -> Vec<Named> {
+    vec![
         (
             "truncated to the log start, killed, grown past where it was",
-            then(vec![
+            synced_and(vec![
                 Do::Checkpoint,
                 Do::DeleteRecords(FIRST, 9),
                 Do::Truncate(FIRST, 10),
@@ -146,6 +152,13 @@ pub(super) fn longer_lives() -> Vec<Named> {
                 sync(FIRST),
             ]),
         ),
+    ]
+}
+
+/// Rolls, epochs and the caller's thread between stops.
+pub(super) fn busier_lives() -> Vec<Named> {
+    let then = written_and;
+    vec![
         (
             "time indexes damaged, a roll by age, killed",
             then(vec![

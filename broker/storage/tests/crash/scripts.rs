@@ -19,7 +19,9 @@ pub(crate) fn scripts() -> Vec<Script> {
         stops(),
         broken_indexes(),
         histories::deletions_and_stops(),
+        histories::new_beginnings(),
         histories::longer_lives(),
+        histories::busier_lives(),
     ];
     all.into_iter().flatten().map(named).collect()
 }
