@@ -134,3 +134,17 @@ fn a_file_of_losses_that_is_damaged_is_no_reason_not_to_serve() {
     support::append(&mut log, batch_of("goes on", 100));
     sync(&dir, &mut log);
 }
+
+#[test]
+fn a_full_disk_is_no_reason_not_to_open_what_has_lost_something() {
+    let io = cut();
+    let dir = support::open_dir(&io);
+    io.set_faults(|_, operation| {
+        let is_note = operation.path().ends_with("known-losses.tmp");
+        is_note.then_some(broker_storage::io::recording::Fault::ENOSPC)
+    });
+    let (log, report) = support::open_log(&dir, config());
+    assert_eq!(told(&report), [(10, 18)]);
+    assert_eq!(values(&log), numbers(10));
+    assert_eq!(dir.is_failed(), None);
+}

@@ -131,8 +131,14 @@ impl Recovery<'_> {
     fn store_losses(&self) -> Result<(), OpenLogError> {
         let (shared, dir) = (&self.request.shared, &self.request.dir);
         let stored = self.losses.store(&*shared.io, &dir.join(KnownLosses::FILE));
-        stored.inspect_err(|error| shared.observe_small(error))?;
-        Ok(())
+        match stored.inspect_err(|error| shared.observe_small(error)) {
+            // It is told by this start at least.
+            Err(error) if error.is_no_space() => {
+                tracing::warn!(%error, "the disk is full: what was lost with the power is not noted");
+                Ok(())
+            }
+            done => Ok(done?),
+        }
     }
 
     fn noted_high_watermark(&self) -> Option<Offset> {
