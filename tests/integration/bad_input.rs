@@ -6,7 +6,7 @@ use std::fs;
 use broker_tests::repository;
 use serde_json::Value as Json;
 
-use crate::harness::{Broker, Setup, Value, Wire, eventually, map, plain};
+use crate::harness::{Broker, Setup, Value, Wire, eventually, frame, map, plain};
 
 /// A frame of the page and what the page says is answered.
 struct BadFrame {
@@ -356,6 +356,32 @@ fn announced_lengths_cost_no_memory() {
         "200 frames announced with 16 MiB each cost {grown} MiB"
     );
     drop(half_sent);
+    guarded.is_unharmed();
+}
+
+#[test]
+fn a_large_frame_is_refused_by_its_start_and_the_rest_of_it_thrown_away() {
+    const BYTES: usize = 1024 * 1024;
+    const START: usize = 8 * 1024;
+    let guarded = Guarded::start();
+    let mut wire = guarded.broker.connect();
+    let mut body = b"\x94\x00\x4d\xa8metadata".to_vec();
+    body.resize(BYTES, 0x91);
+    let whole = frame(&body);
+    let (start, rest) = whole.split_at(START);
+    wire.send_bytes(start);
+    let refused = wire.receive();
+    assert_eq!(refused.id, Some(0x4d), "{:?}", refused.outcome);
+    let error = refused.outcome.expect_err("it is nested too deep");
+    assert_eq!(error.name, "NESTING_TOO_DEEP");
+    wire.send_bytes(rest);
+    wire.call("ping", map! {}).expect("the connection goes on");
+    let without_id = frame(&vec![0x91; BYTES]);
+    wire.send_bytes(without_id.split_at(START).0);
+    let last = wire.receive();
+    assert_eq!(last.id, None, "{:?}", last.outcome);
+    assert_eq!(last.outcome.unwrap_err().name, "NESTING_TOO_DEEP");
+    wire.expect_closed();
     guarded.is_unharmed();
 }
 

@@ -41,6 +41,7 @@ fn announced_lengths_and_nested_arrays_are_refused_by_name() {
     for (attack, name) in [
         ("length-bombs", "FRAME_TOO_LARGE"),
         ("depth-bombs", "NESTING_TOO_DEEP"),
+        ("deep-requests", "NESTING_TOO_DEEP"),
     ] {
         let report = flooded.by(attack, 20);
         assert!(report.grown_mib() < 128, "{attack}: {}", report.grown_mib());

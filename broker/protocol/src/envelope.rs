@@ -81,6 +81,15 @@ impl<'a> Envelope<'a> {
         }
     }
 
+    /// What is wrong with a body of which only the start is there, if that tells: whatever follows then, it is
+    /// no envelope. Looks at a few values only.
+    ///
+    /// # Errors
+    /// The first thing wrong.
+    pub fn check_start(start: &[u8]) -> Result<(), BadEnvelope> {
+        shape::check_start(start).map_err(|error| malformed(start, error))
+    }
+
     fn take_apart(body: &'a [u8]) -> Result<Self, BadEnvelope> {
         Self::read(&mut Reader::new(body)).map_err(|invalid| BadEnvelope {
             id: request_id(body),

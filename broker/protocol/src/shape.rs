@@ -7,6 +7,9 @@ use broker_model::limits::NESTING_DEPTH_MAX;
 use crate::error_code::ErrorCode;
 use crate::wire_error::{ErrorData, WireError};
 
+/// Values that are looked at in the start of a body.
+const START_VALUES_MAX: u64 = 1_000;
+
 /// Why a byte string is not one acceptable MessagePack value. Positions count from its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShapeError {
@@ -106,6 +109,18 @@ pub fn check_within(body: &[u8], values_max: u64) -> Result<Walked, ShapeError> 
         });
     }
     Ok(Walked::Whole)
+}
+
+/// Checks what there is of a body whose rest has not come, as far as it tells, and so many values at most.
+///
+/// # Errors
+/// What is wrong whatever the rest is, with its position.
+pub fn check_start(start: &[u8]) -> Result<(), ShapeError> {
+    match walk(start, 0, NESTING_DEPTH_MAX, START_VALUES_MAX) {
+        // The rest may have what is missing.
+        Ok(_) | Err(ShapeError::Truncated { .. }) => Ok(()),
+        Err(wrong) => Err(wrong),
+    }
 }
 
 /// Where the value that starts at `from` ends. Nesting is counted from this value on.

@@ -35,4 +35,4 @@ pub(crate) use record::{Rec, keyed, plain, valued};
 pub(crate) use small_disk::SmallDisk;
 pub(crate) use value::{Value, map};
 pub(crate) use waiting::{eventually, patience};
-pub(crate) use wire::{Wire, WireError};
+pub(crate) use wire::{Wire, WireError, frame};

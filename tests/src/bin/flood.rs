@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use broker_tests::flood::attacks::{self, Attack};
 use broker_tests::flood::neighbour::Seen;
-use broker_tests::flood::{Plan, Report, carry_out, stage};
+use broker_tests::flood::{Plan, Priority, Report, carry_out, stage};
 use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -20,7 +20,8 @@ struct Arguments {
     /// The broker's process, to see its memory.
     #[arg(long)]
     pid: Option<u32>,
-    /// Only these attacks; all when none is named.
+    /// Only these attacks; all when none is named, and busy-cpu, which keeps the cores busy and leaves the
+    /// broker alone, to compare.
     #[arg(long = "attack", value_name = "NAME", value_delimiter = ',')]
     attacks: Vec<String>,
     /// All of them at the same time instead of one after another.
@@ -32,6 +33,9 @@ struct Arguments {
     /// How long each attack goes on.
     #[arg(long, default_value_t = 8)]
     seconds: u64,
+    /// The attackers get a core only when nobody else wants it: what is left of their effect is the broker's.
+    #[arg(long)]
+    stand_back: bool,
     /// One JSON object per attack instead of a table.
     #[arg(long)]
     json: bool,
@@ -43,7 +47,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.list {
-        for attack in attacks::all() {
+        for attack in all_and_control() {
             say(&format!(
                 "{:<16} {:>6}  {}",
                 attack.name, attack.connections, attack.what
@@ -62,12 +66,20 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), String> {
     raise_open_files_limit();
-    let chosen = choose(&arguments.attacks)?;
+    let chosen = match (arguments.attacks.as_slice(), arguments.together) {
+        ([], true) => attacks::all(),
+        ([], false) => all_and_control(),
+        (names, _) => choose(names)?,
+    };
     let plan = Plan {
         address: arguments.server.clone(),
         pid: arguments.pid,
         before: Duration::from_secs(3),
         during: Duration::from_secs(arguments.seconds),
+        attackers: match arguments.stand_back {
+            true => Priority::Lowest,
+            false => Priority::Normal,
+        },
     };
     let failed = |error: std::io::Error| format!("the broker at {}: {error}", plan.address);
     stage::set_up(&plan.address, stage::Size::Full).map_err(failed)?;
@@ -93,10 +105,13 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     stage::take_down(&plan.address).map_err(failed)
 }
 
+fn all_and_control() -> Vec<Attack> {
+    let mut all = attacks::all();
+    all.push(attacks::CONTROL);
+    all
+}
+
 fn choose(names: &[String]) -> Result<Vec<Attack>, String> {
-    if names.is_empty() {
-        return Ok(attacks::all());
-    }
     let find = |name: &String| {
         attacks::named(name).ok_or_else(|| format!("there is no attack {name:?}; see --list"))
     };

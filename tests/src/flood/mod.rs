@@ -37,7 +37,22 @@ pub struct Plan {
     pub before: Duration,
     /// How long the attack goes on.
     pub during: Duration,
+    /// Who gets a core that both the attackers and others want.
+    pub attackers: Priority,
 }
+
+/// How the system treats the thread that attacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// Like any other.
+    Normal,
+    /// It runs only where nobody else wants to: what others notice then is due to the broker, not to the
+    /// attackers' own use of the machine.
+    Lowest,
+}
+
+/// The priority of a thread that stands back for everybody.
+const LOWEST: i32 = 19;
 
 /// What came of an attack.
 #[derive(Clone, Debug)]
@@ -81,22 +96,12 @@ pub fn carry_out(attacks: &[(Attack, usize)], plan: &Plan) -> io::Result<Report>
     let before = neighbours.take();
     let base_kib = plan.pid.map_or(0, memory::resident_kib);
     let memory = plan.pid.map(Memory::watch);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let fates = runtime.block_on(async {
-        let mut offences = JoinSet::new();
-        for ((attack, connections), payload) in attacks.iter().zip(payloads) {
-            offences.spawn(offend(*attack, *connections, plan.clone(), payload));
-        }
-        let mut fates = Fates::new();
-        while let Some(of_one) = offences.join_next().await {
-            for (fate, count) in of_one.unwrap_or_default() {
-                *fates.entry(fate).or_default() += count;
-            }
-        }
-        fates
+    // A thread of its own: its priority is not the neighbours'.
+    let attacking = std::thread::scope(|scope| {
+        let thread = scope.spawn(|| attack_with(attacks, payloads, plan));
+        thread.join()
     });
+    let fates = attacking.map_err(|_| io::Error::other("the attackers' thread panicked"))??;
     let during = neighbours.take();
     let peak_kib = memory.map_or(0, Memory::peak_kib);
     neighbours.stop();
@@ -110,6 +115,33 @@ pub fn carry_out(attacks: &[(Attack, usize)], plan: &Plan) -> io::Result<Report>
         during,
         fates,
     })
+}
+
+/// What becomes of the attackers, on this thread.
+fn attack_with(
+    attacks: &[(Attack, usize)],
+    payloads: Vec<Vec<u8>>,
+    plan: &Plan,
+) -> io::Result<Fates> {
+    if plan.attackers == Priority::Lowest {
+        rustix::process::nice(LOWEST)?;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    Ok(runtime.block_on(async {
+        let mut offences = JoinSet::new();
+        for ((attack, connections), payload) in attacks.iter().zip(payloads) {
+            offences.spawn(offend(*attack, *connections, plan.clone(), payload));
+        }
+        let mut fates = Fates::new();
+        while let Some(of_one) = offences.join_next().await {
+            for (fate, count) in of_one.unwrap_or_default() {
+                *fates.entry(fate).or_default() += count;
+            }
+        }
+        fates
+    }))
 }
 
 async fn offend(attack: Attack, connections: usize, plan: Plan, payload: Vec<u8>) -> Fates {

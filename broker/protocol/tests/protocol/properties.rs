@@ -110,6 +110,14 @@ proptest! {
     }
 
     #[test]
+    fn what_is_wrong_with_the_start_is_wrong_with_the_whole(bytes in markers(), cut in any::<usize>()) {
+        let (start, _) = bytes.split_at(cut % (bytes.len() + 1));
+        if let Err(wrong) = shape::check_start(start) {
+            prop_assert_eq!(shape::check(&bytes), Err(wrong), "{:02x?}", bytes);
+        }
+    }
+
+    #[test]
     fn a_stream_cut_anywhere_gives_the_same_frames(
         bodies in vec(vec(any::<u8>(), 0..64), 0..8),
         cuts in vec(1..40_usize, 1..32),
@@ -296,4 +304,17 @@ fn produce_request() -> impl Strategy<Value = ProduceRequest> {
             }
         },
     )
+}
+
+#[test]
+fn the_start_of_a_body_tells_that_it_is_nested_too_deep_and_not_that_it_is_cut() {
+    let deep = [0x91; 100];
+    assert!(shape::check_start(&deep).is_err());
+    let mut late = b"\x94\x00\x07\xa7produce\x81\xa1a\xc6\x00\x10\x00\x00".to_vec();
+    late.extend([0xc1; 100]);
+    assert_eq!(
+        shape::check_start(&late),
+        Ok(()),
+        "these are bytes of a value"
+    );
 }

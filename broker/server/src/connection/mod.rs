@@ -42,6 +42,8 @@ type Request = (Bytes, InFlight);
 enum End {
     /// The peer has closed, the broker stops, or nobody reads answers.
     Over,
+    /// The peer has sent something that ends the connection, and was told.
+    SentAway,
     /// To go on elsewhere, with this request.
     Move(Shard, Request),
 }
@@ -70,7 +72,7 @@ async fn serve(connection: Resting, shard: Shard) {
         next,
     } = connection;
     let stint = Stint::of_newcomer();
-    stint.go_on().await;
+    stint.arrive().await;
     let socket = match TcpStream::from_std(socket) {
         Ok(socket) => socket,
         Err(error) => {
@@ -108,7 +110,7 @@ async fn serve(connection: Resting, shard: Shard) {
     say_goodbye(&session, peer, &end);
     // The writer ends when the last request has been answered.
     drop(session);
-    let sent_away = end.is_err();
+    let sent_away = matches!(end, Err(_) | Ok(End::SentAway));
     let written = if sent_away {
         tokio::time::timeout(GOODBYE_TIME_MAX, writer).await.ok()
     } else {
@@ -171,7 +173,7 @@ async fn read_requests(
                 stint.end();
                 work.await;
             }
-            Next::Close => return Ok(End::Over),
+            Next::Close => return Ok(End::SentAway),
             Next::Continue | Next::Heavy(..) => {}
         }
     }

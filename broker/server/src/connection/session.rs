@@ -27,6 +27,9 @@ use crate::solitude;
 /// A list that takes longer than this, for something it asks does not answer, lets those of others go on.
 const LIST_TURN_MAX: Duration = Duration::from_millis(500);
 
+/// Taking arguments apart is so many times as much work as other work on as many bytes.
+const ARGUMENTS_TIMES: usize = 8;
+
 /// One connection's side of its requests.
 pub(crate) struct Session {
     context: Arc<Context>,
@@ -186,6 +189,15 @@ impl Drop for Asker {
     }
 }
 
+/// How many bytes of work it is here to take arguments of so many bytes apart.
+fn work_on_arguments(method: Method, weight: Weight, bytes: usize) -> usize {
+    match (method, weight) {
+        // Records stay as they are, and what is heavy is taken apart elsewhere.
+        (Method::Produce, _) | (_, Weight::Large | Weight::Heavy) => 0,
+        _ => bytes.saturating_mul(ARGUMENTS_TIMES),
+    }
+}
+
 /// Decodes arguments of very many values or bytes where nobody waits for it.
 async fn decode_on<R: Request + Send + 'static>(
     workers: &Workers,
@@ -306,6 +318,7 @@ impl Session {
             let error = WireError::new(ErrorCode::HelloRequired, message);
             return self.refuse_unless_notification(id, &error, in_flight);
         }
+        self.note_work(work_on_arguments(known, weight, args.len()));
         let has_room = match (known, weight) {
             // What becomes of it says more than its envelope.
             (Method::Produce, Weight::Light | Weight::Large) => true,
@@ -448,5 +461,13 @@ mod tests {
         assert_eq!(weight(10), Weight::Large);
         assert_eq!(weight(50_000), Weight::Large);
         assert_eq!(weight(150_000), Weight::Heavy);
+    }
+
+    #[test]
+    fn arguments_that_are_taken_apart_here_are_work_and_records_are_not() {
+        let work = |method, weight| work_on_arguments(method, weight, 1_000);
+        assert!(work(Method::Fetch, Weight::Light) > 1_000);
+        assert_eq!(work(Method::Produce, Weight::Light), 0);
+        assert_eq!(work(Method::Fetch, Weight::Heavy), 0);
     }
 }

@@ -30,6 +30,8 @@ const BATCH_FRAME_BYTES: usize = 2 * 1024 * 1024;
 const WAITING_FRAMES_MANY: usize = 16;
 /// How much sooner.
 const HASTE: u32 = 4;
+/// How much more the bytes of somebody count who is not known to send frames that are little work.
+const CAUTION: usize = 4;
 /// Which part of the places may be newcomers'.
 const NEWCOMERS_PART: usize = 2;
 /// Which part may be theirs whose frames are much work.
@@ -272,6 +274,15 @@ impl ConnectionBudget {
             0 => None,
             1..=WAITING_FRAMES_MANY => Some(FRAME_STALL_MAX),
             _ => Some(FRAME_STALL_MAX / HASTE),
+        }
+    }
+
+    /// How many times their number the bytes of a frame of this size count while they are read. What a newcomer
+    /// sends may be anything, and memory for it is touched for the first time.
+    pub(crate) fn caution(&self, frame_bytes: usize) -> usize {
+        match self.standing.sender(frame_bytes) {
+            Sender::Known => 1,
+            Sender::Newcomer | Sender::Costly => CAUTION,
         }
     }
 

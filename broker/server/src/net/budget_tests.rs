@@ -170,3 +170,16 @@ async fn tiny_frames_that_do_not_end_are_counted() {
     drop(begun);
     assert_eq!(connection.stall_max(100), None);
 }
+
+#[actix_rt::test]
+async fn what_a_newcomer_sends_is_read_with_caution() {
+    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let newcomer = budget.for_connection();
+    assert_eq!(newcomer.caution(MIB), CAUTION);
+    assert_eq!(newcomer.caution(100), 1, "anybody may send tiny frames");
+    let known = known_for(&budget, MIB);
+    assert_eq!(known.caution(MIB), 1);
+    assert_eq!(known.caution(16 * MIB), CAUTION, "nobody knows that of it");
+    known.acquire(MIB).await.distrust();
+    assert_eq!(known.caution(MIB), CAUTION);
+}

@@ -8,8 +8,11 @@ use std::io;
 use std::time::Duration;
 
 use broker_model::limits::{FRAME_TIME_MAX, HANDSHAKE_TIME_MAX, READ_BUFFER_TRUSTED_BYTES};
-use broker_protocol::{Decoded, FRAME_HEADER_LEN, FrameDecoder, FrameError};
-use bytes::{Bytes, BytesMut};
+use broker_protocol::{Decoded, Envelope, FRAME_HEADER_LEN, FrameDecoder, FrameError};
+use bytes::{Buf, Bytes, BytesMut};
+use rustix::net::{RecvFlags, recv};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Instant, timeout_at};
 
@@ -21,6 +24,8 @@ use super::standing::InFlight;
 const BUFFER_BYTES_MIN: usize = TINY_FRAME_BYTES;
 /// How often a frame that stands still is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Bytes that are thrown away at once.
+const THROWN_AWAY_AT_ONCE: usize = 256 * 1024;
 /// So many bytes more and a frame does not stand still.
 const PROGRESS_BYTES: usize = 64 * 1024;
 
@@ -101,12 +106,15 @@ pub(crate) struct FrameReader {
     socket: OwnedReadHalf,
     buffer: BytesMut,
     decoder: FrameDecoder,
+    /// Bytes still to come of a frame that nobody wants any more.
+    unwanted: usize,
 }
 
 /// What was read of a connection and not made use of, and what may come next.
 pub(crate) struct ReadAhead {
     buffer: BytesMut,
     decoder: FrameDecoder,
+    unwanted: usize,
 }
 
 impl Default for ReadAhead {
@@ -115,6 +123,7 @@ impl Default for ReadAhead {
         Self {
             buffer: BytesMut::new(),
             decoder: FrameDecoder::before_hello(),
+            unwanted: 0,
         }
     }
 }
@@ -126,6 +135,7 @@ impl FrameReader {
             socket,
             buffer: input.buffer,
             decoder: input.decoder,
+            unwanted: input.unwanted,
         }
     }
 
@@ -134,6 +144,7 @@ impl FrameReader {
         let input = ReadAhead {
             buffer: self.buffer,
             decoder: self.decoder,
+            unwanted: self.unwanted,
         };
         (self.socket, input)
     }
@@ -143,13 +154,15 @@ impl FrameReader {
         self.decoder = FrameDecoder::after_hello();
     }
 
-    /// The next frame's body and its place in the budget; `None` when the peer has closed.
+    /// The next frame's body and its place in the budget; `None` when the peer has closed. Of a large frame whose
+    /// start tells that it is none to accept, that start is all there is: it is wrong in the same way.
     pub(crate) async fn next(
         &mut self,
         budget: &ConnectionBudget,
         patience: Patience,
         stint: &Stint,
     ) -> Result<Option<(Bytes, InFlight)>, ReadError> {
+        self.skip_unwanted(stint).await?;
         let mut permit = None;
         let mut begun: Option<Begun> = None;
         loop {
@@ -175,6 +188,10 @@ impl FrameReader {
                     return Err(ReadError::FrameStalled { missing });
                 }
                 if permit.is_none() && frame_bytes > TINY_FRAME_BYTES {
+                    if let Some(start) = self.start_of_unacceptable(missing) {
+                        let place = budget.acquire(start.len()).await;
+                        return Ok(Some((start, place)));
+                    }
                     let place = timeout_at(begun.deadline, budget.acquire(frame_bytes));
                     permit = Some(place.await.map_err(|_| ReadError::FrameTime { missing })?);
                     *begun = Begun {
@@ -183,7 +200,7 @@ impl FrameReader {
                     };
                 }
                 let more = self.read_more(missing, begun, budget).await?;
-                stint.has_read(more).await;
+                stint.has_read(more * budget.caution(frame_bytes)).await;
                 more
             };
             match (read, self.buffer.is_empty()) {
@@ -266,19 +283,73 @@ impl FrameReader {
         self.socket.try_read_buf(&mut self.buffer)
     }
 
+    /// What there is of the frame that begins the buffer, if that cannot be accepted whatever the missing
+    /// bytes are: nobody wants those any more.
+    fn start_of_unacceptable(&mut self, missing: usize) -> Option<Bytes> {
+        let start = self.buffer.get(FRAME_HEADER_LEN..)?;
+        if Envelope::check_start(start).is_ok() {
+            return None;
+        }
+        self.unwanted = missing;
+        let mut start = std::mem::take(&mut self.buffer);
+        start.advance(FRAME_HEADER_LEN);
+        Some(start.freeze())
+    }
+
+    /// Throws the rest of a frame away that was answered already. It has to come in time like any other.
+    async fn skip_unwanted(&mut self, stint: &Stint) -> Result<(), ReadError> {
+        if self.unwanted == 0 {
+            return Ok(());
+        }
+        let until = Instant::now() + FRAME_TIME_MAX;
+        let mut nowhere = Nowhere::new();
+        while self.unwanted > 0 {
+            let missing = self.unwanted;
+            let thrown_away = timeout_at(until, nowhere.take(&self.socket, missing)).await;
+            let thrown_away = thrown_away.map_err(|_| ReadError::FrameTime { missing })??;
+            if thrown_away == 0 {
+                return Err(ReadError::Truncated { missing });
+            }
+            self.unwanted = missing.saturating_sub(thrown_away);
+            stint.has_read(thrown_away).await;
+        }
+        Ok(())
+    }
+
     /// Throws away what the peer still sends, for at most `time`: closing a socket with unread bytes
     /// would take back the error it was just sent.
     pub(crate) async fn drain(&mut self, time: Duration, stint: &Stint) {
         let until = Instant::now() + time;
-        while let Ok(Ok(())) = timeout_at(until, self.socket.readable()).await {
-            self.buffer.clear();
-            match self.try_read(BUFFER_BYTES_MIN) {
-                Ok(0) => return,
-                Ok(read) => stint.has_read(read).await,
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
-                Err(_) => {}
+        self.buffer = BytesMut::new();
+        let mut nowhere = Nowhere::new();
+        while let Ok(Ok(read)) = timeout_at(until, nowhere.take(&self.socket, usize::MAX)).await {
+            if read == 0 {
+                return;
             }
+            stint.has_read(read).await;
         }
+    }
+}
+
+/// Where bytes go that nobody wants. The kernel drops them and copies nothing; it only wants to be told room.
+struct Nowhere(Vec<u8>);
+
+impl Nowhere {
+    fn new() -> Self {
+        Self(vec![0; THROWN_AWAY_AT_ONCE])
+    }
+
+    /// Waits for bytes, and throws away what there is of them, at most so many; 0 when the peer has closed.
+    async fn take(&mut self, socket: &OwnedReadHalf, bytes_max: usize) -> io::Result<usize> {
+        let socket: &TcpStream = socket.as_ref();
+        let at_once = bytes_max.min(self.0.len());
+        let room = self.0.get_mut(..at_once).unwrap_or_default();
+        socket
+            .async_io(Interest::READABLE, || {
+                let (_, taken) = recv(socket, &mut *room, RecvFlags::TRUNC)?;
+                Ok(taken)
+            })
+            .await
     }
 }
 

@@ -1,6 +1,7 @@
 //! Frames that come slowly, through a real socket.
 
 use broker_model::limits::FRAME_BYTES_MAX;
+use broker_protocol::encode_frame;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -8,19 +9,54 @@ use super::*;
 use crate::background::Workers;
 use crate::net::RequestBudget;
 
+/// A whole frame's body.
+const PING: &[u8] = b"\x93\x02\xa4ping\x80";
 /// A byte comes far more often than a frame is looked at.
 const DRIP_EVERY: Duration = Duration::from_millis(20);
 
-#[actix_rt::test]
-async fn a_frame_that_drips_loses_its_place_to_one_that_waits() {
-    let budget = RequestBudget::new(Workers::of_this_runtime());
+/// A client, and who reads what it sends.
+async fn connected() -> (TcpStream, FrameReader) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("it has one");
-    let mut peer = TcpStream::connect(address).await.expect("it listens");
+    let peer = TcpStream::connect(address).await.expect("it listens");
     let (socket, _) = listener.accept().await.expect("somebody connects");
     let (reading, _writing) = socket.into_split();
     let mut reader = FrameReader::resume(reading, ReadAhead::default());
     reader.allow_large_frames();
+    (peer, reader)
+}
+
+#[actix_rt::test]
+async fn of_a_large_frame_that_starts_wrong_nothing_more_is_wanted() {
+    const MIB: usize = 1024 * 1024;
+    const START: usize = 8 * 1024;
+    let budget = RequestBudget::new(Workers::of_this_runtime()).for_connection();
+    let (mut peer, mut reader) = connected().await;
+    let length = u32::try_from(MIB).expect("it fits").to_be_bytes();
+    let start = [&[0xce], length.as_slice(), &[0x91; START]].concat();
+    peer.write_all(&start).await.expect("it is read");
+    let (patience, stint) = (Patience::Idle(FRAME_TIME_MAX), Stint::of_task());
+    let refused = reader.next(&budget, patience, &stint).await;
+    let (body, place) = refused.expect("a start").expect("it is there");
+    assert!(Envelope::check_start(&body).is_err(), "it tells");
+    assert!(body.len() <= START, "{} bytes", body.len());
+    drop(place);
+    tokio::task::spawn_local(async move {
+        let rest = vec![0x91; MIB - START];
+        peer.write_all(&rest).await.expect("it is thrown away");
+        let ping = encode_frame(PING).expect("it is small");
+        peer.write_all(&ping).await.expect("it is read");
+        std::future::pending::<()>().await;
+    });
+    let next = reader.next(&budget, patience, &stint).await;
+    let (body, _) = next.expect("a frame").expect("it is there");
+    assert_eq!(&body[..], PING);
+}
+
+#[actix_rt::test]
+async fn a_frame_that_drips_loses_its_place_to_one_that_waits() {
+    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let (mut peer, mut reader) = connected().await;
     let (dripping, other) = (budget.for_connection(), budget.for_connection());
     tokio::task::spawn_local(async move {
         let length = u32::try_from(FRAME_BYTES_MAX).expect("it fits");

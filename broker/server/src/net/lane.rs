@@ -15,9 +15,13 @@ use std::task::{Poll, Waker};
 /// measured: a thread that the system did not let run has not worked.
 const LIGHT_WORK: u32 = 16;
 /// Work of a pass of the lane; connections with little to do share one.
-const PASS_WORK: u32 = 32;
-/// So many bytes are as much work as a small request.
+const PASS_WORK: u32 = 16;
+/// So many bytes that were worked on are as much work as a small request, ...
 const BYTES_OF_WORK: usize = 32 * 1024;
+/// ... and so many times as many that were only read.
+const READ_TIMES: usize = 2;
+/// Taking in a connection is as much work as so many requests.
+const ARRIVAL_WORK: u32 = 4;
 /// How much less than others a connection may have done, for that to be made up for at once.
 const CREDIT_MAX: u64 = 256;
 
@@ -147,6 +151,11 @@ impl Lane {
     /// For whoever has the place: waits until others had their turn, if the pass is over.
     async fn pass(&self) {
         if self.left.get() == 0 {
+            if !self.line.borrow().is_empty() {
+                // Many have much, on every core perhaps: a client of this machine that was woken meanwhile
+                // would wait for the kernel's next tick.
+                std::thread::yield_now();
+            }
             let_others_run().await;
             self.left.set(PASS_WORK);
         }
@@ -162,6 +171,8 @@ pub(crate) struct Stint {
     is_busy: Cell<bool>,
     /// What it did in this stint.
     worked: Cell<u32>,
+    /// Bytes that were worked on and are not counted yet.
+    bytes: Cell<usize>,
     /// What it did in the lane, or could have done.
     account: Cell<u64>,
     /// It stopped to let others run, not for want of input.
@@ -188,8 +199,15 @@ impl Stint {
             place: RefCell::new(None),
             is_busy: Cell::new(true),
             worked: Cell::new(0),
+            bytes: Cell::new(0),
             stands_back: Cell::new(false),
         }
+    }
+
+    /// Takes in a connection that came to this thread just now.
+    pub(crate) async fn arrive(&self) {
+        self.go_on().await;
+        self.work(ARRIVAL_WORK);
     }
 
     /// Takes in the next request. It holds the lane only while it runs: whenever it has to wait for
@@ -214,6 +232,11 @@ impl Stint {
 
     /// Within [`Self::take_in`], so many bytes were read: others may run, if it was much.
     pub(crate) async fn has_read(&self, bytes: usize) {
+        self.has_done(bytes / READ_TIMES).await;
+    }
+
+    /// Within [`Self::take_in`], so many bytes were worked on: others may run, if it was much.
+    pub(crate) async fn has_done(&self, bytes: usize) {
         self.has_worked_on(bytes);
         if !self.may_go_on() {
             self.stands_back.set(true);
@@ -223,6 +246,8 @@ impl Stint {
 
     /// Between two requests, so many bytes were worked on: that counts before the next is taken in.
     pub(crate) fn has_worked_on(&self, bytes: usize) {
+        let bytes = self.bytes.get().saturating_add(bytes);
+        self.bytes.set(bytes % BYTES_OF_WORK);
         self.work(u32::try_from(bytes / BYTES_OF_WORK).unwrap_or(u32::MAX));
     }
 
@@ -270,19 +295,11 @@ impl Stint {
     }
 }
 
-/// Waits until the thread has looked at its sockets and has run everybody who is ready then, the tasks that
-/// the last pass has left behind among them.
+/// Waits until the thread has run everybody, has looked at its sockets, and has run those who got something to
+/// do by that, with everything that comes of it: a request goes through several tasks until it is answered.
 async fn let_others_run() {
     tokio::task::yield_now().await;
-    let mut queued = false;
-    std::future::poll_fn(|task| {
-        if std::mem::replace(&mut queued, true) {
-            return Poll::Ready(());
-        }
-        task.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
+    tokio::task::yield_now().await;
 }
 
 /// Waits until the task is woken, by whatever it has waited for before.

@@ -13,6 +13,8 @@ use super::*;
 
 const BUSY: u32 = 20;
 const REQUESTS: u32 = 20_000;
+/// Tasks that a request goes through, one after another, until it is answered.
+const TASKS_OF_A_REQUEST: usize = 4;
 
 /// What everybody did, in requests of the busy ones.
 #[derive(Default)]
@@ -70,6 +72,10 @@ fn light(stint: Option<Stint>, served: Rc<Served>, socket: Peer, sent_at: Rc<Cel
                 }
             };
             take_in(stint.as_ref(), read).await;
+            for _ in 0..TASKS_OF_A_REQUEST {
+                let next = tokio::task::spawn_local(async {});
+                next.await.expect("nobody panics");
+            }
             if let Some(at) = sent_at.take() {
                 let between = served.requests.get() - at;
                 served
@@ -107,12 +113,12 @@ async fn flood(lane: Option<Rc<Lane>>) -> Rc<Served> {
 }
 
 #[actix_rt::test]
-async fn one_with_little_to_do_waits_for_a_pass_or_two_of_those_with_much() {
+async fn one_with_little_to_do_waits_for_a_pass_of_those_with_much() {
     let served = flood(Some(Rc::default())).await;
     assert_eq!(served.requests.get(), BUSY * REQUESTS);
-    // What is left of the pass it came in, and one that had begun.
+    // What is left of the pass it came in.
     let passes = served.between_max.get().div_ceil(PASS_WORK);
-    assert!(passes <= 2, "it waited for {passes} passes");
+    assert!(passes <= 1, "it waited for {passes} passes");
     let least = BUSY * REQUESTS / (3 * PASS_WORK);
     assert!(served.answers.get() >= least, "{}", served.answers.get());
 }
@@ -242,5 +248,39 @@ async fn who_has_to_queue_is_seen_by_what_came_at_once() {
         }
         stint.end();
         assert_eq!(stint.is_busy.get(), is_busy, "after {requests} requests");
+    }
+}
+
+#[actix_rt::test]
+async fn bytes_that_come_in_small_pieces_are_as_much_work_as_at_once() {
+    let stint = Stint::in_lane(Rc::default());
+    stint.go_on().await;
+    let piece = BYTES_OF_WORK / 4;
+    for _ in 0..4 * PASS_WORK - 1 {
+        stint.has_worked_on(piece);
+    }
+    assert!(stint.may_go_on(), "a piece of the pass is left");
+    stint.has_worked_on(piece);
+    assert!(!stint.may_go_on(), "the pass is over");
+}
+
+#[actix_rt::test]
+async fn connections_that_come_do_so_in_passes() {
+    let lane = Rc::<Lane>::default();
+    let arrived = Rc::<Cell<u32>>::default();
+    for _ in 0..BUSY {
+        let (stint, arrived) = (Stint::in_lane(lane.clone()), arrived.clone());
+        tokio::task::spawn_local(async move {
+            stint.arrive().await;
+            arrived.set(arrived.get() + 1);
+            stint.end();
+        });
+    }
+    let mut before = 0;
+    while before < BUSY {
+        tokio::task::yield_now().await;
+        let now = arrived.get();
+        assert!(now - before <= PASS_WORK, "{} at once", now - before);
+        before = now;
     }
 }

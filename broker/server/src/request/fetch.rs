@@ -271,7 +271,7 @@ async fn read_all(
     for partition in located {
         let reading = async {
             let (answer, decoded) = read(partition, form, room).await;
-            stint.has_read(decoded).await;
+            stint.has_done(decoded).await;
             answer
         };
         answers.push(stint.take_in(reading).await);

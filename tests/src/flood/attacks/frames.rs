@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::requests::ask_again_and_again;
 use super::{Attack, Field};
 use crate::flood::link::Fate;
 use crate::flood::message::{Message, announced, framed, request};
@@ -14,7 +15,7 @@ const MIB: usize = 1024 * 1024;
 /// How long a connection that trickles waits between its bytes.
 const TRICKLE: Duration = Duration::from_millis(100);
 
-pub(super) const ATTACKS: [Attack; 9] = [
+pub(super) const ATTACKS: [Attack; 10] = [
     Attack {
         name: "half-frames",
         what: "half of a frame of 16 MiB, and no more",
@@ -70,6 +71,13 @@ pub(super) const ATTACKS: [Attack; 9] = [
         connections: 200,
         payload: || framed(&vec![0x91; MIB]),
         offend: |field| Box::pin(send_again_and_again(field)),
+    },
+    Attack {
+        name: "deep-requests",
+        what: "requests whose arguments are 1 MiB of arrays in arrays",
+        connections: 200,
+        payload: || request(2, "metadata", Message::new().raw(&vec![0x91; MIB])),
+        offend: |field| Box::pin(ask_again_and_again(field)),
     },
     Attack {
         name: "resets",
