@@ -347,10 +347,13 @@ mod tests {
 
     use super::*;
 
-    /// A batch of one record with so many zeros.
+    /// A batch of one record of so many bytes, most of them zeros: with nothing else it would pack too well.
     fn opaque(value_bytes: usize, codec: Codec) -> Opaque {
         let mut builder = BatchBuilder::new();
-        let value = vec![0; value_bytes];
+        let mut value = vec![0; value_bytes];
+        for (byte, number) in value.iter_mut().step_by(64).zip(1_u32..) {
+            [*byte, ..] = number.wrapping_mul(0x9e37_79b9).to_be_bytes();
+        }
         builder
             .push(None, Some(&value), Timestamp::from_millis(1), [])
             .expect("it is small");
