@@ -8,7 +8,6 @@ mod crash;
 mod planted;
 mod support;
 
-use broker_storage::PlantedBugs;
 use crash::{enumerate, scripts};
 
 /// Scripts are shared out among so many tests, which run beside each other.
@@ -20,7 +19,7 @@ fn share(number: usize) {
         if at % SHARES != number {
             continue;
         }
-        match enumerate(script, PlantedBugs::default()) {
+        match enumerate(script, planted::by_hand()) {
             Ok(tally) => {
                 println!("{:<45} {tally:?}", script.name);
                 assert!(tally.changes > 10 && tally.disks > tally.changes);

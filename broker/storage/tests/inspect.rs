@@ -7,15 +7,17 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 
+use broker_model::LeaderEpoch;
+use broker_storage::AppendError;
 use broker_storage::inspect::{
     DirNotes, Finding, Found, SegmentReader, Summary, Verifier, check_modules, partitions,
     segments, verify_partition,
 };
 use broker_storage::io::Io;
-use broker_storage::io::recording::RecordingIo;
+use broker_storage::io::recording::{Fault, Operation, RecordingIo};
 use support::{
-    BATCH, DIR, append_numbers, edit, file_bytes, offset, open, partition, partition_dir,
-    segment_file, small,
+    BATCH, DIR, append, append_numbers, at, batch_of, edit, file_bytes, offset, open, partition,
+    partition_dir, segment_file, small,
 };
 
 fn filled() -> Arc<RecordingIo> {
@@ -222,4 +224,43 @@ fn small_files_and_modules_that_are_missing_or_damaged_are_named_with_what_the_b
     let findings = look(&io);
     assert_eq!((findings.len(), &findings[0].file), (1, &file));
     assert!(findings[0].what.contains("digest"), "{findings:?}");
+}
+
+#[test]
+fn an_index_that_a_full_disk_kept_from_being_written_looks_like_no_damage() {
+    for extension in ["index", "timeindex"] {
+        // The header, and the entries with less than all of them.
+        for (number, fault) in [
+            (0, Fault::ENOSPC),
+            (1, Fault::ENOSPC),
+            (1, Fault::Short(30)),
+        ] {
+            let io = RecordingIo::new();
+            let (_dir, mut log, _) = open(&io, small());
+            append_numbers(&mut log, 0..10);
+            let index = segment_file(0, extension);
+            let mut writes = 0;
+            io.set_faults(move |_, operation| match operation {
+                Operation::Write { path, .. } if *path == index => {
+                    writes += 1;
+                    let is_full = writes > number + 1;
+                    match writes == number + 1 {
+                        true => Some(fault),
+                        false => is_full.then_some(Fault::ENOSPC),
+                    }
+                }
+                _ => None,
+            });
+            let mut refused = [batch_of("10", 100)];
+            let answer = log.append(&mut refused, LeaderEpoch::new(1), at(0));
+            let is_refused = matches!(answer, Err(AppendError::NoSpace { .. }));
+            assert!(is_refused, "{extension} {number}: {answer:?}");
+            let (_, findings) = verify(&io);
+            assert_eq!(findings, [], "{extension} {number} {fault:?}");
+            io.clear_faults();
+            append(&mut log, batch_of("10", 100));
+            assert_eq!(log.segments().len(), 2);
+            assert_eq!(verify(&io).1, [], "{extension} {number} {fault:?}");
+        }
+    }
 }

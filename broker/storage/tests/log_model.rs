@@ -87,7 +87,7 @@ fn explore_from(
 
 #[test]
 fn the_log_agrees_with_its_model_through_crashes() {
-    if let Err(error) = explore(PlantedBugs::default()) {
+    if let Err(error) = explore(planted::by_hand()) {
         match error {
             TestError::Fail(reason, steps) => panic!("{reason}\n{steps:?}"),
             TestError::Abort(reason) => panic!("{reason}"),

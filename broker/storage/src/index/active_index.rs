@@ -191,16 +191,31 @@ impl ActiveIndex {
             false => self.create_files()?,
         };
         self.exists = true;
-        let new = self.recent.iter().skip(self.recent.len() - pending);
-        let bytes = self.encoded::<OffsetEntry>(new.clone());
-        offsets.write_all_at(&bytes, OffsetEntry::position(self.written))?;
-        let bytes = self.encoded::<TimeEntry>(new);
-        times.write_all_at(&bytes, TimeEntry::position(self.written))?;
+        let written = self.write_last(pending, &offsets, &times);
+        written.inspect_err(|_| {
+            // Half an entry would be taken for damage.
+            let _ = offsets.set_len(OffsetEntry::position(self.written));
+            let _ = times.set_len(TimeEntry::position(self.written));
+        })?;
         self.written = self.count;
         if self.recent.len() > 2 * RECENT_POINTS {
             self.recent.drain(..self.recent.len() - RECENT_POINTS);
         }
         Ok(())
+    }
+
+    /// Writes the last `pending` entries.
+    fn write_last(
+        &self,
+        pending: usize,
+        offsets: &Arc<dyn IoFile>,
+        times: &Arc<dyn IoFile>,
+    ) -> io::Result<()> {
+        let new = self.recent.iter().skip(self.recent.len() - pending);
+        let bytes = self.encoded::<OffsetEntry>(new.clone());
+        offsets.write_all_at(&bytes, OffsetEntry::position(self.written))?;
+        let bytes = self.encoded::<TimeEntry>(new);
+        times.write_all_at(&bytes, TimeEntry::position(self.written))
     }
 
     fn open_files(&self) -> io::Result<Files> {
@@ -212,6 +227,14 @@ impl ActiveIndex {
         // Whatever has these names may be mapped: it is unlinked, not emptied.
         remove_if_there(&*self.io, &self.offsets_path)?;
         remove_if_there(&*self.io, &self.times_path)?;
+        self.begin_files().inspect_err(|_| {
+            // One without a header would be taken for damage.
+            let _ = remove_if_there(&*self.io, &self.offsets_path);
+            let _ = remove_if_there(&*self.io, &self.times_path);
+        })
+    }
+
+    fn begin_files(&self) -> io::Result<Files> {
         let offsets = self.io.open(&self.offsets_path, OpenMode::Truncate)?;
         offsets.write_all_at(&self.header.encode(OffsetEntry::MAGIC), 0)?;
         let times = self.io.open(&self.times_path, OpenMode::Truncate)?;

@@ -250,7 +250,7 @@ impl Log {
         let file = self.active.data.path().to_owned();
         if is_no_space(&source) {
             if self.config.purpose == LogPurpose::Records {
-                self.shared.headroom.note_full();
+                self.shared.headroom.note_full(&source);
             }
             AppendError::NoSpace { file, source }
         } else if is_out_of_files(&source) {

@@ -2,6 +2,7 @@
 //! the configured room left. The file system is asked now and then; what is appended in between is
 //! counted, so that a burst cannot overrun the threshold between two looks.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -122,15 +123,16 @@ impl Headroom {
         })
     }
 
-    /// The disk had no room for an append.
-    pub(crate) fn note_full(&self) {
+    /// The disk had no room for an append; `refusal` is what the system said.
+    pub(crate) fn note_full(&self, refusal: &io::Error) {
         self.refused.fetch_add(1, Ordering::Relaxed);
         let mut state = self.lock();
         let is_news = !state.seen.is_low;
         state.quiet_looks = Some(0);
         state.seen.is_low = true;
         if is_news {
-            self.say_low(&state);
+            let dir = self.dir.display();
+            tracing::warn!(%dir, %refusal, "the disk is full: records that do not fit are refused");
         }
     }
 
@@ -272,10 +274,10 @@ mod tests {
         room.take(u64::MAX).unwrap();
         assert!(!room.look(space(500)).is_low);
         // There is some room, and not enough for what came.
-        room.note_full();
+        room.note_full(&io::ErrorKind::StorageFull.into());
         assert!(room.seen().is_low);
         assert!(room.look(space(500)).is_low);
-        room.note_full();
+        room.note_full(&io::ErrorKind::StorageFull.into());
         assert!(room.look(space(500)).is_low, "it goes on");
         assert!(room.look(space(500)).is_low);
         assert!(

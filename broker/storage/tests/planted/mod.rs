@@ -35,6 +35,19 @@ const ROWS: [Row; 10] = [
     }),
 ];
 
+/// The bug that `BROKER_PLANTED_BUG` names, to see by hand that a test fails with it; none without it.
+pub(crate) fn by_hand() -> PlantedBugs {
+    let Ok(wanted) = std::env::var("BROKER_PLANTED_BUG") else {
+        return PlantedBugs::default();
+    };
+    let all = all();
+    let found = all.iter().find(|(name, _)| *name == wanted);
+    let names: Vec<_> = all.iter().map(|(name, _)| *name).collect();
+    found
+        .unwrap_or_else(|| panic!("there is no planted bug {wanted:?}, but {names:?}"))
+        .1
+}
+
 /// Every planted bug of the log. Those of the cleaner are in `compaction_crash.rs`.
 pub(crate) fn all() -> Vec<(&'static str, PlantedBugs)> {
     let plant = |(name, plant): Row| {
