@@ -285,3 +285,27 @@ fn topics_are_administered() {
         "{listed:?}"
     );
 }
+
+#[test]
+fn ping_waits_for_a_broker_that_is_about_to_be_there() {
+    let mut broker = Broker::start();
+    broker.stop();
+    let status = |broker: &Broker, arguments: &[&str]| feed(broker, arguments, b"").status.code();
+    assert_eq!(status(&broker, &["ping"]), Some(3));
+    let in_vain = ["ping", "--wait", "--timeout", "300ms"];
+    assert_eq!(status(&broker, &in_vain), Some(3), "it gives up");
+    let mut waiting = broker
+        .command(&["ping", "--wait", "--timeout", "1min"])
+        .spawn()
+        .expect("the binary under test can be started");
+    let data = broker.data_dir().display().to_string();
+    let serve = ["serve", "--data-dir", &data, "--listen", broker.address()];
+    let mut serve = broker
+        .command(&serve)
+        .spawn()
+        .expect("the binary under test can be started");
+    let found = waiting.wait().expect("it can be waited for");
+    serve.kill().expect("it can be killed");
+    serve.wait().expect("it can be waited for");
+    assert!(found.success(), "{found}");
+}

@@ -93,6 +93,12 @@ fn assert_damage_is_told(broker: &Broker, position: usize) {
     // A damaged batch is not made good by being forgotten.
     let error = wire.fetch("t", 0, 12, map! {}).unwrap_err();
     assert_eq!(error.name, "CORRUPT_LOG");
+    // Whoever looks into the log finds it: once from the start, if that met it, and once for all readers.
+    let text = broker.log();
+    let told = text
+        .lines()
+        .filter(|line| line.contains("ERROR") && line.contains("stored data is damaged"));
+    assert!((1..=2).contains(&told.count()), "{text}");
 }
 
 #[test]

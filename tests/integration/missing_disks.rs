@@ -92,8 +92,23 @@ fn a_directory_that_is_left_out_takes_its_partitions_with_it_and_no_others() {
                 "{error:?}"
             );
         }
+        // Two partitions are away for one reason: that is one warning and one line of the log.
+        let described = wire.call("describe_cluster", map! {}).unwrap();
+        let warnings = described.get("warnings").list().iter();
+        let away: Vec<&str> = warnings
+            .map(|warning| warning.text())
+            .filter(|warning| warning.contains("offline: its log is in none of log.dirs"))
+            .collect();
+        assert!(
+            away.len() == 1 && away[0].starts_with("partitions t-"),
+            "{away:?}"
+        );
         broker.stop();
     }
+    let log = broker.log();
+    let told = log.lines().filter(|line| line.contains("cannot be opened"));
+    assert!(told.clone().all(|line| line.contains("count=2")), "{log}");
+    assert!((1..=2).contains(&told.count()), "{log}");
     let moved = (0..4).filter(|partition| dirs.iter().all(|dir| is_in(dir, *partition)));
     assert_eq!(moved.count(), 0, "an empty copy was made");
     broker.set_up_again(|setup| setup.log_dirs(&dirs));

@@ -1,12 +1,14 @@
 //! Deployments that are refused, and removals: each says why, and leaves everything as it was.
 
 use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::harness::{
-    Broker, Setup, Value, Wire, WireError, custom_partitioner, keyed, map, sha256_of,
-    shipped_module,
+    Broker, Setup, Value, Wire, WireError, config_of, custom_partitioner, hostile_module,
+    hostile_sister, keyed, map, plain, sha256_of, shipped_module,
 };
 
 fn custom() -> Vec<u8> {
@@ -164,4 +166,101 @@ fn a_plugin_in_use_is_not_removed_and_a_removed_one_is_unknown() {
     let error = wire.refused("remove_plugin", map! { "name" => "key-hash" });
     assert_eq!(error.name, "PLUGIN_IN_USE");
     assert!(error.message.contains("comes with the broker"), "{error:?}");
+}
+
+/// A hostile module, its kind, and the slot that takes it. Its plugin is called after the kind.
+struct Starter {
+    kind: &'static str,
+    slot: &'static str,
+    module: Vec<u8>,
+}
+
+impl Starter {
+    /// One of each kind.
+    fn all() -> Vec<Self> {
+        let read = |file: &Path| fs::read(file).expect("it was built");
+        let of = |kind, slot, module| Self { kind, slot, module };
+        let sister = |kind, slot| of(kind, slot, read(&hostile_sister(kind)));
+        vec![
+            of("partitioner", "partitioner", read(hostile_module())),
+            sister("serializer", "value.serializer"),
+            sister("retention", "retention.policy"),
+            sister("compaction", "compaction.policy"),
+        ]
+    }
+
+    fn topic(&self) -> String {
+        format!("of-{}", self.kind)
+    }
+
+    /// All ways to have the plugin configured, by a topic or as it is deployed.
+    fn requests(&self, behaviour: &str) -> [(&'static str, Value); 4] {
+        let option = format!("{}.option.behaviour", self.slot);
+        let config = config_of(&[(self.slot, self.kind), (&option, behaviour)]);
+        let deploy = |name: &str| {
+            let options = map! { "options" => map! { "behaviour" => behaviour } };
+            options.set("name", name).set("module", &self.module[..])
+        };
+        [
+            (
+                "create_topic",
+                map! { "name" => "bad", "partitions" => 3, "config" => config },
+            ),
+            (
+                "alter_topic",
+                map! { "name" => self.topic(), "set" => config_of(&[(&option, behaviour)]) },
+            ),
+            ("deploy_plugin", deploy("another")),
+            ("deploy_plugin", deploy(self.kind)),
+        ]
+    }
+}
+
+#[test]
+fn a_plugin_that_loops_while_it_is_configured_is_refused_in_time_and_disturbs_nobody() {
+    let mut there = Populated::start();
+    let mut others = there.broker.connect();
+    let starters = Starter::all();
+    for starter in &starters {
+        let (kind, slot) = (starter.kind, starter.slot);
+        there.wire.deploy(kind, &starter.module, map! {}).unwrap();
+        there
+            .wire
+            .create_topic(&starter.topic(), 1, &[(slot, kind)]);
+    }
+    let before = there.state();
+    for starter in &starters {
+        for (behaviour, code, reason) in [
+            ("loop-at-start", "PLUGIN_TIMEOUT", "processor time"),
+            ("panic-at-start", "PLUGIN_TRAPPED", "cannot even start"),
+            ("refuse-to-start", "INVALID_CONFIG", "no."),
+        ] {
+            for (method, args) in starter.requests(behaviour) {
+                let asked = Instant::now();
+                let id = there.wire.send(method, args);
+                others.produce("plain", 0, plain("x", 0..1));
+                let answer = there.wire.receive();
+                assert_eq!(answer.id, Some(id));
+                let what = format!("{} {behaviour} {method}: {answer:?}", starter.kind);
+                let error = answer.outcome.expect_err(&what);
+                assert_eq!(error.name, code, "{what}");
+                assert!(error.message.contains(reason), "{what}");
+                assert!(error.definite && error.message.len() < 1_000, "{what}");
+                // A call has 5 ms of processor time, one of compaction 100; a loop is for ever.
+                assert!(asked.elapsed() < Duration::from_secs(30), "{what}");
+            }
+        }
+    }
+    assert_eq!(there.state(), before);
+    let topics = there.wire.call("metadata", map! {}).unwrap();
+    let mut topics = topics.get("topics").list().iter();
+    assert!(topics.all(|topic| topic.get("name").text() != "bad"));
+    // Nothing of it comes back with a restart, and the topics are as good as before.
+    there.broker.crash();
+    there.wire = there.broker.connect();
+    assert_eq!(there.state(), before);
+    for starter in &starters {
+        let records = vec![keyed("k", "1")];
+        there.wire.produce(&starter.topic(), 0, records);
+    }
 }

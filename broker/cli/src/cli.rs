@@ -2,6 +2,7 @@
 //! Parses, dispatches, reports. Never asks anything back.
 
 use std::ffi::OsString;
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
@@ -71,7 +72,7 @@ struct Global {
     )]
     server: String,
 
-    /// How long to wait for an answer, and for a broker that is about to be there
+    /// How long to wait for an answer, and to try again what the broker cannot do at the moment
     #[arg(long, global = true, value_name = "DURATION", default_value = "10s", value_parser = positive_duration)]
     timeout: Duration,
 
@@ -203,6 +204,7 @@ fn log_to_stderr(verbosity: i16) {
     // Fails only when there is a subscriber already, which then does the job.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .try_init();
 }

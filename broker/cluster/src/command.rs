@@ -6,6 +6,7 @@
 //! log entry that carries the command (leader epoch and offset of its record), not to the command.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use broker_model::{BrokerId, Timestamp, TopicId, TopicName};
 
@@ -101,5 +102,69 @@ impl Command {
     /// On another version, an unknown kind, anything malformed, and bytes left over.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeCommandError> {
         wire::decode(bytes)
+    }
+}
+
+/// In a line: what changes and which, for logs. Assignments, schemas and bindings can be long; they are
+/// counted or left out.
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Command::RegisterBroker { id, address } => {
+                write!(f, "register broker {id} at {address}")
+            }
+            Command::CreateTopic {
+                id,
+                name,
+                assignment,
+                config,
+                ..
+            } => {
+                let count = assignment.len();
+                write!(f, "create topic {name} ({id}), {count} partition(s)")?;
+                keys(f, ", with ", config.keys())
+            }
+            Command::DeleteTopic { id } => write!(f, "delete topic {id}"),
+            Command::AlterTopicConfig { id, set, unset, .. } => {
+                write!(f, "alter topic {id}")?;
+                keys(f, ", set ", set.keys())?;
+                keys(f, ", unset ", unset)
+            }
+            Command::CreatePartitions {
+                id, from, added, ..
+            } => {
+                let count = added.len();
+                write!(
+                    f,
+                    "add {count} partition(s) to topic {id}, which had {from}"
+                )
+            }
+            Command::DeployPlugin {
+                name,
+                deployment,
+                rebind,
+            } => {
+                let (revision, kind) = (deployment.revision, &deployment.kind);
+                let (version, topics) = (&deployment.version, rebind.len());
+                write!(
+                    f,
+                    "deploy {kind} plugin {name} {version} as revision {revision}, used by {topics} topic(s)"
+                )
+            }
+            Command::RemovePlugin { name, .. } => write!(f, "remove plugin {name}"),
+        }
+    }
+}
+
+/// Names behind a text, or nothing.
+fn keys<'a>(
+    f: &mut fmt::Formatter<'_>,
+    before: &str,
+    names: impl IntoIterator<Item = &'a String>,
+) -> fmt::Result {
+    let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
+    match names.is_empty() {
+        true => Ok(()),
+        false => write!(f, "{before}{}", names.join(", ")),
     }
 }

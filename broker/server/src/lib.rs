@@ -29,6 +29,7 @@ mod log_dirs;
 mod memory;
 mod net;
 mod occasional;
+mod offline;
 mod partition;
 mod plugins;
 mod reply;

@@ -156,7 +156,10 @@ impl FileSlice {
         let corruption = bad.into_corruption(data.path(), Some(self.next));
         let good = self.up_to(&corruption);
         data.mark_verified(good.range.clone());
-        data.note_damage(&corruption);
+        // Once a file: where everything is damaged, a line for each batch would say no more.
+        if data.note_damage(&corruption) {
+            tracing::error!(damage = %corruption, "stored data is damaged: it is refused to readers, the rest of the partition is served");
+        }
         Ok(Some((good, corruption)))
     }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use broker_client::protocol::api::ping::PingRequest;
-use broker_client::{Bootstrap, Connection};
+use broker_client::{Bootstrap, ClientError, Connection, ConnectionOptions};
 use clap::Args;
 use serde::Serialize;
 
@@ -14,18 +14,27 @@ use crate::session::Session;
 
 /// Ask each broker of --server whether it is there, and measure the round trip
 ///
-/// Ends with an error as soon as one of them does not answer, so it serves as a health check.
+/// Ends with an error as soon as one of them does not answer, so it serves as a health check. With
+/// --wait it serves in scripts, between a broker's start and the first command that needs it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   broker ping
+  broker ping --wait --timeout 1min
   broker ping --server 10.0.0.5:7420,10.0.0.6:7420 --timeout 1s
   broker ping --count 1000 --json")]
 pub(crate) struct PingArgs {
     /// How many round trips to each broker
     #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     count: u32,
+
+    /// Wait for a broker that is not there yet, for as long as --timeout says
+    #[arg(short, long)]
+    wait: bool,
 }
+
+/// How long --wait waits before it looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 #[derive(Serialize)]
 struct Pong {
@@ -45,7 +54,7 @@ impl PingArgs {
         let bootstrap: &Bootstrap = &options.bootstrap;
         block_on(async {
             for address in bootstrap.addresses() {
-                let connection = Connection::connect(address, options.connection.clone()).await?;
+                let connection = self.connect(address, &options.connection).await?;
                 let mut times = Vec::new();
                 for _ in 0..self.count {
                     let sent = Instant::now();
@@ -82,6 +91,23 @@ impl PingArgs {
             }
             Ok(())
         })
+    }
+
+    /// A connection to the broker; with --wait also to one that comes within the time.
+    async fn connect(
+        &self,
+        address: &str,
+        options: &ConnectionOptions,
+    ) -> Result<Connection, ClientError> {
+        let give_up_at = Instant::now() + options.request_timeout;
+        loop {
+            match Connection::connect(address, options.clone()).await {
+                Err(ClientError::Connect { .. }) if self.wait && Instant::now() < give_up_at => {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+                connected => return connected,
+            }
+        }
     }
 }
 

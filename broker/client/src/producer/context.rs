@@ -11,6 +11,7 @@ use broker_record::Codec;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::attempts::Notice;
 use super::lane::Target;
 use crate::cluster::{Backoff, Client, Retries, is_unknown};
 use crate::connection::{Connection, Submitted};
@@ -47,6 +48,7 @@ pub(super) struct ProducerContext {
     pub(super) options: ProducerOptions,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) buffer: Arc<Semaphore>,
+    pub(super) notice: Notice,
     failure: Mutex<Option<ClientError>>,
 }
 
@@ -54,6 +56,7 @@ impl ProducerContext {
     pub(super) fn new(client: Client, options: ProducerOptions, clock: Arc<dyn Clock>) -> Self {
         Self {
             buffer: Arc::new(Semaphore::new(options.buffer_bytes)),
+            notice: Notice::default(),
             failure: Mutex::new(None),
             client,
             options,

@@ -68,7 +68,9 @@ async fn partitions_of(
         // Nothing is written by asking, so every outcome is as good as definite.
         let mut options = context.options.clone();
         options.retries = Retries::AtLeastOnce;
-        attempts.after(error, &lane.target, &options)?;
+        let error = attempts.after(error, &lane.target, &options)?;
+        let waiting = attempts.waiting();
+        context.notice.sending_again(&lane.target, waiting, &error);
         backoff.wait().await;
     }
 }

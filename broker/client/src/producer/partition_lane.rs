@@ -206,7 +206,8 @@ impl PartitionLane {
                     self.failed(ready, error);
                 }
                 Ok(last) => {
-                    tracing::debug!(partition = %self.partition, error = %last, "sending again");
+                    let notice = &self.lane.context().notice;
+                    notice.sending_again(target, ready.attempts.waiting(), &last);
                     self.again.push_back(ready);
                 }
             }

@@ -69,7 +69,10 @@ async fn deliver(
         let topic = lane.target.topic.as_str();
         context.client.note_topic_failure(topic, None, &error);
         match attempts.after(error, &lane.target, &context.options) {
-            Ok(error) => tracing::debug!(topic, %error, left = round.left.len(), "sending again"),
+            Ok(error) => {
+                let waiting = attempts.waiting();
+                context.notice.sending_again(&lane.target, waiting, &error);
+            }
             Err(error) => {
                 round.fail_rest(&error);
                 break;

@@ -14,7 +14,7 @@ use broker_model::{Clock, LeaderEpoch, PartitionId, TopicId, TopicName, TopicPar
 use broker_storage::{Log, LogDir, RecoveryReport};
 use futures::StreamExt;
 use tokio::task::JoinError;
-use tracing::{error, info};
+use tracing::error;
 
 use super::BrokerHandle;
 use super::hanging::{hanging, unless_it_hangs};
@@ -24,6 +24,7 @@ use crate::cleaner::Cleaner;
 use crate::controller::ControllerLauncher;
 use crate::death_notice::DeathNotice;
 use crate::log_dirs::{LogDirs, NotOpened, log_recovery};
+use crate::offline::Offline;
 use crate::partition::{PartitionActor, PartitionHandle, PartitionSetup};
 use crate::plugins::{Plugins, TopicPlugins};
 use crate::scrubber::Scrubber;
@@ -117,7 +118,9 @@ impl Hosting {
         for change in changes {
             match change {
                 Change::TopicCreated { topic } | Change::PartitionsAdded { topic, .. } => {
-                    self.host_topic(topic).await;
+                    let mut offline = Offline::default();
+                    self.host_topic(topic, &mut offline).await;
+                    offline.tell();
                 }
                 Change::TopicConfigChanged { topic } => self.configure_topic(topic).await,
                 Change::TopicDeleted { topic } => self.drop_topic(&topic.name, topic.id).await,
@@ -134,17 +137,20 @@ impl Hosting {
 
     /// Starts everything this broker does not host yet.
     pub(super) async fn host_all(self: &Arc<Self>, metadata: &ClusterMetadata) {
+        let mut offline = Offline::default();
         for topic in metadata.topics() {
             let complete = self.topics.get(topic.name.as_str()).is_some_and(|hosted| {
                 hosted.id == topic.id && hosted.partitions.len() == topic.partitions.len()
             });
             if !complete {
-                self.host_topic(topic).await;
+                self.host_topic(topic, &mut offline).await;
             }
         }
+        offline.tell();
     }
 
-    async fn host_topic(self: &Arc<Self>, topic: &Topic) {
+    /// Starts the partitions of a topic that it does not host yet; those that cannot be opened go to `offline`.
+    async fn host_topic(self: &Arc<Self>, topic: &Topic, offline: &mut Offline) {
         let settings = self.settings(topic).await;
         let known = self
             .topics
@@ -164,10 +170,16 @@ impl Hosting {
                 stats: Arc::default(),
             };
             let hosting = self.clone();
-            async move { hosting.start_partition(assignment).await }
+            async move {
+                let partition = assignment.partition.clone();
+                (partition, hosting.start_partition(assignment).await)
+            }
         });
         let mut started = futures::stream::iter(missing).buffered(OPENS_AT_ONCE);
-        while let Some(partition) = started.next().await {
+        while let Some((name, partition)) = started.next().await {
+            if let HostedPartition::Offline { reason, .. } = &partition {
+                offline.add(name, reason);
+            }
             partitions.push(partition);
         }
         self.topics.put([HostedTopic {
@@ -181,6 +193,8 @@ impl Hosting {
         }]);
     }
 
+    /// Opens a partition's log and starts its actor. When that fails, whoever puts the answer into `Topics`
+    /// tells it.
     pub(super) async fn start_partition(
         self: &Arc<Self>,
         assignment: Assignment,
@@ -198,7 +212,6 @@ impl Hosting {
             Some(Err(panicked)) => (panicked.to_string(), Outlook::Lasting),
             None => (hanging(&dir).unwrap_or_default(), Outlook::Passing),
         };
-        error!(partition = %assignment.partition, problem, ?outlook, "a partition is offline: its log cannot be opened");
         HostedPartition::Offline {
             reason: problem,
             outlook,
@@ -268,35 +281,6 @@ impl Hosting {
             [_] => Duration::ZERO,
             _ => Duration::MAX,
         }
-    }
-
-    /// Opens the log of a partition whose actor panicked and starts another actor on it.
-    pub(super) async fn restart_partition(self: &Arc<Self>, partition: &TopicPartition) {
-        let metadata = self.metadata.load_full();
-        let Some(topic) = metadata.topic(partition.topic.as_str()) else {
-            return;
-        };
-        let index = usize::try_from(partition.partition.get()).unwrap_or(usize::MAX);
-        let Some(hosted) = self.topics.get(partition.topic.as_str()) else {
-            return;
-        };
-        let Some(HostedPartition::Online(dead)) = hosted.partitions.get(index) else {
-            return;
-        };
-        let Some(state) = topic.partitions.get(index) else {
-            return;
-        };
-        dead.stats().restarted();
-        let assignment = Assignment {
-            partition: partition.clone(),
-            topic_id: topic.id,
-            leader_epoch: state.leader_epoch,
-            settings: hosted.settings(),
-            stats: dead.stats().clone(),
-        };
-        let restarted = self.start_partition(assignment).await;
-        info!(%partition, "partition started again");
-        self.replace(&partition.topic, [(partition.partition, restarted)]);
     }
 
     /// Takes partitions of a topic out of service for good, each for its reason.

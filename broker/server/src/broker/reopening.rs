@@ -1,9 +1,10 @@
 //! Partitions that could not be opened for a reason that passes, such as a full disk or no file descriptor, are
-//! tried again until they can be.
+//! tried again until they can be; those whose actor panicked get another one at once.
 
 use std::sync::Arc;
 
 use broker_model::{PartitionId, TopicPartition};
+use tracing::{debug, error, info};
 
 use super::hanging::hanging;
 use super::hosting::{Assignment, Hosting};
@@ -48,6 +49,7 @@ impl Hosting {
         if hanging(&self.dirs.place(partition, topic.id)).is_some() {
             return;
         }
+        let before = hosted.partition(partition.partition);
         let opened = self
             .start_partition(Assignment {
                 partition: partition.clone(),
@@ -57,6 +59,52 @@ impl Hosting {
                 stats: Arc::default(),
             })
             .await;
+        match (&opened, before) {
+            (HostedPartition::Online(_), _) => {
+                info!(%partition, "a partition that was offline is open")
+            }
+            (
+                HostedPartition::Offline { reason: now, .. },
+                Some(HostedPartition::Offline { reason: told, .. }),
+            ) if now == told => debug!(%partition, reason = now, "still offline"),
+            (HostedPartition::Offline { reason, .. }, _) => {
+                error!(%partition, reason, "a partition is offline: its log cannot be opened");
+            }
+        }
         self.replace(&partition.topic, [(partition.partition, opened)]);
+    }
+
+    /// Opens the log of a partition whose actor panicked and starts another actor on it.
+    pub(super) async fn restart_partition(self: &Arc<Self>, partition: &TopicPartition) {
+        let metadata = self.metadata.load_full();
+        let Some(topic) = metadata.topic(partition.topic.as_str()) else {
+            return;
+        };
+        let index = usize::try_from(partition.partition.get()).unwrap_or(usize::MAX);
+        let Some(hosted) = self.topics.get(partition.topic.as_str()) else {
+            return;
+        };
+        let Some(HostedPartition::Online(dead)) = hosted.partitions.get(index) else {
+            return;
+        };
+        let Some(state) = topic.partitions.get(index) else {
+            return;
+        };
+        dead.stats().restarted();
+        let assignment = Assignment {
+            partition: partition.clone(),
+            topic_id: topic.id,
+            leader_epoch: state.leader_epoch,
+            settings: hosted.settings(),
+            stats: dead.stats().clone(),
+        };
+        let restarted = self.start_partition(assignment).await;
+        match &restarted {
+            HostedPartition::Online(_) => info!(%partition, "partition started again"),
+            HostedPartition::Offline { reason, .. } => {
+                error!(%partition, reason, "a partition is offline: its log cannot be opened again");
+            }
+        }
+        self.replace(&partition.topic, [(partition.partition, restarted)]);
     }
 }

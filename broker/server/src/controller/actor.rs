@@ -255,7 +255,7 @@ impl ControllerActor {
                 error!(%index, %problem, "a committed command was rejected");
                 Vec::new()
             });
-            info!(%index, command = ?outcome.command, "metadata changed");
+            info!(%index, command = %outcome.command, "metadata changed");
             self.published.store(Arc::new(self.committed.clone()));
             let answer = Reply::new(move |carried_out: Result<(), crate::broker::BrokerError>| {
                 reply.send(match carried_out {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_model::{Offset, TopicPartition};
+use broker_model::{Offset, PartitionId, TopicPartition};
 use broker_protocol::WireError;
 use broker_protocol::api::describe_cluster::{
     BrokerDescription, DescribeClusterRequest, DescribeClusterResponse, LogDirDescription,
@@ -15,6 +15,7 @@ use super::metadata::endpoints;
 use crate::broker::hanging;
 use crate::context::Context;
 use crate::log_dirs::LogDirs;
+use crate::offline::Offline;
 use crate::topics::HostedPartition;
 
 /// How long a partition is waited for.
@@ -121,19 +122,16 @@ fn of_dirs(log_dirs: &[LogDirDescription]) -> Vec<String> {
 /// Partitions that are offline for a reason of their own: those of a directory out of service are told
 /// with it.
 fn offline_partitions(context: &Context) -> Vec<String> {
-    let mut warnings = Vec::new();
+    let mut offline = Offline::default();
     for topic in context.topics.all().values() {
-        for (number, partition) in topic.partitions.iter().enumerate() {
+        for (number, partition) in (0_u32..).zip(topic.partitions.iter()) {
             if let HostedPartition::Offline { reason, .. } = partition {
-                warnings.push(format!(
-                    "partition {}-{number} is offline: {reason}",
-                    topic.name
-                ));
+                let number = PartitionId::new(number);
+                offline.add(TopicPartition::new(topic.name.clone(), number), reason);
             }
         }
     }
-    warnings.sort();
-    warnings
+    offline.warnings()
 }
 
 /// Partitions with known damage. Only those are asked in which some was found since the start.

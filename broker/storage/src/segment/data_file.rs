@@ -310,14 +310,16 @@ impl DataFile {
         inside.next().cloned()
     }
 
-    /// A reader has met a damaged batch.
-    pub(crate) fn note_damage(&self, found: &Corruption) {
+    /// A reader has met a damaged batch. Answers whether the file was thought whole before.
+    pub(crate) fn note_damage(&self, found: &Corruption) -> bool {
         let mut damage = self.damage();
+        let is_first = damage.is_empty();
         if !damage.iter().any(|known| known.position == found.position) {
             damage.push(found.clone());
             damage.sort_by_key(|known| known.position);
             self.set_damage(damage);
         }
+        is_first
     }
 
     /// All of the file was read, and these batches are damaged, by position.
