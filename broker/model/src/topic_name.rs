@@ -47,7 +47,12 @@ impl TopicName {
 
     /// Whether the broker keeps this topic for itself.
     pub fn is_reserved(&self) -> bool {
-        RESERVED.contains(&self.as_str())
+        Self::reserves(self.as_str())
+    }
+
+    /// The same for a name that was not looked at yet.
+    pub fn reserves(name: &str) -> bool {
+        RESERVED.contains(&name)
     }
 
     /// Whether the name has both `.` and `_`, which collide once metric names fold them together.

@@ -164,6 +164,13 @@ fn walk(
             left = outer.get(level).copied().unwrap_or_default();
         }
         left -= 1;
+        if let Some(len) = bytes.get(at).map(|marker| fixed_len(*marker))
+            && len > 0
+            && bytes.len() - at >= len
+        {
+            at += len;
+            continue;
+        }
         match Head::read(bytes, at)? {
             Head::Scalar { end } => at = end,
             Head::Container { start, values } => {
@@ -183,6 +190,30 @@ fn walk(
     }
 }
 
+/// How long a value with this marker is, if the marker alone says so; 0 otherwise.
+fn fixed_len(marker: u8) -> usize {
+    const LENGTHS: [u8; 256] = {
+        let mut lengths = [0; 256];
+        let mut marker = 0_u8;
+        loop {
+            lengths[marker as usize] = match marker {
+                0x00..=0x7F | 0xE0..=0xFF | 0xC0 | 0xC2 | 0xC3 => 1,
+                0xA0..=0xBF => 1 + (marker & 0x1F),
+                0xCC | 0xD0 => 2,
+                0xCD | 0xD1 => 3,
+                0xCA | 0xCE | 0xD2 => 5,
+                0xCB | 0xCF | 0xD3 => 9,
+                _ => 0,
+            };
+            if marker == u8::MAX {
+                break lengths;
+            }
+            marker += 1;
+        }
+    };
+    usize::from(LENGTHS[usize::from(marker)])
+}
+
 /// What stands at a position, as far as its first bytes tell.
 enum Head {
     /// A value without others in it.
@@ -192,7 +223,7 @@ enum Head {
 }
 
 impl Head {
-    #[inline]
+    #[inline(always)]
     fn read(bytes: &[u8], at: usize) -> Result<Self, ShapeError> {
         let (position, rest) = (at, bytes.get(at..).unwrap_or_default());
         let scalar = |len: usize| match len <= rest.len() {

@@ -48,6 +48,24 @@ impl<'a> MapWriter<'a> {
         self.out.push(if value { 0xC3 } else { 0xC2 });
     }
 
+    /// An array of numbers or nil.
+    pub(crate) fn optional_unsigned(
+        &mut self,
+        key: &str,
+        values: impl ExactSizeIterator<Item = Option<u64>>,
+    ) {
+        self.key(key);
+        write_array_len(values.len(), self.out);
+        self.out.reserve(values.len());
+        for value in values {
+            match value {
+                None => self.out.push(0xC0),
+                Some(value @ 0..=0x7F) => self.out.push(value.to_le_bytes()[0]),
+                Some(value) => write_unsigned(value, self.out),
+            }
+        }
+    }
+
     /// A map as the value of the key just written.
     pub(crate) fn nested(&mut self) -> MapWriter<'_> {
         MapWriter::new(self.out)

@@ -25,6 +25,9 @@ pub struct PartitionBatch {
     pub indexes: Vec<u32>,
 }
 
+/// Room for indexes that a group starts with: growing to it would cost more than the records do.
+const INDEXES_AT_FIRST: usize = 32;
+
 /// What goes to one partition, while it is gathered.
 #[derive(Default)]
 struct Group {
@@ -52,7 +55,9 @@ impl RoutableRecords {
         let mut groups: BTreeMap<PartitionId, Group> = BTreeMap::new();
         for ((place, partition), index) in self.places.iter().zip(partitions).zip(0..) {
             let Some(partition) = partition else { continue };
-            let group = groups.entry(*partition).or_default();
+            let group = groups
+                .entry(*partition)
+                .or_insert_with(|| Group::for_some_of(self.len()));
             group.indexes.push(index);
             group.bytes += (place.end - place.start) as usize;
             group.timestamps.add(place.timestamp);
@@ -119,6 +124,14 @@ impl RoutableRecords {
 }
 
 impl Group {
+    /// With room for some of so many records.
+    fn for_some_of(records: usize) -> Self {
+        Self {
+            indexes: Vec::with_capacity(records.min(INDEXES_AT_FIRST)),
+            ..Self::default()
+        }
+    }
+
     fn record_count(&self) -> u32 {
         u32::try_from(self.indexes.len()).expect("no more records than the request's u32 count")
     }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::debug;
 
+/// When it is looked first: most code of the start does not run again.
+const FIRST_CHECK: Duration = Duration::from_millis(500);
 /// How often it is looked whether there was a burst that is over.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// Processor time in such an interval below which the broker is quiet.
@@ -24,19 +26,22 @@ pub(crate) fn limit_heaps() {
 
 /// Gives memory back after each burst, until `stopping` says so.
 pub(crate) async fn give_back_when_quiet(mut stopping: watch::Receiver<bool>) {
-    let mut given_back_at = Usage::now();
-    let mut last = given_back_at;
+    // The start is a burst, however few pages it took.
+    let mut given_back_at: Option<Usage> = None;
+    let mut last = Usage::now();
+    let mut wait = FIRST_CHECK;
     loop {
         tokio::select! {
-            () = tokio::time::sleep(CHECK_INTERVAL) => {}
+            () = tokio::time::sleep(wait) => wait = CHECK_INTERVAL,
             _ = stopping.wait_for(|stop| *stop) => return,
         }
         let now = Usage::now();
         let is_quiet = now.cpu.saturating_sub(last.cpu) < QUIET_CPU;
-        if is_quiet && now.faults - given_back_at.faults >= BURST_FAULTS {
+        let was_burst = given_back_at.is_none_or(|at| now.faults - at.faults >= BURST_FAULTS);
+        if is_quiet && was_burst {
             give_back_heap();
             give_back_code();
-            given_back_at = Usage::now();
+            given_back_at = Some(Usage::now());
             debug!("memory of a burst was given back");
         }
         last = now;

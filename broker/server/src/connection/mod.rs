@@ -136,6 +136,13 @@ async fn read_requests(
 ) -> Result<End, ReadError> {
     let handshake_until = Instant::now() + HANDSHAKE_TIME_MAX;
     let mut stopping = session.context().stopping.clone();
+    // Nobody reads the answers any more when the writer has given up.
+    let mut over = std::pin::pin!(async {
+        tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => {}
+            () = session.sink().closed() => {}
+        }
+    });
     loop {
         let patience = if session.is_greeted() {
             reader.allow_large_frames();
@@ -148,9 +155,7 @@ async fn read_requests(
             None => tokio::select! {
                 biased;
                 next = stint.take_in(reader.next(session.budget(), patience, stint)) => next?,
-                _ = stopping.wait_for(|stop| *stop) => return Ok(End::Over),
-                // Nobody reads the answers: the writer has given up.
-                () = session.sink().closed() => return Ok(End::Over),
+                () = &mut over => return Ok(End::Over),
             },
         };
         let Some((body, in_flight)) = next else {

@@ -5,6 +5,7 @@
 //! to go on while others wait for its place.
 
 use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
 use broker_model::limits::{FRAME_TIME_MAX, HANDSHAKE_TIME_MAX, READ_BUFFER_TRUSTED_BYTES};
@@ -14,7 +15,7 @@ use rustix::net::{RecvFlags, recv};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
 use super::budget::{ConnectionBudget, Incomplete, TINY_FRAME_BYTES};
 use super::lane::Stint;
@@ -108,6 +109,8 @@ pub(crate) struct FrameReader {
     decoder: FrameDecoder,
     /// Bytes still to come of a frame that nobody wants any more.
     unwanted: usize,
+    /// For waiting until a frame begins; kept, since setting it costs more than reading a small frame.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 /// What was read of a connection and not made use of, and what may come next.
@@ -136,6 +139,7 @@ impl FrameReader {
             buffer: input.buffer,
             decoder: input.decoder,
             unwanted: input.unwanted,
+            timer: None,
         }
     }
 
@@ -230,21 +234,40 @@ impl FrameReader {
                 Patience::Handshake(until) => until,
                 Patience::Idle(after) => Instant::now() + after,
             };
-            match (timeout_at(until, self.socket.readable()).await, patience) {
-                (Ok(ready), _) => {
-                    ready?;
-                    match self.try_read(BUFFER_BYTES_MIN) {
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                        other => return Ok(other?),
-                    }
-                }
-                (Err(_), Patience::Handshake(_)) => return Err(ReadError::HandshakeTime),
-                (Err(_), Patience::Idle(after)) if budget.is_idle() => {
+            match (self.is_readable_by(until).await?, patience) {
+                (true, _) => match self.try_read(BUFFER_BYTES_MIN) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    other => return Ok(other?),
+                },
+                (false, Patience::Handshake(_)) => return Err(ReadError::HandshakeTime),
+                (false, Patience::Idle(after)) if budget.is_idle() => {
                     return Err(ReadError::Idle { after });
                 }
                 // A long poll is under way: not idle.
-                (Err(_), Patience::Idle(_)) => {}
+                (false, Patience::Idle(_)) => {}
             }
+        }
+    }
+
+    /// Waits until there is something to read, or until then.
+    async fn is_readable_by(&mut self, until: Instant) -> io::Result<bool> {
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if timer.deadline() > until {
+            timer.as_mut().reset(until);
+        }
+        loop {
+            tokio::select! {
+                biased;
+                ready = self.socket.readable() => return ready.map(|()| true),
+                () = timer.as_mut() => {}
+            }
+            if Instant::now() >= until {
+                return Ok(false);
+            }
+            // It was set for an earlier frame.
+            timer.as_mut().reset(until);
         }
     }
 
@@ -280,7 +303,16 @@ impl FrameReader {
             self.buffer
                 .reserve(wanted.clamp(BUFFER_BYTES_MIN, READ_BUFFER_TRUSTED_BYTES));
         }
-        self.socket.try_read_buf(&mut self.buffer)
+        let room = self.buffer.capacity() - self.buffer.len();
+        let read = self.socket.try_read_buf(&mut self.buffer)?;
+        if read < room {
+            // Nothing is left, and this thread is the one that hears of more: the next attempt need not ask.
+            let socket: &TcpStream = self.socket.as_ref();
+            let _ = socket.try_io(Interest::READABLE, || -> io::Result<()> {
+                Err(io::ErrorKind::WouldBlock.into())
+            });
+        }
+        Ok(read)
     }
 
     /// What there is of the frame that begins the buffer, if that cannot be accepted whatever the missing

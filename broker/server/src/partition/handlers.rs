@@ -39,7 +39,8 @@ impl Handler<Append> for PartitionActor {
             timeout,
             reply,
         });
-        if self.batches.len() >= BATCHES_PER_WRITE_MAX {
+        let no_more_is_sent = self.stats.mailbox_depth() == 0;
+        if no_more_is_sent || self.batches.len() >= BATCHES_PER_WRITE_MAX {
             self.write_waiting(ctx);
         } else if !self.write_spawned {
             // Spawned work runs when the mailbox has been drained.

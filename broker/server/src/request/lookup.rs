@@ -103,7 +103,7 @@ pub(super) fn unknown_topic(name: &str) -> WireError {
 
 /// Refuses what clients may not touch, whether or not it exists yet.
 pub(super) fn refuse_reserved(name: &str) -> Result<(), WireError> {
-    if TopicName::new(name).is_ok_and(|name| name.is_reserved()) {
+    if TopicName::reserves(name) {
         let message = format!("topic {name} is the broker's own");
         return Err(WireError::new(ErrorCode::TopicReserved, message));
     }
