@@ -201,10 +201,11 @@ fn log_to_stderr(verbosity: i16) {
         _ => "trace",
     };
     let filter = EnvFilter::try_from_env("BROKER_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let is_colour_unwanted = std::env::var_os("NO_COLOR").is_some_and(|said| !said.is_empty());
     // Fails only when there is a subscriber already, which then does the job.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(std::io::stderr().is_terminal() && !is_colour_unwanted)
         .with_writer(std::io::stderr)
         .try_init();
 }

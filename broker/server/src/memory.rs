@@ -12,8 +12,8 @@ use tracing::debug;
 const FIRST_CHECK: Duration = Duration::from_millis(500);
 /// How often it is looked whether there was a burst that is over.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
-/// Processor time in such an interval below which the broker is quiet.
-const QUIET_CPU: Duration = Duration::from_millis(150);
+/// The broker is quiet while it uses less than one part in so many of a processor.
+const QUIET_PART: u32 = 33;
 /// Pages that came in since the last time which make it worth the while: 2 MiB.
 const BURST_FAULTS: i64 = 512;
 
@@ -32,11 +32,12 @@ pub(crate) async fn give_back_when_quiet(mut stopping: watch::Receiver<bool>) {
     let mut wait = FIRST_CHECK;
     loop {
         tokio::select! {
-            () = tokio::time::sleep(wait) => wait = CHECK_INTERVAL,
+            () = tokio::time::sleep(wait) => {}
             _ = stopping.wait_for(|stop| *stop) => return,
         }
         let now = Usage::now();
-        let is_quiet = now.cpu.saturating_sub(last.cpu) < QUIET_CPU;
+        let is_quiet = now.cpu.saturating_sub(last.cpu) < wait / QUIET_PART;
+        wait = CHECK_INTERVAL;
         let was_burst = given_back_at.is_none_or(|at| now.faults - at.faults >= BURST_FAULTS);
         if is_quiet && was_burst {
             give_back_heap();

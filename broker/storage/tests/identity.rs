@@ -293,3 +293,27 @@ fn many_directories_of_version_1_cost_one_sync() {
         }
     }
 }
+
+#[test]
+fn a_file_of_another_partition_is_not_cut_after_a_power_loss() {
+    let io = with_strangers(false).after_power_loss(Survival::Everything);
+    let file = dir_of(0).join(format!("{:020}.log", 20));
+    let own = file_bytes(&io, &file);
+    let strange = file_bytes(&io, &dir_of(1).join(format!("{:020}.log", 0)));
+    assert!(strange.len() > own.len());
+    set_file_bytes(&io, &file, &strange);
+    let open = |io: &Arc<RecordingIo>| {
+        let dir = open_dir(io);
+        let opened = dir.open_or_create_log(&numbered(0), TOPIC_ID, small());
+        (dir, opened.unwrap())
+    };
+    let (dir, (log, report)) = open(&io);
+    assert_eq!(report.torn, None);
+    assert_eq!(file_bytes(&io, &file), strange, "it may be somebody's");
+    assert_eq!(readable(&log).0.len(), 20);
+    drop((log, dir));
+    let io = io.after_kill();
+    set_file_bytes(&io, &file, &own);
+    let (_dir, (log, _)) = open(&io);
+    assert_eq!(readable(&log).0.len(), 25, "everything is back");
+}

@@ -101,14 +101,24 @@ impl PingArgs {
     ) -> Result<Connection, ClientError> {
         let give_up_at = Instant::now() + options.request_timeout;
         loop {
-            match Connection::connect(address, options.clone()).await {
-                Err(ClientError::Connect { .. }) if self.wait && Instant::now() < give_up_at => {
+            let left = give_up_at.saturating_duration_since(Instant::now());
+            let mut options = options.clone();
+            if self.wait {
+                options.connect_timeout = options.connect_timeout.min(left.max(LOOK_AGAIN));
+            }
+            match Connection::connect(address, options).await {
+                Err(error) if self.wait && may_come(&error) && Instant::now() < give_up_at => {
                     tokio::time::sleep(LOOK_AGAIN).await;
                 }
                 connected => return connected,
             }
         }
     }
+}
+
+/// Whether the broker may answer after a while: it is not there yet, or has no place just now.
+fn may_come(error: &ClientError) -> bool {
+    matches!(error, ClientError::Connect { .. }) || error.is_retriable()
 }
 
 fn micros(time: Duration) -> f64 {

@@ -151,11 +151,6 @@ impl Lane {
     /// For whoever has the place: waits until others had their turn, if the pass is over.
     async fn pass(&self) {
         if self.left.get() == 0 {
-            if !self.line.borrow().is_empty() {
-                // Many have much, on every core perhaps: a client of this machine that was woken meanwhile
-                // would wait for the kernel's next tick.
-                std::thread::yield_now();
-            }
             let_others_run().await;
             self.left.set(PASS_WORK);
         }
@@ -208,6 +203,8 @@ impl Stint {
     pub(crate) async fn arrive(&self) {
         self.go_on().await;
         self.work(ARRIVAL_WORK);
+        // Whoever comes next follows this one: those who are here wait for a few, not for all that ever come.
+        self.lane.serves(self.account.get());
     }
 
     /// Takes in the next request. It holds the lane only while it runs: whenever it has to wait for

@@ -265,6 +265,42 @@ async fn bytes_that_come_in_small_pieces_are_as_much_work_as_at_once() {
 }
 
 #[actix_rt::test]
+async fn connections_that_never_cease_to_come_do_not_keep_one_with_much_waiting() {
+    let lane = Rc::<Lane>::default();
+    let much = Stint::in_lane(lane.clone());
+    much.take_in(async {}).await;
+    much.work(PASS_WORK);
+    much.end();
+    let arrived = Rc::new(Cell::new(0_u32));
+    // Each comes before the last one is gone, so that somebody is always in line.
+    let coming: Vec<_> = (0..2)
+        .map(|_| {
+            let (lane, arrived) = (lane.clone(), arrived.clone());
+            tokio::task::spawn_local(async move {
+                loop {
+                    Stint::in_lane(lane.clone()).arrive().await;
+                    arrived.set(arrived.get() + 1);
+                }
+            })
+        })
+        .collect();
+    while arrived.get() < 10 {
+        tokio::task::yield_now().await;
+    }
+    let served = tokio::task::spawn_local(async move { much.go_on().await });
+    let before = arrived.get();
+    while !served.is_finished() && arrived.get() < before + 10_000 {
+        tokio::task::yield_now().await;
+    }
+    coming.iter().for_each(JoinHandle::abort);
+    assert!(
+        served.is_finished(),
+        "{} came before it",
+        arrived.get() - before
+    );
+}
+
+#[actix_rt::test]
 async fn connections_that_come_do_so_in_passes() {
     let lane = Rc::<Lane>::default();
     let arrived = Rc::<Cell<u32>>::default();

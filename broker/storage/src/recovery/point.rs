@@ -9,6 +9,7 @@ use std::sync::Arc;
 use broker_model::Offset;
 
 use super::OpenRequest;
+use crate::corruption::Damage;
 use crate::index::{OffsetEntry, boundary_at_or_below};
 use crate::segment::{BatchScanner, DataFile, ScanDepth, Scanned};
 use crate::small_file::RecoveryPoint;
@@ -105,14 +106,14 @@ fn is_boundary(data: &Arc<DataFile>, len: u64, point: &RecoveryPoint) -> io::Res
         return Ok(true);
     }
     let mut walked = walk(data, near, point.position)?;
-    if walked == Walked::Nowhere && near != start {
+    if matches!(walked, Walked::Nowhere | Walked::Elsewhere) && near != start {
         // The index is wrong, or the data is.
         walked = walk(data, start, point.position)?;
     }
     match walked {
         Walked::To(offset) if offset < point.end => goes_on(data, len, point),
         Walked::To(offset) => Ok(offset == point.end),
-        Walked::Past => Ok(false),
+        Walked::Past | Walked::Elsewhere => Ok(false),
         Walked::Nowhere => Ok(true),
     }
 }
@@ -126,6 +127,8 @@ enum Walked {
     Past,
     /// The position cannot be reached for damage.
     Nowhere,
+    /// Batches of another log stand there: the file may be another than the one that was noted.
+    Elsewhere,
 }
 
 fn walk(data: &Arc<DataFile>, from: OffsetEntry, to: u32) -> io::Result<Walked> {
@@ -134,6 +137,10 @@ fn walk(data: &Arc<DataFile>, from: OffsetEntry, to: u32) -> io::Result<Walked> 
     let mut walked = Walked::To(from.offset);
     while let Some(scanned) = scanner.next()? {
         walked = match scanned {
+            Scanned::Bad {
+                damage: Damage::OfAnotherLog,
+                ..
+            } => return Ok(Walked::Elsewhere),
             Scanned::Batch { header, .. } => Walked::To(header.next_offset()),
             Scanned::Bad {
                 resume: Some(_), ..

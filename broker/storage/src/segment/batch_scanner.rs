@@ -220,7 +220,7 @@ impl Scanned {
         matches!(
             self,
             Self::Bad {
-                damage: Damage::OutOfPlace { .. },
+                damage: Damage::OutOfPlace { .. } | Damage::OfAnotherLog,
                 ..
             }
         )
