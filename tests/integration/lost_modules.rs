@@ -49,6 +49,11 @@ fn a_damaged_or_deleted_module_is_repaired_by_deploying_it_again() {
         for word in ["mine", damage, "deploy the same module again"] {
             assert!(error.message.contains(word), "{word}: {error:?}");
         }
+        let cluster = wire.call("describe_cluster", map! {}).unwrap();
+        let warnings = format!("{:?}", cluster.get("warnings"));
+        for word in ["no partitioner for topic t:", "refused", damage] {
+            assert!(warnings.contains(word), "{word}: {warnings}");
+        }
         wire.call("produce", go("other")).unwrap();
         wire.deploy("mine", &module(), map! {}).unwrap();
         wire.call("produce", go("t")).unwrap();

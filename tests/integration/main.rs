@@ -21,6 +21,7 @@ mod deploy;
 mod dry_run;
 mod dry_run_effects;
 mod erasure;
+mod failing_policies;
 mod fetching;
 mod floods;
 mod full_disk;

@@ -140,12 +140,12 @@ impl Cleaner {
     }
 
     async fn clean(&self, due: Due) {
-        let partition = &due.partition;
+        let (partition, fault) = (&due.partition, &due.settings.faults.compaction);
         let now = self.clock.now();
         let mut policy = match self.plugins.compaction(&due.settings, now) {
             Ok(policy) => policy,
             Err(error) => {
-                warn!(%partition, %error, "compaction is put off, all records are kept");
+                fault.failed(partition, self.clock.monotonic(), &error);
                 return;
             }
         };
@@ -160,8 +160,19 @@ impl Cleaner {
         let pace = self.begin();
         let run = actix_rt::task::spawn_blocking(move || cleaning.run(&mut policy, &pace));
         let cleaned = match run.await {
-            Ok(Ok(cleaned)) => cleaned,
+            Ok(Ok(cleaned)) => {
+                fault.worked(partition);
+                cleaned
+            }
             Ok(Err(CleaningFailed::Cancelled)) => return,
+            Ok(Err(
+                error @ (CleaningFailed::Policy(_)
+                | CleaningFailed::TookTooLittle { .. }
+                | CleaningFailed::FullInCleanPart { .. }),
+            )) => {
+                fault.failed(partition, self.clock.monotonic(), &error);
+                return;
+            }
             Ok(Err(error)) => {
                 warn!(%partition, %error, "compaction failed, all records are kept");
                 return;

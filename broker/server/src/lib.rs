@@ -32,6 +32,7 @@ mod occasional;
 mod offline;
 mod partition;
 mod plugins;
+mod policy_faults;
 mod reply;
 mod request;
 mod run;

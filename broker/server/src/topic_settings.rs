@@ -12,6 +12,7 @@ use broker_record::TimestampType;
 use broker_storage::{CompactionSettings, LogConfig};
 
 use crate::plugins::TopicPlugins;
+use crate::policy_faults::PolicyFaults;
 
 /// A topic as its partitions know it. Replaced as a whole when the configuration or a binding changes.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub(crate) struct TopicSettings {
     pub(crate) name: TopicName,
     pub(crate) config: Arc<TopicConfig>,
     pub(crate) plugins: Arc<TopicPlugins>,
+    pub(crate) faults: Arc<PolicyFaults>,
 }
 
 /// How the log of a topic's partitions behaves.

@@ -11,6 +11,7 @@ use broker_model::{PartitionId, TopicId, TopicName};
 
 use crate::partition::PartitionHandle;
 use crate::plugins::TopicPlugins;
+use crate::policy_faults::PolicyFaults;
 use crate::topic_settings::TopicSettings;
 
 /// One topic of this broker.
@@ -20,6 +21,7 @@ pub(crate) struct HostedTopic {
     pub(crate) id: TopicId,
     pub(crate) config: Arc<TopicConfig>,
     pub(crate) plugins: Arc<TopicPlugins>,
+    pub(crate) faults: Arc<PolicyFaults>,
     /// The partition counts the topic has had, newest last; never empty.
     pub(crate) partition_counts: Arc<[u32]>,
     /// By partition number.
@@ -51,6 +53,7 @@ impl HostedTopic {
             name: self.name.clone(),
             config: self.config.clone(),
             plugins: self.plugins.clone(),
+            faults: self.faults.clone(),
         })
     }
 

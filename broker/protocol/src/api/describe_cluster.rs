@@ -26,7 +26,8 @@ pub struct DescribeClusterResponse {
     pub topics: u64,
     /// Number of partitions, internal ones included.
     pub partitions: u64,
-    /// What an operator should know.
+    /// What an operator should know: directories, partitions, losses, plugins that are suspended or
+    /// missing while topics need them.
     pub warnings: Vec<String>,
 }
 

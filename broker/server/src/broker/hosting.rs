@@ -187,6 +187,7 @@ impl Hosting {
             id: topic.id,
             config: settings.config.clone(),
             plugins: settings.plugins.clone(),
+            faults: settings.faults.clone(),
             partition_counts: topic.counts().into(),
             partitions: partitions.into(),
             routed: known.map_or_else(Arc::<RouteCounters>::default, |known| known.routed.clone()),
@@ -346,6 +347,7 @@ impl Hosting {
             return;
         };
         let settings = self.settings(topic).await;
+        settings.faults.settings_changed();
         for partition in hosted.partitions.iter() {
             if let HostedPartition::Online(handle) = partition {
                 handle.configure(settings.clone());
@@ -375,11 +377,14 @@ impl Hosting {
                 error!(topic = %topic.name, %slot, %error, "a plugin of the topic is not available");
             }
         }
+        let known = self.topics.get(topic.name.as_str());
+        let known = known.filter(|known| known.id == topic.id);
         Arc::new(TopicSettings {
             id: topic.id,
             name: topic.name.clone(),
             config,
             plugins: Arc::new(plugins),
+            faults: known.map_or_else(Arc::default, |known| known.faults.clone()),
         })
     }
 

@@ -4,6 +4,7 @@
 use actix::prelude::*;
 use broker_cluster::FlushMode;
 use broker_model::limits::BATCHES_PER_WRITE_MAX;
+use broker_storage::{ChangeError, RetentionOutcome};
 use tracing::{info, warn};
 
 use super::actor::{PartitionActor, Waiting};
@@ -180,17 +181,29 @@ impl Handler<CheckRetention> for PartitionActor {
         };
         let high_watermark = self.replica.high_watermark();
         let now = self.clock.now();
-        match self
+        let applied = self
             .log_mut()
-            .apply_retention(&mut policy, high_watermark, now)
-        {
-            Ok(outcome) if outcome.segments > 0 => {
-                let (segments, bytes) = (outcome.segments, outcome.bytes);
-                info!(partition = %self.partition, segments, bytes, start = %outcome.start, "retention removed segments");
-                self.log_start_moved();
+            .apply_retention(&mut policy, high_watermark, now);
+        self.retention_applied(applied);
+    }
+}
+
+impl PartitionActor {
+    fn retention_applied(&mut self, applied: Result<RetentionOutcome, ChangeError>) {
+        let (partition, fault) = (&self.partition, &self.settings.faults.retention);
+        match applied {
+            Ok(outcome) => {
+                fault.worked(partition);
+                if outcome.segments > 0 {
+                    let (segments, bytes) = (outcome.segments, outcome.bytes);
+                    info!(%partition, segments, bytes, start = %outcome.start, "retention removed segments");
+                    self.log_start_moved();
+                }
             }
-            Ok(_) => {}
-            Err(error) => warn!(partition = %self.partition, %error, "retention failed"),
+            Err(ChangeError::Policy(failed)) => {
+                fault.failed(partition, self.clock.monotonic(), &failed);
+            }
+            Err(error) => warn!(%partition, %error, "retention failed"),
         }
     }
 }

@@ -60,6 +60,7 @@ fn host_on(io: Arc<dyn Io>, arbiter: &ArbiterHandle, overrides: &[(&str, &str)])
             name,
             config: Arc::new(config),
             plugins: Arc::default(),
+            faults: Arc::default(),
         }),
         plugins,
         log,
@@ -97,6 +98,7 @@ impl Hosted {
             name: self.topic.1.clone(),
             config: Arc::new(configured(overrides)),
             plugins: Arc::default(),
+            faults: Arc::default(),
         }));
     }
 }

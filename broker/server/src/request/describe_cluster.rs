@@ -1,5 +1,5 @@
 //! `describe_cluster`: the brokers with version, uptime and disks, and what needs somebody's attention:
-//! directories, partitions, damage, losses, the clock. Only partitions with damage are asked.
+//! directories, partitions, damage, losses, plugins, the clock. Only partitions with damage are asked.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use broker_protocol::api::describe_cluster::{
 use broker_storage::LogDir;
 
 use super::metadata::endpoints;
+use super::plugin_warnings::plugin_warnings;
 use crate::broker::hanging;
 use crate::context::Context;
 use crate::log_dirs::LogDirs;
@@ -70,6 +71,7 @@ async fn warnings(context: &Context, log_dirs: &[LogDirDescription]) -> Vec<Stri
     warnings.extend(damaged_partitions(context).await);
     let start_of = |partition: &TopicPartition| log_start(context, partition);
     warnings.extend(context.dirs.lost_records(start_of));
+    warnings.extend(plugin_warnings(context));
     warnings.extend(context.dirs.clock_doubt().warning());
     let (factor, brokers) = (
         context.config.creation.replication_factor,

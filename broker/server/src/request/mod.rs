@@ -29,6 +29,7 @@ mod ping;
 mod plugin_history;
 mod plugin_logs;
 mod plugin_module;
+mod plugin_warnings;
 mod produce;
 mod record_decoder;
 mod remove_plugin;

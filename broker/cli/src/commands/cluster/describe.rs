@@ -10,7 +10,11 @@ use crate::failure::Failure;
 use crate::output::{Align, Table, attention, bytes, duration, number};
 use crate::session::Session;
 
-/// Describe the cluster: brokers, controller, log directories, warnings
+/// Describe the cluster: what needs attention, brokers, controller, log directories
+///
+/// What needs attention comes first: directories that are full, failed or slow, partitions that are
+/// offline or damaged, records that were lost, plugins that are suspended or missing while topics need
+/// them, a clock in doubt.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

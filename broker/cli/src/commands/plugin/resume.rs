@@ -14,7 +14,8 @@ use crate::session::Session;
 ///
 /// A plugin that trapped three times within a minute is suspended: its fallback answers, or
 /// producers get errors that can be retried, or data is kept, as its kind has it.
-/// `broker plugin describe` says why, `broker plugin logs` what it wrote.
+/// `broker plugin describe` says why, `broker plugin logs` what it wrote, and `broker cluster describe`
+/// which topics do without it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
