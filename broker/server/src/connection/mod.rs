@@ -4,6 +4,7 @@
 //! what it takes along, `affinity` when.
 
 mod affinity;
+mod closures;
 mod moving;
 mod session;
 
@@ -210,7 +211,7 @@ fn say_goodbye(session: &Session, peer: SocketAddr, end: &Result<End, ReadError>
         ReadError::Io(_) | ReadError::Idle { .. } | ReadError::FrameStalled { .. } => {
             debug!(%peer, %problem, "connection ended")
         }
-        _ => info!(%peer, %problem, "connection closed"),
+        _ => closures::tell(peer, problem),
     }
     if let Some(frame) = last_words {
         session.sink().send(Answer::bytes(frame, None));
