@@ -199,6 +199,26 @@ fn a_frame_that_ends_too_early_is_told_apart_from_a_goodbye() {
 }
 
 #[test]
+fn what_was_asked_before_a_wrong_frame_is_answered_before_it() {
+    let guarded = Guarded::start();
+    let mut wire = guarded.broker.connect();
+    let wanted = map! { "topic" => "guard", "partition" => 0, "offset" => 10 };
+    let poll = |wait: u64| map! { "partitions" => vec![wanted.clone()], "max_wait_ms" => wait, "min_bytes" => 1 };
+    let soon = wire.send("fetch", poll(500));
+    wire.send("fetch", poll(30_000));
+    wire.send_frame(b"nonsense");
+    let answer = wire.receive();
+    assert_eq!(answer.id, Some(soon));
+    answer.outcome.expect("nothing new is no error");
+    // The other does not get its time.
+    let last = wire.receive();
+    assert_eq!(last.id, None);
+    assert_eq!(last.outcome.unwrap_err().name, "MALFORMED_FRAME");
+    wire.expect_closed();
+    guarded.is_unharmed();
+}
+
+#[test]
 fn wrong_types_are_refused_by_every_method_and_the_connection_goes_on() {
     let guarded = Guarded::start();
     let mut wire = guarded.broker.connect();

@@ -1,9 +1,12 @@
 //! Clients that ask and do not read. What they asked for stays within the memory for answers, a client that
-//! reads gets its own, and whoever is in the way is closed.
+//! reads gets its own, and whoever is in the way is closed. And one that is slow to send what is refused.
+
+use std::thread;
+use std::time::Duration;
 
 use broker_tests::flood::stage::Size;
 
-use crate::harness::{Broker, Flooded, Value, map, plain};
+use crate::harness::{Broker, Flooded, Value, frame, map, plain};
 
 #[test]
 fn decoded_answers_that_nobody_reads_leave_room_for_those_who_read() {
@@ -76,4 +79,45 @@ fn a_record_that_unfolds_to_much_is_read_whole_by_whoever_asks() {
         Some(5_000_000)
     );
     assert_eq!(wire.read_all("folded", 0).len(), 2);
+}
+
+#[test]
+fn one_that_was_sent_away_and_reads_nothing_is_gone_soon() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("large", 1, &[]);
+    for _ in 0..8 {
+        let value = Value::Bin(vec![b'x'; 1_000_000]);
+        let records = Value::Array(vec![Value::Array(vec![Value::Nil, value])]);
+        wire.produce("large", 0, records);
+    }
+    let all = map! { "topic" => "large", "partition" => 0, "offset" => 0 };
+    for _ in 0..4 {
+        let wanted = map! { "partitions" => vec![all.clone()], "max_bytes" => 16_000_000 };
+        wire.send("fetch", wanted);
+    }
+    wire.send_frame(b"nonsense");
+    // Far less than somebody gets who was not sent away and reads nothing.
+    let refused = (0..50).any(|_| {
+        thread::sleep(Duration::from_millis(500));
+        wire.try_send_bytes(&[0]).is_err()
+    });
+    assert!(refused, "its socket is still open");
+}
+
+#[test]
+fn whoever_sends_a_refused_frame_slowly_can_still_read_why() {
+    const MIB: usize = 1024 * 1024;
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    let nested = frame(&[0x91; MIB]);
+    for piece in nested.chunks(MIB / 32) {
+        wire.send_bytes(piece);
+        thread::sleep(Duration::from_millis(100));
+    }
+    let answer = wire.receive();
+    assert_eq!(answer.id, None);
+    assert_eq!(answer.outcome.unwrap_err().name, "NESTING_TOO_DEEP");
+    wire.expect_closed();
+    broker.connect().call("ping", map! {}).unwrap();
 }

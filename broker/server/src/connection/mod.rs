@@ -8,6 +8,7 @@ mod closures;
 mod moving;
 mod session;
 
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,21 +18,24 @@ use broker_model::limits::HANDSHAKE_TIME_MAX;
 use broker_protocol::{ErrorCode, FrameError, LooksLike, WireError, error_frame};
 use bytes::Bytes;
 use tokio::net::TcpStream;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 use tracing::{debug, info};
 
 use crate::arbiters::Shard;
 use crate::context::Context;
-use crate::net::answer_writer::AnswerWriter;
+use crate::net::answer::LAST_ANSWERS_WITHIN;
+use crate::net::answer_writer::{AnswerWriter, Written};
 use crate::net::frame_reader::Patience;
 use crate::net::lane::Stint;
 use crate::net::listener::ConnectionPlace;
-use crate::net::{Answer, FrameReader, InFlight, ReadError};
+use crate::net::{FrameReader, InFlight, ReadError};
 use moving::{Resting, pack};
 use session::Next;
 pub(crate) use session::{Asker, Session, Weight, WorkInOrder};
 
-/// How long a client may take to read the last answer of a connection that is being closed.
+/// How long a client may take to read the last answers of a connection that is being closed, after those were
+/// waited for.
 const GOODBYE_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long bytes of a client that was sent away are thrown away.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
@@ -113,18 +117,49 @@ async fn serve(connection: Resting, shard: Shard) {
     drop(session);
     let sent_away = matches!(end, Err(_) | Ok(End::SentAway));
     let written = if sent_away {
-        tokio::time::timeout(GOODBYE_TIME_MAX, writer).await.ok()
+        part(writer, (&mut reader, &stint), &context).await
     } else {
         Some(writer.await)
     };
     if let Some(Ok(Err(error))) = written {
         debug!(%peer, %error, "a connection's answers could not be written");
     }
-    if sent_away {
-        stint.take_in(reader.drain(DRAIN_TIME_MAX, &stint)).await;
-        stint.end();
-    }
+    // No task holds the socket any more.
+    drop(reader);
     drop(place);
+}
+
+type Writing = JoinHandle<io::Result<Written>>;
+
+/// Gives a client that was sent away time to read why, and what it asked before. A writer that is not done by
+/// then is ended: it holds the socket, and whoever still asks has to see that nobody reads.
+async fn part(
+    mut writer: Writing,
+    (reader, stint): (&mut FrameReader, &Stint),
+    context: &Context,
+) -> Option<Result<io::Result<Written>, JoinError>> {
+    let writing = async {
+        let within = LAST_ANSWERS_WITHIN + GOODBYE_TIME_MAX;
+        if let Ok(written) = tokio::time::timeout(within, &mut writer).await {
+            return Some(written);
+        }
+        writer.abort();
+        // Its end, not what became of it: an answer was cut off.
+        let _ = writer.await;
+        None
+    };
+    let mut stopping = context.stopping.clone();
+    let leaving = async {
+        tokio::select! {
+            () = stint.take_in(reader.leave_frame(stint)) => {}
+            _ = stopping.wait_for(|stop| *stop) => {}
+        }
+        stint.end();
+    };
+    let (written, ()) = tokio::join!(writing, leaving);
+    stint.take_in(reader.drain(DRAIN_TIME_MAX, stint)).await;
+    stint.end();
+    written
 }
 
 /// Reads and starts requests until the peer closes, the broker stops, something is wrong, or the connection
@@ -214,7 +249,7 @@ fn say_goodbye(session: &Session, peer: SocketAddr, end: &Result<End, ReadError>
         _ => closures::tell(peer, problem),
     }
     if let Some(frame) = last_words {
-        session.sink().send(Answer::bytes(frame, None));
+        session.sink().send_last(frame);
     }
 }
 

@@ -415,14 +415,14 @@ impl Session {
 
     fn refuse(&self, id: Option<u64>, error: &WireError, in_flight: InFlight) -> Next {
         debug!(%error, "request refused");
-        self.sink
-            .send(Answer::bytes(error_frame(id, error), Some(in_flight)));
-        // Without an id nobody knows which request failed: the stream cannot go on.
         if id.is_some() {
-            Next::Continue
-        } else {
-            Next::Close
+            self.sink
+                .send(Answer::bytes(error_frame(id, error), Some(in_flight)));
+            return Next::Continue;
         }
+        // Without an id nobody knows which request failed: the stream cannot go on.
+        self.sink.send_last(error_frame(None, error));
+        Next::Close
     }
 
     fn refuse_unless_notification(

@@ -1,13 +1,19 @@
 //! `Answer`: one finished frame on its way to the socket, and `AnswerSink`, the connection's own reply
 //! channel. Answers carry the permits of their request, so the channel is bounded by what is in flight.
 
+use std::time::Duration;
+
 use broker_protocol::api::fetch::Piece;
 use broker_storage::FileSlice;
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::answer_budget::{AnswerBudget, AnswerMemory};
 use super::standing::InFlight;
+
+/// How long the last words of a connection wait for what is under way.
+pub(crate) const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// A part of an answer: bytes in memory, or a region of a segment file that goes out by `sendfile`.
 pub(crate) type AnswerPiece = Piece<FileSlice>;
@@ -44,6 +50,8 @@ impl Answer {
 /// What the writer of a connection is sent.
 pub(crate) enum Outgoing {
     Answer(Answer),
+    /// To be written when everything else was, or then, and nothing after it.
+    Last(Answer, Instant),
     /// Stop writing: the connection moves to another arbiter.
     Stop,
 }
@@ -66,11 +74,23 @@ impl AnswerSink {
     }
 
     /// Hands an answer to the writer. When the connection is gone, so is whoever asked.
-    pub(crate) fn send(&self, mut answer: Answer) {
+    pub(crate) fn send(&self, answer: Answer) {
+        let _ = self.answers.send(Outgoing::Answer(self.counted(answer)));
+    }
+
+    /// Hands the last frame of the connection to the writer: it leaves after the answers that are ready within
+    /// [`LAST_ANSWERS_WITHIN`].
+    pub(crate) fn send_last(&self, frame: Bytes) {
+        let answer = self.counted(Answer::bytes(frame, None));
+        let until = Instant::now() + LAST_ANSWERS_WITHIN;
+        let _ = self.answers.send(Outgoing::Last(answer, until));
+    }
+
+    fn counted(&self, mut answer: Answer) -> Answer {
         if answer.memory.is_none() {
             answer.memory = self.budget.charge(answer.buffered());
         }
-        let _ = self.answers.send(Outgoing::Answer(answer));
+        answer
     }
 
     /// Has the writer hand back the socket and what it has not written.

@@ -14,6 +14,7 @@ use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
+use tokio::time::timeout_at;
 
 use super::answer::{AnswerPiece, Answers, Outgoing};
 use super::answer_budget::AnswerBudget;
@@ -38,7 +39,7 @@ pub(crate) struct AnswerWriter {
 
 /// How far the writer got.
 pub(crate) enum Written {
-    /// The channel is closed and empty.
+    /// The channel is closed and empty, or the connection had its last words.
     All,
     /// It was told to stop; what is left comes along.
     InPart(Answers, OwnedWriteHalf),
@@ -60,7 +61,7 @@ impl AnswerWriter {
         self.idle.clone()
     }
 
-    /// Runs until the channel is closed and empty, or until told to stop.
+    /// Runs until the channel is closed and empty, until told to stop, or until the last words were written.
     ///
     /// # Errors
     /// When the socket fails, the peer does not read, or a file is shorter than promised.
@@ -68,12 +69,22 @@ impl AnswerWriter {
         let mut turn = Vec::new();
         let mut held = Vec::new();
         let mut pieces = VecDeque::new();
-        while self.answers.recv_many(&mut turn, ANSWERS_PER_TURN).await > 0 {
+        let mut last = None;
+        loop {
+            let more = self.answers.recv_many(&mut turn, ANSWERS_PER_TURN);
+            let taken = match &last {
+                None => more.await,
+                Some((_, until)) => timeout_at(*until, more).await.unwrap_or(0),
+            };
+            if taken == 0 {
+                break;
+            }
             self.idle.set(false);
             let mut stop = false;
             for outgoing in turn.drain(..) {
                 match outgoing {
                     Outgoing::Stop => stop = true,
+                    Outgoing::Last(answer, until) => last = Some((answer, until)),
                     Outgoing::Answer(mut answer) => {
                         pieces.extend(answer.pieces.drain(..));
                         held.push(answer);
@@ -88,6 +99,11 @@ impl AnswerWriter {
                 return Ok(Written::InPart(self.answers, self.socket));
             }
             self.idle.set(true);
+        }
+        if let Some((mut answer, _)) = last {
+            pieces.extend(answer.pieces.drain(..));
+            self.pace.start();
+            write_all(&mut pieces, self.socket.as_ref(), &mut self.pace).await?;
         }
         Ok(Written::All)
     }

@@ -4,6 +4,7 @@
 //! without a place. A frame that was begun has to be complete in `FRAME_TIME_MAX`, waiting included, and has
 //! to go on while others wait for its place.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use tracing::debug;
 
 use super::budget::{ConnectionBudget, Incomplete, TINY_FRAME_BYTES};
 use super::lane::Stint;
@@ -27,6 +29,8 @@ const BUFFER_BYTES_MIN: usize = TINY_FRAME_BYTES;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Bytes that are thrown away at once.
 const THROWN_AWAY_AT_ONCE: usize = 256 * 1024;
+/// Bytes that are thrown away of one that was sent away, after the frame that it was in.
+const DRAINED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// So many bytes more and a frame does not stand still.
 const PROGRESS_BYTES: usize = 64 * 1024;
 
@@ -69,36 +73,41 @@ pub(crate) enum Patience {
 struct Begun {
     frame_bytes: usize,
     deadline: Instant,
-    /// When it had so many bytes.
-    progress: (Instant, usize),
+    /// How many bytes it had when it last went on, and how long its peer was waited for since.
+    progress: (usize, Duration),
     /// Counts it as long as it holds no place.
     incomplete: Option<Incomplete>,
 }
 
 impl Begun {
     fn new(budget: &ConnectionBudget, frame_bytes: usize, read: usize) -> Self {
-        let now = Instant::now();
         Self {
             frame_bytes,
-            deadline: now + FRAME_TIME_MAX,
-            progress: (now, read),
+            deadline: Instant::now() + FRAME_TIME_MAX,
+            progress: (read, Duration::ZERO),
             incomplete: (frame_bytes <= TINY_FRAME_BYTES).then(|| budget.begin(read)),
         }
     }
 
     /// Notes that so many bytes of it are there now.
     fn has(&mut self, read: usize) {
-        if read >= self.progress.1 + PROGRESS_BYTES {
-            self.progress = (Instant::now(), read);
+        if read >= self.progress.0 + PROGRESS_BYTES {
+            self.progress = (read, Duration::ZERO);
         }
         if let Some(incomplete) = &mut self.incomplete {
             incomplete.has(read);
         }
     }
 
+    /// Notes that its peer was waited for, and came late or not at all. Bytes that lie in the socket while others
+    /// have their turn on this thread are not late.
+    fn waited(&mut self, time: Duration) {
+        self.progress.1 += time;
+    }
+
     fn stands_still(&self, budget: &ConnectionBudget) -> bool {
         let stall_max = budget.stall_max(self.frame_bytes);
-        stall_max.is_some_and(|max| self.progress.0.elapsed() >= max)
+        stall_max.is_some_and(|max| self.progress.1 >= max)
     }
 }
 
@@ -189,7 +198,7 @@ impl FrameReader {
                 begun.has(read);
                 // Also when there is always a byte more.
                 if begun.stands_still(budget) {
-                    return Err(ReadError::FrameStalled { missing });
+                    return Err(self.stalled(missing));
                 }
                 if permit.is_none() && frame_bytes > TINY_FRAME_BYTES {
                     if let Some(start) = self.start_of_unacceptable(missing) {
@@ -274,22 +283,29 @@ impl FrameReader {
     async fn read_more(
         &mut self,
         missing: usize,
-        begun: &Begun,
+        begun: &mut Begun,
         budget: &ConnectionBudget,
     ) -> Result<usize, ReadError> {
         loop {
             match self.try_read(missing) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let until = begun.deadline.min(Instant::now() + LOOK_EVERY);
+                    let since = Instant::now();
+                    let until = begun.deadline.min(since + LOOK_EVERY);
                     match timeout_at(until, self.socket.readable()).await {
-                        Ok(ready) => ready?,
+                        Ok(ready) => {
+                            ready?;
+                            // Beyond that this task was not run, whenever they came.
+                            begun.waited(since.elapsed().min(LOOK_EVERY));
+                        }
                         Err(_) if Instant::now() >= begun.deadline => {
                             return Err(ReadError::FrameTime { missing });
                         }
-                        Err(_) if begun.stands_still(budget) => {
-                            return Err(ReadError::FrameStalled { missing });
+                        Err(_) => {
+                            begun.waited(since.elapsed());
+                            if begun.stands_still(budget) {
+                                return Err(self.stalled(missing));
+                            }
                         }
-                        Err(_) => {}
                     }
                 }
                 other => return Ok(other?),
@@ -328,16 +344,21 @@ impl FrameReader {
         Some(start.freeze())
     }
 
+    /// The frame stands still: nobody wants the bytes that are missing any more.
+    fn stalled(&mut self, missing: usize) -> ReadError {
+        self.unwanted = missing;
+        ReadError::FrameStalled { missing }
+    }
+
     /// Throws the rest of a frame away that was answered already. It has to come in time like any other.
     async fn skip_unwanted(&mut self, stint: &Stint) -> Result<(), ReadError> {
         if self.unwanted == 0 {
             return Ok(());
         }
         let until = Instant::now() + FRAME_TIME_MAX;
-        let mut nowhere = Nowhere::new();
         while self.unwanted > 0 {
             let missing = self.unwanted;
-            let thrown_away = timeout_at(until, nowhere.take(&self.socket, missing)).await;
+            let thrown_away = timeout_at(until, throw_away(&self.socket, missing)).await;
             let thrown_away = thrown_away.map_err(|_| ReadError::FrameTime { missing })??;
             if thrown_away == 0 {
                 return Err(ReadError::Truncated { missing });
@@ -348,41 +369,51 @@ impl FrameReader {
         Ok(())
     }
 
-    /// Throws away what the peer still sends, for at most `time`: closing a socket with unread bytes
-    /// would take back the error it was just sent.
+    /// Lets a peer that was sent away end the frame that it is in: until then it may not read.
+    pub(crate) async fn leave_frame(&mut self, stint: &Stint) {
+        self.buffer = BytesMut::new();
+        if let Err(error) = self.skip_unwanted(stint).await {
+            debug!(%error, "a frame that was refused did not end");
+        }
+    }
+
+    /// Throws away what the peer still sends, for at most `time` and not without end: closing a socket with unread
+    /// bytes would take back the error it was just sent.
     pub(crate) async fn drain(&mut self, time: Duration, stint: &Stint) {
         let until = Instant::now() + time;
-        self.buffer = BytesMut::new();
-        let mut nowhere = Nowhere::new();
-        while let Ok(Ok(read)) = timeout_at(until, nowhere.take(&self.socket, usize::MAX)).await {
-            if read == 0 {
-                return;
+        let mut left = DRAINED_BYTES_MAX;
+        // A timeout alone is not looked at as long as there are bytes.
+        while left > 0 && Instant::now() < until {
+            match timeout_at(until, throw_away(&self.socket, left)).await {
+                Ok(Ok(read)) if read > 0 => {
+                    left = left.saturating_sub(read);
+                    stint.has_read(read).await;
+                }
+                _ => return,
             }
-            stint.has_read(read).await;
         }
     }
 }
 
-/// Where bytes go that nobody wants. The kernel drops them and copies nothing; it only wants to be told room.
-struct Nowhere(Vec<u8>);
+thread_local! {
+    /// Where bytes go that nobody wants. The kernel drops them and copies nothing; it only wants to be told room.
+    static NOWHERE: RefCell<Vec<u8>> = RefCell::new(vec![0; THROWN_AWAY_AT_ONCE]);
+}
 
-impl Nowhere {
-    fn new() -> Self {
-        Self(vec![0; THROWN_AWAY_AT_ONCE])
-    }
-
-    /// Waits for bytes, and throws away what there is of them, at most so many; 0 when the peer has closed.
-    async fn take(&mut self, socket: &OwnedReadHalf, bytes_max: usize) -> io::Result<usize> {
-        let socket: &TcpStream = socket.as_ref();
-        let at_once = bytes_max.min(self.0.len());
-        let room = self.0.get_mut(..at_once).unwrap_or_default();
-        socket
-            .async_io(Interest::READABLE, || {
-                let (_, taken) = recv(socket, &mut *room, RecvFlags::TRUNC)?;
-                Ok(taken)
-            })
-            .await
-    }
+/// Waits for bytes, and throws away what there is of them, at most so many; 0 when the peer has closed. Nothing is
+/// held while it waits.
+async fn throw_away(socket: &OwnedReadHalf, bytes_max: usize) -> io::Result<usize> {
+    let socket: &TcpStream = socket.as_ref();
+    let at_once = bytes_max.min(THROWN_AWAY_AT_ONCE);
+    let take = |nowhere: &RefCell<Vec<u8>>| {
+        let mut nowhere = nowhere.borrow_mut();
+        let room = nowhere.get_mut(..at_once).unwrap_or_default();
+        let (_, taken) = recv(socket, room, RecvFlags::TRUNC)?;
+        Ok(taken)
+    };
+    socket
+        .async_io(Interest::READABLE, || NOWHERE.with(take))
+        .await
 }
 
 #[cfg(test)]

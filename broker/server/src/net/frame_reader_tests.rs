@@ -1,6 +1,6 @@
-//! Frames that come slowly, through a real socket.
+//! Frames that come slowly, and bytes that nobody wants, through a real socket.
 
-use broker_model::limits::FRAME_BYTES_MAX;
+use broker_model::limits::{FRAME_BYTES_MAX, FRAME_STALL_MAX};
 use broker_protocol::encode_frame;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -75,4 +75,50 @@ async fn a_frame_that_drips_loses_its_place_to_one_that_waits() {
     let read = reader.next(&dripping, patience, &Stint::of_task()).await;
     let stalled = matches!(read, Err(ReadError::FrameStalled { .. }));
     assert!(stalled, "{:?}", read.err());
+}
+
+#[actix_rt::test]
+async fn a_frame_whose_bytes_lie_in_the_socket_does_not_stand_still() {
+    const PIECE: usize = 20 * 1024;
+    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let (mut peer, mut reader) = connected().await;
+    let (sender, other) = (budget.for_connection(), budget.for_connection());
+    tokio::task::spawn_local(async move {
+        let length = u32::try_from(FRAME_BYTES_MAX).expect("it fits");
+        let head = [&[0xce], length.to_be_bytes().as_slice()].concat();
+        peer.write_all(&head).await.expect("it is read");
+        peer.write_all(&[0xc0; PIECE]).await.expect("it is read");
+        tokio::time::sleep(10 * DRIP_EVERY).await;
+        peer.write_all(&[0xc0; PIECE]).await.expect("there is room");
+        // Others have their turn.
+        std::thread::sleep(2 * FRAME_STALL_MAX);
+        let rest = vec![0xc0; FRAME_BYTES_MAX - 2 * PIECE];
+        peer.write_all(&rest).await.expect("it is read");
+        std::future::pending::<()>().await;
+    });
+    tokio::task::spawn_local(async move {
+        tokio::time::sleep(5 * DRIP_EVERY).await;
+        drop(other.acquire(FRAME_BYTES_MAX).await);
+    });
+    let (patience, stint) = (Patience::Idle(FRAME_TIME_MAX), Stint::of_task());
+    let read = stint.take_in(reader.next(&sender, patience, &stint)).await;
+    let (body, _) = read.expect("a frame").expect("it is there");
+    assert_eq!(body.len(), FRAME_BYTES_MAX);
+}
+
+#[actix_rt::test]
+async fn one_that_always_sends_more_is_not_listened_to_for_ever() {
+    let (peer, mut reader) = connected().await;
+    let mut peer = peer.into_std().expect("a socket");
+    peer.set_nonblocking(false).expect("it may block");
+    let sending = std::thread::spawn(move || {
+        use std::io::Write;
+        while peer.write_all(&[0; THROWN_AWAY_AT_ONCE]).is_ok() {}
+    });
+    let stint = Stint::of_task();
+    let draining = stint.take_in(reader.drain(DRIP_EVERY, &stint));
+    let drained = tokio::time::timeout(Duration::from_secs(10), draining).await;
+    assert!(drained.is_ok(), "it has an end");
+    drop(reader);
+    sending.join().expect("it is cut off");
 }

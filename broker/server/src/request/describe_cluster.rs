@@ -9,7 +9,9 @@ use broker_protocol::WireError;
 use broker_protocol::api::describe_cluster::{
     BrokerDescription, DescribeClusterRequest, DescribeClusterResponse, LogDirDescription,
 };
-use broker_storage::LogDir;
+use broker_storage::{Corruption, LogDir};
+use futures::future::join_all;
+use tokio::time::{Instant, timeout_at};
 
 use super::metadata::endpoints;
 use super::plugin_warnings::plugin_warnings;
@@ -19,7 +21,7 @@ use crate::log_dirs::LogDirs;
 use crate::offline::Offline;
 use crate::topics::HostedPartition;
 
-/// How long a partition is waited for.
+/// How long partitions are waited for.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Describes the cluster as this broker knows it.
@@ -138,36 +140,41 @@ fn offline_partitions(context: &Context) -> Vec<String> {
 
 /// Partitions with known damage. Only those are asked in which some was found since the start.
 async fn damaged_partitions(context: &Context) -> Vec<String> {
-    let mut warnings = Vec::new();
     let dirs = context.dirs.all().iter();
-    for partition in dirs.flat_map(LogDir::damaged_partitions) {
-        let topic = context.topics.get(partition.topic.as_str());
-        let Some(HostedPartition::Online(handle)) = topic
-            .as_ref()
-            .and_then(|topic| topic.partition(partition.partition))
-        else {
-            continue;
-        };
-        // Its thread may wait for a disk.
-        let summary = match tokio::time::timeout(ANSWERS_WITHIN, handle.summarize()).await {
-            Ok(Ok(summary)) => summary,
-            Ok(Err(_)) => continue,
-            Err(_) => {
-                warnings.push(format!(
-                    "partition {partition} is damaged, and does not say where at the moment"
-                ));
-                continue;
-            }
-        };
-        if let Some(first) = summary.damage.first() {
-            let places = summary.damage.len();
-            warnings.push(format!(
-                "partition {partition} is damaged in {places} place(s), first: {first}; everything else in it is served (broker topic describe {})",
-                partition.topic
-            ));
+    let damaged = dirs.flat_map(LogDir::damaged_partitions);
+    let asked = damaged.filter_map(|partition| {
+        let topic = context.topics.get(partition.topic.as_str())?;
+        match topic.partition(partition.partition)? {
+            HostedPartition::Online(handle) => Some((partition, handle.clone())),
+            HostedPartition::Offline { .. } => None,
         }
-    }
-    warnings
+    });
+    let asked = asked.map(|(partition, handle)| {
+        let damage = async move { Some(handle.summarize().await.ok()?.damage) };
+        (partition, damage)
+    });
+    damage_warnings(asked).await
+}
+
+/// What partitions answer that were asked for their damage; none when they cannot. All are waited for at once:
+/// their threads may wait for a disk.
+async fn damage_warnings<A: Future<Output = Option<Vec<Corruption>>>>(
+    asked: impl Iterator<Item = (TopicPartition, A)>,
+) -> Vec<String> {
+    let until = Instant::now() + ANSWERS_WITHIN;
+    let warnings = asked.map(|(partition, answer)| async move {
+        let Ok(Some(damage)) = timeout_at(until, answer).await else {
+            return Some(format!(
+                "partition {partition} is damaged, and does not say where at the moment"
+            ));
+        };
+        let (first, places) = (damage.first()?, damage.len());
+        Some(format!(
+            "partition {partition} is damaged in {places} place(s), first: {first}; everything else in it is served (broker topic describe {})",
+            partition.topic
+        ))
+    });
+    join_all(warnings).await.into_iter().flatten().collect()
 }
 
 /// As they were seen at the last look, a second ago: no disk is asked, which may not answer.
@@ -195,4 +202,34 @@ fn describe_dirs(dirs: &LogDirs) -> Vec<LogDirDescription> {
         }
     })
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use broker_model::TopicName;
+
+    use super::*;
+
+    #[actix_rt::test]
+    async fn damaged_partitions_that_do_not_answer_are_waited_for_at_once_and_named() {
+        let partition = |number| {
+            let topic = TopicName::new("t").expect("a name");
+            TopicPartition::new(topic, PartitionId::new(number))
+        };
+        let began = Instant::now();
+        let asked = (0..30).map(|number| {
+            let answer = async move {
+                // Every other has a full mailbox.
+                if number % 2 == 0 {
+                    std::future::pending::<()>().await;
+                }
+                None
+            };
+            (partition(number), answer)
+        });
+        let warnings = damage_warnings(asked).await;
+        assert_eq!(warnings.len(), 30, "{warnings:?}");
+        let took = began.elapsed();
+        assert!(took < 10 * ANSWERS_WITHIN, "{took:?}");
+    }
 }
