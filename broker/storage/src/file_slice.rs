@@ -136,8 +136,9 @@ impl FileSlice {
                 source,
             }
         };
+        let (file, identity) = data.file_to_verify().map_err(failed)?;
         let mut scanner = BatchScanner::new(
-            data.file().map_err(failed)?,
+            file,
             data.id().owner,
             ScanDepth::Bodies,
             self.range.clone(),
@@ -148,16 +149,16 @@ impl FileSlice {
                 Some(Scanned::Batch { .. }) => {}
                 Some(bad) => break bad,
                 None => {
-                    data.mark_verified(self.range.clone());
+                    data.mark_verified_in(self.range.clone(), identity);
                     return Ok(None);
                 }
             }
         };
         let corruption = bad.into_corruption(data.path(), Some(self.next));
         let good = self.up_to(&corruption);
-        data.mark_verified(good.range.clone());
+        data.mark_verified_in(good.range.clone(), identity);
         // Once a file: where everything is damaged, a line for each batch would say no more.
-        if data.note_damage(&corruption) {
+        if data.note_damage(&corruption, identity) {
             tracing::error!(damage = %corruption, "stored data is damaged: it is refused to readers, the rest of the partition is served");
         }
         Ok(Some((good, corruption)))
@@ -173,17 +174,17 @@ impl FileSlice {
         }
     }
 
-    /// The bytes.
+    /// The bytes, which have to be verified.
     ///
     /// # Errors
-    /// Whatever the read answers.
+    /// Whatever the read answers; `InvalidData` when they were not verified, or the file was replaced since.
     pub fn read(&self) -> io::Result<Bytes> {
         let Some(data) = &self.source else {
             return Ok(Bytes::new());
         };
         let len = usize::try_from(self.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
         let mut bytes = vec![0; len];
-        data.file()
+        data.file_to_serve(&self.range)
             .and_then(|file| file.read_exact_at(&mut bytes, self.range.start))
             .inspect_err(|error| data.observe(error))?;
         Ok(bytes.into())
@@ -210,14 +211,14 @@ impl FileSlice {
     ///
     /// # Errors
     /// `WouldBlock` when a non-blocking socket takes nothing; `UnexpectedEof` when the file is
-    /// shorter than it was.
+    /// shorter than it was; `InvalidData` when the slice was not verified, or the file was replaced since.
     pub fn send_to(&self, socket: BorrowedFd<'_>, at: u64, max: usize) -> io::Result<usize> {
         let left = self.len().saturating_sub(at);
         let count = usize::try_from(left).unwrap_or(usize::MAX).min(max);
         let Some(data) = self.source.as_ref().filter(|_| count > 0) else {
             return Ok(0);
         };
-        let file = data.file()?;
+        let file = data.file_to_serve(&self.range)?;
         let sent = file.send_to(socket, self.range.start + at, count);
         match sent.inspect_err(|error| data.observe(error))? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),

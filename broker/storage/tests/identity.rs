@@ -12,7 +12,7 @@ use broker_model::{PartitionId, TopicPartition};
 use broker_record::Batches;
 use broker_storage::inspect::{DirNotes, Verifier, partitions};
 use broker_storage::io::Io;
-use broker_storage::io::recording::{RecordingIo, Survival};
+use broker_storage::io::recording::{Fault, Operation, RecordingIo, Survival};
 use broker_storage::{Log, OpenLogError, ReadError, ReadLimit};
 use support::{
     DIR, TOPIC_ID, append, append_numbers, batch_of, edit, file_bytes, numbers, open_dir,
@@ -255,8 +255,8 @@ fn bytes_of_another_partition_in_a_segment_are_damage_and_nothing_of_them_is_ser
     }
 }
 
-#[test]
-fn many_directories_of_version_1_cost_one_sync() {
+/// Stopped, with 12 directories of version 1.
+fn of_version_1() -> Arc<RecordingIo> {
     let io = RecordingIo::new();
     let dir = open_dir(&io);
     for number in 0..12 {
@@ -268,7 +268,12 @@ fn many_directories_of_version_1_cost_one_sync() {
         });
     }
     drop(dir);
-    let stopped = io.after_kill();
+    io.after_kill()
+}
+
+#[test]
+fn many_directories_of_version_1_cost_one_sync() {
+    let stopped = of_version_1();
     let dir = open_dir(&stopped);
     let before = stopped.operations().len();
     assert_eq!(dir.partitions().unwrap().len(), 12);
@@ -316,4 +321,38 @@ fn a_file_of_another_partition_is_not_cut_after_a_power_loss() {
     set_file_bytes(&io, &file, &own);
     let (_dir, (log, _)) = open(&io);
     assert_eq!(readable(&log).0.len(), 25, "everything is back");
+}
+
+#[test]
+fn a_start_that_cannot_add_the_numbers_of_version_1_goes_on_and_leaves_nothing_behind() {
+    let is_sync = |operation: &Operation| matches!(operation, Operation::SyncAll { .. });
+    let is_rename = |operation: &Operation| {
+        let what = "orders-7/partition.metadata.tmp";
+        matches!(operation, Operation::Rename { from, .. } if from.ends_with(what))
+    };
+    let no_descriptors = Fault::Error(24);
+    type Hit = fn(&Operation) -> bool;
+    let all: [(Hit, Fault, bool); 4] = [
+        (is_sync, Fault::ENOSPC, true),
+        (is_sync, no_descriptors, true),
+        (is_rename, Fault::ENOSPC, true),
+        (is_sync, Fault::EIO, false),
+    ];
+    for (is_hit, fault, passes) in all {
+        let io = of_version_1();
+        let dir = open_dir(&io);
+        io.set_faults(move |_, operation| is_hit(operation).then_some(fault));
+        assert_eq!(dir.partitions().unwrap().len(), 12, "{fault:?}");
+        io.clear_faults();
+        assert_eq!(dir.is_failed().is_none(), passes, "{fault:?}");
+        for number in 0..12 {
+            let names = io.list(&dir_of(number)).unwrap();
+            assert!(names.iter().all(|entry| !entry.name.ends_with(".tmp")));
+            let opened = dir.open_or_create_log(&numbered(number), TOPIC_ID, small());
+            assert_eq!(opened.is_ok(), passes);
+            let text = file_bytes(&io, &dir_of(number).join("partition.metadata"));
+            let is_complete = String::from_utf8(text).unwrap().contains("version=2");
+            assert_eq!(is_complete, passes, "{number}, {fault:?}");
+        }
+    }
 }

@@ -1,14 +1,15 @@
 //! What the machine has lost with its power under `flush.mode = async`: told once more at every start, until
 //! the records around it are deleted, and never taken for damage.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 mod support;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_storage::io::recording::{RecordingIo, Survival};
-use broker_storage::{FlushMode, LogConfig, RecoveryReport};
+use broker_storage::io::Io;
+use broker_storage::io::recording::{Fault, RecordingIo, Survival};
+use broker_storage::{Damage, FlushMode, LogConfig, RecoveryReport};
 use support::{
     append_numbers, batch_of, numbers, offset, open, partition, partition_dir, small, sync, values,
 };
@@ -45,8 +46,9 @@ fn told(report: &RecoveryReport) -> Vec<(u64, u64)> {
 #[test]
 fn a_loss_is_no_damage_to_the_next_start_however_soon_it_comes() {
     let io = cut();
-    let (_, _, report) = open(&io, config());
+    let (dir, _, report) = open(&io, config());
     assert!(report.power_loss.is_some());
+    assert_eq!(dir.high_watermark(&partition()), Some(offset(10)));
     for more in [0, 5, 12] {
         let io = cut();
         let (dir, mut log, _) = open(&io, config());
@@ -122,6 +124,37 @@ fn wherever_a_start_is_stopped_that_finds_a_loss_the_next_one_tells_it() {
 }
 
 #[test]
+fn records_that_are_lost_from_where_a_loss_ended_are_missed_like_any_others() {
+    let io = cut();
+    let (dir, mut log, _) = open(&io, config());
+    // The producer sends again what was lost: the log ends where it ended before.
+    append_numbers(&mut log, 10..18);
+    sync(&dir, &mut log);
+    dir.record_high_watermark(&partition(), log.end());
+    dir.write_checkpoints().unwrap();
+    drop((dir, log));
+    let io = io.after_kill();
+    let top = std::path::Path::new(support::DIR);
+    support::edit(&io, &top.join("durable-positions"), |bytes| {
+        bytes.fill(0x5a)
+    });
+    io.remove_file(&top.join("recovery-point-checkpoint"))
+        .unwrap();
+    support::edit(&io, &support::segment_file(10, "log"), |bytes| {
+        bytes.truncate(4 * support::BATCH as usize);
+    });
+    let (_dir, log, report) = open(&io, config());
+    let missed = report.corruption.iter();
+    let missed: Vec<_> = missed
+        .map(|missed| (missed.offset.get(), missed.next_good, &missed.damage))
+        .collect();
+    let below = &Damage::BelowHighWatermark;
+    assert_eq!(missed, [(14, Some(offset(18)), below)]);
+    assert_eq!(log.end(), offset(18), "no offset is given out again");
+    assert_eq!(told(&report), [(10, 18)]);
+}
+
+#[test]
 fn a_file_of_losses_that_is_damaged_is_no_reason_not_to_serve() {
     let io = cut();
     drop(open(&io, config()));
@@ -137,14 +170,21 @@ fn a_file_of_losses_that_is_damaged_is_no_reason_not_to_serve() {
 
 #[test]
 fn a_full_disk_is_no_reason_not_to_open_what_has_lost_something() {
-    let io = cut();
-    let dir = support::open_dir(&io);
-    io.set_faults(|_, operation| {
-        let is_note = operation.path().ends_with("known-losses.tmp");
-        is_note.then_some(broker_storage::io::recording::Fault::ENOSPC)
-    });
-    let (log, report) = support::open_log(&dir, config());
-    assert_eq!(told(&report), [(10, 18)]);
-    assert_eq!(values(&log), numbers(10));
-    assert_eq!(dir.is_failed(), None);
+    for note in ["known-losses.tmp", "replication-offset-checkpoint.tmp"] {
+        let io = cut();
+        let dir = support::open_dir(&io);
+        io.set_faults(move |_, operation| {
+            operation.path().ends_with(note).then_some(Fault::ENOSPC)
+        });
+        let (log, report) = support::open_log(&dir, config());
+        assert_eq!(told(&report), [(10, 18)]);
+        assert_eq!(values(&log), numbers(10));
+        assert_eq!(dir.is_failed(), None);
+        io.clear_faults();
+        dir.write_checkpoints().unwrap();
+        drop((log, dir));
+        let (_dir, log, report) = open(&io.after_kill(), config());
+        assert_eq!(report.corruption, [], "{note}");
+        assert_eq!(values(&log), numbers(10));
+    }
 }

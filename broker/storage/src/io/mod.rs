@@ -10,6 +10,7 @@ pub use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use broker_model::Timestamp;
 
@@ -54,6 +55,17 @@ pub struct FileState {
     pub is_linked: bool,
 }
 
+/// Which file it is, whatever its name: another one put in its place has another identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileIdentity {
+    /// The file system's number.
+    pub device: u64,
+    /// The file's number in it, which may be used again once the file is gone.
+    pub number: u64,
+    /// When it was made, where the file system tells.
+    pub made: Option<SystemTime>,
+}
+
 /// Bytes of the file system a path lies on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
@@ -76,6 +88,9 @@ pub trait MappedFile: Send + Sync {
 pub trait IoFile: Send + Sync {
     /// How long it is, and whether it is still there.
     fn state(&self) -> io::Result<FileState>;
+
+    /// Which file it is, and its state, with one question to the system.
+    fn identify(&self) -> io::Result<(FileIdentity, FileState)>;
 
     /// Length in bytes.
     fn len(&self) -> io::Result<u64> {

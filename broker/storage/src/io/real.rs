@@ -17,7 +17,9 @@ use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, sendfile};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev, retry_on_intr};
 
 use super::map::ReadOnlyMap;
-use super::{DirEntry, FileState, Io, IoFile, IoLock, IoSlice, MappedFile, OpenMode, Space};
+use super::{
+    DirEntry, FileIdentity, FileState, Io, IoFile, IoLock, IoSlice, MappedFile, OpenMode, Space,
+};
 
 /// How far apart `is_cached` looks.
 const CACHED_PROBE_BYTES: u64 = 128 * 1024;
@@ -160,6 +162,20 @@ impl IoFile for RealFile {
             len: u64::try_from(stat.st_size).unwrap_or_default(),
             is_linked: stat.st_nlink > 0,
         })
+    }
+
+    fn identify(&self) -> io::Result<(FileIdentity, FileState)> {
+        let metadata = self.0.metadata()?;
+        let identity = FileIdentity {
+            device: metadata.dev(),
+            number: metadata.ino(),
+            made: metadata.created().ok(),
+        };
+        let state = FileState {
+            len: metadata.len(),
+            is_linked: metadata.nlink() > 0,
+        };
+        Ok((identity, state))
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {

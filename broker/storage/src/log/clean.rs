@@ -221,8 +221,11 @@ impl Log {
             .segments()
             .map(|(base, summary)| {
                 let data = self.segment_data(base);
-                // Written from batches that were verified, by this process.
-                data.mark_verified(0..u64::from(summary.len));
+                // Written from batches that were verified, by this process. Where it cannot be opened now, it is
+                // read once more.
+                if let Ok((_file, identity)) = data.file_to_verify() {
+                    data.mark_verified_in(0..u64::from(summary.len), identity);
+                }
                 SealedSegment::new(data, summary, interval)
             })
             .collect();

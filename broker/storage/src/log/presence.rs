@@ -69,15 +69,15 @@ impl Log {
             self.check_active()?;
             return Ok(None);
         }
-        let known = data.missing_end();
-        let whole = known
-            .as_ref()
-            .map_or(u64::from(end.position), |known| known.position);
         let len = data.len_if_there_again().map_err(|source| ReadError::Io {
             file: data.path().to_owned(),
             source,
         })?;
         let len = len.unwrap_or(0);
+        let known = data.missing_end();
+        let whole = known
+            .as_ref()
+            .map_or(u64::from(end.position), |known| known.position);
         if len >= u64::from(end.position) {
             if known.is_some() {
                 // What is in it is verified before it is served, like after a start.
@@ -101,8 +101,7 @@ impl Log {
                 bytes: u64::from(end.position) - len,
             },
         };
-        data.forget_verified_from(len);
-        data.note_damage(&missing);
+        data.note_missing_end(&missing);
         tracing::error!(
             partition = %self.partition, damage = %missing,
             "a data file was cut or removed while the broker is running: what is missing is refused to readers"

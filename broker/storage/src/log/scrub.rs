@@ -49,6 +49,7 @@ impl Log {
     pub fn on_scrubbed(&mut self, scrubbed: Scrubbed) -> Vec<Corruption> {
         let Scrubbed {
             data,
+            of,
             damage,
             wrong_index,
             ..
@@ -65,11 +66,10 @@ impl Log {
             tracing::warn!(%file, reason, "an index does not fit its data and is made anew");
             segment.renew_index();
         }
-        let known = data.damage();
-        data.set_damage(damage.clone());
-        damage
-            .into_iter()
-            .filter(|found| !known.contains(found))
-            .collect()
+        if sealed.is_some() && !damage.is_empty() {
+            // Readers have to speak of the file that the scrub has read. One that cannot be opened they tell of.
+            let _ = data.len_if_there_again();
+        }
+        data.set_damage(damage, of)
     }
 }

@@ -70,7 +70,8 @@ impl DirShared {
         lock(&self.checkpointed).high_watermarks = false;
     }
 
-    /// A log is about to be cut: a recovery must not look for what is above.
+    /// A log is about to be cut, or was by a power loss that is noted: a recovery must not look for what is
+    /// above.
     pub(crate) fn lower_high_watermark(
         &self,
         partition: &TopicPartition,

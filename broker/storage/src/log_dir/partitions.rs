@@ -83,7 +83,7 @@ pub(super) fn found(shared: &DirShared) -> Result<Vec<FoundPartition>, LogDirErr
             topic_id,
         });
     }
-    complete_together(shared, &of_version_1).map_err(failed)?;
+    complete_together(shared, &of_version_1);
     found.sort_by(|a, b| a.partition.cmp(&b.partition));
     Ok(found)
 }
@@ -233,7 +233,7 @@ fn end_by_high_watermark(
 
 /// Adds the numbers that files of version 1 do not have, with one sync for all of them: there may be many
 /// thousand. Any that cannot be made has time until its log is opened.
-fn complete_together(shared: &DirShared, all: &[(PathBuf, PartitionMetadata)]) -> io::Result<()> {
+fn complete_together(shared: &DirShared, all: &[(PathBuf, PartitionMetadata)]) {
     let io = &*shared.io;
     let mut made = Vec::new();
     for (file, complete) in all {
@@ -245,13 +245,25 @@ fn complete_together(shared: &DirShared, all: &[(PathBuf, PartitionMetadata)]) -
             Err(_) => drop(io.remove_file(&temporary)),
         }
     }
-    if !made.is_empty() {
-        io.sync_all(&shared.path)?;
+    if made.is_empty() {
+        return;
     }
+    let failed = |file: &Path, error: io::Error| {
+        shared.observe_write(file, &error);
+        tracing::warn!(%error, file = %file.display(), "it does not say yet which partition it is of");
+    };
+    let synced = io.sync_all(&shared.path);
+    let is_synced = synced.map_err(|error| failed(&shared.path, error)).is_ok();
     for (temporary, file) in made {
-        io.rename(&temporary, file)?;
+        if is_synced {
+            match io.rename(&temporary, file) {
+                Ok(()) => continue,
+                Err(error) => failed(file, error),
+            }
+        }
+        // On a full disk every byte counts.
+        let _ = io.remove_file(&temporary);
     }
-    Ok(())
 }
 
 /// Adds the number that a file of version 1 does not have. Without room it has time until the next start.

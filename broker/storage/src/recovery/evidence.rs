@@ -24,8 +24,6 @@ impl Recovery<'_> {
             true => None,
             false => self.noted_high_watermark(),
         };
-        // Until the next checkpoint it stays the one of before the power was lost.
-        let noted = noted.filter(|noted| *noted <= end || !self.losses.explain(*noted));
         if self.is_doubtful {
             self.report.doubt = Some(Corruption {
                 file: self.request.shared.positions.path().to_owned(),
@@ -110,13 +108,27 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Notes a loss that can be named, before the log goes on without it.
+    /// Notes a loss that can be named, before the log goes on without it, and that its end is the high watermark
+    /// from now on: one that is noted later and not reached is no part of this loss.
     fn note_loss(&mut self, loss: &PowerLoss) -> Result<(), OpenLogError> {
         if loss.known_lost.is_none() {
             return Ok(());
         }
         self.losses.add(loss.clone());
-        self.store_losses()
+        self.store_losses()?;
+        // Only now: whoever is stopped in between finds the same loss once more.
+        let request = self.request;
+        let lowered = request
+            .shared
+            .lower_high_watermark(&request.partition, loss.end);
+        match lowered {
+            // It is lower in memory, and on the disk with the next checkpoint.
+            Err(error) if error.is_no_space() => {
+                tracing::warn!(%error, "the disk is full: that the log ends earlier is not noted yet");
+                Ok(())
+            }
+            done => Ok(done?),
+        }
     }
 
     /// What was lost of records that would be deleted by now is history.

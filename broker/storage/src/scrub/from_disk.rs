@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use crate::io::{FileState, IoFile, IoSlice, MappedFile};
+use crate::io::{FileIdentity, FileState, IoFile, IoSlice, MappedFile};
 
 /// A file read for a scrub.
 pub(super) struct FromDisk(pub(super) Arc<dyn IoFile>);
@@ -13,6 +13,10 @@ pub(super) struct FromDisk(pub(super) Arc<dyn IoFile>);
 impl IoFile for FromDisk {
     fn state(&self) -> io::Result<FileState> {
         self.0.state()
+    }
+
+    fn identify(&self) -> io::Result<(FileIdentity, FileState)> {
+        self.0.identify()
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {

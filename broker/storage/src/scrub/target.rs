@@ -10,7 +10,7 @@ use broker_model::{Clock, Offset};
 use crate::compaction::Pace;
 use crate::corruption::{Corruption, Damage};
 use crate::index::{Agreement, IndexPoint, OffsetEntry, TimeEntry};
-use crate::io::OpenMode;
+use crate::io::{FileIdentity, OpenMode};
 use crate::segment::{BatchScanner, DataFile, ScanDepth, Scanned, SealedSegment};
 
 use super::from_disk::FromDisk;
@@ -27,6 +27,8 @@ pub struct ScrubTarget {
 /// What a scrub of one segment has found.
 pub struct Scrubbed {
     pub(crate) data: Arc<DataFile>,
+    /// The file that was read; `None` when there was none.
+    pub(crate) of: Option<FileIdentity>,
     pub(crate) damage: Vec<Corruption>,
     pub(crate) wrong_index: Option<String>,
     bytes: u64,
@@ -102,21 +104,25 @@ impl ScrubTarget {
     pub fn run(&self, pace: &Pace) -> Result<Scrubbed, ScrubFailed> {
         let mut scrubbed = Scrubbed {
             data: Arc::clone(&self.data),
+            of: None,
             damage: Vec::new(),
             wrong_index: None,
             bytes: 0,
         };
         let path = self.data.path();
         let opened = self.data.io().open(path, OpenMode::Read);
-        let (file, len) = match opened.and_then(|file| Ok((Arc::clone(&file), file.len()?))) {
-            Ok(found) => found,
-            // The log says whether it was deleted by the broker itself.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                scrubbed.damage.push(self.missing(0, self.data.base()));
-                return Ok(scrubbed);
-            }
-            Err(source) => return Err(self.failed(source)),
-        };
+        let (file, (identity, state)) =
+            match opened.and_then(|file| Ok((Arc::clone(&file), file.identify()?))) {
+                Ok(found) => found,
+                // The log says whether it was deleted by the broker itself.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    scrubbed.damage.push(self.missing(0, self.data.base()));
+                    return Ok(scrubbed);
+                }
+                Err(source) => return Err(self.failed(source)),
+            };
+        scrubbed.of = Some(identity);
+        let len = state.len;
         let end = self.end.0.min(len);
         let file = Arc::new(FromDisk(file));
         let mut scanner = BatchScanner::new(

@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use broker_model::Offset;
 
+use super::known::Known;
 use super::open_files::{Closing, OpenFiles};
-use super::verified::VerifiedRanges;
 use crate::corruption::{Corruption, Damage};
 use crate::health::{DirHealth, is_out_of_files};
 use crate::index::SegmentId;
-use crate::io::{Io, IoFile, OpenMode};
+use crate::io::{FileIdentity, FileState, Io, IoFile, OpenMode};
 use crate::log::LogPurpose;
 use crate::log_dir::DirShared;
 
@@ -29,15 +29,14 @@ pub(crate) struct DataFile {
     id: SegmentId,
     handle: Mutex<Handle>,
     used: AtomicBool,
-    verified: Mutex<VerifiedRanges>,
-    /// Batches that failed their checksums, by position: refused until they are found sound again.
-    damage: Mutex<Vec<Corruption>>,
+    /// Taken behind the handle.
+    known: Mutex<Known>,
 }
 
 /// The descriptor, if there is one now.
 #[derive(Default)]
 struct Handle {
-    file: Option<Arc<dyn IoFile>>,
+    file: Option<Opened>,
     /// Whether `OpenFiles` knows of it.
     is_entered: bool,
     /// Written and not synced since.
@@ -46,6 +45,12 @@ struct Handle {
     is_last: bool,
     /// It has.
     is_gone: bool,
+}
+
+#[derive(Clone)]
+struct Opened {
+    file: Arc<dyn IoFile>,
+    identity: FileIdentity,
 }
 
 impl DataFile {
@@ -75,8 +80,7 @@ impl DataFile {
             id,
             handle: Mutex::default(),
             used: AtomicBool::new(false),
-            verified: Mutex::new(VerifiedRanges::default()),
-            damage: Mutex::default(),
+            known: Mutex::default(),
         })
     }
 
@@ -111,23 +115,51 @@ impl DataFile {
     /// The open file, to be read. What is given out is not closed before it is dropped.
     pub(crate) fn file(&self) -> io::Result<Arc<dyn IoFile>> {
         self.used.store(true, Ordering::Relaxed);
-        self.open(&mut lock(&self.handle), OpenMode::Write)
+        Ok(self.open(&mut lock(&self.handle), OpenMode::Write)?.file)
+    }
+
+    /// The open file, to be verified: what is found in it counts as long as it is this one.
+    pub(crate) fn file_to_verify(&self) -> io::Result<(Arc<dyn IoFile>, FileIdentity)> {
+        self.used.store(true, Ordering::Relaxed);
+        let opened = self.open(&mut lock(&self.handle), OpenMode::Write)?;
+        Ok((opened.file, opened.identity))
+    }
+
+    /// The open file, to be served from: these bytes of it were verified.
+    ///
+    /// # Errors
+    /// When they were not, or another file has taken its place since.
+    pub(crate) fn file_to_serve(&self, range: &Range<u64>) -> io::Result<Arc<dyn IoFile>> {
+        self.used.store(true, Ordering::Relaxed);
+        let mut handle = lock(&self.handle);
+        let opened = self.open(&mut handle, OpenMode::Write)?;
+        if !lock(&self.known).is_verified(range) {
+            let path = self.path.display();
+            let told =
+                format!("{path}: bytes {range:?} are not what was verified: was it replaced?");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, told));
+        }
+        Ok(opened.file)
     }
 
     /// The open file, to be changed: [`DataFile::sync`] has to follow at some time.
     pub(crate) fn file_to_write(&self) -> io::Result<Arc<dyn IoFile>> {
         self.used.store(true, Ordering::Relaxed);
         let mut handle = lock(&self.handle);
-        let file = self.open(&mut handle, OpenMode::Write)?;
+        let opened = self.open(&mut handle, OpenMode::Write)?;
         handle.is_dirty = true;
-        Ok(file)
+        Ok(opened.file)
     }
 
     /// How long the file is; `None` when somebody else has removed or replaced it.
     pub(crate) fn len_if_there(&self) -> io::Result<Option<u64>> {
-        let state = match self.file() {
+        self.used.store(true, Ordering::Relaxed);
+        let opened = self.open_with_state(&mut lock(&self.handle));
+        let state = match opened {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened?.state()?,
+            Err(error) => return Err(error),
+            Ok((_, Some(state))) => state,
+            Ok((opened, None)) => opened.file.state()?,
         };
         Ok(state.is_linked.then_some(state.len))
     }
@@ -143,7 +175,6 @@ impl DataFile {
             }
             handle.file = None;
             drop(handle);
-            self.forget_verified_from(0);
             return self.len_if_there();
         }
         Ok(found)
@@ -157,10 +188,10 @@ impl DataFile {
             if handle.file.is_none() && !handle.is_dirty {
                 return Ok(());
             }
-            let file = self.open(&mut handle, OpenMode::Write)?;
+            let opened = self.open(&mut handle, OpenMode::Write)?;
             // What is written from here on is the next sync's.
             handle.is_dirty = false;
-            file
+            opened.file
         };
         file.sync_data().inspect_err(|_| {
             // Never repeated: the caller takes the directory out of service.
@@ -168,10 +199,23 @@ impl DataFile {
         })
     }
 
-    fn open(&self, handle: &mut Handle, mode: OpenMode) -> io::Result<Arc<dyn IoFile>> {
-        if let Some(file) = &handle.file {
-            return Ok(Arc::clone(file));
+    fn open(&self, handle: &mut Handle, mode: OpenMode) -> io::Result<Opened> {
+        match &handle.file {
+            Some(opened) => Ok(opened.clone()),
+            None => Ok(self.open_anew(handle, mode)?.0),
         }
+    }
+
+    /// The same, with the state that opening it has told.
+    fn open_with_state(&self, handle: &mut Handle) -> io::Result<(Opened, Option<FileState>)> {
+        if let Some(opened) = &handle.file {
+            return Ok((opened.clone(), None));
+        }
+        let (opened, state) = self.open_anew(handle, OpenMode::Write)?;
+        Ok((opened, Some(state)))
+    }
+
+    fn open_anew(&self, handle: &mut Handle, mode: OpenMode) -> io::Result<(Opened, FileState)> {
         if !handle.is_entered {
             handle.is_entered = true;
             self.open_files.enter(Weak::clone(&self.me));
@@ -182,8 +226,13 @@ impl DataFile {
             opened = self.io.open(&self.path, mode);
         }
         let file = opened?;
-        handle.file = Some(Arc::clone(&file));
-        Ok(file)
+        let (identity, state) = file.identify()?;
+        if lock(&self.known).meet(identity) {
+            tracing::info!(file = %self.path.display(), "another file was put in the place of a data file: it is verified before it is served");
+        }
+        let opened = Opened { file, identity };
+        handle.file = Some(opened.clone());
+        Ok((opened, state))
     }
 
     /// Closes the file if nothing has used it since the last call and it has no writes to sync. Slices open it again.
@@ -198,7 +247,7 @@ impl DataFile {
     /// Closes the file unless somebody works with it or it has writes to sync; it is opened again when it is needed.
     pub(crate) fn release(&self) {
         let mut handle = lock(&self.handle);
-        let is_shared = |file| Arc::strong_count(file) > 1;
+        let is_shared = |opened: &Opened| Arc::strong_count(&opened.file) > 1;
         if !handle.is_dirty && !handle.is_last && !handle.file.as_ref().is_some_and(is_shared) {
             handle.file = None;
         }
@@ -236,7 +285,7 @@ impl DataFile {
         let Ok(mut handle) = self.handle.try_lock() else {
             return false;
         };
-        let Some(file) = &handle.file else {
+        let Some(Opened { file, .. }) = &handle.file else {
             handle.is_entered = false;
             return true;
         };
@@ -272,71 +321,103 @@ impl DataFile {
     }
 
     pub(crate) fn is_verified(&self, range: &Range<u64>) -> bool {
-        lock(&self.verified).covers(range)
+        lock(&self.known).is_verified(range)
     }
 
+    /// These bytes were written or read, and are sound, by one who has had the open file ever since.
     pub(crate) fn mark_verified(&self, range: Range<u64>) {
-        let mut verified = lock(&self.verified);
-        verified.add(range);
-        for known in lock(&self.damage).iter() {
-            verified.remove(known.position);
+        lock(&self.known).add_verified(range);
+    }
+
+    /// The same of the file with this identity, which may not be the open one any more.
+    pub(crate) fn mark_verified_in(&self, range: Range<u64>, of: FileIdentity) {
+        let mut known = lock(&self.known);
+        if known.accepts(of) {
+            known.add_verified(range);
         }
     }
 
     /// Batches that are known to be damaged.
     pub(crate) fn damage(&self) -> Vec<Corruption> {
-        lock(&self.damage).clone()
+        lock(&self.known).damage().to_vec()
     }
 
     /// The end that is known to be missing.
     pub(crate) fn missing_end(&self) -> Option<Corruption> {
-        let damage = lock(&self.damage);
+        let known = lock(&self.known);
         let is_missing = |known: &&Corruption| matches!(known.damage, Damage::Missing { .. });
-        damage.iter().find(is_missing).cloned()
+        known.damage().iter().find(is_missing).cloned()
+    }
+
+    /// An end is missing: nothing from there on is what was verified.
+    pub(crate) fn note_missing_end(&self, missing: &Corruption) {
+        let mut known = lock(&self.known);
+        known.forget_verified_from(missing.position);
+        known.add_damage(missing);
+        drop(known);
+        self.tell_damage();
     }
 
     /// It is there again.
     pub(crate) fn forget_missing_end(&self) {
-        self.forget_verified_from(0);
-        lock(&self.damage).retain(|known| !matches!(known.damage, Damage::Missing { .. }));
+        lock(&self.known).forget_missing_end();
     }
 
     /// The first batch in a range that is known to be damaged.
     pub(crate) fn damage_in(&self, range: &Range<u64>) -> Option<Corruption> {
-        let damage = lock(&self.damage);
-        let mut inside = damage
+        let known = lock(&self.known);
+        let mut inside = known
+            .damage()
             .iter()
             .filter(|known| range.contains(&known.position));
         inside.next().cloned()
     }
 
-    /// A reader has met a damaged batch. Answers whether the file was thought whole before.
-    pub(crate) fn note_damage(&self, found: &Corruption) -> bool {
-        let mut damage = self.damage();
-        let is_first = damage.is_empty();
-        if !damage.iter().any(|known| known.position == found.position) {
-            damage.push(found.clone());
-            damage.sort_by_key(|known| known.position);
-            self.set_damage(damage);
+    /// A reader has met a damaged batch in the file with this identity. Answers whether that was thought whole
+    /// before.
+    pub(crate) fn note_damage(&self, found: &Corruption, of: FileIdentity) -> bool {
+        let mut known = lock(&self.known);
+        if !known.accepts(of) {
+            return false;
         }
+        let is_first = known.damage().is_empty();
+        known.add_damage(found);
+        drop(known);
+        self.tell_damage();
         is_first
     }
 
-    /// All of the file was read, and these batches are damaged, by position.
-    pub(crate) fn set_damage(&self, damage: Vec<Corruption>) {
-        if let Some(dir) = self.path.parent().filter(|_| !damage.is_empty()) {
+    /// All of the file with this identity was read, and these batches are damaged, by position; without one
+    /// there is no file. Answers what of it was not known, unless there is another file by now.
+    pub(crate) fn set_damage(
+        &self,
+        damage: Vec<Corruption>,
+        of: Option<FileIdentity>,
+    ) -> Vec<Corruption> {
+        let mut known = lock(&self.known);
+        if of.is_some_and(|of| !known.accepts(of)) {
+            return Vec::new();
+        }
+        let is_new = |found: &&Corruption| !known.damage().contains(found);
+        let new: Vec<Corruption> = damage.iter().filter(is_new).cloned().collect();
+        let is_sound = damage.is_empty();
+        known.set_damage(damage);
+        drop(known);
+        if !is_sound {
+            self.tell_damage();
+        }
+        new
+    }
+
+    fn tell_damage(&self) {
+        if let Some(dir) = self.path.parent() {
             self.health.note_damage(dir);
         }
-        let mut verified = lock(&self.verified);
-        for known in &damage {
-            verified.remove(known.position);
-        }
-        *lock(&self.damage) = damage;
     }
 
     /// Forgets what was known of the bytes from `len` on.
     pub(crate) fn forget_verified_from(&self, len: u64) {
-        lock(&self.verified).cut(len);
+        lock(&self.known).forget_verified_from(len);
     }
 }
 

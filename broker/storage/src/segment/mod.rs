@@ -4,6 +4,7 @@ mod active_segment;
 mod batch_scanner;
 mod cut;
 mod data_file;
+mod known;
 mod locate;
 mod open_files;
 mod sealed_segment;

@@ -35,12 +35,6 @@ impl KnownLosses {
         self.0.retain(|loss| loss.is_told_from(start));
         self.0.len() < before
     }
-
-    /// Whether a high watermark was noted before one of them, and is told with it.
-    pub(crate) fn explain(&self, high_watermark: Offset) -> bool {
-        let mut lost = self.0.iter().filter_map(|loss| loss.known_lost.as_ref());
-        lost.any(|lost| lost.end == high_watermark)
-    }
 }
 
 impl SmallFile for KnownLosses {

@@ -8,7 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Reserve;
-use crate::io::{DirEntry, FileState, Io, IoFile, IoLock, IoSlice, MappedFile, OpenMode, Space};
+use crate::io::{
+    DirEntry, FileIdentity, FileState, Io, IoFile, IoLock, IoSlice, MappedFile, OpenMode, Space,
+};
 
 /// A file system with a reserve.
 pub(crate) struct SpendingIo {
@@ -115,6 +117,10 @@ impl Io for SpendingIo {
 impl IoFile for SpendingFile {
     fn state(&self) -> io::Result<FileState> {
         self.file.state()
+    }
+
+    fn identify(&self) -> io::Result<(FileIdentity, FileState)> {
+        self.file.identify()
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
@@ -250,6 +256,9 @@ mod tests {
         }
         fn state(&self) -> io::Result<FileState> {
             self.0.state()
+        }
+        fn identify(&self) -> io::Result<(FileIdentity, FileState)> {
+            self.0.identify()
         }
     }
 

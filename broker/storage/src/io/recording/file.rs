@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::disk::{FileChange, Id};
 use super::{Fault, Operation, Shared};
-use crate::io::{FileState, IoFile, IoSlice, MappedFile};
+use crate::io::{FileIdentity, FileState, IoFile, IoSlice, MappedFile};
 
 /// An open file of the recorded disk.
 pub(super) struct RecordingFile {
@@ -36,7 +36,18 @@ impl IoFile for RecordingFile {
         })
     }
 
+    fn identify(&self) -> io::Result<(FileIdentity, FileState)> {
+        let identity = FileIdentity {
+            device: 0,
+            number: self.id,
+            made: None,
+        };
+        Ok((identity, self.state()?))
+    }
+
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        let before = self.shared.lock().next_read.take();
+        before.into_iter().for_each(|happens| happens());
         let mut state = self.shared.lock();
         state.alive()?;
         if let Some(number) = state.failing_reads {

@@ -45,6 +45,7 @@ struct State {
     faults: Option<FaultRule>,
     dead: bool,
     failing_reads: Option<i32>,
+    next_read: Option<Box<dyn FnOnce() + Send>>,
     syncs_held: bool,
     syncs_waiting: usize,
     capacity: Option<u64>,
@@ -68,6 +69,7 @@ impl RecordingIo {
             faults: None,
             dead: false,
             failing_reads: None,
+            next_read: None,
             syncs_held: false,
             syncs_waiting: 0,
             capacity: None,
@@ -145,6 +147,11 @@ impl RecordingIo {
     /// Makes every read fail with this error number, or none.
     pub fn fail_reads(&self, error: Option<i32>) {
         self.shared.lock().failing_reads = error;
+    }
+
+    /// Has something else happen just before the next read of an open file.
+    pub fn before_next_read(&self, happens: impl FnOnce() + Send + 'static) {
+        self.shared.lock().next_read = Some(Box::new(happens));
     }
 
     /// Whether a fault has killed the process: nothing works any more.

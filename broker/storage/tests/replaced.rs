@@ -1,0 +1,179 @@
+//! Data files that an operator replaces while the log is open: what was found out about one file says nothing
+//! about another, whether it is open at that moment or not.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::io::ErrorKind;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex};
+
+use broker_model::BrokerId;
+use broker_storage::io::recording::RecordingIo;
+use broker_storage::{Damage, FileSlice, Log, LogDir, LogDirOptions, Pace, ReadLimit};
+use support::{
+    BATCH, append_numbers, corruption_at, file_bytes, flip, offset, open, open_log, partition_dir,
+    read_at, segment_file, set_file_bytes, small, sync, try_read_from,
+};
+
+/// Inside the batch of record 13.
+const IN_13: u64 = BATCH * 3 + 70;
+
+/// 25 records in three segments, from 0, 10 and 20, all verified.
+fn filled() -> (Arc<RecordingIo>, LogDir, Log) {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, small());
+    append_numbers(&mut log, 0..25);
+    sync(&dir, &mut log);
+    assert_eq!(try_read_from(&log, offset(0)).unwrap().len(), 25);
+    (io, dir, log)
+}
+
+fn close_files(log: &mut Log) {
+    // Those that were not used between two looks.
+    log.release_idle_files();
+    log.release_idle_files();
+}
+
+/// All of the segment at 10.
+fn middle(log: &Log) -> FileSlice {
+    let limit = ReadLimit::OneBatchOr(BATCH * 10);
+    log.read(offset(10), log.end(), limit).unwrap()
+}
+
+fn flip_13(io: &Arc<RecordingIo>) {
+    flip(io, &segment_file(10, "log"), IN_13);
+}
+
+fn check_13_is_refused(log: &Log) {
+    assert!(matches!(corruption_at(log, 13).damage, Damage::Body));
+    for from in (0..25).filter(|from| *from != 13) {
+        assert!(read_at(log, from).is_ok(), "{from}");
+    }
+    assert_eq!(log.damage().len(), 1);
+}
+
+#[test]
+fn a_file_that_is_replaced_is_verified_before_it_is_served_whether_it_was_open_or_not() {
+    for is_closed in [false, true] {
+        let (io, _dir, mut log) = filled();
+        if is_closed {
+            close_files(&mut log);
+        }
+        flip_13(&io);
+        check_13_is_refused(&log);
+    }
+}
+
+#[test]
+fn a_slice_that_was_verified_before_its_file_was_replaced_sends_nothing_of_the_other() {
+    let (io, _dir, mut log) = filled();
+    let slice = middle(&log);
+    assert!(!slice.needs_verification());
+    let (sender, _receiver) = UnixStream::pair().unwrap();
+    assert!(slice.send_to(sender.as_fd(), 0, 100).unwrap() > 0);
+    close_files(&mut log);
+    flip_13(&io);
+    let refused = slice.send_to(sender.as_fd(), 0, 100).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidData);
+    assert!(slice.read().is_err());
+    let sound = slice.verified().unwrap();
+    assert_eq!(sound.next_offset(), offset(13));
+    assert!(sound.send_to(sender.as_fd(), 0, 100).unwrap() > 0);
+}
+
+#[test]
+fn what_is_found_in_a_file_while_it_is_replaced_is_not_said_of_the_other() {
+    for is_bad_first in [false, true] {
+        let (io, dir, log) = filled();
+        let file = segment_file(10, "log");
+        let good = file_bytes(&io, &file);
+        if is_bad_first {
+            flip_13(&io);
+        }
+        drop((log, dir));
+        let io = io.after_kill();
+        let (_dir, log, _) = open(&io, small());
+        let slice = middle(&log);
+        assert!(slice.needs_verification());
+        let log = Arc::new(Mutex::new(log));
+        let (replacing, noticing) = (Arc::clone(&io), Arc::clone(&log));
+        io.before_next_read(move || {
+            match is_bad_first {
+                true => set_file_bytes(&replacing, &segment_file(10, "log"), &good),
+                false => flip_13(&replacing),
+            }
+            middle(&noticing.lock().unwrap());
+        });
+        let checked = slice.verified().unwrap();
+        assert!(slice.needs_verification());
+        if is_bad_first {
+            assert_eq!(checked.next_offset(), offset(13));
+            assert!(read_at(&log.lock().unwrap(), 13).is_ok());
+            assert_eq!(log.lock().unwrap().damage(), []);
+        } else {
+            assert!(checked.read().is_err(), "it was verified in another file");
+            check_13_is_refused(&log.lock().unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_damaged_file_that_is_replaced_by_a_good_copy_is_served_again() {
+    for is_closed in [false, true] {
+        let (io, _dir, mut log) = filled();
+        let file = segment_file(10, "log");
+        let good = file_bytes(&io, &file);
+        flip_13(&io);
+        check_13_is_refused(&log);
+        if is_closed {
+            close_files(&mut log);
+        }
+        set_file_bytes(&io, &file, &good);
+        assert_eq!(try_read_from(&log, offset(0)).unwrap().len(), 25);
+        assert_eq!(log.damage(), []);
+    }
+}
+
+#[test]
+fn a_scrub_speaks_of_the_file_it_has_read() {
+    let (io, _dir, mut log) = filled();
+    let file = segment_file(10, "log");
+    let good = file_bytes(&io, &file);
+    let scrub = |log: &Log| {
+        let target = log.scrub_targets().into_iter().nth(1).unwrap();
+        target.run(&Pace::unthrottled()).unwrap()
+    };
+    close_files(&mut log);
+    flip_13(&io);
+    // Nobody has read it yet: it is the scrub that meets the other file.
+    let scrubbed = scrub(&log);
+    assert_eq!(log.on_scrubbed(scrubbed).len(), 1);
+    check_13_is_refused(&log);
+    // Replaced while it is told of.
+    let late = scrub(&log);
+    set_file_bytes(&io, &file, &good);
+    assert_eq!(log.on_scrubbed(late), []);
+    assert_eq!(try_read_from(&log, offset(0)).unwrap().len(), 25);
+    assert_eq!(log.damage(), []);
+}
+
+#[test]
+fn a_copy_that_gets_the_number_of_the_removed_file_is_another_file() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = LogDir::open(LogDirOptions::new(temp.path(), BrokerId::new(1))).unwrap();
+    let mut log = open_log(&dir, small()).0;
+    append_numbers(&mut log, 0..25);
+    sync(&dir, &mut log);
+    assert_eq!(try_read_from(&log, offset(0)).unwrap().len(), 25);
+    close_files(&mut log);
+    let name = segment_file(10, "log");
+    let partition = temp.path().join(partition_dir().file_name().unwrap());
+    let file = partition.join(name.file_name().unwrap());
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[usize::try_from(IN_13).unwrap()] ^= 1;
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, bytes).unwrap();
+    check_13_is_refused(&log);
+}
