@@ -2,8 +2,8 @@
 //! is opened when it is read, so that many slices cost no descriptors; retention may unlink it
 //! meanwhile (it is opened before).
 //!
-//! Checksums are verified once per start of the broker before a byte is first served
-//! ([`FileSlice::verified`]); which ranges were is remembered with the segment.
+//! Checksums are verified once per start of the broker, and once more when the file was replaced, before a
+//! byte is first served ([`FileSlice::verified`]); which ranges were is remembered with the segment.
 
 use std::fmt;
 use std::io;
