@@ -118,3 +118,62 @@ fn a_disk_that_comes_back_is_written_on_again() {
         });
     }
 }
+
+#[test]
+fn more_partitions_than_threads_on_a_disk_that_hangs_hold_up_nobody() {
+    let mut rig = FaultyDisks::start();
+    let good = rig.partitions_in("first")[0];
+    let mut wire = rig.broker.connect();
+    wire.create_topic("many", 64, &[]);
+    rig.hang_syncs("second/");
+    wire.call("delete_topic", map! { "name" => "many" })
+        .expect("it is deleted");
+    wire.create_topic("new", 4, &[]);
+    for partition in 0..4 {
+        wire.produce("new", partition, vec![valued("x")]);
+    }
+    let set = map! { "retention.ms" => "1000000" };
+    wire.call("alter_topic", map! { "name" => "t", "set" => set })
+        .expect("it is altered");
+    let at = wire.produce("t", good, vec![valued("meanwhile")]);
+    eventually("the good disk's checkpoint is written", || {
+        (noted(&rig, good) > Some(at)).then_some(())
+    });
+    rig.broker.signal_term();
+    eventually("the good disk is cleanly stopped", || {
+        is_clean(&rig, "first").then_some(())
+    });
+    rig.heal();
+    assert!(rig.broker.wait().success(), "{}", rig.broker.log());
+    rig.broker.start_again();
+    eventually("what was deleted is gone", || {
+        let entries = fs::read_dir(rig.dir("second")).expect("it can be listed");
+        let mut names = entries.map(|entry| entry.expect("an entry").file_name());
+        (!names.any(|name| name.to_string_lossy().starts_with("many-"))).then_some(())
+    });
+}
+
+#[test]
+fn what_a_disk_makes_late_of_a_deleted_topic_is_removed() {
+    let mut rig = FaultyDisks::start();
+    let mut wire = rig.broker.connect();
+    rig.hang_new_directories("second/");
+    wire.create_topic("late", 2, &[]);
+    wire.call("delete_topic", map! { "name" => "late" })
+        .expect("it is deleted");
+    wire.create_topic("late", 2, &[]);
+    rig.heal();
+    for partition in 0..2 {
+        let args =
+            map! { "topic" => "late", "partition" => partition, "records" => vec![valued("x")] };
+        eventually("it takes records", || {
+            wire.call("produce", args.clone()).ok()
+        });
+    }
+    rig.broker.stop();
+    rig.broker.start_again();
+    let mut wire = rig.broker.connect();
+    for partition in 0..2 {
+        assert_eq!(wire.read_all("late", partition).len(), 1);
+    }
+}

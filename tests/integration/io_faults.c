@@ -8,6 +8,7 @@
  *   stuck   a part of paths: syncs of such files wait for as long as this is there
  *   hold    a part of paths: reads of such files into memory wait for as long as this is there
  *   hang    a part of paths: whoever asks for the room on such file systems waits for as long as this is there
+ *   make    a part of paths: whoever makes such directories waits for as long as this is there
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -123,12 +124,12 @@ ssize_t pread64(int fd, void *buffer, size_t len, off64_t at)
     return ((ssize_t (*)(int, void *, size_t, off64_t))dlsym(RTLD_NEXT, "pread64"))(fd, buffer, len, at);
 }
 
-static void hang(const char *path)
+static void hang(const char *rule, const char *path)
 {
     const char *folder = getenv("IO_FAULTS");
     char name[512], text[512];
     for (;;) {
-        snprintf(name, sizeof name, "%s/hang", folder ? folder : "");
+        snprintf(name, sizeof name, "%s/%s", folder ? folder : "", rule);
         FILE *file = fopen(name, "r");
         if (!file)
             return;
@@ -142,14 +143,20 @@ static void hang(const char *path)
 
 int statvfs(const char *path, struct statvfs *found)
 {
-    hang(path);
+    hang("hang", path);
     return ((int (*)(const char *, struct statvfs *))dlsym(RTLD_NEXT, "statvfs"))(path, found);
 }
 
 int statvfs64(const char *path, struct statvfs64 *found)
 {
-    hang(path);
+    hang("hang", path);
     return ((int (*)(const char *, struct statvfs64 *))dlsym(RTLD_NEXT, "statvfs64"))(path, found);
+}
+
+int mkdir(const char *path, mode_t mode)
+{
+    hang("make", path);
+    return ((int (*)(const char *, mode_t))dlsym(RTLD_NEXT, "mkdir"))(path, mode);
 }
 
 ssize_t sendfile64(int out, int in, off64_t *at, size_t len)

@@ -241,3 +241,19 @@ fn the_index_and_the_torn_end_of_the_metadata_log_are_mended() {
     broker.start_again();
     assert_eq!(broker.connect().produce("after", 0, vec![valued("x")]), 0);
 }
+
+#[test]
+fn a_topic_whose_name_tags_were_lost_takes_its_files_with_it_when_it_is_deleted() {
+    let mut broker = stopped_with_data("1MiB");
+    let dir = broker.partition_dir("t", 0);
+    fs::remove_file(dir.join("partition.metadata")).expect("it was there");
+    broker.start_again();
+    let mut wire = broker.connect();
+    assert_eq!(wire.read_all("t", 0).len(), 30);
+    wire.call("delete_topic", map! { "name" => "t" })
+        .expect("it is deleted");
+    assert!(!dir.exists(), "{}", broker.log());
+    wire.create_topic("t", 1, &[]);
+    assert!(wire.read_all("t", 0).is_empty());
+    assert_others_are_served(&mut wire);
+}

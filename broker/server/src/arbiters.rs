@@ -42,16 +42,19 @@ pub(crate) struct BusyTime {
 }
 
 impl Arbiters {
-    /// Starts `shards` arbiters for partitions and connections, and one for the controller.
+    /// Starts `shards` arbiters for partitions and connections, and one for the controller, which gets so many
+    /// threads more for what waits for the disks: if all of them hang, it still has those that every arbiter has.
     ///
     /// # Panics
     /// Outside an actix system, which only start-up code could get wrong.
-    pub(crate) fn start(shards: usize) -> Self {
+    pub(crate) fn start(shards: usize, disk_threads: usize) -> Self {
         assert!(shards > 0, "a broker needs at least one arbiter");
-        let shards = (0..shards).map(|_| start_arbiter()).collect();
+        let shards = (0..shards)
+            .map(|_| start_arbiter(BLOCKING_THREADS))
+            .collect();
         Self {
             shards,
-            control: start_arbiter().arbiter,
+            control: start_arbiter(BLOCKING_THREADS + disk_threads).arbiter,
             background: Background::start(),
             clock: Arc::default(),
             next_connection: Arc::default(),
@@ -126,12 +129,12 @@ impl BusyTime {
 /// Threads an arbiter may use for work that blocks: opening logs, checking cold data, decoding large answers.
 const BLOCKING_THREADS: usize = 8;
 
-fn start_arbiter() -> EventLoop {
+fn start_arbiter(blocking_threads: usize) -> EventLoop {
     let (sender, handle) = mpsc::sync_channel(1);
     let arbiter = Arbiter::with_tokio_rt(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            .max_blocking_threads(BLOCKING_THREADS)
+            .max_blocking_threads(blocking_threads)
             .build()
             .expect("the system has room for an event loop");
         // Whoever starts the arbiter waits for it.

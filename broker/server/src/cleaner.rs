@@ -1,15 +1,20 @@
 //! `Cleaner`: compaction in the background. Every `log.cleaner.backoff.ms` it asks the partitions of compacted
 //! topics how dirty they are and cleans those that are due, dirtiest first, on blocking threads and at
-//! `log.cleaner.io.max.bytes.per.second` at most. The mechanics are the log's, the choice of records the
+//! `log.cleaner.io.max.bytes.per.second` at most. Each log directory has rounds of its own: a disk that hangs keeps
+//! nothing but its own partitions from being cleaned. The mechanics are the log's, the choice of records the
 //! topic's compaction plugin's; where that fails, the data is kept.
 
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use broker_model::{Clock, PartitionId, TopicPartition};
-use broker_storage::{CleaningFailed, CleaningOutcome, CleaningState, DueReason, Pace, Throttle};
+use broker_storage::{
+    CleaningFailed, CleaningOutcome, CleaningState, DueReason, LogDir, Pace, Throttle,
+};
 use futures::StreamExt;
+use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
 
+use crate::broker::unless_it_hangs;
 use crate::partition::{CleaningPurpose, PartitionHandle};
 use crate::plugins::Plugins;
 use crate::topic_settings::TopicSettings;
@@ -22,7 +27,15 @@ pub(crate) struct Cleaner {
     clock: Arc<dyn Clock>,
     throttle: Arc<Throttle>,
     threads: usize,
+    /// As many cleanings as there may be at once; those that wait for a disk that hangs do not count.
+    free: Semaphore,
     under_way: Mutex<UnderWay>,
+    lanes: Vec<Lane>,
+}
+
+/// A log directory, as far as the cleaner has to do with it.
+struct Lane {
+    dir: LogDir,
     /// One round at a time.
     busy: tokio::sync::Mutex<()>,
 }
@@ -48,25 +61,39 @@ impl Cleaner {
         topics: Arc<Topics>,
         plugins: Arc<Plugins>,
         clock: Arc<dyn Clock>,
+        dirs: &[LogDir],
         (threads, bytes_per_second): (usize, Option<u64>),
     ) -> Self {
+        let lanes = dirs.iter().map(|dir| Lane {
+            dir: dir.clone(),
+            busy: tokio::sync::Mutex::new(()),
+        });
         Self {
             topics,
             plugins,
             clock,
             throttle: Throttle::new(bytes_per_second),
             threads,
+            free: Semaphore::new(threads),
             under_way: Mutex::default(),
-            busy: tokio::sync::Mutex::new(()),
+            lanes: lanes.collect(),
         }
     }
 
-    /// Cleans everything that is due now. Does nothing while an earlier round is under way.
+    /// Cleans everything that is due now. Does nothing in a directory where an earlier round is under way.
     pub(crate) async fn round(&self) {
-        let Ok(_cleaning) = self.busy.try_lock() else {
+        let each = self.lanes.iter().map(|lane| self.round_in(lane));
+        futures::future::join_all(each).await;
+    }
+
+    async fn round_in(&self, lane: &Lane) {
+        let Ok(_cleaning) = lane.busy.try_lock() else {
             return;
         };
-        let due = self.due().await;
+        if lane.dir.hangs() {
+            return;
+        }
+        let due = self.due(&lane.dir).await;
         let cleaning = futures::stream::iter(due).map(|due| self.clean(due));
         cleaning
             .buffer_unordered(self.threads)
@@ -82,7 +109,8 @@ impl Cleaner {
             let paces = under_way.paces.iter().filter_map(Weak::upgrade);
             paces.for_each(|pace| pace.cancel());
         }
-        drop(self.busy.lock().await);
+        let ended = self.lanes.iter().map(|lane| lane.busy.lock());
+        futures::future::join_all(ended).await;
     }
 
     /// The pace of a cleaning that begins now.
@@ -103,7 +131,8 @@ impl Cleaner {
             .expect("no code panics while it holds this lock")
     }
 
-    async fn due(&self) -> Vec<Due> {
+    /// Of one directory.
+    async fn due(&self, dir: &LogDir) -> Vec<Due> {
         let topics = self.topics.all().clone();
         let mut due = Vec::new();
         for topic in topics.values() {
@@ -115,6 +144,9 @@ impl Cleaner {
                 let HostedPartition::Online(handle) = partition else {
                     continue;
                 };
+                if handle.dir().path() != dir.path() {
+                    continue;
+                }
                 let Ok(state) = handle.cleaning_state().await else {
                     continue;
                 };
@@ -149,6 +181,8 @@ impl Cleaner {
                 return;
             }
         };
+        // It is there for as long as the cleaner is.
+        let free = self.free.acquire().await.ok();
         let cleaning = match due.handle.begin_cleaning(CleaningPurpose::Clean).await {
             Ok(Some(cleaning)) => cleaning,
             Ok(None) => return,
@@ -158,8 +192,14 @@ impl Cleaner {
             }
         };
         let pace = self.begin();
-        let run = actix_rt::task::spawn_blocking(move || cleaning.run(&mut policy, &pace));
-        let cleaned = match run.await {
+        let mut run = actix_rt::task::spawn_blocking(move || cleaning.run(&mut policy, &pace));
+        let done = unless_it_hangs(due.handle.dir(), &mut run).await;
+        drop(free);
+        let done = match done {
+            Some(done) => done,
+            None => run.await,
+        };
+        let cleaned = match done {
             Ok(Ok(cleaned)) => {
                 fault.worked(partition);
                 cleaned

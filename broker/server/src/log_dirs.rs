@@ -12,12 +12,19 @@ use broker_storage::{
     DeleteLogError, Log, LogConfig, LogDir, LogDirError, LogDirOptions, OpenLogError, PowerLoss,
     RecoveryReport,
 };
-use tracing::{debug, warn};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::{debug, error, warn};
 
 use crate::broker::hanging;
 use crate::clock::BrokerClock;
 use crate::clock_doubt::ClockDoubt;
 use crate::dir_traces::DirTraces;
+
+/// Logs of one directory that are opened or deleted at once; recovery of one reads its file, so a few keep the disk
+/// busy. On a disk that hangs they keep their threads: as many, and no more.
+pub(crate) const LOGS_AT_WORK_MAX: usize = 8;
+/// What else has a thread for a directory, one each: its checkpoint, a look at it, a scrub.
+const OTHER_THREADS: usize = 3;
 
 /// All log directories of this broker.
 pub(crate) struct LogDirs {
@@ -27,13 +34,13 @@ pub(crate) struct LogDirs {
     left_out: Vec<PathBuf>,
     /// Partitions that may be in one of those.
     lost: Mutex<HashSet<(TopicPartition, TopicId)>>,
-    /// Partitions of deleted topics that have files still.
-    doomed: Mutex<HashSet<TopicPartition>>,
     /// Acknowledged records that went with the machine's power, by partition.
     lost_records: Mutex<BTreeMap<TopicPartition, Vec<PowerLoss>>>,
     clock_doubt: ClockDoubt,
     /// Held while a directory is looked at.
     looked_at: Vec<Arc<tokio::sync::Mutex<()>>>,
+    /// The places for logs that are opened or deleted.
+    at_work: Vec<Arc<Semaphore>>,
 }
 
 /// A look at a directory.
@@ -72,6 +79,9 @@ pub(crate) enum NotOpened {
         "the files of an earlier topic of this name are still being deleted, which the disk takes long for"
     )]
     NameInUse,
+    /// Somebody who did not wait for the end of it has begun to open it.
+    #[error("it is still being opened, which the disk takes long for")]
+    UnderWay,
 }
 
 impl NotOpened {
@@ -80,7 +90,7 @@ impl NotOpened {
         match self {
             Self::Log(error) => error.is_passing(),
             Self::LeftOut { .. } => false,
-            Self::NameInUse => true,
+            Self::NameInUse | Self::UnderWay => true,
         }
     }
 }
@@ -97,6 +107,44 @@ fn list(paths: &[PathBuf]) -> String {
 struct Place {
     dir: usize,
     topic_id: Option<TopicId>,
+    is_opening: bool,
+    /// Its topic is deleted, and its files are not yet: nothing is opened under its name.
+    is_doomed: bool,
+}
+
+impl Place {
+    fn new(dir: usize, topic_id: Option<TopicId>) -> Self {
+        Self {
+            dir,
+            topic_id,
+            is_opening: false,
+            is_doomed: false,
+        }
+    }
+}
+
+/// While this is there a log is being opened. If its topic is deleted meanwhile, because nobody waits for that any
+/// more, the end of it deletes what was made.
+struct Opening<'a> {
+    dirs: &'a LogDirs,
+    partition: &'a TopicPartition,
+    topic_id: TopicId,
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        let partition = self.partition;
+        let is_doomed = match self.dirs.places().get_mut(partition) {
+            Some(place) => {
+                place.is_opening = false;
+                place.is_doomed
+            }
+            None => false,
+        };
+        if is_doomed && let Err(problem) = self.dirs.delete_log(partition, self.topic_id) {
+            error!(%partition, %problem, "files of a deleted partition are left behind");
+        }
+    }
 }
 
 impl LogDirs {
@@ -126,10 +174,7 @@ impl LogDirs {
             let dir = LogDir::open(options)?;
             cluster_id = Some(dir.identity().cluster_id);
             for found in dir.partitions()? {
-                let place = Place {
-                    dir: index,
-                    topic_id: found.topic_id,
-                };
+                let place = Place::new(index, found.topic_id);
                 if let Some(other) = placed.insert(found.partition.clone(), place) {
                     return Err(LogDirError::PartitionTwice {
                         partition: found.partition,
@@ -143,11 +188,14 @@ impl LogDirs {
         traces.store_in(&dirs);
         Ok(Self {
             looked_at: dirs.iter().map(|_| Arc::default()).collect(),
+            at_work: dirs
+                .iter()
+                .map(|_| Arc::new(Semaphore::new(LOGS_AT_WORK_MAX)))
+                .collect(),
             dirs,
             placed: Mutex::new(placed),
             left_out: traces.left_out(),
             lost: Mutex::default(),
-            doomed: Mutex::default(),
             lost_records: Mutex::default(),
             clock_doubt,
         })
@@ -249,12 +297,52 @@ impl LogDirs {
             let left_out = self.left_out.clone();
             return Err(NotOpened::LeftOut { left_out });
         }
-        if self.doomed().contains(partition) {
-            return Err(NotOpened::NameInUse);
-        }
+        let _opening = self.begin_opening(dir, partition, topic_id)?;
         let (log, report) = dir.open_or_create_log(partition, topic_id, config)?;
+        if let Some(place) = self.places().get_mut(partition) {
+            // Its file that says so may have been lost, and is there again.
+            place.topic_id = Some(topic_id);
+        }
         self.note_loss(partition, &report);
         Ok((log, report))
+    }
+
+    fn begin_opening<'a>(
+        &'a self,
+        dir: &LogDir,
+        partition: &'a TopicPartition,
+        topic_id: TopicId,
+    ) -> Result<Opening<'a>, NotOpened> {
+        let mut placed = self.places();
+        match placed.get_mut(partition) {
+            Some(place) if place.is_opening => return Err(NotOpened::UnderWay),
+            Some(place) if !place.is_doomed && self.dirs[place.dir].path() == dir.path() => {
+                place.is_opening = true;
+            }
+            // It is another topic's, or was until now and is to be placed again.
+            _ => return Err(NotOpened::NameInUse),
+        }
+        Ok(Opening {
+            dirs: self,
+            partition,
+            topic_id,
+        })
+    }
+
+    /// Threads that may have to wait for disks at once, with so many for cleaning one directory.
+    pub(crate) fn threads(&self, cleaning: usize) -> usize {
+        self.dirs.len() * (LOGS_AT_WORK_MAX + OTHER_THREADS + cleaning)
+    }
+
+    /// A place, to be had before a thread is and kept for as long, for opening or deleting a log in its directory:
+    /// if the disk hangs, those threads are gone, and no others. `None` is as good as one.
+    pub(crate) async fn place_at_work(
+        &self,
+        partition: &TopicPartition,
+    ) -> Option<OwnedSemaphorePermit> {
+        let places = self.at_work[self.index_of(partition)].clone();
+        // They are never taken out of service.
+        places.acquire_owned().await.ok()
     }
 
     fn note_loss(&self, partition: &TopicPartition, report: &RecoveryReport) {
@@ -275,9 +363,10 @@ impl LogDirs {
     /// Notes that a partition's files are to be deleted: until they are, nothing is opened under its name.
     /// `None` when this broker has none of them.
     pub(crate) fn begin_deletion(&self, partition: &TopicPartition, id: TopicId) -> Option<LogDir> {
-        let place = self.places().get(partition).copied();
+        let mut placed = self.places();
+        let place = placed.get_mut(partition);
         let place = place.filter(|place| place.topic_id == Some(id))?;
-        self.doomed().insert(partition.clone());
+        place.is_doomed = true;
         Some(self.dirs[place.dir].clone())
     }
 
@@ -290,21 +379,34 @@ impl LogDirs {
         }
     }
 
-    /// Removes a partition's files. Nothing happens when this broker has none.
+    /// Removes a partition's files. Nothing happens when this broker has none; while its log is still being
+    /// opened, the end of that does it.
     pub(crate) fn delete_log(
         &self,
         partition: &TopicPartition,
         topic_id: TopicId,
     ) -> Result<(), DeleteLogError> {
-        let place = self.places().get(partition).copied();
-        let Some(place) = place.filter(|place| place.topic_id == Some(topic_id)) else {
-            return Ok(());
+        let dir = {
+            let mut placed = self.places();
+            let place = placed.get_mut(partition);
+            let Some(place) = place.filter(|place| place.topic_id == Some(topic_id)) else {
+                return Ok(());
+            };
+            place.is_doomed = true;
+            if place.is_opening {
+                return Ok(());
+            }
+            &self.dirs[place.dir]
         };
-        let deleted = self.dirs[place.dir].delete_log(partition, topic_id);
-        if deleted.is_ok() {
-            self.places().remove(partition);
+        let deleted = dir.delete_log(partition, topic_id);
+        {
+            let mut placed = self.places();
+            match (&deleted, placed.get_mut(partition)) {
+                (Ok(()), _) => drop(placed.remove(partition)),
+                (Err(_), Some(place)) => place.is_doomed = false,
+                (Err(_), None) => {}
+            }
         }
-        self.doomed().remove(partition);
         deleted?;
         self.losses().remove(partition);
         Ok(())
@@ -323,13 +425,7 @@ impl LogDirs {
             .iter()
             .position(|dir| dir.remembers(partition, topic_id));
         let dir = home.unwrap_or_else(|| self.best_place(&placed));
-        placed.insert(
-            partition.clone(),
-            Place {
-                dir,
-                topic_id: Some(topic_id),
-            },
-        );
+        placed.insert(partition.clone(), Place::new(dir, Some(topic_id)));
         self.dirs[dir].clone()
     }
 
@@ -349,12 +445,6 @@ impl LogDirs {
 
     fn losses(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, Vec<PowerLoss>>> {
         self.lost_records
-            .lock()
-            .expect("no code panics while it holds this lock")
-    }
-
-    fn doomed(&self) -> MutexGuard<'_, HashSet<TopicPartition>> {
-        self.doomed
             .lock()
             .expect("no code panics while it holds this lock")
     }

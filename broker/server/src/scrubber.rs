@@ -1,12 +1,12 @@
 //! `Scrubber`: reads all stored data again and again, to find damage before a reader meets it. One
-//! partition at a time, on a blocking thread, at `log.scrub.bytes.per.second` at most. What it finds the
+//! partition of each log directory at a time, on a blocking thread, at `log.scrub.bytes.per.second` at most. What it finds the
 //! partition's log refuses to readers from then on; everything else is served as before.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use broker_model::{Clock, PartitionId, TopicPartition};
-use broker_storage::{Pace, ScrubFailed, ScrubTarget, Throttle};
+use broker_storage::{LogDir, Pace, ScrubFailed, ScrubTarget, Throttle};
 use tracing::{debug, error, warn};
 
 use crate::partition::PartitionHandle;
@@ -34,6 +34,12 @@ pub(crate) struct Scrubber {
     pace: Arc<Pace>,
     /// When, on the monotonic clock, the next round begins.
     next_round: Mutex<Duration>,
+    lanes: Vec<Lane>,
+}
+
+/// A log directory, as far as the scrubber has to do with it.
+struct Lane {
+    dir: LogDir,
     /// One round at a time.
     busy: tokio::sync::Mutex<()>,
 }
@@ -48,7 +54,16 @@ struct Tally {
 
 impl Scrubber {
     /// A scrubber whose first round is still to come.
-    pub(crate) fn new(topics: Arc<Topics>, clock: Arc<dyn Clock>, settings: ScrubSettings) -> Self {
+    pub(crate) fn new(
+        topics: Arc<Topics>,
+        clock: Arc<dyn Clock>,
+        dirs: &[LogDir],
+        settings: ScrubSettings,
+    ) -> Self {
+        let lanes = dirs.iter().map(|dir| Lane {
+            dir: dir.clone(),
+            busy: tokio::sync::Mutex::new(()),
+        });
         let first = (settings.interval / 10).min(FIRST_ROUND_AFTER_MAX);
         let next_round = clock.monotonic().saturating_add(first);
         Self {
@@ -57,7 +72,7 @@ impl Scrubber {
             settings,
             pace: Arc::new(Pace::new(Throttle::new(settings.bytes_per_second))),
             next_round: Mutex::new(next_round),
-            busy: tokio::sync::Mutex::new(()),
+            lanes: lanes.collect(),
         }
     }
 
@@ -67,49 +82,57 @@ impl Scrubber {
         tenth.clamp(Duration::from_millis(10), Duration::from_secs(60))
     }
 
-    /// Scrubs everything, if it is time. Does nothing while an earlier round is under way.
+    /// Scrubs everything, if it is time, but for directories where an earlier round is under way.
     pub(crate) async fn round_if_due(&self) {
         if self.settings.enabled == Some(false) {
             return;
         }
-        let Ok(_scrubbing) = self.busy.try_lock() else {
-            return;
-        };
         let now = self.clock.monotonic();
-        if now < *self.next_round() {
-            return;
+        {
+            let mut next_round = self.next_round();
+            if now < *next_round {
+                return;
+            }
+            *next_round = now.saturating_add(self.settings.interval / 10);
         }
         let partitions = self.partitions();
         if self.settings.enabled.is_none() && !self.is_enough(&partitions).await {
-            *self.next_round() = now.saturating_add(self.settings.interval / 10);
             return;
         }
         *self.next_round() = now.saturating_add(self.settings.interval);
-        self.round(partitions).await;
+        let each = self.lanes.iter().map(|lane| self.round(lane, &partitions));
+        futures::future::join_all(each).await;
     }
 
     /// Ends what is under way, and waits until it has ended.
     pub(crate) async fn stop(&self) {
         self.pace.cancel();
-        drop(self.busy.lock().await);
+        let ended = self.lanes.iter().map(|lane| lane.busy.lock());
+        futures::future::join_all(ended).await;
     }
 
-    async fn round(&self, partitions: Vec<(TopicPartition, PartitionHandle)>) {
+    async fn round(&self, lane: &Lane, partitions: &[(TopicPartition, PartitionHandle)]) {
+        let Ok(_scrubbing) = lane.busy.try_lock() else {
+            return;
+        };
         let mut tally = Tally::default();
-        for (partition, handle) in partitions {
-            if self.pace.is_cancelled() {
+        let here = |(_, handle): &&(_, PartitionHandle)| handle.dir().path() == lane.dir.path();
+        for (partition, handle) in partitions.iter().filter(here) {
+            if self.pace.is_cancelled() || lane.dir.hangs() {
                 return;
             }
-            self.partition(&partition, &handle, &mut tally).await;
+            self.partition(partition, handle, &mut tally).await;
         }
         let Tally {
             partitions,
             bytes,
             damages,
         } = tally;
+        let dir = lane.dir.path().display();
         match damages {
-            0 => debug!(partitions, bytes, "scrub: all that is stored is sound"),
+            0 => debug!(%dir, partitions, bytes, "scrub: all that is stored is sound"),
             _ => warn!(
+                %dir,
                 partitions,
                 bytes, damages, "scrub: some of what is stored is damaged"
             ),

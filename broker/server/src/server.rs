@@ -131,7 +131,7 @@ impl Server {
         let dirs = Arc::new(open_dirs(&config, descriptors, clock.clone()).await?);
         let clock = clock.clock;
         let plugins = Arc::new(Plugins::new(engine, catalog, dirs.first().blobs()));
-        let arbiters = Arbiters::start(arbiter_count);
+        let arbiters = Arbiters::start(arbiter_count, dirs.threads(config.cleaner_threads));
         let (stop, stopping) = watch::channel(false);
         let hosting = hosting(&config, &arbiters, &clock, (&dirs, &plugins));
         let context = Arc::new(Context {
@@ -348,11 +348,13 @@ fn hosting(
         topics.clone(),
         plugins.clone(),
         clock.clone(),
+        dirs.all(),
         (config.cleaner_threads, config.cleaner_bytes_per_second),
     );
     let scrubber = Scrubber::new(
         topics.clone(),
         clock.clone(),
+        dirs.all(),
         ScrubSettings {
             enabled: config.scrub_enabled,
             bytes_per_second: config.scrub_bytes_per_second,

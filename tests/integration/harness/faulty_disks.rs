@@ -79,6 +79,11 @@ impl FaultyDisks {
         self.rule("hang", &format!("{path}\n"));
     }
 
+    /// From now on directories with this in their paths are not made: whoever does so waits.
+    pub(crate) fn hang_new_directories(&self, path: &str) {
+        self.rule("make", &format!("{path}\n"));
+    }
+
     /// In one step: the broker looks at any time.
     fn rule(&self, name: &str, text: &str) {
         let made = self.folder.path().join(format!("{name}.new"));
@@ -88,7 +93,7 @@ impl FaultyDisks {
 
     /// The disks are well again.
     pub(crate) fn heal(&self) {
-        for name in ["sync", "read", "slow", "stuck", "hold", "hang"] {
+        for name in ["sync", "read", "slow", "stuck", "hold", "hang", "make"] {
             let _ = fs::remove_file(self.folder.path().join(name));
         }
     }

@@ -52,7 +52,7 @@ impl Hosting {
             let _ = deleting.await;
             return;
         };
-        if unless_it_hangs(&dir, deleting).await.is_none() {
+        if hanging(&dir).is_some() || unless_it_hangs(&dir, deleting).await.is_none() {
             let reason = hanging(&dir).unwrap_or_default();
             warn!(%partition, reason, "files of a deleted partition stay until the disk goes on");
         }
@@ -60,8 +60,12 @@ impl Hosting {
 
     async fn delete_files(&self, partition: TopicPartition, id: TopicId) {
         let (dirs, name) = (self.dirs.clone(), partition.clone());
-        let deleted = actix_rt::task::spawn_blocking(move || dirs.delete_log(&name, id)).await;
-        match deleted {
+        let place = self.dirs.place_at_work(&partition).await;
+        let deleting = actix_rt::task::spawn_blocking(move || {
+            let _place = place;
+            dirs.delete_log(&name, id)
+        });
+        match deleting.await {
             Ok(Ok(())) => {}
             Ok(Err(problem)) => {
                 error!(%partition, %problem, "files of a deleted partition are left behind");

@@ -20,7 +20,7 @@ pub(crate) fn hanging(dir: &LogDir) -> Option<String> {
 }
 
 /// Waits for work in a directory; `None` once its disk hangs, whereupon the work goes on by itself or not at all.
-pub(super) async fn unless_it_hangs<T>(dir: &LogDir, work: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn unless_it_hangs<T>(dir: &LogDir, work: impl Future<Output = T>) -> Option<T> {
     let mut work = std::pin::pin!(work);
     loop {
         match tokio::time::timeout(LOOK_EVERY, &mut work).await {

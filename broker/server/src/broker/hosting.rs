@@ -23,7 +23,7 @@ use crate::arbiters::Arbiters;
 use crate::cleaner::Cleaner;
 use crate::controller::ControllerLauncher;
 use crate::death_notice::DeathNotice;
-use crate::log_dirs::{LogDirs, NotOpened, log_recovery};
+use crate::log_dirs::{LOGS_AT_WORK_MAX, LogDirs, NotOpened, log_recovery};
 use crate::offline::Offline;
 use crate::partition::{PartitionActor, PartitionHandle, PartitionSetup};
 use crate::plugins::{Plugins, TopicPlugins};
@@ -31,8 +31,8 @@ use crate::scrubber::Scrubber;
 use crate::topic_settings::{TopicSettings, log_config};
 use crate::topics::{HostedPartition, HostedTopic, Outlook, RouteCounters, Topics};
 
-/// Logs opened, or deleted, at once; recovery of one reads its file, so a few keep the disk busy.
-pub(super) const OPENS_AT_ONCE: usize = 8;
+/// Logs opened, or deleted, at once.
+pub(super) const OPENS_AT_ONCE: usize = LOGS_AT_WORK_MAX;
 
 /// Everything the broker actor works with; it outlives the actor.
 pub(crate) struct Hosting {
@@ -228,13 +228,16 @@ impl Hosting {
         if hanging(&dir).is_some() {
             return None;
         }
-        let opening = {
-            let (dirs, dir, assignment) = (self.dirs.clone(), dir.clone(), assignment.clone());
-            actix_rt::task::spawn_blocking(move || {
+        let (dirs, to_open, assignment) = (self.dirs.clone(), dir.clone(), assignment.clone());
+        let opening = async move {
+            let place = dirs.place_at_work(&assignment.partition).await;
+            let opening = actix_rt::task::spawn_blocking(move || {
+                let _place = place;
                 let config = log_config(&assignment.settings.config);
                 let partition = &assignment.partition;
-                dirs.open_log(&dir, partition, assignment.topic_id, config)
-            })
+                dirs.open_log(&to_open, partition, assignment.topic_id, config)
+            });
+            opening.await
         };
         unless_it_hangs(&dir, opening).await
     }

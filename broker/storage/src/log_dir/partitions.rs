@@ -44,7 +44,7 @@ pub(super) fn found(shared: &DirShared) -> Result<Vec<FoundPartition>, LogDirErr
                 shared.positions.release(&key).map_err(failed)?;
                 shared.forget_log(&key);
             }
-            remove_tree(io, &dir).map_err(failed)?;
+            remove_tree(shared, &dir).map_err(failed)?;
             continue;
         }
         let Some(partition) = TopicPartition::from_dir_name(&entry.name) else {
@@ -65,7 +65,7 @@ pub(super) fn found(shared: &DirShared) -> Result<Vec<FoundPartition>, LogDirErr
             Ok(None) if is_stand_in(shared, &dir, &partition).map_err(failed)? => None,
             Ok(None) if !has_data(io, &dir).map_err(failed)? => {
                 if is_half_created(io, &dir).map_err(failed)? {
-                    remove_tree(io, &dir).map_err(failed)?;
+                    remove_tree(shared, &dir).map_err(failed)?;
                 } else {
                     tracing::warn!(dir = %dir.display(), "not a partition of this broker: left alone");
                 }
@@ -308,7 +308,7 @@ pub(super) fn delete(
     let key = (topic_id, partition.partition);
     let doomed = shared.path.join(doomed_name(&key));
     shared.positions.retire(&key);
-    remove_tree(io, &doomed).map_err(failed)?;
+    remove_tree(shared, &doomed).map_err(failed)?;
     let renamed = shared.ask(|| {
         io.rename(&dir, &doomed)
             .and_then(|()| io.sync_dir(&shared.path))
@@ -322,7 +322,7 @@ pub(super) fn delete(
         .map_err(failed)?;
     shared.forget_log(&key);
     shared.forget_high_watermark(partition);
-    remove_tree(io, &doomed).map_err(failed)
+    remove_tree(shared, &doomed).map_err(failed)
 }
 
 pub(super) fn forget(shared: &DirShared, deleted: &[TopicId]) -> io::Result<()> {
@@ -374,7 +374,8 @@ fn is_half_created(io: &dyn Io, dir: &Path) -> io::Result<bool> {
 }
 
 /// Removes a directory of files; fine when it is not there.
-fn remove_tree(io: &dyn Io, dir: &Path) -> io::Result<()> {
+fn remove_tree(shared: &DirShared, dir: &Path) -> io::Result<()> {
+    let io = &*shared.io;
     let entries = match io.list(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?,
@@ -382,10 +383,10 @@ fn remove_tree(io: &dyn Io, dir: &Path) -> io::Result<()> {
     for entry in entries {
         let path = dir.join(&entry.name);
         if entry.is_dir {
-            remove_tree(io, &path)?;
+            remove_tree(shared, &path)?;
         } else {
-            io.remove_file(&path)?;
+            shared.ask(|| io.remove_file(&path))?;
         }
     }
-    io.remove_dir(dir)
+    shared.ask(|| io.remove_dir(dir))
 }

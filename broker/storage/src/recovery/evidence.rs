@@ -89,7 +89,8 @@ impl Recovery<'_> {
         }
         if !self.start_is_noted {
             let (shared, dir) = (&self.request.shared, &self.request.dir);
-            let stored = LogStart(self.start).store(&*shared.io, &dir.join(LogStart::FILE));
+            let file = dir.join(LogStart::FILE);
+            let stored = shared.ask(|| LogStart(self.start).store(&*shared.io, &file));
             stored.inspect_err(|error| shared.observe_small(error))?;
         }
         let hole = Corruption {
@@ -142,7 +143,8 @@ impl Recovery<'_> {
 
     fn store_losses(&self) -> Result<(), OpenLogError> {
         let (shared, dir) = (&self.request.shared, &self.request.dir);
-        let stored = self.losses.store(&*shared.io, &dir.join(KnownLosses::FILE));
+        let file = dir.join(KnownLosses::FILE);
+        let stored = shared.ask(|| self.losses.store(&*shared.io, &file));
         match stored.inspect_err(|error| shared.observe_small(error)) {
             // It is told by this start at least.
             Err(error) if error.is_no_space() => {

@@ -273,23 +273,23 @@ impl<'a> Recovery<'a> {
     }
 
     fn sync_everything(&self, active: &ActiveSegment, found: Found) -> Result<(), OpenLogError> {
-        let dir = &self.request.dir;
+        let (dir, shared) = (&self.request.dir, &self.request.shared);
         let done = match (found, self.report.last_stop) {
             (Found::Anything, _) => self.sync_above(active),
             (Found::Durable, LastStop::New) => Ok(()),
-            (Found::Durable, _) => active.data.sync(),
+            (Found::Durable, _) => shared.ask(|| active.data.sync()),
         };
         let synced = done
-            .and_then(|()| self.request.shared.io.sync_dir(dir))
+            .and_then(|()| shared.ask(|| shared.io.sync_dir(dir)))
             .map_err(|source| {
                 if is_out_of_files(&source) {
                     return failed(dir, source);
                 }
-                let health = &self.request.shared.health;
+                let health = &shared.health;
                 OpenLogError::DirFailed(health.fail(format_args!("{}: {source}", dir.display())))
             });
         // What the one before has written may have been synced meanwhile, and in vain.
-        synced.and_then(|()| Ok(self.request.shared.health.check()?))
+        synced.and_then(|()| Ok(shared.health.check()?))
     }
 
     /// Syncs every segment that may have been written since its last sync, opened here or not.
@@ -298,7 +298,7 @@ impl<'a> Recovery<'a> {
         let above = sealed.filter(|data| data.base() >= self.point.segment);
         above.chain([&active.data]).try_for_each(|data| {
             data.file_to_write()?;
-            data.sync()
+            self.request.shared.ask(|| data.sync())
         })
     }
 
@@ -327,7 +327,7 @@ impl<'a> Recovery<'a> {
         }
         epochs.advance_start(self.start);
         if stored.unwrap_or_default() != epochs {
-            epochs.store(io, &file)?;
+            self.request.shared.ask(|| epochs.store(io, &file))?;
         }
         Ok(epochs)
     }
