@@ -117,6 +117,28 @@ fn a_directory_that_is_left_out_takes_its_partitions_with_it_and_no_others() {
 }
 
 #[test]
+fn what_comes_back_of_a_topic_that_was_deleted_meanwhile_is_removed() {
+    let folder = TempDir::new().unwrap();
+    let dirs = dirs_in(&folder);
+    let mut broker = stopped_on(&dirs);
+    broker.set_up_again(|setup| setup.log_dirs(&dirs[..1]));
+    broker.start_again();
+    let mut wire = broker.connect();
+    wire.call("delete_topic", map! { "name" => "t" }).unwrap();
+    wire.create_topic("t", 4, &[]);
+    for partition in 0..4 {
+        wire.produce("t", partition, plain("new ", 0..3));
+    }
+    broker.stop();
+    broker.set_up_again(|setup| setup.log_dirs(&dirs));
+    broker.start_again();
+    let mut wire = broker.connect();
+    assert_complete(&mut wire);
+    let old = (0..4).filter(|partition| is_in(&dirs[1], *partition));
+    assert_eq!(old.count(), 0, "{}", broker.log());
+}
+
+#[test]
 fn a_directory_named_twice_or_copied_is_refused() {
     let folder = TempDir::new().unwrap();
     let dirs = dirs_in(&folder);

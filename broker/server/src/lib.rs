@@ -28,6 +28,7 @@ mod dry_run;
 mod log_dirs;
 mod memory;
 mod net;
+mod not_opened;
 mod occasional;
 mod offline;
 mod partition;

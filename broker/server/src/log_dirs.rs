@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use broker_model::{Offset, TopicId, TopicPartition};
 use broker_storage::{
-    DeleteLogError, Log, LogConfig, LogDir, LogDirError, LogDirOptions, OpenLogError, PowerLoss,
-    RecoveryReport,
+    DeleteLogError, Log, LogConfig, LogDir, LogDirError, LogDirOptions, PowerLoss, RecoveryReport,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, error, warn};
@@ -19,6 +18,7 @@ use crate::broker::hanging;
 use crate::clock::BrokerClock;
 use crate::clock_doubt::ClockDoubt;
 use crate::dir_traces::DirTraces;
+use crate::not_opened::NotOpened;
 
 /// Logs of one directory that are opened or deleted at once; recovery of one reads its file, so a few keep the disk
 /// busy. On a disk that hangs they keep their threads: as many, and no more.
@@ -30,6 +30,8 @@ const OTHER_THREADS: usize = 3;
 pub(crate) struct LogDirs {
     dirs: Vec<LogDir>,
     placed: Mutex<HashMap<TopicPartition, Place>>,
+    /// Copies in further directories, of other topics: one of the two should be deleted.
+    doubles: Vec<(TopicPartition, Place)>,
     /// Directories that the broker has kept data in and was started without.
     left_out: Vec<PathBuf>,
     /// Partitions that may be in one of those.
@@ -63,44 +65,6 @@ impl Look {
             Vec::new()
         })
     }
-}
-
-/// Why a partition's log was not opened.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum NotOpened {
-    /// It was tried.
-    #[error(transparent)]
-    Log(#[from] OpenLogError),
-    /// It may be in a directory that the broker was started without.
-    #[error("its log is in none of log.dirs, and {} is left out, which this broker has kept data in: put it back into log.dirs and restart the broker", list(.left_out))]
-    LeftOut { left_out: Vec<PathBuf> },
-    /// The files of an earlier partition of its name are still being deleted.
-    #[error(
-        "the files of an earlier topic of this name are still being deleted, which the disk takes long for"
-    )]
-    NameInUse,
-    /// Somebody who did not wait for the end of it has begun to open it.
-    #[error("it is still being opened, which the disk takes long for")]
-    UnderWay,
-}
-
-impl NotOpened {
-    /// Whether it may be opened later, without anybody's doing.
-    pub(crate) fn is_passing(&self) -> bool {
-        match self {
-            Self::Log(error) => error.is_passing(),
-            Self::LeftOut { .. } => false,
-            Self::NameInUse | Self::UnderWay => true,
-        }
-    }
-}
-
-fn list(paths: &[PathBuf]) -> String {
-    let paths: Vec<String> = paths
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
-    paths.join(" and ")
 }
 
 #[derive(Clone, Copy)]
@@ -167,6 +131,7 @@ impl LogDirs {
         let mut cluster_id = traces.cluster_id();
         let mut dirs: Vec<LogDir> = Vec::new();
         let mut placed: HashMap<TopicPartition, Place> = HashMap::new();
+        let mut doubles = Vec::new();
         for (index, path) in paths.iter().enumerate() {
             let mut options = options_of(path);
             options.cluster_id = cluster_id;
@@ -175,7 +140,16 @@ impl LogDirs {
             cluster_id = Some(dir.identity().cluster_id);
             for found in dir.partitions()? {
                 let place = Place::new(index, found.topic_id);
-                if let Some(other) = placed.insert(found.partition.clone(), place) {
+                let Some(other) = placed.get(&found.partition) else {
+                    placed.insert(found.partition, place);
+                    continue;
+                };
+                let is_of_another = place.topic_id.is_some()
+                    && other.topic_id.is_some()
+                    && place.topic_id != other.topic_id;
+                if is_of_another && !found.partition.topic.is_reserved() {
+                    doubles.push((found.partition, place));
+                } else {
                     return Err(LogDirError::PartitionTwice {
                         partition: found.partition,
                         other: dirs[other.dir].path().to_owned(),
@@ -194,11 +168,41 @@ impl LogDirs {
                 .collect(),
             dirs,
             placed: Mutex::new(placed),
+            doubles,
             left_out: traces.left_out(),
             lost: Mutex::default(),
             lost_records: Mutex::default(),
             clock_doubt,
         })
+    }
+
+    /// Removes what was left of deleted topics in directories that were left out while others of the same names
+    /// were made elsewhere.
+    ///
+    /// # Errors
+    /// When a partition is in two directories all the same.
+    pub(crate) fn settle_doubles(&self, deleted: &[TopicId]) -> Result<(), LogDirError> {
+        let is_dead = |place: &Place| place.topic_id.filter(|id| deleted.contains(id));
+        for (partition, double) in &self.doubles {
+            let placed = self.places().get(partition).copied();
+            let Some(placed) = placed else { continue };
+            let (dead, id, kept) = match (is_dead(double), is_dead(&placed)) {
+                (Some(id), _) => (double, id, placed),
+                (None, Some(id)) => (&placed, id, *double),
+                (None, None) => {
+                    return Err(LogDirError::PartitionTwice {
+                        partition: partition.clone(),
+                        other: self.dirs[placed.dir].path().to_owned(),
+                        dir: self.dirs[double.dir].path().to_owned(),
+                    });
+                }
+            };
+            if let Err(problem) = self.dirs[dead.dir].delete_log(partition, id) {
+                error!(%partition, %problem, "files of a deleted partition are left behind");
+            }
+            self.places().insert(partition.clone(), kept);
+        }
+        Ok(())
     }
 
     /// Notes, before the first log is opened, which partitions there are. One that is in no directory

@@ -160,7 +160,7 @@ impl Server {
         let replayed = hosting.controller.start(hosting.handle.clone()).await?;
         hosting
             .finish_deletions(&replayed.deleted, &replayed.metadata)
-            .await;
+            .await?;
         context.dirs.expect(all_partitions(&replayed.metadata));
         plugins.install_deployed(&replayed.metadata).await;
         check_default_plugins(&plugins, &topic_defaults)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use broker_cluster::ClusterMetadata;
 use broker_model::{PartitionId, TopicId, TopicName, TopicPartition};
+use broker_storage::LogDirError;
 use futures::StreamExt;
 use tracing::{error, info, warn};
 
@@ -76,7 +77,15 @@ impl Hosting {
 
     /// Deletes the files of topics whose deletion was committed but cut short by a crash, and names
     /// directories that no metadata knows. Those are left alone: absence is no order to delete.
-    pub(crate) async fn finish_deletions(&self, deleted: &[TopicId], metadata: &ClusterMetadata) {
+    ///
+    /// # Errors
+    /// When a partition is in two directories, and neither copy is a deleted topic's.
+    pub(crate) async fn finish_deletions(
+        &self,
+        deleted: &[TopicId],
+        metadata: &ClusterMetadata,
+    ) -> Result<(), LogDirError> {
+        self.dirs.settle_doubles(deleted)?;
         for (partition, id) in self.dirs.partitions() {
             let topic = metadata.topic(partition.topic.as_str());
             let wanted = topic.is_some_and(|topic| id.is_none_or(|id| topic.id == id));
@@ -87,6 +96,7 @@ impl Hosting {
             }
         }
         self.forget(deleted).await;
+        Ok(())
     }
 
     /// Partitions of deleted topics whose directories were gone already.
