@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value as Json;
 
-use crate::harness::{Broker, map};
+use crate::harness::{Broker, eventually, map};
 
 /// Runs a command with this standard input.
 #[track_caller]
@@ -308,4 +308,32 @@ fn ping_waits_for_a_broker_that_is_about_to_be_there() {
     serve.kill().expect("it can be killed");
     serve.wait().expect("it can be waited for");
     assert!(found.success(), "{found}");
+}
+
+#[test]
+fn a_producer_that_waits_says_so_in_json_when_json_is_asked_for() {
+    let mut broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("t", 1, &[]);
+    let mut command = broker.command(&["--json", "produce", "t", "--delivery-timeout", "5s"]);
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = piped.stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut stdin = child.stdin.take().expect("it was asked for");
+    stdin.write_all(b"a\n").expect("it reads");
+    eventually("the first record is stored", || {
+        (wire.read_all("t", 0).len() == 1).then_some(())
+    });
+    broker.kill();
+    stdin.write_all(b"b\n").expect("it reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8(output.stderr).expect("text");
+    let parsed = said
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")));
+    let lines: Vec<Json> = parsed.collect();
+    let warning = lines.iter().find(|line| line["warning"].is_string());
+    let warning = warning.unwrap_or_else(|| panic!("it waited: {said}"));
+    assert_eq!(warning["fields"]["target"], "t", "{warning}");
+    assert!(lines.iter().any(|line| line["error"].is_object()), "{said}");
 }

@@ -91,7 +91,7 @@ fn a_partitioner_rests_after_three_traps_until_it_is_resumed() {
         );
     }
     assert!(!resume(&mut wire), "it is at work");
-    assert!(broker.log().contains("plugin resumed"));
+    assert_eq!(broker.log().matches("plugin resumed").count(), 2);
     let error = wire.refused("resume_plugin", map! { "name" => "nobody" });
     assert_eq!(error.name, "UNKNOWN_PLUGIN");
 }
@@ -119,6 +119,29 @@ fn a_fallback_places_records_while_its_plugin_rests() {
     assert!(resume(&mut wire));
     let fine = wire.produce_routed("t", vec![keyed("foobar", "x")]);
     assert_eq!(fine[0].0, 0, "the plugin itself answers again");
+}
+
+#[test]
+fn a_fallback_that_answers_for_every_batch_is_one_line_of_the_log() {
+    let mut broker = Broker::start();
+    let mut wire = broker.connect();
+    let module = fs::read(hostile_module()).expect("it was built");
+    let more = options("refuse").set("fallback", "key-hash");
+    wire.deploy("bad", &module, more).unwrap();
+    for topic in ["t", "u"] {
+        wire.create_topic(topic, 2, &[("partitioner", "bad")]);
+        for _ in 0..20 {
+            wire.produce_routed(topic, vec![keyed("go", "1")]);
+        }
+    }
+    assert_eq!(wire.plugin("bad").get("fallbacks").u64(), 40);
+    broker.stop();
+    let log = broker.log();
+    let told = log
+        .lines()
+        .filter(|line| line.contains("its fallback answers"));
+    // A line a topic, and room for a machine that takes a minute for this.
+    assert!((2..=4).contains(&told.count()), "{log}");
 }
 
 #[test]

@@ -7,6 +7,9 @@ use std::path::Path;
 
 use crate::harness::{Broker, Wire, WireError, eventually, map, plain, valued};
 
+/// What the log says of partitions whose files were removed.
+const TOLD: &str = "files of partitions were removed";
+
 /// Ten batches of three records in `t`, and as many in `other`, on a running broker.
 fn with_data(config: &[(&str, &str)]) -> (Broker, Wire) {
     let broker = Broker::start();
@@ -130,10 +133,7 @@ fn an_active_segment_that_is_cut_or_removed_takes_no_more_and_no_offset_is_used_
                 .any(|warning| warning.starts_with("partition t-0 is offline"))
                 .then_some(())
         });
-        let offline = "a partition is offline";
-        eventually("it is told", || {
-            broker.log().contains(offline).then_some(())
-        });
+        eventually("it is told", || broker.log().contains(TOLD).then_some(()));
         broker.kill();
         broker.start_again();
         let mut wire = broker.connect();
@@ -191,6 +191,30 @@ fn a_directory_that_is_removed_under_a_running_broker_is_missed_and_nothing_more
     wire.create_topic("t", 1, &[]);
     assert_eq!(try_produce(&mut wire, "t").unwrap(), 0);
     assert_others_go_on(&mut wire, 31);
+}
+
+#[test]
+fn partitions_whose_directories_are_removed_together_are_few_lines_and_one_warning() {
+    let (mut broker, mut wire) = with_data(&[]);
+    wire.create_topic("many", 60, &[]);
+    for number in 0..60 {
+        fs::remove_dir_all(broker.partition_dir("many", number)).expect("it is there");
+    }
+    let warned = eventually("they are missed", || {
+        let described = wire.call("describe_cluster", map! {}).unwrap();
+        let warned = described.get("warnings").list().to_vec();
+        let mut texts = warned.iter().map(|warning| warning.text().to_owned());
+        texts.find(|text| text.contains("and 55 more are offline"))
+    });
+    for word in ["many-0", "/<partition> was removed", "Put it back"] {
+        assert!(warned.contains(word), "{word} is missing in {warned}");
+    }
+    assert_others_go_on(&mut wire, 30);
+    broker.stop();
+    let said = broker.log();
+    let told = said.lines().filter(|line| line.contains(TOLD));
+    // One is noted at once, those that are found meanwhile together.
+    assert!((1..=10).contains(&told.count()), "{said}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::commands::{
 };
 use crate::exit_status::ExitStatus;
 use crate::failure::Failure;
-use crate::output::{Output, Shape};
+use crate::output::{JsonLog, Output, Shape};
 use crate::session::Session;
 
 /// A durable, partitioned log whose policies are WebAssembly plugins
@@ -51,8 +51,8 @@ fn after_long_help() -> String {
          Durations take ms, s, min, h, d; bare numbers are milliseconds. Times are UTC.\n\n\
          Exit codes:\n{}\n\
          With --json a result is one JSON document on one line of standard output (streams: one\n\
-         document per record); an error is {{\"error\": …}} and a warning {{\"warning\": …}} on one line\n\
-         of standard error.\n\
+         document per record); an error is {{\"error\": …}}, a warning {{\"warning\": …}} and a log line\n\
+         {{\"log\": …}} on one line of standard error.\n\
          BROKER_LOG sets the log filter, such as BROKER_LOG=broker_client=debug.",
         ExitStatus::table()
     )
@@ -140,7 +140,7 @@ pub(crate) fn run(args: impl Iterator<Item = OsString>) -> ExitStatus {
     };
     let session = cli.global.into_session();
     if !matches!(cli.command, Command::Serve(_)) {
-        log_to_stderr(session.verbosity);
+        log_to_stderr(session.verbosity, session.output.shape);
     }
     match cli.command.run(&session) {
         Ok(()) => ExitStatus::Ok,
@@ -192,7 +192,7 @@ impl Global {
 }
 
 /// Log lines of a command that is not the server: of the client library, mostly.
-fn log_to_stderr(verbosity: i16) {
+fn log_to_stderr(verbosity: i16, shape: Shape) {
     let level = match verbosity {
         ..0 => "error",
         0 => "warn",
@@ -202,12 +202,15 @@ fn log_to_stderr(verbosity: i16) {
     };
     let filter = EnvFilter::try_from_env("BROKER_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let is_colour_unwanted = std::env::var_os("NO_COLOR").is_some_and(|said| !said.is_empty());
-    // Fails only when there is a subscriber already, which then does the job.
-    let _ = tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal() && !is_colour_unwanted)
-        .with_writer(std::io::stderr)
-        .try_init();
+        .with_writer(std::io::stderr);
+    // Fails only when there is a subscriber already, which then does the job.
+    let _ = match shape {
+        Shape::Text => log.try_init(),
+        Shape::Json => log.event_format(JsonLog).try_init(),
+    };
 }
 
 fn positive_duration(text: &str) -> Result<Duration, String> {

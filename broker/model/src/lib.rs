@@ -15,6 +15,7 @@
 pub mod clock;
 pub mod id;
 pub mod limits;
+pub mod occasional;
 pub mod offset;
 pub mod quantity;
 pub mod steady_clock;
@@ -23,6 +24,7 @@ pub mod topic_partition;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use id::{BrokerId, LeaderEpoch, PartitionId, TopicId};
+pub use occasional::Occasional;
 pub use offset::Offset;
 pub use quantity::{InvalidQuantity, parse_bytes, parse_duration};
 pub use steady_clock::{ClockJump, SteadyClock};

@@ -29,7 +29,6 @@ mod log_dirs;
 mod memory;
 mod net;
 mod not_opened;
-mod occasional;
 mod offline;
 mod partition;
 mod plugins;

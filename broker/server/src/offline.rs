@@ -9,7 +9,11 @@ use tracing::error;
 /// So many partitions are named; the others are counted.
 const NAMED: usize = 5;
 
-/// Partitions by the reason why they are offline.
+/// What stands for the name of a partition's own directory in a reason that several have.
+const OWN: &str = "<partition>";
+
+/// Partitions by the reason why they are offline. Reasons that differ in the name of the partition's own
+/// directory alone are one.
 #[derive(Debug, Default)]
 pub(crate) struct Offline {
     by_reason: BTreeMap<String, Vec<TopicPartition>>,
@@ -17,25 +21,23 @@ pub(crate) struct Offline {
 
 impl Offline {
     pub(crate) fn add(&mut self, partition: TopicPartition, reason: &str) {
-        match self.by_reason.get_mut(reason) {
-            Some(partitions) => partitions.push(partition),
-            None => drop(self.by_reason.insert(reason.to_owned(), vec![partition])),
-        }
+        let reason = in_general(reason, &partition);
+        self.by_reason.entry(reason).or_default().push(partition);
     }
 
-    /// A line of the log for each reason.
-    pub(crate) fn tell(&self) {
-        for (problem, partitions) in &self.by_reason {
+    /// A line of the log for each reason; `what` is common to all.
+    pub(crate) fn tell(&self, what: &str) {
+        for (partitions, problem) in self.groups() {
             let (count, names) = (partitions.len(), names(partitions));
-            error!(count, partitions = %names, problem, "offline: logs of partitions cannot be opened");
+            error!(count, partitions = %names, problem, "offline: {what}");
         }
     }
 
     /// A sentence for each reason, in the order of the partitions' names.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        let all = self.by_reason.iter();
-        let mut warnings: Vec<String> = all
-            .map(|(reason, partitions)| match partitions.as_slice() {
+        let mut warnings: Vec<String> = self
+            .groups()
+            .map(|(partitions, reason)| match partitions {
                 [one] => format!("partition {one} is offline: {reason}"),
                 many => format!("partitions {} are offline: {reason}", names(many)),
             })
@@ -43,6 +45,31 @@ impl Offline {
         warnings.sort();
         warnings
     }
+
+    fn groups(&self) -> impl Iterator<Item = (&[TopicPartition], String)> {
+        let all = self.by_reason.iter();
+        all.map(|(reason, partitions)| match partitions.as_slice() {
+            [one] => (&partitions[..], reason.replace(OWN, &one.to_string())),
+            many => (many, reason.clone()),
+        })
+    }
+}
+
+/// A reason without the name of the partition's own directory in its paths.
+fn in_general(reason: &str, partition: &TopicPartition) -> String {
+    let own = format!("/{partition}");
+    let mut general = String::with_capacity(reason.len());
+    let mut rest = reason;
+    while let Some((before, after)) = rest.split_once(&own) {
+        general.push_str(before);
+        general.push('/');
+        // `t-1` is no part of the path that `t-11` is.
+        let is_whole = after.is_empty() || after.starts_with(['/', ' ', ':', ',', ';']);
+        general.push_str(if is_whole { OWN } else { &own[1..] });
+        rest = after;
+    }
+    general.push_str(rest);
+    general
 }
 
 fn names(partitions: &[TopicPartition]) -> String {
@@ -82,5 +109,25 @@ mod tests {
             ]
         );
         assert!(Offline::default().warnings().is_empty());
+    }
+
+    #[test]
+    fn reasons_that_name_each_partitions_own_directory_are_one() {
+        let mut offline = Offline::default();
+        for number in [1, 11, 111] {
+            let reason = format!("/data/t-{number} was removed, /data/t-111/x too");
+            offline.add(partition(number), &reason);
+        }
+        offline.add(partition(12), "/data/t-12/9.log was cut");
+        offline.add(partition(13), "/other/t-13: it is a file");
+        assert_eq!(
+            offline.warnings(),
+            [
+                "partition t-111 is offline: /data/t-111 was removed, /data/t-111/x too",
+                "partition t-12 is offline: /data/t-12/9.log was cut",
+                "partition t-13 is offline: /other/t-13: it is a file",
+                "partitions t-1, t-11 are offline: /data/<partition> was removed, /data/t-111/x too",
+            ]
+        );
     }
 }

@@ -7,10 +7,8 @@ use std::fmt::Display;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use broker_model::{PartitionId, TopicPartition};
+use broker_model::{Occasional, PartitionId, TopicPartition};
 use tracing::{info, warn};
-
-use crate::occasional::Occasional;
 
 /// The policies of one topic, across changes of its settings.
 #[derive(Debug)]

@@ -54,6 +54,7 @@ mod retention;
 mod sandbox;
 mod serializer;
 mod serializer_answer;
+mod stand_ins;
 mod suspension;
 mod ticker;
 

@@ -101,12 +101,9 @@ impl Partitioner {
         let (Err(error), Some(fallback)) = (&answer, &mut self.fallback) else {
             return answer;
         };
-        self.bound.plugin().counters().add_fallback();
-        let (topic, used) = (self.bound.topic(), fallback.plugin().name());
-        // That it is suspended was said when it was.
-        if error.kind != PluginErrorKind::Suspended {
-            tracing::warn!(topic, fallback = used, %error, "partitioner failed, its fallback answers");
-        }
+        let used = fallback.plugin().name();
+        let (plugin, topic) = (self.bound.plugin(), self.bound.topic());
+        plugin.on_stand_in(topic, used, error);
         fallback.assign(batch, layout)
     }
 }

@@ -21,6 +21,7 @@ use crate::plugin_error::{PluginError, PluginErrorKind};
 use crate::plugin_log::{Origin, PluginLog};
 use crate::retention::{Bounds, RetentionGuest};
 use crate::serializer::SerializerGuest;
+use crate::stand_ins::StandIns;
 use crate::suspension::{PluginState, Suspension};
 
 /// Where a plugin's module comes from.
@@ -44,6 +45,7 @@ pub struct Plugin {
     source: PluginSource,
     counters: Counters,
     log: PluginLog,
+    stand_ins: StandIns,
     suspension: Mutex<Suspension>,
     /// Whether it is suspended, for every call to see without the lock.
     is_suspended: AtomicBool,
@@ -62,6 +64,7 @@ impl Plugin {
             source,
             counters: Counters::default(),
             log: PluginLog::default(),
+            stand_ins: StandIns::default(),
             suspension: Mutex::default(),
             is_suspended: AtomicBool::new(false),
             clock: Arc::new(SystemClock::new()),
@@ -271,6 +274,18 @@ impl Plugin {
         );
         let text = format!("suspended, {consequence}: {reason}");
         self.log.note(self.origin(topic), LogLevel::Error, &text);
+    }
+
+    /// Counts a batch that its fallback answers for, and tells it now and then. That it is suspended was said
+    /// when it was.
+    pub(crate) fn on_stand_in(&self, topic: &str, fallback: &str, error: &PluginError) {
+        self.counters.add_fallback();
+        if error.kind == PluginErrorKind::Suspended {
+            return;
+        }
+        if let Some(batches) = self.stand_ins.happened(topic, self.clock.monotonic()) {
+            tracing::warn!(topic, fallback, batches, %error, "partitioner failed, its fallback answers; told once a minute while it goes on");
+        }
     }
 
     pub(crate) fn write_log(&self, topic: &str, level: LogLevel, text: &str) {

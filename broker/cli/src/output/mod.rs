@@ -4,6 +4,7 @@
 
 mod attention;
 mod data_text;
+mod json_log;
 mod progress;
 mod quantity;
 mod table;
@@ -17,6 +18,7 @@ use crate::failure::Failure;
 
 pub(crate) use self::attention::attention;
 pub(crate) use self::data_text::{Destination, JsonData, hex, is_text};
+pub(crate) use self::json_log::JsonLog;
 pub(crate) use self::progress::Progress;
 pub(crate) use self::quantity::{bytes, duration, number, per_second, time};
 pub(crate) use self::table::{Align, Table};

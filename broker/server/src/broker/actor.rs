@@ -183,6 +183,7 @@ impl Handler<PartitionDied> for BrokerActor {
                 hosting.restart_partition(&partition).await;
             } else {
                 let reason = "its actor keeps panicking; see the log, then restart the broker";
+                error!(%partition, reason, "a partition is offline");
                 let offline = vec![(partition.partition, reason.to_owned())];
                 hosting.set_offline(&partition.topic, offline);
             }

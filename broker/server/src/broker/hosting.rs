@@ -35,6 +35,9 @@ use crate::topics::{HostedPartition, HostedTopic, Outlook, RouteCounters, Topics
 /// Logs opened, or deleted, at once.
 pub(super) const OPENS_AT_ONCE: usize = LOGS_AT_WORK_MAX;
 
+/// What the log says of partitions whose logs cannot be opened.
+const NOT_OPENED: &str = "logs of partitions cannot be opened";
+
 /// Everything the broker actor works with; it outlives the actor.
 pub(crate) struct Hosting {
     pub(crate) handle: BrokerHandle,
@@ -121,7 +124,7 @@ impl Hosting {
                 Change::TopicCreated { topic } | Change::PartitionsAdded { topic, .. } => {
                     let mut offline = Offline::default();
                     self.host_topic(topic, &mut offline).await;
-                    offline.tell();
+                    offline.tell(NOT_OPENED);
                 }
                 Change::TopicConfigChanged { topic } => self.configure_topic(topic).await,
                 Change::TopicDeleted { topic } => self.drop_topic(&topic.name, topic.id).await,
@@ -147,7 +150,7 @@ impl Hosting {
                 self.host_topic(topic, &mut offline).await;
             }
         }
-        offline.tell();
+        offline.tell(NOT_OPENED);
     }
 
     /// Starts the partitions of a topic that it does not host yet; those that cannot be opened go to `offline`.
@@ -288,11 +291,9 @@ impl Hosting {
         }
     }
 
-    /// Takes partitions of a topic out of service for good, each for its reason.
+    /// Takes partitions of a topic out of service for good, each for its reason, which the caller tells.
     pub(super) fn set_offline(&self, topic: &TopicName, partitions: Vec<(PartitionId, String)>) {
         let offline = partitions.into_iter().map(|(number, reason)| {
-            let partition = TopicPartition::new(topic.clone(), number);
-            error!(%partition, reason, "a partition is offline");
             let outlook = Outlook::Lasting;
             (number, HostedPartition::Offline { reason, outlook })
         });

@@ -9,6 +9,7 @@ use broker_model::{PartitionId, TopicId, TopicName, TopicPartition};
 use super::hosting::Hosting;
 use super::messages::PartitionVanished;
 use crate::controller::MetadataLog;
+use crate::offline::Offline;
 use crate::topics::HostedPartition;
 
 impl Hosting {
@@ -46,6 +47,7 @@ impl Hosting {
     pub(super) fn give_up(&self, vanished: Vec<PartitionVanished>) {
         let mut by_topic: BTreeMap<(TopicName, TopicId), Vec<(PartitionId, String)>> =
             BTreeMap::new();
+        let mut told = Offline::default();
         for gone in vanished {
             let topic = (gone.partition.topic, gone.topic_id);
             let partitions = by_topic.entry(topic).or_default();
@@ -54,9 +56,13 @@ impl Hosting {
         for ((topic, id), partitions) in by_topic {
             let hosted = self.topics.get(topic.as_str());
             if hosted.is_some_and(|hosted| hosted.id == id) {
+                for (number, reason) in &partitions {
+                    told.add(TopicPartition::new(topic.clone(), *number), reason);
+                }
                 self.set_offline(&topic, partitions);
             }
         }
+        told.tell("files of partitions were removed");
     }
 
     fn online(&self, partition: &TopicPartition) -> Option<HostedPartition> {

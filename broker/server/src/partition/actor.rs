@@ -13,7 +13,7 @@ use broker_cluster::{
     Acks, Effects, FlushMode, FlushPace, NotAdmitted, PartitionReplica, ReplicaStart,
 };
 use broker_model::limits::PARTITION_MAILBOX;
-use broker_model::{Clock, LeaderEpoch, Offset, TopicPartition};
+use broker_model::{Clock, LeaderEpoch, Occasional, Offset, TopicPartition};
 use broker_record::{ProducedBatch, TimestampType};
 use broker_storage::{AppendError, BehindSyncs, Log, LogDir};
 use tokio::sync::watch;
@@ -29,7 +29,6 @@ use crate::actor_stats::ActorStats;
 use crate::arbiters::Shard;
 use crate::broker::hanging;
 use crate::death_notice::DeathNotice;
-use crate::occasional::Occasional;
 use crate::plugins::Plugins;
 use crate::reply::Reply;
 use crate::solitude;

@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use broker_protocol::WireError;
 use broker_protocol::api::resume_plugin::{ResumePluginRequest, ResumePluginResponse};
-use broker_wasm::PluginState;
-use tracing::info;
 
 use super::lookup;
 use crate::context::Context;
@@ -18,15 +16,7 @@ pub(super) async fn handle(
     let named = lookup::plugins_named(&context, &request.name)?;
     let mut was_suspended = false;
     for plugin in named {
-        if plugin.state() != PluginState::Active {
-            was_suspended = true;
-            plugin.resume();
-            info!(
-                plugin = plugin.name(),
-                digest = plugin.module().digest(),
-                "plugin resumed"
-            );
-        }
+        was_suspended |= plugin.resume();
     }
     Ok(ResumePluginResponse { was_suspended })
 }

@@ -8,7 +8,7 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// How often it happened and was told.
 #[derive(Debug, Default)]
-pub(crate) struct Occasional {
+pub struct Occasional {
     told: Option<Duration>,
     untold: u64,
 }
@@ -16,7 +16,7 @@ pub(crate) struct Occasional {
 impl Occasional {
     /// It happened again; `now` is monotonic. Answers how often since the last time it was told when it is
     /// to be told now.
-    pub(crate) fn happened(&mut self, now: Duration) -> Option<u64> {
+    pub fn happened(&mut self, now: Duration) -> Option<u64> {
         self.untold += 1;
         let is_due = |told: Duration| now.saturating_sub(told) >= TELL_EVERY;
         self.told.is_none_or(is_due).then(|| {
