@@ -56,12 +56,19 @@ impl<'a> MapWriter<'a> {
     ) {
         self.key(key);
         write_array_len(values.len(), self.out);
-        self.out.reserve(values.len());
+        // Most offsets take five bytes; growing by little would cost more than writing them.
+        self.out.reserve(5 * values.len());
         for value in values {
-            match value {
+            match value.map(u64::to_be_bytes) {
                 None => self.out.push(0xC0),
-                Some(value @ 0..=0x7F) => self.out.push(value.to_le_bytes()[0]),
-                Some(value) => write_unsigned(value, self.out),
+                Some([0, 0, 0, 0, 0, 0, 0, a @ 0..=0x7F]) => self.out.push(a),
+                Some([0, 0, 0, 0, 0, 0, 0, a]) => self.out.extend_from_slice(&[0xCC, a]),
+                Some([0, 0, 0, 0, 0, 0, a, b]) => self.out.extend_from_slice(&[0xCD, a, b]),
+                Some([0, 0, 0, 0, a, b, c, d]) => self.out.extend_from_slice(&[0xCE, a, b, c, d]),
+                Some(all) => {
+                    self.out.push(0xCF);
+                    self.out.extend_from_slice(&all);
+                }
             }
         }
     }

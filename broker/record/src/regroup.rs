@@ -53,14 +53,16 @@ impl RoutableRecords {
     ) -> Result<Vec<PartitionBatch>, InvalidBatch> {
         assert_eq!(partitions.len(), self.len(), "one partition a record");
         let mut groups: BTreeMap<PartitionId, Group> = BTreeMap::new();
-        for ((place, partition), index) in self.places.iter().zip(partitions).zip(0..) {
-            let Some(partition) = partition else { continue };
-            let group = groups
-                .entry(*partition)
-                .or_insert_with(|| Group::for_some_of(self.len()));
-            group.indexes.push(index);
-            group.bytes += (place.end - place.start) as usize;
-            group.timestamps.add(place.timestamp);
+        let mut done = 0;
+        for run in partitions.chunk_by(PartialEq::eq) {
+            let places = &self.places[done..done + run.len()];
+            if let [Some(partition), ..] = run {
+                let group = groups
+                    .entry(*partition)
+                    .or_insert_with(|| Group::for_some_of(self.len()));
+                group.add(places, done);
+            }
+            done += run.len();
         }
         let bodies = self.copy_bodies(&groups);
         groups
@@ -129,6 +131,17 @@ impl Group {
         Self {
             indexes: Vec::with_capacity(records.min(INDEXES_AT_FIRST)),
             ..Self::default()
+        }
+    }
+
+    /// Takes in records that stand side by side, from that index on.
+    fn add(&mut self, places: &[RecordPlace], first: usize) {
+        let narrow = |index| u32::try_from(index).expect("no more records than a u32 counts");
+        self.indexes
+            .extend(narrow(first)..narrow(first + places.len()));
+        for place in places {
+            self.bytes += (place.end - place.start) as usize;
+            self.timestamps.add(place.timestamp);
         }
     }
 

@@ -7,7 +7,7 @@
 use broker_model::Timestamp;
 use bytes::Bytes;
 
-use crate::body_facts::scan_records;
+use crate::body_facts::{scan_count, scan_records};
 use crate::msgpack::Cursor;
 use crate::scanned_record::ScannedRecord;
 use crate::{BatchHeader, InvalidBatch, RecordHeaders};
@@ -32,6 +32,9 @@ pub(crate) struct RecordPlace {
 }
 
 const NO_KEY: u32 = u32::MAX;
+
+/// Room for places that are not known to be needed yet.
+const PLACES_AT_FIRST: usize = 1_000;
 
 impl RoutableRecords {
     /// Checks the array of records as it lies in a produce request.
@@ -87,7 +90,7 @@ impl RoutableRecords {
 
 fn find_places(body: &[u8]) -> Result<Vec<RecordPlace>, InvalidBatch> {
     let narrow = |at: usize| u32::try_from(at).expect("walk has refused larger bodies");
-    let mut places = Vec::new();
+    let mut places = Vec::with_capacity(places_at_first(body));
     scan_records(body, |record| {
         let start = position_of(record.raw, body);
         let (key_start, key_len) = match record.key {
@@ -104,6 +107,13 @@ fn find_places(body: &[u8]) -> Result<Vec<RecordPlace>, InvalidBatch> {
         });
     })?;
     Ok(places)
+}
+
+/// Places to make room for at once: growing to them would cost more than the records do. A count that is not true
+/// gets little.
+fn places_at_first(body: &[u8]) -> usize {
+    let claimed = scan_count(&mut Cursor::new(body)).unwrap_or_default();
+    PLACES_AT_FIRST.min(claimed as usize)
 }
 
 /// Where `part`, a slice of `whole`, starts in it; found as `Bytes::slice_ref` does.

@@ -37,8 +37,11 @@ pub(crate) fn run(ours: &Ours, case: &Case, parent: &Path, pace: Pace) -> Result
         Work::CatchUp => bench.catch_up(),
         Work::TailBesideCatchUp => bench.tail(),
         Work::ManyUnderSync => bench.many_under_sync(),
-        Work::Partitioner { keyed: true } => bench.partitioner(Payloads::Keyed),
-        Work::Partitioner { keyed: false } => bench.partitioner(Payloads::WithoutKeys),
+        Work::Partitioner {
+            payloads,
+            producers,
+            in_flight,
+        } => bench.partitioner(payloads, producers, in_flight),
         Work::Recovery => bench.recovery(),
         Work::Produce { .. } | Work::Consume { .. } | Work::Idle => bail!("peers do that too"),
     }
@@ -148,34 +151,38 @@ impl Bench<'_> {
     }
 
     /// The same plain records, to a partition and to the partitioner, in turn.
-    fn partitioner(self, payloads: Payloads) -> Result<Figures> {
+    fn partitioner(self, payloads: Payloads, producers: u32, in_flight: u8) -> Result<Figures> {
         self.ours
             .make_logs(self.server.address, 4, Class::Written)?;
         let batch = Batch {
             records: 100,
             record_bytes: 100,
         };
-        let measure = |partition| -> Result<f64> {
-            let routed = RoutedBatch {
-                batch,
-                payloads,
-                partition,
+        let measure = |explicit: bool| -> Result<f64> {
+            let producer = |number: u32| -> Result<Box<dyn Producer>> {
+                let request = OursProducer::plain(RoutedBatch {
+                    batch,
+                    payloads,
+                    partition: explicit.then_some(number % 4),
+                })?;
+                let address = self.server.address;
+                Ok(Box::new(OursProducer::connect(
+                    address, request, in_flight,
+                )?))
             };
-            let producer =
-                OursProducer::connect(self.server.address, OursProducer::plain(routed)?, 1)?;
             let length = Length {
                 measured: self.pace.measured / 2,
                 ..self.pace.length()
             };
             let measured = load::produce(
                 &self.server,
-                vec![Box::new(producer)],
+                (0..producers).map(producer).collect::<Result<_>>()?,
                 batch.payload_bytes(),
                 length,
             )?;
             Ok(measured.requests as f64 / measured.seconds)
         };
-        let (explicit, chosen) = (measure(Some(0))?, measure(None)?);
+        let (explicit, chosen) = (measure(true)?, measure(false)?);
         Ok([(Metric::Share, chosen / explicit)].into())
     }
 

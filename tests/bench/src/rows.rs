@@ -1,6 +1,6 @@
 //! The rows of the comparison: which work gives which figure, and what the target is.
 
-use crate::systems::{Batch, Class};
+use crate::systems::{Batch, Class, Payloads};
 
 /// Work that is done once a repetition, by each system in turn, on an empty folder.
 #[derive(Clone, Debug)]
@@ -33,8 +33,11 @@ pub(crate) enum Work {
     CatchUp,
     TailBesideCatchUp,
     ManyUnderSync,
+    /// So many producers, each with so much in flight, to partitions and to the partitioner.
     Partitioner {
-        keyed: bool,
+        payloads: Payloads,
+        producers: u32,
+        in_flight: u8,
     },
     Recovery,
 }
@@ -360,7 +363,7 @@ fn machine_cases() -> Vec<Case> {
 
 /// Ours beside another way to do the same, and beside itself.
 fn own_cases() -> Vec<Case> {
-    let partitioner = |id, keyed, label| {
+    let partitioner = |id, payloads, (producers, in_flight), label| {
         let explicit = "of an explicit one";
         let rows = vec![row(
             label,
@@ -368,7 +371,12 @@ fn own_cases() -> Vec<Case> {
             explicit,
             &[Target::AtLeast(0.95)],
         )];
-        only_ours(id, Class::Written, Work::Partitioner { keyed }, rows)
+        let work = Work::Partitioner {
+            payloads,
+            producers,
+            in_flight,
+        };
+        only_ours(id, Class::Written, work, rows)
     };
     let recovery = vec![row(
         "recovery after kill -9, beyond a plain start",
@@ -376,14 +384,32 @@ fn own_cases() -> Vec<Case> {
         "s/GiB written",
         &[Target::AtMost(2.0)],
     )];
-    let keys = "default partitioner, 100 B × 100, keys on 4 partitions";
+    let (plain, keyed) = (Payloads::WithoutKeys, Payloads::Keyed);
     vec![
         partitioner(
             "partitioner-plain",
-            false,
-            "default partitioner, 100 B × 100, no keys",
+            plain,
+            (4, 4),
+            "default partitioner, 100 B × 100, 4 producers × 4 in flight, no keys",
         ),
-        partitioner("partitioner-keys", true, keys),
+        partitioner(
+            "partitioner-plain-1",
+            plain,
+            (1, 1),
+            "default partitioner, 100 B × 100, one in flight, no keys",
+        ),
+        partitioner(
+            "partitioner-keys",
+            keyed,
+            (4, 4),
+            "default partitioner, 100 B × 100, 4 producers × 4 in flight, keys on 4 partitions",
+        ),
+        partitioner(
+            "partitioner-keys-1",
+            keyed,
+            (1, 1),
+            "default partitioner, 100 B × 100, one in flight, keys on 4 partitions",
+        ),
         only_ours("recovery", Class::Written, Work::Recovery, recovery),
     ]
 }

@@ -20,7 +20,7 @@ use crate::topics::HostedTopic;
 
 /// Records that know where they go.
 pub(super) struct RoutedRecords {
-    partitions: Vec<PartitionId>,
+    partitions: Vec<Option<PartitionId>>,
     batches: Vec<PartitionBatch>,
 }
 
@@ -36,9 +36,9 @@ pub(super) fn route(
         .plugins
         .partition_records(topic, &records)
         .map_err(|error| wire::slot_error(&error))?;
-    let targets: Vec<Option<PartitionId>> = partitions.iter().copied().map(Some).collect();
+    let partitions: Vec<_> = partitions.into_iter().map(Some).collect();
     let batches = records
-        .regroup(&targets, default_timestamp)
+        .regroup(&partitions, default_timestamp)
         .map_err(|error| wire::invalid_batch(&error))?;
     Ok(RoutedRecords {
         partitions,
@@ -89,10 +89,10 @@ struct Gathered<A> {
 }
 
 impl<A: Answerer> Gathering<A> {
-    fn new(partitions: Vec<PartitionId>, batches: usize, asker: A) -> Self {
+    fn new(partitions: Vec<Option<PartitionId>>, batches: usize, asker: A) -> Self {
         let offsets = vec![None; partitions.len()];
         let routed = Routed {
-            partitions: partitions.into_iter().map(Some).collect(),
+            partitions,
             offsets,
             ..Routed::default()
         };
