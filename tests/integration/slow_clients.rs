@@ -38,6 +38,8 @@ fn long_polls_beyond_the_limit_are_refused_and_the_others_go_on() {
     let broker = Broker::start();
     let mut wire = broker.connect();
     wire.create_topic("quiet", 1, &[]);
+    wire.create_topic("full", 1, &[]);
+    wire.produce("full", 0, plain("there ", 0..1));
     let one = map! { "topic" => "quiet", "partition" => 0, "offset" => 0 };
     let many: Vec<Value> = (0..1_000).map(|_| one.clone()).collect();
     let mut poller = broker.connect();
@@ -50,6 +52,11 @@ fn long_polls_beyond_the_limit_are_refused_and_the_others_go_on() {
     let refused = poller.receive().outcome.unwrap_err();
     assert_eq!(refused.name, "BUSY");
     assert!(refused.retriable && refused.definite, "{refused:?}");
+    // One that finds enough need not wait, and is not refused.
+    let full = map! { "topic" => "full", "partition" => 0, "offset" => 0 };
+    let full: Vec<Value> = (0..1_000).map(|_| full.clone()).collect();
+    let wanted = map! { "partitions" => full, "max_wait_ms" => 30_000, "min_bytes" => 1 };
+    poller.call("fetch", wanted).unwrap();
     wire.produce("quiet", 0, plain("wake ", 0..1));
     for _ in 0..16 {
         poller.receive().outcome.unwrap();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use broker_tests::flood::link::Fate;
-use broker_tests::flood::{Plan, Priority, Report, attacks, carry_out, stage};
+use broker_tests::flood::{Attackers, Plan, Report, attacks, carry_out, stage};
 
 use super::broker::{Broker, Setup};
 use super::value::map;
@@ -29,7 +29,7 @@ impl Flooded {
             pid: Some(broker.pid()),
             before: Duration::from_millis(200),
             during: Duration::from_secs(3),
-            attackers: Priority::Normal,
+            attackers: Attackers::Compete,
         };
         Self { broker, plan }
     }

@@ -5,10 +5,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use broker_tests::flood::attacks::{self, Attack};
-use broker_tests::flood::neighbour::Seen;
-use broker_tests::flood::{Plan, Priority, Report, carry_out, stage};
+use broker_tests::flood::cores::Cores;
+use broker_tests::flood::neighbour::{Observed, Seen};
+use broker_tests::flood::{Attackers, Plan, Report, carry_out, stage};
 use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// How long the broker is left alone after an attack.
+const REST: Duration = Duration::from_secs(2);
 
 /// Attacks a broker. It makes topics called flood-… and takes them away again. Not for a broker in use.
 #[derive(Parser, Debug)]
@@ -33,9 +37,18 @@ struct Arguments {
     /// How long each attack goes on.
     #[arg(long, default_value_t = 8)]
     seconds: u64,
+    /// How long the clients are watched alone before each attack.
+    #[arg(long, default_value_t = 3)]
+    before: u64,
+    /// So many times in a row each, alone and attacked in turn; told are the medians.
+    #[arg(long, default_value_t = 1)]
+    rounds: usize,
     /// The attackers get a core only when nobody else wants it: what is left of their effect is the broker's.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "apart")]
     stand_back: bool,
+    /// Clients and attackers run on cores of their own, of those that this may use and the broker may not.
+    #[arg(long)]
+    apart: bool,
     /// One JSON object per attack instead of a table.
     #[arg(long)]
     json: bool,
@@ -74,12 +87,9 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     let plan = Plan {
         address: arguments.server.clone(),
         pid: arguments.pid,
-        before: Duration::from_secs(3),
+        before: Duration::from_secs(arguments.before),
         during: Duration::from_secs(arguments.seconds),
-        attackers: match arguments.stand_back {
-            true => Priority::Lowest,
-            false => Priority::Normal,
-        },
+        attackers: attackers(arguments)?,
     };
     let failed = |error: std::io::Error| format!("the broker at {}: {error}", plan.address);
     stage::set_up(&plan.address, stage::Size::Full).map_err(failed)?;
@@ -93,16 +103,32 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     let sized: Vec<(Attack, usize)> = sized.collect();
     let at_once = if arguments.together { sized.len() } else { 1 };
     for attacks in sized.chunks(at_once) {
-        let report = carry_out(attacks, &plan).map_err(failed)?;
-        if arguments.json {
-            say(&json(&report));
-        } else {
-            say(&row(&report));
+        let mut rounds = Vec::new();
+        for _ in 0..arguments.rounds.max(1) {
+            let report = carry_out(attacks, &plan).map_err(failed)?;
+            if arguments.json {
+                say(&json(&report));
+            }
+            rounds.push(report);
+            // What an attack leaves behind is not the next one's.
+            std::thread::sleep(REST);
         }
-        // What an attack leaves behind is not the next one's.
-        std::thread::sleep(Duration::from_secs(2));
+        if !arguments.json {
+            say(&row(&rounds));
+        }
     }
     stage::take_down(&plan.address).map_err(failed)
+}
+
+fn attackers(arguments: &Arguments) -> Result<Attackers, String> {
+    if arguments.apart {
+        let cores = Cores::divide(arguments.pid).map_err(|error| error.to_string())?;
+        return Ok(Attackers::Apart(cores));
+    }
+    Ok(match arguments.stand_back {
+        true => Attackers::StandBack,
+        false => Attackers::Compete,
+    })
 }
 
 fn all_and_control() -> Vec<Attack> {
@@ -128,40 +154,73 @@ fn scaled(connections: usize, scale: f64) -> usize {
     (connections as f64 * scale).ceil().max(1.0) as usize
 }
 
-const HEAD: &str = "attack            conns  peak+MiB  small p50/p99 us before -> during (errors)      \
+const HEAD: &str = "attack            conns  peak+MiB  small p50/p99 us before -> during (errors)  times    \
     1 MiB p50/p99 ms            decoded p50/p99 ms          attackers";
 
-fn row(report: &Report) -> String {
-    let fates: Vec<String> = report
+/// What a kind of neighbour is found in.
+type Of = fn(&Observed) -> &Seen;
+
+/// Of several rounds the medians, the largest growth, and what became of the attackers in the last one.
+fn row(rounds: &[Report]) -> String {
+    let Some(last) = rounds.last() else {
+        return String::new();
+    };
+    let fates: Vec<String> = last
         .fates
         .iter()
         .map(|(fate, count)| format!("{count} {fate}"))
         .collect();
+    let slowdowns = rounds.iter().map(Report::slowdown_percent).collect();
+    let slowdown = median(slowdowns);
     format!(
-        "{:<16} {:>6} {:>9}  {:<47} {:<27} {:<27} {}",
-        report.attack,
-        report.connections,
-        report.grown_mib(),
-        times(&report.before.small, &report.during.small, 1),
-        times(&report.before.large, &report.during.large, 1_000),
-        times(&report.before.reader, &report.during.reader, 1_000),
+        "{:<16} {:>6} {:>9}  {:<42} {:>3}.{:<2}   {:<27} {:<27} {}",
+        last.attack,
+        last.connections,
+        rounds.iter().map(Report::grown_mib).max().unwrap_or(0),
+        times(rounds, |observed| &observed.small, 1),
+        slowdown / 100,
+        format!("{:02}", slowdown % 100),
+        times(rounds, |observed| &observed.large, 1_000),
+        times(rounds, |observed| &observed.reader, 1_000),
         fates.join("; ")
     )
 }
 
-fn times(before: &Seen, during: &Seen, unit: u64) -> String {
-    let errors = match (&during.last_error, during.errors) {
-        (_, 0) => String::new(),
-        (Some(name), count) => format!(" ({count} {name})"),
-        (None, count) => format!(" ({count})"),
+fn times(rounds: &[Report], of: Of, unit: u64) -> String {
+    let before = |hundredths| {
+        let all = rounds.iter();
+        median(
+            all.map(|one| of(&one.before).percentile(hundredths))
+                .collect(),
+        ) / unit
+    };
+    let during = |hundredths| {
+        let all = rounds.iter();
+        median(
+            all.map(|one| of(&one.during).percentile(hundredths))
+                .collect(),
+        ) / unit
+    };
+    let count: usize = rounds.iter().map(|one| of(&one.during).errors).sum();
+    let named = rounds
+        .iter()
+        .find_map(|one| of(&one.during).last_error.clone());
+    let errors = match count {
+        0 => String::new(),
+        _ => format!(" ({count} {})", named.unwrap_or_default()),
     };
     format!(
         "{}/{} -> {}/{}{errors}",
-        before.percentile(50) / unit,
-        before.percentile(99) / unit,
-        during.percentile(50) / unit,
-        during.percentile(99) / unit,
+        before(50),
+        before(99),
+        during(50),
+        during(99),
     )
+}
+
+fn median(mut of: Vec<u64>) -> u64 {
+    of.sort_unstable();
+    of.get(of.len() / 2).copied().unwrap_or(0)
 }
 
 fn json(report: &Report) -> String {
@@ -174,7 +233,7 @@ fn json(report: &Report) -> String {
             "last_error": seen.last_error,
         })
     };
-    let observed = |observed: &broker_tests::flood::neighbour::Observed| {
+    let observed = |observed: &Observed| {
         serde_json::json!({
             "small": seen(&observed.small),
             "large": seen(&observed.large),

@@ -2,6 +2,7 @@
 //! notice. The binary `flood` runs them in full size against any broker; the integration tests run them small.
 
 pub mod attacks;
+pub mod cores;
 pub mod link;
 pub mod memory;
 pub mod message;
@@ -17,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use attacks::{Attack, Field};
+use cores::Cores;
 use link::{Fate, Fates};
 use memory::Memory;
 use neighbour::{Neighbours, Observed};
@@ -37,18 +39,19 @@ pub struct Plan {
     pub before: Duration,
     /// How long the attack goes on.
     pub during: Duration,
-    /// Who gets a core that both the attackers and others want.
-    pub attackers: Priority,
+    /// What the attackers take from others by using the machine.
+    pub attackers: Attackers,
 }
 
-/// How the system treats the thread that attacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Priority {
+/// How the thread that attacks uses the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attackers {
     /// Like any other.
-    Normal,
-    /// It runs only where nobody else wants to: what others notice then is due to the broker, not to the
-    /// attackers' own use of the machine.
-    Lowest,
+    Compete,
+    /// It runs only where nobody else wants to.
+    StandBack,
+    /// It has cores of its own, and so have the clients: what those notice is what the broker does.
+    Apart(Cores),
 }
 
 /// The priority of a thread that stands back for everybody.
@@ -78,6 +81,11 @@ impl Report {
     pub fn grown_mib(&self) -> u64 {
         self.peak_kib.saturating_sub(self.base_kib) / 1024
     }
+
+    /// The p99 of the client with small requests during the attack, in percent of what it was before.
+    pub fn slowdown_percent(&self) -> u64 {
+        self.during.small.percentile(99) * 100 / self.before.small.percentile(99).max(1)
+    }
 }
 
 /// Carries out an attack with so many connections, or several at the same time. The stage has to be set.
@@ -89,6 +97,9 @@ pub fn carry_out(attacks: &[(Attack, usize)], plan: &Plan) -> io::Result<Report>
         .iter()
         .map(|(attack, _)| (attack.payload)())
         .collect();
+    if let Attackers::Apart(cores) = &plan.attackers {
+        cores::keep_to(&cores.clients)?;
+    }
     let neighbours = Neighbours::start(&plan.address);
     std::thread::sleep(plan.before / 4);
     neighbours.take();
@@ -96,7 +107,7 @@ pub fn carry_out(attacks: &[(Attack, usize)], plan: &Plan) -> io::Result<Report>
     let before = neighbours.take();
     let base_kib = plan.pid.map_or(0, memory::resident_kib);
     let memory = plan.pid.map(Memory::watch);
-    // A thread of its own: its priority is not the neighbours'.
+    // A thread of its own: its priority and its cores are not the neighbours'.
     let attacking = std::thread::scope(|scope| {
         let thread = scope.spawn(|| attack_with(attacks, payloads, plan));
         thread.join()
@@ -123,8 +134,12 @@ fn attack_with(
     payloads: Vec<Vec<u8>>,
     plan: &Plan,
 ) -> io::Result<Fates> {
-    if plan.attackers == Priority::Lowest {
-        rustix::process::nice(LOWEST)?;
+    match &plan.attackers {
+        Attackers::Compete => {}
+        Attackers::StandBack => {
+            rustix::process::nice(LOWEST)?;
+        }
+        Attackers::Apart(cores) => cores::keep_to(&cores.attackers)?,
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

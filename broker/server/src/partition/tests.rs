@@ -293,6 +293,22 @@ impl Flood {
 }
 
 #[actix_rt::test]
+async fn a_flood_is_taken_a_few_at_a_time_and_others_on_the_thread_run_between() {
+    let hosted = host(&[]);
+    let flood = Flood::of(&hosted.handle);
+    let answered = || flood.answered.load(Ordering::Relaxed);
+    let mut at_once_max = 0;
+    for _ in 0..500 {
+        let before = answered();
+        tokio::task::yield_now().await;
+        at_once_max = at_once_max.max(answered() - before);
+    }
+    flood.stop();
+    // A turn, and as much again where one ends and the next begins.
+    assert!((1..=32).contains(&at_once_max), "{at_once_max} at once");
+}
+
+#[actix_rt::test]
 async fn under_a_flood_acknowledgements_time_out_and_others_on_the_thread_run() {
     let (io, arbiter) = (RecordingIo::new(), actix_rt::Arbiter::new());
     let hosted = host_on(io.clone(), &arbiter.handle(), &[]);

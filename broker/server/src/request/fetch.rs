@@ -2,13 +2,15 @@
 //! in a mailbox. Stored batches leave as file regions; decoded records are built in memory, within the
 //! broker's budget for answers. How many polls wait is bounded, too.
 
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use broker_model::limits::{
     FETCH_BYTES_MAX, FETCH_PARTITIONS_MAX, FETCH_WAIT_MAX, WAITS_PER_CONNECTION,
 };
-use broker_protocol::api::fetch::{FetchAnswer, FetchForm, FetchRequest};
+use broker_protocol::api::fetch::{FetchAnswer, FetchForm, FetchPartition, FetchRequest};
 use broker_protocol::{ErrorCode, Request, WireError, error_frame};
 use broker_storage::FileSlice;
 use bytes::Bytes;
@@ -22,13 +24,15 @@ use crate::arbiters::Shard;
 use crate::connection::{Asker, Session};
 use crate::context::Context;
 use crate::net::lane::Stint;
-use crate::net::waits::{NoWait, Wait, WaitsOfConnection};
+use crate::net::waits::{NoWait, WaitsOfConnection};
 use crate::net::{Answer, AnswerBudget, AnswerMemory, AnswersFull};
 use crate::partition::PartitionOffsets;
 use crate::topics::HostedPartition;
 
 /// How soon a partition is looked up again whose actor has ended.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// So many partitions to watch are as much work as a small request.
+const WATCHED_AT_ONCE: usize = 16;
 
 /// Starts a fetch in a task of its own.
 pub(super) fn start(session: &Rc<Session>, args: &Bytes, asker: Asker) {
@@ -99,28 +103,28 @@ async fn find(
 ) -> Result<Option<Vec<Located>>, WireError> {
     let wait = Duration::from_millis(u64::from(request.max_wait_ms)).min(FETCH_WAIT_MAX);
     let deadline = Instant::now() + wait;
-    let mut time_is_up = wait.is_zero();
-    let mut waiting: Option<Wait> = None;
+    // First: whoever may not wait for very many partitions need not watch them.
+    let place = (!wait.is_zero()).then(|| waits.enter(request.partitions.len()));
+    let mut time_is_up = !matches!(place, Some(Ok(_)));
     loop {
         if asker.is_gone() {
             return Ok(None);
         }
         let mut watches = match time_is_up {
             true => Vec::new(),
-            false => watch_all(context, request),
+            false => watch_all(context, request).await,
         };
         let located = locate_all(context, request, FETCH_BYTES_MAX).await;
         let bytes: u64 = located.iter().map(Located::bytes).sum();
         let failed = located.iter().any(Located::is_failed);
-        if bytes >= u64::from(request.min_bytes) || failed || time_is_up {
+        if bytes >= u64::from(request.min_bytes) || failed {
             return Ok(Some(located));
         }
-        if waiting.is_none() {
-            match waits.enter(request.partitions.len()) {
-                Ok(wait) => waiting = Some(wait),
-                Err(NoWait::Broker) => return Ok(Some(located)),
-                Err(NoWait::Connection) => return Err(too_many_waits()),
-            }
+        if time_is_up {
+            return match place {
+                Some(Err(NoWait::Connection)) => Err(too_many_waits()),
+                _ => Ok(Some(located)),
+            };
         }
         drop(located);
         match wait_for_change(context, &mut watches, deadline, asker).await {
@@ -146,18 +150,28 @@ enum Woken {
 }
 
 /// A watch on every partition asked for, taken before reading, so that nothing falls in between.
-fn watch_all(context: &Context, request: &FetchRequest) -> Vec<watch::Receiver<PartitionOffsets>> {
-    let asked = request.partitions.iter();
-    asked
-        .filter_map(|wanted| {
-            let topic = lookup::topic(context, &wanted.topic, wanted.topic_id).ok()?;
-            let mut offsets = lookup::partition(&topic, wanted.partition)
-                .ok()?
-                .watch_offsets();
-            offsets.borrow_and_update();
-            Some(offsets)
-        })
-        .collect()
+async fn watch_all(
+    context: &Context,
+    request: &FetchRequest,
+) -> Vec<watch::Receiver<PartitionOffsets>> {
+    let mut watches = Vec::with_capacity(request.partitions.len());
+    // Very many are watched in passes between which others run.
+    let stint = Stint::of_task();
+    for some in request.partitions.chunks(WATCHED_AT_ONCE) {
+        let watching = async {
+            watches.extend(some.iter().filter_map(|wanted| watch(context, wanted)));
+        };
+        stint.take_in(watching).await;
+    }
+    watches
+}
+
+fn watch(context: &Context, wanted: &FetchPartition) -> Option<watch::Receiver<PartitionOffsets>> {
+    let topic = lookup::topic(context, &wanted.topic, wanted.topic_id).ok()?;
+    let handle = lookup::partition(&topic, wanted.partition).ok()?;
+    let mut offsets = handle.watch_offsets();
+    offsets.borrow_and_update();
+    Some(offsets)
 }
 
 async fn locate_all(context: &Context, request: &FetchRequest, max_bytes: u32) -> Vec<Located> {
@@ -179,7 +193,10 @@ async fn wait_for_change(
     deadline: Instant,
     asker: &Asker,
 ) -> Woken {
-    let mut changes: FuturesUnordered<_> = watches.iter_mut().map(changed).collect();
+    let (mut changes, has_changed) = begin_to_wait(watches).await;
+    if has_changed {
+        return Woken::ByChange;
+    }
     let mut stopping = context.stopping.clone();
     tokio::select! {
         Some(_) = changes.next() => Woken::ByChange,
@@ -187,6 +204,23 @@ async fn wait_for_change(
         _ = stopping.wait_for(|stop| *stop) => Woken::ByTime,
         () = asker.gone() => Woken::NobodyAsks,
     }
+}
+
+/// Has all of them wait for a change, very many in passes between which others run; and whether there was one.
+async fn begin_to_wait(
+    watches: &mut [watch::Receiver<PartitionOffsets>],
+) -> (FuturesUnordered<impl Future<Output = ()>>, bool) {
+    let mut changes = FuturesUnordered::new();
+    let stint = Stint::of_task();
+    for some in watches.chunks_mut(WATCHED_AT_ONCE) {
+        changes.extend(some.iter_mut().map(changed));
+        // Looks only at those that are new, and at any that has changed meanwhile.
+        let begin = poll_fn(|task| Poll::Ready(changes.poll_next_unpin(task)));
+        if let Poll::Ready(Some(())) = stint.take_in(begin).await {
+            return (changes, true);
+        }
+    }
+    (changes, false)
 }
 
 /// Waits for a change of one partition. A watch whose actor has ended says so at once and for ever; the

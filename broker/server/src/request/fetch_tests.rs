@@ -97,3 +97,32 @@ async fn small_slices_that_unfold_to_much_are_answered_in_parts() {
         "{decoded} bytes were counted"
     );
 }
+
+#[actix_rt::test]
+async fn waiting_for_very_many_partitions_begins_in_passes() {
+    let (sender, first) = watch::channel(PartitionOffsets::default());
+    let mut watches = vec![first; 10_000];
+    let turns = Rc::new(Cell::new(0));
+    let counted = turns.clone();
+    let other = actix_rt::spawn(async move {
+        loop {
+            counted.set(counted.get() + 1);
+            tokio::task::yield_now().await;
+        }
+    });
+    let (mut changes, has_changed) = begin_to_wait(&mut watches).await;
+    other.abort();
+    assert!(!has_changed);
+    assert!(turns.get() >= 20, "others had {} turns", turns.get());
+    sender.send_modify(|offsets| offsets.end = Offset::new(1));
+    assert_eq!(changes.next().await, Some(()), "all of them are watched");
+}
+
+#[actix_rt::test]
+async fn a_change_while_a_wait_begins_is_seen() {
+    let (sender, first) = watch::channel(PartitionOffsets::default());
+    let mut watches = vec![first; 100];
+    sender.send_modify(|offsets| offsets.end = Offset::new(1));
+    let (_, has_changed) = begin_to_wait(&mut watches).await;
+    assert!(has_changed);
+}
