@@ -28,7 +28,7 @@ use crate::solitude;
 const LIST_TURN_MAX: Duration = Duration::from_millis(500);
 
 /// Taking arguments apart is so many times as much work as other work on as many bytes.
-const ARGUMENTS_TIMES: usize = 8;
+const ARGUMENTS_TIMES: usize = 16;
 
 /// One connection's side of its requests.
 pub(crate) struct Session {

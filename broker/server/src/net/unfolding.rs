@@ -10,9 +10,9 @@ use tokio::sync::Semaphore;
 use crate::background::Workers;
 
 const MIB: usize = 1024 * 1024;
-/// Up to here a batch is unfolded where it is needed, and its connection has done as much work. With the slowest codec
-/// it takes most of a millisecond, which everybody else on the thread waits for.
-pub(crate) const UNFOLD_AT_ONCE_BYTES: usize = MIB / 4;
+/// Up to here a batch is unfolded where it is needed, and its connection has done as much work: producers of batches
+/// as large as topics take by default need no other thread.
+pub(crate) const UNFOLD_AT_ONCE_BYTES: usize = MIB;
 /// What is tried first behind it: nearly every batch fits, and a few have room at once.
 const STEP_BYTES: usize = 8 * MIB;
 /// How many of those are unfolded at once.

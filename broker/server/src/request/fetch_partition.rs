@@ -24,6 +24,9 @@ use crate::topics::HostedTopic;
 
 /// Above this many bytes a read or a check goes to a blocking thread.
 const INLINE_BYTES_MAX: u64 = 64 * 1024;
+/// Batches that unfold to more are not decoded on an arbiter. A few stored bytes may be much: with the slowest codec
+/// this is half a millisecond, which everybody else on the thread waits for.
+const DECODED_HERE_BYTES: usize = 128 * 1024;
 /// Above this many bytes they are decoded in the background.
 const LIGHT_BYTES_MAX: u64 = 1024 * 1024;
 /// Bytes of decoded records in one answer; the rest of the frame is for what is said around them.
@@ -344,9 +347,9 @@ async fn decode(
 /// Decodes on this thread: as much as unfolds to little, all batches together.
 fn decode_here(reading: &Reading, worked_on: &mut usize) -> Result<Written, NotDecoded> {
     let in_all = match reading.decoder {
-        None => UNFOLD_AT_ONCE_BYTES,
+        None => DECODED_HERE_BYTES,
         // Serializers take longer.
-        Some(_) => UNFOLD_AT_ONCE_BYTES / 4,
+        Some(_) => DECODED_HERE_BYTES / 4,
     };
     let batch = in_all;
     let decoded = write_records(reading, Unfolded { batch, in_all });
