@@ -2,8 +2,11 @@
 //! those who have are refused once it is plain that it hangs.
 
 use std::fs;
+use std::time::Duration;
 
-use crate::harness::{FaultyDisks, Wire, eventually, map, valued};
+use crate::harness::{
+    FaultyDisks, Setup, Value, Wire, eventually, forget, keyed, map, plain, valued,
+};
 
 /// On connections of every arbiter.
 fn others_are_served(wires: &mut [Wire], good: &[u32]) {
@@ -176,4 +179,200 @@ fn what_a_disk_makes_late_of_a_deleted_topic_is_removed() {
     for partition in 0..2 {
         assert_eq!(wire.read_all("late", partition).len(), 1);
     }
+}
+
+/// Whether the broker tells that a disk does not answer.
+fn is_told(wire: &mut Wire) -> bool {
+    let told = wire.call("describe_cluster", map! {}).unwrap();
+    format!("{:?}", told.get("warnings")).contains("does not answer")
+}
+
+fn record(topic: &str, partition: u32) -> Value {
+    map! { "topic" => topic, "partition" => partition, "records" => vec![valued("x")], "timeout_ms" => 300_000 }
+}
+
+fn is_refused(wire: &mut Wire, topic: &str, partition: u32) {
+    let error = wire
+        .call("produce", record(topic, partition))
+        .expect_err("its disk hangs");
+    assert!(error.definite && error.retriable, "{error:?}");
+    assert!(error.message.contains("does not answer"), "{error:?}");
+}
+
+#[test]
+fn reads_alone_that_hang_are_noticed_and_keep_no_threads_from_other_disks() {
+    let rig = FaultyDisks::start();
+    let (good, bad) = (rig.partitions_in("first"), rig.partitions_in("second"));
+    let mut wires: Vec<Wire> = (0..96).map(|_| rig.broker.connect()).collect();
+    for partition in [good[0], bad[0]] {
+        for start in (0..2_000).step_by(500) {
+            let records = plain(&"x".repeat(100), start..start + 500);
+            wires[0].produce("t", partition, records);
+        }
+        assert_eq!(wires[0].read_all("t", partition).len(), 2_000);
+    }
+    let place = |dir: &str, partition| rig.dir(dir).join(format!("t-{partition}"));
+    if !forget(&place("first", good[0])) || !forget(&place("second", bad[0])) {
+        eprintln!("not tried: the file system has no disk");
+        return;
+    }
+    rig.hold_reads("second/t-");
+    let wanted = map! { "topic" => "t", "partition" => bad[0], "offset" => 0 };
+    let args = map! { "partitions" => vec![wanted], "form" => "batch", "max_wait_ms" => 0 };
+    for wire in &mut wires {
+        wire.send("fetch", args.clone());
+    }
+    let mut others: Vec<Wire> = (0..4).map(|_| rig.broker.connect()).collect();
+    for other in &mut others {
+        assert!(forget(&place("first", good[0])));
+        assert_eq!(other.read_all("t", good[0]).len(), 2_000);
+    }
+
+    eventually("it is told", || is_told(&mut others[0]).then_some(()));
+    is_refused(&mut others[1], "t", bad[1]);
+    for wire in &mut wires {
+        let answer = wire.receive().outcome.expect("an answer");
+        let told = format!("{answer:?}");
+        assert!(told.contains("does not answer"), "{told}");
+    }
+    others_are_served(&mut others, &good);
+    rig.heal();
+    eventually("it takes records again", || {
+        others[0].call("produce", record("t", bad[0])).ok()
+    });
+    assert_eq!(others[0].read_all("t", bad[0]).len(), 2_001);
+}
+
+#[test]
+fn files_that_are_not_opened_hold_up_nobody_on_the_other_disk() {
+    let rig = FaultyDisks::start();
+    let mut wire = rig.broker.connect();
+    rig.hang_opens("second/late-");
+    wire.create_topic("late", 2, &[]);
+    assert!(is_told(&mut wire), "it has waited until that was plain");
+    wire.create_topic("other", 2, &[]);
+    for partition in 0..2 {
+        wire.produce("other", partition, vec![valued("x")]);
+    }
+    wire.call("delete_topic", map! { "name" => "other" })
+        .expect("it is deleted");
+    rig.heal();
+    for partition in 0..2 {
+        eventually("what could not be opened is", || {
+            wire.call("produce", record("late", partition)).ok()
+        });
+    }
+}
+
+#[test]
+fn an_append_that_hangs_is_noticed_and_newcomers_are_served() {
+    let rig = FaultyDisks::start();
+    let (good, bad) = (rig.partitions_in("first"), rig.partitions_in("second"));
+    let mut stuck = rig.broker.connect();
+    stuck.produce("t", bad[0], vec![valued("before")]);
+    rig.hang_writes(&format!("second/t-{}/", bad[0]));
+    stuck.send("produce", record("t", bad[0]));
+    let mut wires: Vec<Wire> = (0..8).map(|_| rig.broker.connect()).collect();
+    for wire in &mut wires {
+        wire.call("ping", map! {}).expect("it is answered");
+        for partition in &good {
+            let at = wire.produce("t", *partition, vec![valued("meanwhile")]);
+            assert_eq!(wire.read_from("t", *partition, at).len(), 1);
+        }
+    }
+    eventually("it is told", || is_told(&mut wires[0]).then_some(()));
+    is_refused(&mut wires[1], "t", bad[1]);
+    wires[2].create_topic("new", 1, &[]);
+    assert!(!stuck.has_answer());
+    rig.heal();
+    let answer = stuck.receive().outcome.expect("it is durable");
+    assert_eq!(answer.get("base_offset").u64(), 1);
+    eventually("it takes records again", || {
+        wires[3].call("produce", record("t", bad[1])).ok()
+    });
+    assert_eq!(wires[3].read_all("t", bad[0]).len(), 2);
+}
+
+/// A producer that its thread has served alone for a while, and whose next record waits for a disk that hangs.
+fn stuck_producer(rig: &FaultyDisks) -> Wire {
+    let mut lone = rig.broker.connect();
+    for _ in 0..100 {
+        lone.produce("t", 0, vec![valued("before")]);
+    }
+    rig.hang_syncs("only/t-0/");
+    lone.send("produce", record("t", 0));
+    std::thread::sleep(Duration::from_millis(200));
+    lone
+}
+
+#[test]
+fn a_lone_producer_on_the_only_disk_waits_alone_when_it_hangs() {
+    let rig = FaultyDisks::start_on(&["only"]);
+    let mut residents: Vec<Wire> = (0..8).map(|_| rig.broker.connect()).collect();
+    let mut lone = stuck_producer(&rig);
+    for wire in &mut residents {
+        wire.call("ping", map! {}).expect("it is answered");
+        wire.call("metadata", map! {}).expect("it is answered");
+        assert_eq!(wire.read_from("t", 0, 99).len(), 1);
+    }
+    assert!(!lone.has_answer());
+    rig.heal();
+    lone.receive().outcome.expect("it is durable");
+
+    // Nobody but it lives on its thread now; whoever comes is served by others.
+    drop((residents, lone));
+    let mut lone = stuck_producer(&rig);
+    let mut newcomers: Vec<Wire> = (0..8).map(|_| rig.broker.connect()).collect();
+    for wire in &mut newcomers {
+        wire.call("ping", map! {}).expect("it is answered");
+        wire.call("metadata", map! {}).expect("it is answered");
+    }
+    assert!(!lone.has_answer());
+    rig.heal();
+    lone.receive().outcome.expect("it is durable");
+}
+
+#[test]
+fn a_cleaning_that_hangs_keeps_no_other_disk_from_being_cleaned() {
+    let setup = Setup::new()
+        .option("log.cleaner.backoff.ms", "50")
+        .option("log.cleaner.threads", "1");
+    let mut rig = FaultyDisks::start_with(setup, &["first", "second"]);
+    let mut wire = rig.broker.connect();
+    let config = [
+        ("cleanup.policy", "compact"),
+        ("segment.bytes", "4KiB"),
+        ("min.cleanable.dirty.ratio", "0.01"),
+    ];
+    wire.create_topic("c", 2, &config);
+    let is_in_second = |partition: &u32| rig.dir("second").join(format!("c-{partition}")).exists();
+    let (bad, good): (Vec<u32>, Vec<u32>) = (0..2).partition(is_in_second);
+    rig.hold_reads("second/c-");
+    for partition in [bad[0], good[0]] {
+        for version in 0..200 {
+            let value = format!("{version:0100}");
+            wire.produce("c", partition, vec![keyed("k", &value)]);
+        }
+    }
+    let is_cleaned = |wire: &mut Wire, partition: u32| {
+        let told = wire.describe_topic("c");
+        let cleaning = told.get("partitions").list()[partition as usize].get("cleaning");
+        cleaning.get("cleanings").u64() > 0 && cleaning.get("dirty_bytes").u64() == 0
+    };
+    eventually("the other is cleaned", || {
+        is_cleaned(&mut wire, good[0]).then_some(())
+    });
+    assert!(is_told(&mut wire));
+    is_refused(&mut wire, "c", bad[0]);
+    rig.heal();
+    eventually("it takes records again", || {
+        wire.call("produce", record("t", rig.partitions_in("second")[0]))
+            .ok()
+    });
+    eventually("it is cleaned", || {
+        is_cleaned(&mut wire, bad[0]).then_some(())
+    });
+    let newest = wire.read_all("c", bad[0]).pop().expect("it is kept");
+    assert_eq!(newest.value, Some(format!("{:0100}", 199).into_bytes()));
+    rig.broker.stop();
 }

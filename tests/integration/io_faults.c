@@ -7,6 +7,8 @@
  *           to the file `synced` when it is done: how long the file was when it began, and its path
  *   stuck   a part of paths: syncs of such files wait for as long as this is there
  *   hold    a part of paths: reads of such files into memory wait for as long as this is there
+ *   open    a part of paths: whoever opens such files waits for as long as this is there
+ *   write   a part of paths: vectored writes to such files wait for as long as this is there
  *   hang    a part of paths: whoever asks for the room on such file systems waits for as long as this is there
  *   make    a part of paths: whoever makes such directories waits for as long as this is there
  */
@@ -14,6 +16,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,6 +154,24 @@ int statvfs64(const char *path, struct statvfs64 *found)
 {
     hang("hang", path);
     return ((int (*)(const char *, struct statvfs64 *))dlsym(RTLD_NEXT, "statvfs64"))(path, found);
+}
+
+int open64(const char *path, int flags, ...)
+{
+    va_list more;
+    va_start(more, flags);
+    int mode = va_arg(more, int);
+    va_end(more);
+    hang("open", path);
+    return ((int (*)(const char *, int, ...))dlsym(RTLD_NEXT, "open64"))(path, flags, mode);
+}
+
+ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t at)
+{
+    long unused;
+    while (is_about("write", fd, &unused, &unused))
+        usleep(2000);
+    return ((ssize_t (*)(int, const struct iovec *, int, off64_t))dlsym(RTLD_NEXT, "pwritev64"))(fd, parts, count, at);
 }
 
 int mkdir(const char *path, mode_t mode)

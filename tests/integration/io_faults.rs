@@ -241,3 +241,29 @@ fn a_broker_without_file_descriptors_refuses_and_recovers() {
     wire.produce("warm", 0, plain("x", 1..2));
     assert_eq!(states(&mut wire), ["online"]);
 }
+
+#[test]
+fn an_index_that_cannot_be_read_is_told_and_costs_no_more_than_itself() {
+    let mut rig = FaultyDisks::start();
+    let mut wire = rig.broker.connect();
+    let config = [("segment.bytes", "4KiB")];
+    wire.create_topic("s", 1, &config);
+    for number in 0..40 {
+        wire.produce("s", 0, vec![valued(&format!("{number:0200}"))]);
+    }
+    rig.broker.stop();
+    rig.fail_reads("s-0/00000000000000000000.timeindex");
+    rig.broker.start_again();
+    assert_eq!(rig.broker.connect().read_all("s", 0).len(), 40);
+    let log = rig.broker.log();
+    let told = log
+        .lines()
+        .find(|line| line.contains("an index cannot be read"));
+    let told = told.expect("it is told");
+    assert!(
+        told.contains("s-0/00000000000000000000.timeindex"),
+        "{told}"
+    );
+    assert!(!log.contains("out of service"), "{log}");
+    rig.heal();
+}

@@ -4,7 +4,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -31,6 +31,35 @@ pub(crate) struct Arbiters {
 struct EventLoop {
     arbiter: ArbiterHandle,
     runtime: runtime::Handle,
+    disk_wait: DiskWait,
+}
+
+/// Whether an arbiter's thread is at a call just now that may have to wait for a disk.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DiskWait(Arc<AtomicBool>);
+
+impl DiskWait {
+    /// Does such a thing on that thread.
+    pub(crate) fn during<T>(&self, work: impl FnOnce() -> T) -> T {
+        struct Ends<'a>(&'a AtomicBool);
+        impl Drop for Ends<'_> {
+            fn drop(&mut self) {
+                self.0.store(false, Ordering::Relaxed);
+            }
+        }
+        self.0.store(true, Ordering::Relaxed);
+        let _ends = Ends(&self.0);
+        work()
+    }
+}
+
+/// Threads for what waits for the disks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DiskThreads {
+    /// Of each arbiter for partitions and connections.
+    pub(crate) of_shard: usize,
+    /// Of the controller's.
+    pub(crate) of_control: usize,
 }
 
 /// How long a shard had been busy at some moment.
@@ -42,19 +71,19 @@ pub(crate) struct BusyTime {
 }
 
 impl Arbiters {
-    /// Starts `shards` arbiters for partitions and connections, and one for the controller, which gets so many
+    /// Starts `shards` arbiters for partitions and connections, and one for the controller. Each gets so many
     /// threads more for what waits for the disks: if all of them hang, it still has those that every arbiter has.
     ///
     /// # Panics
     /// Outside an actix system, which only start-up code could get wrong.
-    pub(crate) fn start(shards: usize, disk_threads: usize) -> Self {
+    pub(crate) fn start(shards: usize, disk_threads: DiskThreads) -> Self {
         assert!(shards > 0, "a broker needs at least one arbiter");
         let shards = (0..shards)
-            .map(|_| start_arbiter(BLOCKING_THREADS))
+            .map(|_| start_arbiter(BLOCKING_THREADS + disk_threads.of_shard))
             .collect();
         Self {
             shards,
-            control: start_arbiter(BLOCKING_THREADS + disk_threads).arbiter,
+            control: start_arbiter(BLOCKING_THREADS + disk_threads.of_control).arbiter,
             background: Background::start(),
             clock: Arc::default(),
             next_connection: Arc::default(),
@@ -83,10 +112,19 @@ impl Arbiters {
         Shard(usize::try_from(index).unwrap_or(0))
     }
 
-    /// The shard of the next connection, round robin.
+    /// The shard of the next connection, round robin, but none that waits for a disk at this moment if there is
+    /// another: it may wait for long.
     pub(crate) fn for_connection(&self) -> Shard {
-        let next = self.next_connection.fetch_add(1, Ordering::Relaxed);
-        Shard(next % self.shards.len())
+        let shards = self.shards.len();
+        let next = self.next_connection.fetch_add(1, Ordering::Relaxed) % shards;
+        let mut from_next = (next..shards).chain(0..next);
+        let is_free = |shard: &usize| !self.shards[*shard].disk_wait.0.load(Ordering::Relaxed);
+        Shard(from_next.find(is_free).unwrap_or(next))
+    }
+
+    /// Where the thread of a shard notes that it waits for a disk.
+    pub(crate) fn disk_wait(&self, shard: Shard) -> DiskWait {
+        self.shards[shard.0].disk_wait.clone()
     }
 
     /// The arbiter of a shard.
@@ -143,6 +181,7 @@ fn start_arbiter(blocking_threads: usize) -> EventLoop {
     });
     EventLoop {
         arbiter: arbiter.handle(),
+        disk_wait: DiskWait::default(),
         runtime: handle
             .recv()
             .expect("an arbiter starts with its event loop"),

@@ -17,6 +17,7 @@ mod broker;
 mod cleaner;
 mod clock;
 mod clock_doubt;
+mod cold_reads;
 pub mod config;
 mod connection;
 mod context;

@@ -17,6 +17,7 @@ use tracing::{debug, error, warn};
 use crate::broker::hanging;
 use crate::clock::BrokerClock;
 use crate::clock_doubt::ClockDoubt;
+use crate::cold_reads::{COLD_READS_MAX, ColdReads};
 use crate::dir_traces::DirTraces;
 use crate::not_opened::NotOpened;
 
@@ -43,6 +44,7 @@ pub(crate) struct LogDirs {
     looked_at: Vec<Arc<tokio::sync::Mutex<()>>>,
     /// The places for logs that are opened or deleted.
     at_work: Vec<Arc<Semaphore>>,
+    cold_reads: Vec<Arc<ColdReads>>,
 }
 
 /// A look at a directory.
@@ -166,6 +168,7 @@ impl LogDirs {
                 .iter()
                 .map(|_| Arc::new(Semaphore::new(LOGS_AT_WORK_MAX)))
                 .collect(),
+            cold_reads: dirs.iter().cloned().map(ColdReads::new).collect(),
             dirs,
             placed: Mutex::new(placed),
             doubles,
@@ -336,6 +339,16 @@ impl LogDirs {
     /// Threads that may have to wait for disks at once, with so many for cleaning one directory.
     pub(crate) fn threads(&self, cleaning: usize) -> usize {
         self.dirs.len() * (LOGS_AT_WORK_MAX + OTHER_THREADS + cleaning)
+    }
+
+    /// Threads of one arbiter that reads may have to wait for disks with.
+    pub(crate) fn reading_threads(&self) -> usize {
+        self.dirs.len() * COLD_READS_MAX
+    }
+
+    /// What reads of a partition go through that wait for the disk.
+    pub(crate) fn cold_reads(&self, partition: &TopicPartition) -> Arc<ColdReads> {
+        self.cold_reads[self.index_of(partition)].clone()
     }
 
     /// A place, to be had before a thread is and kept for as long, for opening or deleting a log in its directory:

@@ -18,8 +18,8 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::arbiters::Arbiters;
-use crate::broker::{BrokerActor, BrokerHandle, Hosting};
+use crate::arbiters::{Arbiters, DiskThreads};
+use crate::broker::{BrokerActor, BrokerHandle, Hosting, watch};
 use crate::cleaner::Cleaner;
 use crate::clock::BrokerClock;
 use crate::config::BrokerConfig;
@@ -131,7 +131,13 @@ impl Server {
         let dirs = Arc::new(open_dirs(&config, descriptors, clock.clone()).await?);
         let clock = clock.clock;
         let plugins = Arc::new(Plugins::new(engine, catalog, dirs.first().blobs()));
-        let arbiters = Arbiters::start(arbiter_count, dirs.threads(config.cleaner_threads));
+        let disk_threads = DiskThreads {
+            of_shard: dirs.reading_threads(),
+            of_control: dirs.threads(config.cleaner_threads),
+        };
+        let arbiters = Arbiters::start(arbiter_count, disk_threads);
+        let watched = Arc::downgrade(&dirs);
+        arbiters.background().spawn(move || watch(watched));
         let (stop, stopping) = watch::channel(false);
         let hosting = hosting(&config, &arbiters, &clock, (&dirs, &plugins));
         let context = Arc::new(Context {

@@ -1,7 +1,8 @@
 //! Whether a thread serves one producer alone: then it may wait for the disk, since nobody else waits for
-//! it. A request of another connection, or an append to another partition, ends that for a while.
+//! it. Another connection that lives there, a request of one or an append to another partition ends that.
 
 use std::cell::Cell;
+use std::marker::PhantomData;
 
 /// So many appends of one connection to one partition in a row mean that it is alone.
 const APPENDS_IN_A_ROW: u32 = 32;
@@ -17,6 +18,24 @@ struct Recent {
 
 thread_local! {
     static RECENT: Cell<Recent> = Cell::default();
+    static RESIDENTS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A connection lives on this thread for as long as this is there.
+pub(crate) struct Resident(PhantomData<*const ()>);
+
+impl Resident {
+    /// One more.
+    pub(crate) fn enter() -> Self {
+        RESIDENTS.set(RESIDENTS.get() + 1);
+        Self(PhantomData)
+    }
+}
+
+impl Drop for Resident {
+    fn drop(&mut self) {
+        RESIDENTS.set(RESIDENTS.get() - 1);
+    }
 }
 
 /// A connection of this thread, known by its address, has sent a request.
@@ -55,9 +74,9 @@ pub(crate) fn note_append(partition: usize) {
 }
 
 /// Whether the last appends of this thread were all of one connection to one partition, and no other
-/// connection has asked for anything meanwhile.
+/// connection has asked for anything meanwhile, nor lives here: it could ask while this thread waits.
 pub(crate) fn is_alone() -> bool {
-    RECENT.get().appends >= APPENDS_IN_A_ROW
+    RECENT.get().appends >= APPENDS_IN_A_ROW && RESIDENTS.get() <= 1
 }
 
 #[cfg(test)]
@@ -87,6 +106,18 @@ mod tests {
         assert!(!is_alone());
         in_a_row(2, 7);
         assert!(is_alone());
+    }
+
+    #[test]
+    fn another_connection_that_lives_there_ends_it_without_a_word() {
+        let producer = Resident::enter();
+        in_a_row(1, 7);
+        assert!(is_alone());
+        let other = Resident::enter();
+        assert!(!is_alone());
+        drop(other);
+        assert!(is_alone());
+        drop(producer);
     }
 
     #[test]

@@ -264,3 +264,24 @@ fn an_index_that_a_full_disk_kept_from_being_written_looks_like_no_damage() {
         }
     }
 }
+
+#[test]
+fn damage_in_the_log_of_the_metadata_is_told_as_what_keeps_the_broker_from_starting() {
+    let io = filled();
+    let metadata = Path::new(DIR).join("__cluster_metadata-0");
+    io.rename(&partition_dir(), &metadata).unwrap();
+    let hole = metadata.join(segment_file(10, "log").file_name().unwrap());
+    let damaged = metadata.join(segment_file(0, "log").file_name().unwrap());
+    io.remove_file(&hole).unwrap();
+    edit(&io, &damaged, |bytes| bytes[BATCH as usize + 80] ^= 1);
+    let mut findings = Vec::new();
+    verify_partition(&*io, &metadata, &mut |finding| findings.push(finding)).unwrap();
+    let of_data: Vec<&Finding> = findings
+        .iter()
+        .filter(|finding| finding.offset.is_some())
+        .collect();
+    assert!(of_data.len() >= 2, "{findings:?}");
+    for finding in of_data {
+        assert!(finding.then.contains("does not start"), "{finding:?}");
+    }
+}

@@ -5,7 +5,8 @@
 mod support;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use broker_model::{BrokerId, Clock, ManualClock, TopicId};
@@ -44,6 +45,35 @@ fn a_second_process_is_refused_by_name() {
     );
     drop(log);
     assert!(LogDir::open(options(&io)).is_ok());
+}
+
+#[test]
+fn who_asks_what_was_there_does_not_wait_for_a_disk_that_is_being_told_it() {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, small());
+    append(&mut log, batch_of("a", 100));
+    let (begun, is_writing) = mpsc::channel();
+    let (go_on, waits) = mpsc::channel::<()>();
+    io.set_faults(move |_, operation| {
+        if let Operation::Write { path, .. } = operation
+            && path.ends_with("durable-positions")
+        {
+            let _ = begun.send(());
+            let _ = waits.recv();
+        }
+        None
+    });
+    let request = log.sync_request().unwrap();
+    let syncing = dir.clone();
+    let syncing = thread::spawn(move || syncing.sync_now(request));
+    is_writing.recv().unwrap();
+    let (asked, answer) = mpsc::channel();
+    let asking = dir.clone();
+    thread::spawn(move || asked.send(asking.remembers(&partition(), TOPIC_ID)));
+    let remembered = answer.recv_timeout(Duration::from_secs(30));
+    drop(go_on);
+    assert_eq!(remembered, Ok(true));
+    log.on_synced(&syncing.join().unwrap()).unwrap();
 }
 
 #[test]
@@ -430,4 +460,29 @@ fn a_clock_in_doubt_is_noted_until_its_ages_were_held_long_enough() {
     drop(begin(Some(first)));
     drop(begin(None));
     assert_eq!(noted(&io.after_kill()), None, "the clock is believed again");
+}
+
+#[test]
+fn a_damaged_identity_says_what_to_do_and_that_helps() {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, small());
+    append(&mut log, batch_of("a", 100));
+    sync(&dir, &mut log);
+    drop((log, dir));
+    let file = Path::new(DIR).join("meta.properties");
+    edit(&io, &file, |bytes| bytes[12] ^= 1);
+    let error = LogDir::open(options(&io)).unwrap_err();
+    let traced = DirTrace::of(&*io, Path::new(DIR)).unwrap_err();
+    assert_eq!(error.to_string(), traced.to_string());
+    for told in [
+        "meta.properties",
+        "checksum",
+        "remove the file",
+        "broker.id",
+    ] {
+        assert!(error.to_string().contains(told), "{error}");
+    }
+    io.remove_file(&file).unwrap();
+    let (_dir, log, _) = open(&io, small());
+    assert_eq!(values(&log), ["a"]);
 }

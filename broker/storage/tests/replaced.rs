@@ -4,17 +4,23 @@
 
 mod support;
 
+use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use broker_model::BrokerId;
+use broker_model::{BrokerId, LeaderEpoch};
 use broker_storage::io::recording::RecordingIo;
-use broker_storage::{Damage, FileSlice, Log, LogDir, LogDirOptions, Pace, ReadLimit};
+use broker_storage::{
+    AppendError, Damage, FileSlice, Log, LogDir, LogDirOptions, Pace, ReadLimit, Vanished,
+};
 use support::{
-    BATCH, append_numbers, corruption_at, file_bytes, flip, offset, open, open_log, partition_dir,
-    read_at, segment_file, set_file_bytes, small, sync, try_read_from,
+    BATCH, append_numbers, at, batch_of, corruption_at, file_bytes, flip, offset, open, open_log,
+    partition, partition_dir, read_at, segment_file, set_file_bytes, small, sync, try_read_from,
 };
 
 /// Inside the batch of record 13.
@@ -176,4 +182,76 @@ fn a_copy_that_gets_the_number_of_the_removed_file_is_another_file() {
     std::fs::remove_file(&file).unwrap();
     std::fs::write(&file, bytes).unwrap();
     check_13_is_refused(&log);
+}
+
+/// The same as [`filled`] on a real disk, and where its files are.
+fn filled_on_disk() -> (tempfile::TempDir, LogDir, Log) {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = LogDir::open(LogDirOptions::new(temp.path(), BrokerId::new(1))).unwrap();
+    let (mut log, _) = open_log(&dir, small());
+    append_numbers(&mut log, 0..25);
+    sync(&dir, &mut log);
+    assert_eq!(try_read_from(&log, offset(0)).unwrap().len(), 25);
+    (temp, dir, log)
+}
+
+/// Changes a byte where it lies, as `dd conv=notrunc` does.
+fn overwrite(file: &Path, position: u64) {
+    // The file system's clock has ticked since the broker wrote.
+    std::thread::sleep(Duration::from_millis(50));
+    let file = File::options().read(true).write(true).open(file).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, position).unwrap();
+    file.write_all_at(&[!byte[0]], position).unwrap();
+}
+
+#[test]
+fn a_complete_file_that_somebody_writes_to_is_verified_before_it_is_served_open_or_not() {
+    for is_closed in [false, true] {
+        let (temp, _dir, mut log) = filled_on_disk();
+        let partition = temp.path().join(partition().to_string());
+        if is_closed {
+            close_files(&mut log);
+        }
+        let file = partition.join("00000000000000000010.log");
+        overwrite(&file, IN_13);
+        check_13_is_refused(&log);
+        // What is put right is served again.
+        overwrite(&file, IN_13);
+        assert_eq!(try_read_from(&log, offset(0)).unwrap().len(), 25);
+        assert!(log.damage().is_empty());
+    }
+}
+
+#[test]
+fn what_is_verified_while_somebody_writes_to_the_file_is_verified_again() {
+    let (temp, dir, log) = filled_on_disk();
+    drop((log, dir));
+    let dir = LogDir::open(LogDirOptions::new(temp.path(), BrokerId::new(1))).unwrap();
+    let (log, _) = open_log(&dir, small());
+    let slice = middle(&log);
+    slice.verify().unwrap();
+    let partition = temp.path().join(partition().to_string());
+    overwrite(&partition.join("00000000000000000010.log"), IN_13);
+    assert!(!slice.needs_verification(), "nobody has looked since");
+    assert!(middle(&log).needs_verification());
+    check_13_is_refused(&log);
+}
+
+#[test]
+fn nothing_is_appended_to_a_file_that_was_replaced_while_it_was_closed() {
+    let (io, _dir, mut log) = filled();
+    close_files(&mut log);
+    let active = segment_file(20, "log");
+    let copy = file_bytes(&io, &active);
+    set_file_bytes(&io, &active, &copy);
+    let error = log
+        .append(&mut [batch_of("25", 100)], LeaderEpoch::new(1), at(25))
+        .unwrap_err();
+    assert!(
+        matches!(error, AppendError::Vanished(Vanished::Replaced { .. })),
+        "{error}"
+    );
+    assert_eq!(file_bytes(&io, &active), copy);
+    assert!(log.check_present().is_err());
 }

@@ -26,10 +26,16 @@ impl FaultyDisks {
     /// The same on directories of these names.
     #[track_caller]
     pub(crate) fn start_on(names: &[&str]) -> Self {
+        Self::start_with(Setup::new(), names)
+    }
+
+    /// The same with options of its own.
+    #[track_caller]
+    pub(crate) fn start_with(setup: Setup, names: &[&str]) -> Self {
         let folder = TempDir::new().expect("a temporary directory can be made");
         let library = preloaded("io_faults.c", folder.path());
         let dirs: Vec<PathBuf> = names.iter().map(|name| folder.path().join(name)).collect();
-        let broker = Setup::new()
+        let broker = setup
             .log_dirs(&dirs)
             .environment("LD_PRELOAD", &library.display().to_string())
             .environment("IO_FAULTS", &folder.path().display().to_string())
@@ -74,6 +80,16 @@ impl FaultyDisks {
         self.rule("hold", &format!("{path}\n"));
     }
 
+    /// From now on files with this in their paths are not opened: whoever does so waits.
+    pub(crate) fn hang_opens(&self, path: &str) {
+        self.rule("open", &format!("{path}\n"));
+    }
+
+    /// From now on vectored writes to files with this in their paths do not return.
+    pub(crate) fn hang_writes(&self, path: &str) {
+        self.rule("write", &format!("{path}\n"));
+    }
+
     /// From now on whoever asks how much room there is on such a path waits.
     pub(crate) fn hang(&self, path: &str) {
         self.rule("hang", &format!("{path}\n"));
@@ -93,7 +109,10 @@ impl FaultyDisks {
 
     /// The disks are well again.
     pub(crate) fn heal(&self) {
-        for name in ["sync", "read", "slow", "stuck", "hold", "hang", "make"] {
+        let names = [
+            "sync", "read", "slow", "stuck", "hold", "hang", "make", "open", "write",
+        ];
+        for name in names {
             let _ = fs::remove_file(self.folder.path().join(name));
         }
     }

@@ -9,6 +9,7 @@ mod guests;
 mod ledger;
 mod log_check;
 mod opaque;
+mod page_cache;
 mod plugin_calls;
 mod power_cut;
 mod preload;
@@ -28,6 +29,7 @@ pub(crate) use guests::{
 };
 pub(crate) use ledger::{Acknowledged, Ledger, produce_alone, produce_until_killed};
 pub(crate) use opaque::{crc32, opaque, opaque_body, pack};
+pub(crate) use page_cache::forget;
 pub(crate) use plugin_calls::{DryRun, config_of, digest_of};
 pub(crate) use power_cut::{PowerCut, Survival};
 pub(crate) use python::{output_of, python};

@@ -144,6 +144,23 @@ fn a_flipped_byte_is_found_with_file_position_and_offset() {
 }
 
 #[test]
+fn several_directories_are_verified_together() {
+    let (sound, damaged) = (fixture(), fixture());
+    let first = files(&damaged, "log").remove(0);
+    flip(&first, 80);
+    let of_second = damaged.path().display().to_string();
+    let verified = on("verify", sound.path(), &[&of_second, "--json"])
+        .ended(5)
+        .json();
+    assert_eq!(verified["damages"], 1);
+    let partitions = verified["partitions"].as_array().unwrap();
+    let damages = partitions.iter().map(|one| one["damages"].as_array());
+    let damages: Vec<usize> = damages.map(|damages| damages.unwrap().len()).collect();
+    assert_eq!(damages, [0, 1]);
+    assert_eq!(partitions[0]["records"], 30);
+}
+
+#[test]
 fn a_damaged_index_and_a_missing_segment_are_found() {
     let home = fixture();
     let index = files(&home, "index").remove(0);

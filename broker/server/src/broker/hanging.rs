@@ -1,10 +1,13 @@
 //! Disks that hang: what the broker actor does in a log directory it does not wait for when the disk there
 //! has stopped answering, as others wait for the actor.
 
+use std::sync::Weak;
 use std::time::Duration;
 
 use broker_storage::LogDir;
 use tracing::warn;
+
+use crate::log_dirs::LogDirs;
 
 /// How often it is looked at meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -13,10 +16,22 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 pub(crate) fn hanging(dir: &LogDir) -> Option<String> {
     let owed = dir.look_whether_it_hangs()?;
     Some(format!(
-        "the disk of log directory {} does not answer: it has been at one write or sync for {} s. It is waited for; if it does not come back, see to it and restart the broker",
+        "the disk of log directory {} does not answer: it has been at one call for {} s. It is waited for; if it does not come back, see to it and restart the broker",
         dir.path().display(),
         owed.as_secs()
     ))
+}
+
+/// Looks at every disk for as long as the directories are open, so that one that hangs is known although nobody waits
+/// for it, or all who do are stuck themselves.
+pub(crate) async fn watch(dirs: Weak<LogDirs>) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let Some(dirs) = dirs.upgrade() else { return };
+        for dir in dirs.all() {
+            dir.look_whether_it_hangs();
+        }
+    }
 }
 
 /// Waits for work in a directory; `None` once its disk hangs, whereupon the work goes on by itself or not at all.

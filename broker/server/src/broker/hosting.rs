@@ -208,7 +208,7 @@ impl Hosting {
         let (problem, outlook) = match self.open_log(&assignment, dir.clone()).await {
             Some(Ok(Ok((log, report)))) => {
                 log_recovery(&assignment.partition, &dir, &report);
-                return HostedPartition::Online(self.start_actor(assignment, log, dir));
+                return HostedPartition::Online(self.start_actor(assignment, log));
             }
             Some(Ok(Err(problem))) if problem.is_passing() => {
                 (problem.to_string(), Outlook::Passing)
@@ -246,12 +246,7 @@ impl Hosting {
         unless_it_hangs(&dir, opening).await
     }
 
-    fn start_actor(
-        self: &Arc<Self>,
-        assignment: Assignment,
-        log: Log,
-        dir: LogDir,
-    ) -> PartitionHandle {
+    fn start_actor(self: &Arc<Self>, assignment: Assignment, log: Log) -> PartitionHandle {
         let (parent, name) = (self.clone(), assignment.partition.clone());
         let death = DeathNotice::new(move || {
             if !parent.is_stopping() {
@@ -265,18 +260,20 @@ impl Hosting {
         );
         let offline = Box::new(move |reason| parent.handle.partition_vanished(name, id, reason));
         let shard = self.arbiters.of_partition(&assignment.partition);
+        let cold_reads = self.dirs.cold_reads(&assignment.partition);
         PartitionActor::start_on(
             (self.arbiters.shard(shard), shard),
             PartitionSetup {
                 partition: assignment.partition,
                 log,
-                dir,
+                cold_reads,
                 leader_epoch: assignment.leader_epoch,
                 settings: assignment.settings,
                 plugins: self.plugins.clone(),
                 clock: self.clock.clone(),
                 stats: assignment.stats,
                 inline_from: self.inline_from(),
+                disk_wait: self.arbiters.disk_wait(shard),
                 offline,
                 death,
             },

@@ -17,9 +17,6 @@ impl Hosting {
     /// each other, so that a disk that hangs holds up nothing but the looks at itself.
     pub(super) fn look_at_dirs(self: &Arc<Self>) {
         self.dirs.clock_doubt().look();
-        for dir in self.dirs.all() {
-            dir.look_whether_it_hangs();
-        }
         for look in self.dirs.looks() {
             let hosting = self.clone();
             actix_rt::spawn(async move {

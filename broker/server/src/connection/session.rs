@@ -22,7 +22,7 @@ use crate::context::Context;
 use crate::net::routing::RoutingRoom;
 use crate::net::{Answer, AnswerSink, AnswersFull, ConnectionBudget, InFlight};
 use crate::request;
-use crate::solitude;
+use crate::solitude::{self, Resident};
 
 /// A list that takes longer than this, for something it asks does not answer, lets those of others go on.
 const LIST_TURN_MAX: Duration = Duration::from_millis(500);
@@ -39,6 +39,7 @@ pub(crate) struct Session {
     affinity: RefCell<Affinity>,
     /// Bytes that were worked on for requests, beyond taking them in.
     worked_on: Cell<usize>,
+    _resident: Resident,
 }
 
 /// Work that has to be done before the connection's next request is looked at.
@@ -219,6 +220,7 @@ impl Session {
             greeted: Cell::new(state.greeted),
             affinity: RefCell::new(Affinity::new(shard)),
             worked_on: Cell::new(0),
+            _resident: Resident::enter(),
         }
     }
 

@@ -17,7 +17,7 @@ use super::error::ControllerError;
 use super::messages::{Close, Crash, Intent, LookForFiles, Outcome, Plan, Propose, Synced};
 use super::metadata_log::{MetadataLog, MetadataLogError};
 use crate::actor_stats::ActorStats;
-use crate::broker::BrokerHandle;
+use crate::broker::{BrokerHandle, hanging};
 use crate::death_notice::DeathNotice;
 use crate::reply::Reply;
 use crate::turn::{TakesTurns, Turn, stand_back};
@@ -147,6 +147,7 @@ impl ControllerActor {
         } = message;
         let checked = self
             .check_in_service()
+            .and_then(|()| self.check_answering())
             .and_then(|()| self.check_present())
             .and_then(|()| self.check_room(&plan));
         let outcome = match checked.and_then(|()| self.plan(plan)) {
@@ -179,6 +180,13 @@ impl ControllerActor {
                 self.fail(reason);
             }
         }
+    }
+
+    /// Nothing is written to a disk that hangs: it could keep this thread from everybody.
+    fn check_answering(&self) -> Result<(), ControllerError> {
+        let dir = self.log.as_ref().map(MetadataLog::dir);
+        let reason = dir.filter(|dir| dir.hangs()).and_then(hanging);
+        reason.map_or(Ok(()), |reason| Err(ControllerError::NotYet { reason }))
     }
 
     /// Nothing is committed to a log that somebody has removed: the next start would not know of it.

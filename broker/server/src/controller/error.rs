@@ -19,6 +19,8 @@ pub(crate) enum ControllerError {
     Stopping,
     /// The metadata log is out of service; nothing was done.
     Offline { reason: String },
+    /// The disk of the metadata log does not answer; nothing was done.
+    NotYet { reason: String },
     /// There is no room for the command on the disk; nothing was done.
     NoRoom { reason: String },
     /// The command was written, but whether it survives is unknown.

@@ -26,8 +26,9 @@ use super::offsets::PartitionOffsets;
 use super::parked::{Parked, ParkedAppends};
 use super::vanishing::OfflineNotice;
 use crate::actor_stats::ActorStats;
-use crate::arbiters::Shard;
+use crate::arbiters::{DiskWait, Shard};
 use crate::broker::hanging;
+use crate::cold_reads::ColdReads;
 use crate::death_notice::DeathNotice;
 use crate::plugins::Plugins;
 use crate::reply::Reply;
@@ -42,7 +43,7 @@ pub(super) const DEADLINE_CHECK: Duration = Duration::from_millis(250);
 pub(crate) struct PartitionSetup {
     pub(crate) partition: TopicPartition,
     pub(crate) log: Log,
-    pub(crate) dir: LogDir,
+    pub(crate) cold_reads: Arc<ColdReads>,
     pub(crate) leader_epoch: LeaderEpoch,
     pub(crate) settings: Arc<TopicSettings>,
     pub(crate) plugins: Arc<Plugins>,
@@ -50,6 +51,7 @@ pub(crate) struct PartitionSetup {
     pub(crate) stats: Arc<ActorStats>,
     /// When, on the monotonic clock, a sync may first hold up the actor's thread.
     pub(crate) inline_from: Duration,
+    pub(crate) disk_wait: DiskWait,
     pub(crate) offline: OfflineNotice,
     pub(crate) death: DeathNotice,
 }
@@ -85,6 +87,7 @@ pub(crate) struct PartitionActor {
     pub(super) syncing: bool,
     /// When, on the monotonic clock, a sync may hold up this thread again.
     pub(super) inline_again: Duration,
+    pub(super) disk_wait: DiskWait,
     /// When, on the monotonic clock, it goes off.
     pub(super) sync_timer: Option<(Duration, SpawnHandle)>,
     pub(super) pace: FlushPace,
@@ -115,7 +118,8 @@ impl PartitionActor {
             log_end: setup.log.end(),
             durable_end: setup.log.durable_end(),
             checkpointed_high_watermark: setup
-                .dir
+                .cold_reads
+                .dir()
                 .high_watermark(&setup.partition)
                 .unwrap_or(Offset::ZERO),
             flush_mode: setup.settings.config.flush_mode,
@@ -126,13 +130,13 @@ impl PartitionActor {
             end: setup.log.end(),
         };
         let (sender, receiver) = watch::channel(first);
-        let (stats, dir) = (setup.stats.clone(), setup.dir.clone());
+        let (stats, cold_reads) = (setup.stats.clone(), setup.cold_reads.clone());
         // The mailbox has its bound from the first message on, also before the arbiter gets to run.
         let (mailbox, messages) = channel::channel(PARTITION_MAILBOX);
         arbiter.spawn_fn(move || {
             Context::with_receiver(messages).run(Self::new(setup, replica, sender));
         });
-        PartitionHandle::new(Addr::new(mailbox), receiver, (shard, stats), dir)
+        PartitionHandle::new(Addr::new(mailbox), receiver, (shard, stats), cold_reads)
     }
 
     fn new(
@@ -143,7 +147,7 @@ impl PartitionActor {
         Self {
             partition: setup.partition,
             log: Some(setup.log),
-            dir: setup.dir,
+            dir: setup.cold_reads.dir().clone(),
             leader_epoch: setup.leader_epoch,
             settings: setup.settings,
             plugins: setup.plugins,
@@ -158,6 +162,7 @@ impl PartitionActor {
             parked: ParkedAppends::default(),
             syncing: false,
             inline_again: setup.inline_from,
+            disk_wait: setup.disk_wait,
             sync_timer: None,
             pace: FlushPace::default(),
             behind: None,
@@ -206,6 +211,15 @@ impl PartitionActor {
         reason.map_or(Ok(()), |reason| Err(PartitionError::NotYet { reason }))
     }
 
+    /// Whether what is at an offset can be read: on a disk that hangs, what needs no look at it.
+    pub(super) fn check_readable_at(&self, from: Offset) -> Result<(), PartitionError> {
+        self.check_readable()?;
+        match self.log().is_at_hand(from) {
+            true => Ok(()),
+            false => self.check_answering(),
+        }
+    }
+
     /// Whether the log and its directory are in service. If they are not, nothing is read from them either:
     /// what the page cache holds after a failed sync may not be what is on the disk.
     pub(super) fn check_readable(&self) -> Result<(), PartitionError> {
@@ -248,12 +262,21 @@ impl PartitionActor {
         if self.batches.is_empty() {
             return;
         }
+        if let Err(error) = self.check_answering() {
+            // It has become plain since they came.
+            self.batches.clear();
+            for waiting in self.waiting.drain(..) {
+                waiting.reply.send(Err(error.clone()));
+            }
+            return;
+        }
         solitude::note_append(std::ptr::from_ref(self).addr());
         let now = self.clock.now();
         let mut batches = std::mem::take(&mut self.batches);
         let waiting = std::mem::take(&mut self.waiting);
         let epoch = self.leader_epoch;
-        match self.log_mut().append(&mut batches, epoch, now) {
+        let disk_wait = self.disk_wait.clone();
+        match disk_wait.during(|| self.log_mut().append(&mut batches, epoch, now)) {
             Ok(run) => {
                 self.fall_behind_if_late();
                 let log_start = self.log().start();

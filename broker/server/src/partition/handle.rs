@@ -27,6 +27,7 @@ use super::messages::{
 use super::offsets::PartitionOffsets;
 use crate::actor_stats::ActorStats;
 use crate::arbiters::Shard;
+use crate::cold_reads::ColdReads;
 use crate::reply::Reply;
 use crate::topic_settings::TopicSettings;
 
@@ -37,7 +38,7 @@ pub(crate) struct PartitionHandle {
     offsets: watch::Receiver<PartitionOffsets>,
     shard: Shard,
     stats: Arc<ActorStats>,
-    dir: LogDir,
+    cold_reads: Arc<ColdReads>,
 }
 
 impl PartitionHandle {
@@ -45,21 +46,21 @@ impl PartitionHandle {
         addr: Addr<PartitionActor>,
         offsets: watch::Receiver<PartitionOffsets>,
         (shard, stats): (Shard, Arc<ActorStats>),
-        dir: LogDir,
+        cold_reads: Arc<ColdReads>,
     ) -> Self {
         Self {
             addr,
             offsets,
             shard,
             stats,
-            dir,
+            cold_reads,
         }
     }
 
     /// Refuses what is asked of a partition whose directory is out of service, also when there would be
     /// nothing to do.
     pub(crate) fn check_in_service(&self) -> Result<(), PartitionError> {
-        match self.dir.is_failed() {
+        match self.dir().is_failed() {
             Some(failed) => Err(PartitionError::Offline {
                 reason: failed.to_string(),
             }),
@@ -67,9 +68,14 @@ impl PartitionHandle {
         }
     }
 
+    /// What reads go through that wait for the disk.
+    pub(crate) fn cold_reads(&self) -> &Arc<ColdReads> {
+        &self.cold_reads
+    }
+
     /// The log directory that it is in.
     pub(crate) fn dir(&self) -> &LogDir {
-        &self.dir
+        self.cold_reads.dir()
     }
 
     /// Appends a batch; the answer comes when `acks` says.

@@ -76,7 +76,7 @@ impl Handler<Read> for PartitionActor {
     fn handle(&mut self, message: Read, ctx: &mut Self::Context) {
         self.took(ctx);
         let below = self.replica.high_watermark();
-        let read = self.check_readable().and_then(|()| {
+        let read = self.check_readable_at(message.from).and_then(|()| {
             let slice = self.log().read(message.from, below, message.limit);
             slice.map_err(|error| self.read_failed(error))
         });
@@ -90,7 +90,8 @@ impl Handler<FindTimestamp> for PartitionActor {
     fn handle(&mut self, message: FindTimestamp, ctx: &mut Self::Context) {
         self.took(ctx);
         let below = self.replica.high_watermark();
-        let found = self.check_readable().and_then(|()| {
+        let may_read = self.check_answering().and(self.check_readable());
+        let found = may_read.and_then(|()| {
             let found = self.log().offset_for_timestamp(message.at, below);
             found.map_err(|error| self.read_failed(error))
         });

@@ -160,7 +160,7 @@ impl PartitionActor {
             return;
         }
         let begun = self.clock.monotonic();
-        let outcome = self.dir.sync_inline(request);
+        let outcome = self.disk_wait.during(|| self.dir.sync_inline(request));
         let ended = self.clock.monotonic();
         if ended.saturating_sub(begun) > INLINE_SYNC_MAX {
             self.inline_again = ended + INLINE_SYNC_PAUSE;

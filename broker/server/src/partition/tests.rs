@@ -64,11 +64,12 @@ fn host_on(io: Arc<dyn Io>, arbiter: &ArbiterHandle, overrides: &[(&str, &str)])
         }),
         plugins,
         log,
-        dir,
+        cold_reads: crate::cold_reads::ColdReads::new(dir),
         leader_epoch: LeaderEpoch::new(0),
         clock: Arc::new(SystemClock::new()),
         stats: Arc::new(ActorStats::default()),
         inline_from: Duration::ZERO,
+        disk_wait: Default::default(),
         offline: Box::new(|_| {}),
         death: DeathNotice::new(move || {
             let _ = sender.send(());

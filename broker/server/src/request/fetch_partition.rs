@@ -16,13 +16,14 @@ use bytes::Bytes;
 
 use super::record_decoder::RecordDecoder;
 use super::{lookup, wire};
+use crate::cold_reads::ColdReads;
 use crate::context::Context;
 use crate::net::unfolding::{UNFOLD_AT_ONCE_BYTES, Unfolding};
 use crate::partition::{PartitionError, PartitionOffsets};
 use crate::plugins::Plugins;
 use crate::topics::HostedTopic;
 
-/// Above this many bytes a read or a check goes to a blocking thread.
+/// Above this many bytes they are decoded on a blocking thread.
 const INLINE_BYTES_MAX: u64 = 64 * 1024;
 /// Batches that unfold to more are not decoded on an arbiter. A few stored bytes may be much: with the slowest codec
 /// this is half a millisecond, which everybody else on the thread waits for.
@@ -35,19 +36,20 @@ pub(super) const RECORDS_BYTES_MAX: usize = FRAME_BYTES_MAX - 2 * 1024 * 1024;
 /// What there is to read of one partition: found, not yet read.
 pub(super) struct Located {
     answer: FetchAnswer<FileSlice>,
-    slice: Option<FileSlice>,
+    /// And how to read what is on the disk alone.
+    slice: Option<(FileSlice, Arc<ColdReads>)>,
     topic: Option<Arc<HostedTopic>>,
 }
 
 impl Located {
     /// Bytes of stored batches that were found.
     pub(super) fn bytes(&self) -> u64 {
-        self.slice.as_ref().map_or(0, FileSlice::len)
+        self.slice.as_ref().map_or(0, |(slice, _)| slice.len())
     }
 
     /// What a partition that has these batches gives.
     #[cfg(test)]
-    pub(super) fn of_slice(slice: FileSlice) -> Self {
+    pub(super) fn of_slice(slice: FileSlice, cold: Arc<ColdReads>) -> Self {
         let answer = FetchAnswer {
             topic: "t".to_owned(),
             partition: PartitionId::new(0),
@@ -60,7 +62,7 @@ impl Located {
         };
         Self {
             answer,
-            slice: Some(slice),
+            slice: Some((slice, cold)),
             topic: None,
         }
     }
@@ -113,11 +115,11 @@ pub(super) async fn locate(
         topic: None,
     };
     match find_slice(context, wanted, room, &mut located.answer).await {
-        Ok((topic, slice)) => {
+        Ok((topic, slice, cold)) => {
             located.topic = Some(topic);
             room.stored = room.stored.saturating_sub(slice.len());
             room.empty &= slice.is_empty();
-            located.slice = Some(slice).filter(|slice| !slice.is_empty());
+            located.slice = (!slice.is_empty()).then_some((slice, cold));
         }
         Err(error) => located.answer.error = Some(error),
     }
@@ -129,10 +131,11 @@ async fn find_slice(
     wanted: &FetchPartition,
     room: &Room,
     answer: &mut FetchAnswer<FileSlice>,
-) -> Result<(Arc<HostedTopic>, FileSlice), WireError> {
+) -> Result<(Arc<HostedTopic>, FileSlice, Arc<ColdReads>), WireError> {
     let topic = lookup::topic(context, &wanted.topic, wanted.topic_id)?;
     let handle = lookup::partition(&topic, wanted.partition)?;
     let offsets = handle.offsets();
+    let cold = handle.cold_reads().clone();
     answer.log_start = offsets.start;
     answer.high_watermark = offsets.high_watermark;
     answer.log_end = offsets.end;
@@ -141,7 +144,7 @@ async fn find_slice(
         .stored
         .min(wanted.max_bytes.map_or(u64::MAX, u64::from));
     if wanted.offset == offsets.high_watermark || (max_bytes == 0 && !room.empty) {
-        return Ok((topic, FileSlice::empty(wanted.offset)));
+        return Ok((topic, FileSlice::empty(wanted.offset), cold));
     }
     let limit = if room.empty {
         ReadLimit::OneBatchOr(max_bytes)
@@ -150,7 +153,7 @@ async fn find_slice(
     };
     let slice = handle.read(wanted.offset, limit).await;
     match slice {
-        Ok(slice) => Ok((topic, slice)),
+        Ok(slice) => Ok((topic, slice, cold)),
         Err(error) => Err(wire::partition_error(
             &wanted.topic,
             wanted.partition,
@@ -180,7 +183,7 @@ pub(super) async fn read(
         slice,
         topic,
     } = located;
-    let Some(slice) = slice else {
+    let Some((slice, cold)) = slice else {
         return (answer, 0);
     };
     let mut worked_on = 0;
@@ -192,7 +195,7 @@ pub(super) async fn read(
         _ => None,
     };
     let at = (answer.topic.clone(), answer.partition);
-    let filled = match verified(slice).await {
+    let filled = match cold.verified(slice).await {
         Ok(slice) => match form {
             Wanted::Batches => {
                 answer.next_offset = slice.next_offset();
@@ -249,25 +252,6 @@ fn check_range(wanted: &FetchPartition, offsets: PartitionOffsets) -> Result<(),
         wanted.partition,
         error,
     ))
-}
-
-/// Checks the checksums of what this process has not seen yet. What lies before a damaged batch is good and
-/// is served. What is not in the page cache is brought there first: on a blocking thread, so that nobody else
-/// waits for the disk.
-async fn verified(slice: FileSlice) -> Result<FileSlice, PartitionError> {
-    let is_checked = !slice.needs_verification();
-    if is_checked && slice.is_cached(0, slice.len()).unwrap_or(true) {
-        return Ok(slice);
-    }
-    let checked = actix_rt::task::spawn_blocking(move || {
-        if is_checked {
-            slice.warm();
-            return Ok(slice);
-        }
-        slice.verified()
-    });
-    let checked = checked.await.map_err(|panicked| unreadable(&panicked))?;
-    Ok(checked?)
 }
 
 /// What is to be decoded.

@@ -50,7 +50,8 @@ async fn decoding_much_of_many_partitions_lets_others_run_meanwhile() {
     let hosted = host(&[]);
     append(&hosted, batch(60 * 1024, Codec::None)).await;
     let slice = everything(&hosted).await;
-    let located = (0..200).map(|_| Located::of_slice(slice.clone()));
+    let cold = hosted.handle.cold_reads();
+    let located = (0..200).map(|_| Located::of_slice(slice.clone(), cold.clone()));
     let located: Vec<_> = located.collect();
     let turns = Rc::new(Cell::new(0));
     let counted = turns.clone();
@@ -80,7 +81,7 @@ async fn small_slices_that_unfold_to_much_are_answered_in_parts() {
     let slice = everything(&hosted).await;
     assert!(slice.len() < 64 * 1024, "{} bytes", slice.len());
     let mut room = RECORDS_BYTES_MAX;
-    let located = Located::of_slice(slice);
+    let located = Located::of_slice(slice, hosted.handle.cold_reads().clone());
     let (answer, decoded) = read(located, &as_records(), &mut room).await;
     assert_eq!(answer.error, None);
     let next = answer.next_offset;

@@ -278,6 +278,12 @@ pub(super) fn controller_error(error: ControllerError) -> WireError {
             let message = format!("metadata cannot be changed: {reason}");
             certainly(WireError::new(ErrorCode::StorageFailed, message))
         }
+        ControllerError::NotYet { reason } => {
+            let message = format!("metadata cannot be changed at the moment: {reason}");
+            let mut wire = certainly(WireError::new(ErrorCode::StorageFailed, message));
+            wire.retriable = true;
+            wire
+        }
         ControllerError::NoRoom { reason } => WireError::new(ErrorCode::DiskFull, reason),
         ControllerError::Uncertain { reason } => WireError::new(
             ErrorCode::StorageFailed,

@@ -50,9 +50,11 @@ pub(crate) struct DurablePositions {
     file: Arc<dyn IoFile>,
     boot: u64,
     lost: Lost,
+    /// Never held while the disk is asked: who only wants to know a point does not wait for it.
     state: Mutex<State>,
-    /// Held while a partition's point is set or forgotten, syncs included, which the state is not: who only
-    /// asks does not wait for the disk.
+    /// Held while slots are written, so that what is in the file follows the state in its order.
+    writing: Mutex<()>,
+    /// Held while a partition's point is set or forgotten, syncs included.
     changing: Mutex<()>,
 }
 
@@ -151,6 +153,7 @@ impl DurablePositions {
             boot,
             lost,
             state: Mutex::new(state),
+            writing: Mutex::default(),
             changing: Mutex::default(),
         })
     }
@@ -202,15 +205,19 @@ impl DurablePositions {
             None => self.allocate(key)?,
         };
         let ticket = {
-            let mut state = self.lock();
-            let sequence = state.next_sequence();
-            let entry = state.slot_mut(slot);
-            entry.generation += 1;
-            entry.point = recovery_point(to, self.boot, sequence);
-            let generation = entry.generation;
-            let bytes = encode_pair(&entry.key, &entry.point);
+            let _in_order = self.write();
+            let (bytes, ticket) = {
+                let mut state = self.lock();
+                let sequence = state.next_sequence();
+                let entry = state.slot_mut(slot);
+                entry.generation += 1;
+                entry.point = recovery_point(to, self.boot, sequence);
+                let generation = entry.generation;
+                let bytes = encode_pair(&entry.key, &entry.point);
+                (bytes, SlotTicket { slot, generation })
+            };
             self.file.write_all_at(&bytes, pair_position(slot))?;
-            SlotTicket { slot, generation }
+            ticket
         };
         self.file.sync_data()?;
         Ok(ticket)
@@ -219,38 +226,39 @@ impl DurablePositions {
     /// Goes on with a partition's point as it is, under this boot, in a new history. Not synced: if
     /// it is lost, the boot is another one anyway. `None` when the partition is not known.
     pub(crate) fn resume(&self, key: &PartitionKey) -> io::Result<Option<SlotTicket>> {
-        let mut state = self.lock();
-        let Some(slot) = state.by_key.get(key).copied() else {
-            return Ok(None);
+        let _in_order = self.write();
+        let (bytes, ticket) = {
+            let mut state = self.lock();
+            let Some(slot) = state.by_key.get(key).copied() else {
+                return Ok(None);
+            };
+            let sequence = state.next_sequence();
+            let entry = state.slot_mut(slot);
+            entry.generation += 1;
+            entry.point.boot = self.boot;
+            entry.point.sequence = sequence;
+            let generation = entry.generation;
+            let bytes = encode_pair(&entry.key, &entry.point);
+            (bytes, SlotTicket { slot, generation })
         };
-        let sequence = state.next_sequence();
-        let entry = state.slot_mut(slot);
-        entry.generation += 1;
-        entry.point.boot = self.boot;
-        entry.point.sequence = sequence;
-        let generation = entry.generation;
-        let bytes = encode_pair(&entry.key, &entry.point);
-        self.file.write_all_at(&bytes, pair_position(slot))?;
-        Ok(Some(SlotTicket { slot, generation }))
+        self.file.write_all_at(&bytes, pair_position(ticket.slot))?;
+        Ok(Some(ticket))
     }
 
     /// Records points that a sync has just made true; those of an ended history are ignored.
     pub(crate) fn record(&self, points: &[(SlotTicket, DurablePoint)]) -> io::Result<()> {
         let mut written = false;
         {
-            let mut state = self.lock();
+            let _in_order = self.write();
             for (ticket, point) in points {
-                let sequence = state.next_sequence();
-                let entry = state.slot_mut(ticket.slot);
-                if entry.generation != ticket.generation || entry.point.end > point.end {
+                let Some((bytes, position)) = self.take_up(*ticket, *point) else {
                     continue;
-                }
-                entry.point = recovery_point(*point, self.boot, sequence);
-                let bytes = encode_slot(&entry.key, &entry.point);
-                let half = if entry.last_was_second { 0 } else { SLOT_LEN };
-                let position = pair_position(ticket.slot) + half as u64;
+                };
                 self.file.write_all_at(&bytes, position)?;
-                // Only now: a slot that was torn is written again, not the good one beside it.
+                // Only now: a slot that was torn is written again, not the good one beside it. It is still the
+                // same partition's: slots are given to others by who writes, too.
+                let mut state = self.lock();
+                let entry = state.slot_mut(ticket.slot);
                 entry.last_was_second = !entry.last_was_second;
                 written = true;
             }
@@ -259,6 +267,20 @@ impl DurablePositions {
             self.file.sync_data()?;
         }
         Ok(())
+    }
+
+    /// Takes a point up, unless its history has ended; what to write of it, and where.
+    fn take_up(&self, ticket: SlotTicket, point: DurablePoint) -> Option<([u8; SLOT_LEN], u64)> {
+        let mut state = self.lock();
+        let sequence = state.next_sequence();
+        let entry = state.slot_mut(ticket.slot);
+        if entry.generation != ticket.generation || entry.point.end > point.end {
+            return None;
+        }
+        entry.point = recovery_point(point, self.boot, sequence);
+        let half = if entry.last_was_second { 0 } else { SLOT_LEN };
+        let position = pair_position(ticket.slot) + half as u64;
+        Some((encode_slot(&entry.key, &entry.point), position))
     }
 
     /// Ends a partition's history: nothing is recorded for it any more.
@@ -280,13 +302,17 @@ impl DurablePositions {
     pub(crate) fn release(&self, key: &PartitionKey) -> io::Result<()> {
         let _alone = self.change();
         {
-            let mut state = self.lock();
-            let Some(slot) = state.by_key.remove(key) else {
-                return Ok(());
+            let _in_order = self.write();
+            let slot = {
+                let mut state = self.lock();
+                let Some(slot) = state.by_key.remove(key) else {
+                    return Ok(());
+                };
+                state.slot_mut(slot).generation += 1;
+                state.free.push(slot);
+                state.released += 1;
+                slot
             };
-            state.slot_mut(slot).generation += 1;
-            state.free.push(slot);
-            state.released += 1;
             self.file
                 .write_all_at(&[0; PAIR_LEN], pair_position(slot))?;
         }
@@ -338,6 +364,11 @@ impl DurablePositions {
     fn change(&self) -> MutexGuard<'_, ()> {
         // Nothing panics while it is held.
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> MutexGuard<'_, ()> {
+        // Nothing panics while it is held.
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use broker_model::{Offset, Timestamp};
 
 use super::entry::{IndexEntry, IndexHeader, IndexPoint, OffsetEntry, SegmentId, TimeEntry};
-use super::source::{IndexDamaged, IndexSource};
+use super::source::{IndexDamaged, IndexSource, open};
 use crate::io::{Io, IoFile, OpenMode};
 use crate::sync::SyncFile;
 
@@ -77,8 +77,8 @@ impl ActiveIndex {
         let (offsets, times) = index.open_files().ok()?;
         let count =
             OffsetEntry::count(offsets.len().ok()?).min(TimeEntry::count(times.len().ok()?));
-        let offset_source = IndexSource::File(Arc::clone(&offsets));
-        let time_source = IndexSource::File(Arc::clone(&times));
+        let offset_source = IndexSource::File(Arc::clone(&offsets), index.offsets_path.clone());
+        let time_source = IndexSource::File(Arc::clone(&times), index.times_path.clone());
         let header = offset_source.header::<OffsetEntry>()?;
         if !header.is_of(id) || time_source.header::<TimeEntry>()? != header {
             return None;
@@ -294,8 +294,8 @@ impl ActiveIndex {
             true => &self.offsets_path,
             false => &self.times_path,
         };
-        let file = self.io.open(path, OpenMode::Read).map_err(|_| damaged)?;
-        IndexSource::File(file).last_where(self.header.id.base, older, holds)
+        let file = open(&*self.io, path).ok_or(damaged)?;
+        IndexSource::File(file, path.clone()).last_where(self.header.id.base, older, holds)
     }
 }
 

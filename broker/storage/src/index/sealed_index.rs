@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use broker_model::{Offset, Timestamp};
 
 use super::entry::{IndexEntry, IndexHeader, OffsetEntry, SegmentId, TimeEntry};
-use super::source::{IndexDamaged, IndexSource};
-use crate::io::{Io, OpenMode};
+use super::source::{IndexDamaged, IndexSource, open, tell_unreadable};
+use crate::io::Io;
 
 /// What the last entries of a complete index say about its segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,22 +122,24 @@ impl SealedIndex {
 }
 
 fn mapped(io: &dyn Io, path: &Path) -> Result<IndexSource, IndexDamaged> {
-    io.open(path, OpenMode::Read)
-        .and_then(|file| file.map())
+    let mapped = open(io, path).and_then(|file| {
+        let map = file.map();
+        map.inspect_err(|error| tell_unreadable(path, error)).ok()
+    });
+    mapped
         .map(IndexSource::Map)
-        .map_err(|_| IndexDamaged { number: 0 })
+        .ok_or(IndexDamaged { number: 0 })
 }
 
 fn last_entry<E: IndexEntry>(io: &dyn Io, data_path: &Path, id: SegmentId) -> Option<(E, u32)> {
-    let file = io
-        .open(&data_path.with_extension(E::EXTENSION), OpenMode::Read)
-        .ok()?;
+    let path = data_path.with_extension(E::EXTENSION);
+    let file = open(io, &path)?;
     let len = file.len().ok()?;
     let count = E::count(len);
     if count == 0 || E::position(count) != len {
         return None;
     }
-    let source = IndexSource::File(file);
+    let source = IndexSource::File(file, path);
     let header: IndexHeader = source.header::<E>()?;
     let entry = source.entry(id.base, count - 1).ok()?;
     header.is_of(id).then_some((entry, count))

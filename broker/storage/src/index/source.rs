@@ -1,7 +1,8 @@
 //! Searching an index where it lies: mapped (sealed segments) or by positional reads (the active
 //! one). Only the entries that a search touches are read, and each of them is checked.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use broker_model::Offset;
@@ -20,8 +21,25 @@ pub(crate) struct IndexDamaged {
 pub(crate) enum IndexSource {
     /// Of a sealed segment: it cannot change any more.
     Map(Box<dyn MappedFile>),
-    /// Of the active segment.
-    File(Arc<dyn IoFile>),
+    /// Of the active segment, and where it is.
+    File(Arc<dyn IoFile>, PathBuf),
+}
+
+/// Says that an index file cannot be read, which costs the index alone: the data file will say more. One that is
+/// missing or too short is no news.
+pub(super) fn tell_unreadable(file: &Path, error: &io::Error) {
+    let is_expected = [io::ErrorKind::NotFound, io::ErrorKind::UnexpectedEof];
+    if !is_expected.contains(&error.kind()) {
+        tracing::warn!(file = %file.display(), %error, "an index cannot be read: it is made anew, or done without");
+    }
+}
+
+/// Opens an index file to be read; one that cannot be is told.
+pub(super) fn open(io: &dyn Io, file: &Path) -> Option<Arc<dyn IoFile>> {
+    let opened = io.open(file, OpenMode::Read);
+    opened
+        .inspect_err(|error| tell_unreadable(file, error))
+        .ok()
 }
 
 impl IndexSource {
@@ -71,14 +89,11 @@ impl IndexSource {
 
     fn read(&self, buffer: &mut [u8], position: u64) -> Option<()> {
         match self {
-            Self::Map(map) => {
-                let start = usize::try_from(position).ok()?;
-                let bytes = map.bytes().get(start..)?.get(..buffer.len())?;
-                buffer.copy_from_slice(bytes);
-                Some(())
+            Self::Map(map) => map.read_exact_at(buffer, usize::try_from(position).ok()?),
+            Self::File(file, path) => {
+                let read = file.read_exact_at(buffer, position);
+                read.inspect_err(|error| tell_unreadable(path, error)).ok()
             }
-            // A read error costs the index alone: the data file will say more.
-            Self::File(file) => file.read_exact_at(buffer, position).ok(),
         }
     }
 }
@@ -91,9 +106,9 @@ pub(crate) fn boundary_at_or_below(
     position: u32,
 ) -> Option<OffsetEntry> {
     let path = data_path.with_extension(OffsetEntry::EXTENSION);
-    let file = io.open(&path, OpenMode::Read).ok()?;
+    let file = open(io, &path)?;
     let count = OffsetEntry::count(file.len().ok()?);
-    let source = IndexSource::File(file);
+    let source = IndexSource::File(file, path);
     let header = source.header::<OffsetEntry>()?;
     let is_below = |entry: &OffsetEntry| entry.position <= position;
     let found = source.last_where(id.base, count, is_below).ok()?;
@@ -109,9 +124,9 @@ pub(crate) fn is_of_another(io: &dyn Io, data_path: &Path, owner: Owner) -> bool
 
 fn is_file_of_another<E: IndexEntry>(io: &dyn Io, data_path: &Path, owner: Owner) -> bool {
     let path = data_path.with_extension(E::EXTENSION);
-    let Ok(file) = io.open(&path, OpenMode::Read) else {
+    let Some(file) = open(io, &path) else {
         return false;
     };
-    let header = IndexSource::File(file).header::<E>();
+    let header = IndexSource::File(file, path).header::<E>();
     header.is_some_and(|header| header.id.owner.differs_from(owner))
 }

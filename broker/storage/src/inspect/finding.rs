@@ -24,6 +24,15 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// What the broker does when something is missing of the log of its metadata.
+    pub(super) const METADATA: &str = "it does not start: this log says which topics there are, and not one of its commands can be left out. Put a good copy of its directory in its place (an older one knows nothing of what was changed since); the data of all other partitions stays as it is";
+
+    /// The same finding in the log of the metadata.
+    pub(super) fn of_metadata(self) -> Self {
+        let then = Self::METADATA.to_owned();
+        Self { then, ..self }
+    }
+
     /// Damaged data, and what follows from it.
     pub(super) fn data(corruption: Corruption) -> Self {
         let then = match (&corruption.damage, corruption.next_good) {

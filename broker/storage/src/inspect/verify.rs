@@ -124,6 +124,9 @@ impl<'a> Verifier<'a> {
             verifier: self,
             owner,
             point,
+            is_metadata: partition
+                .as_ref()
+                .is_some_and(|partition| partition.topic.is_reserved()),
             summary: Summary::default(),
             report,
         };
@@ -202,13 +205,24 @@ struct Pass<'a> {
     verifier: &'a Verifier<'a>,
     owner: Owner,
     point: Option<RecoveryPoint>,
+    /// Whether it is the broker's own log, of which nothing may be missing.
+    is_metadata: bool,
     summary: Summary,
     report: &'a mut dyn FnMut(Finding),
 }
 
 impl Pass<'_> {
     fn data(&mut self, corruption: Corruption) {
-        (self.report)(Finding::data(corruption));
+        let finding = self.finding(corruption);
+        (self.report)(finding);
+    }
+
+    fn finding(&self, corruption: Corruption) -> Finding {
+        let finding = Finding::data(corruption);
+        match self.is_metadata {
+            true => finding.of_metadata(),
+            false => finding,
+        }
     }
 
     /// Offsets between the log start and the first segment.
@@ -248,7 +262,10 @@ impl Pass<'_> {
                 position: before.map(|before| before.bytes),
                 offset: Some(next),
                 what: format!("offsets {next} to {} are in no segment", segment.base),
-                then: "they are refused to readers, who can go on behind them".to_owned(),
+                then: match self.is_metadata {
+                    true => Finding::METADATA.to_owned(),
+                    false => "they are refused to readers, who can go on behind them".to_owned(),
+                },
             });
         }
     }
@@ -339,7 +356,7 @@ impl Pass<'_> {
         let is_clean = self.verifier.notes.is_some_and(DirNotes::is_clean);
         let is_put_there =
             is_last && is_clean && corruption.next_good.is_none() && self.point.is_some_and(is_end);
-        let mut finding = Finding::data(corruption);
+        let mut finding = self.finding(corruption);
         if is_put_there {
             finding.then = "it stands behind the end at which the log was closed, so nobody was told of it: the next start cuts it off".to_owned();
         } else if is_tail {

@@ -25,7 +25,9 @@ impl ReadOnlyMap {
 }
 
 impl MappedFile for ReadOnlyMap {
-    fn bytes(&self) -> &[u8] {
-        &self.0
+    fn read_exact_at(&self, buffer: &mut [u8], position: usize) -> Option<()> {
+        let bytes = self.0.get(position..)?.get(..buffer.len())?;
+        buffer.copy_from_slice(bytes);
+        Some(())
     }
 }

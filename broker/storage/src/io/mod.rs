@@ -53,6 +53,8 @@ pub struct FileState {
     pub len: u64,
     /// Whether it has a name: one that was removed or replaced is gone when it is closed.
     pub is_linked: bool,
+    /// Another number once somebody has written to it, or changed what the file system says of it.
+    pub stamp: u64,
 }
 
 /// Which file it is, whatever its name: another one put in its place has another identity.
@@ -80,8 +82,9 @@ pub trait IoLock: Send + Sync {}
 
 /// Bytes of a file that cannot change any more, readable in place.
 pub trait MappedFile: Send + Sync {
-    /// The whole file as it was when it was mapped.
-    fn bytes(&self) -> &[u8];
+    /// Copies `buffer.len()` bytes from `position`; `None` when the file has not so many. What is not in memory
+    /// is waited for, like a read.
+    fn read_exact_at(&self, buffer: &mut [u8], position: usize) -> Option<()>;
 }
 
 /// An open file. Positions are absolute; there is no cursor, so a handle can be shared freely.

@@ -90,8 +90,7 @@ impl Io for RealIo {
 
     fn entries_stamp(&self, path: &Path) -> io::Result<u64> {
         let metadata = fs::metadata(path)?;
-        let nanos = metadata.mtime().wrapping_mul(1_000_000_000);
-        Ok(nanos.wrapping_add(metadata.mtime_nsec()).cast_unsigned())
+        Ok(stamp(metadata.mtime(), metadata.mtime_nsec()))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -141,6 +140,12 @@ impl Io for RealIo {
     }
 }
 
+/// A time of the file system's as a number. That of a change of a file, unlike that of a write, nobody can set.
+fn stamp(seconds: i64, nanos: i64) -> u64 {
+    let all = seconds.wrapping_mul(1_000_000_000).wrapping_add(nanos);
+    all.cast_unsigned()
+}
+
 fn timestamp(at: SystemTime) -> Option<Timestamp> {
     let since = at.duration_since(UNIX_EPOCH).ok()?;
     let millis = i64::try_from(since.as_millis()).ok()?;
@@ -161,6 +166,10 @@ impl IoFile for RealFile {
         Ok(FileState {
             len: u64::try_from(stat.st_size).unwrap_or_default(),
             is_linked: stat.st_nlink > 0,
+            stamp: stamp(
+                stat.st_ctime,
+                i64::try_from(stat.st_ctime_nsec).unwrap_or(0),
+            ),
         })
     }
 
@@ -174,6 +183,7 @@ impl IoFile for RealFile {
         let state = FileState {
             len: metadata.len(),
             is_linked: metadata.nlink() > 0,
+            stamp: stamp(metadata.ctime(), metadata.ctime_nsec()),
         };
         Ok((identity, state))
     }

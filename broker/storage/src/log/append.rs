@@ -205,6 +205,8 @@ impl Log {
         self.active
             .finish_index()
             .map_err(|source| self.write_error(source))?;
+        // It is known from now on as it was written; one that cannot be opened, as it is met.
+        let _ = self.active.data.file();
         let data = self.segment_data(self.active.next);
         data.create().map_err(|source| self.write_error(source))?;
         let index = ActiveIndex::new(data.shared_io(), data.path(), data.id());
@@ -218,11 +220,8 @@ impl Log {
             max_timestamp: old.max_timestamp,
             count: old.index.count(),
         };
-        self.sealed.push(SealedSegment::new(
-            old.data,
-            summary,
-            self.config.index_interval_bytes,
-        ));
+        let sealed = SealedSegment::new(old.data, summary, self.config.index_interval_bytes);
+        self.sealed.push(sealed.begun_at(old.first_timestamp));
         Ok(())
     }
 

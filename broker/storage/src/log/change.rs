@@ -174,6 +174,7 @@ impl Log {
             true => self.active.age,
             false => None,
         };
+        data.unseal();
         let file = data.file()?;
         file.set_len(u64::from(cut.position))?;
         file.sync_data()?;

@@ -29,6 +29,12 @@ pub enum Vanished {
         /// How long it was.
         written: u64,
     },
+    /// The file of the active segment is another one.
+    #[error("{} was replaced by another file while the broker was running. Put the right one in its place, and restart the broker: it then reads what there is", .file.display())]
+    Replaced {
+        /// The data file.
+        file: PathBuf,
+    },
 }
 
 impl Log {
@@ -47,6 +53,11 @@ impl Log {
     pub(super) fn check_active(&self) -> Result<(), Vanished> {
         let written = u64::from(self.active.len);
         let len = match self.active.data.len_if_there() {
+            Ok(Some(_)) if self.active.data.was_replaced() => {
+                return Err(Vanished::Replaced {
+                    file: self.active.data.path().to_owned(),
+                });
+            }
             Ok(Some(len)) if len >= written => return Ok(()),
             Ok(len) => len.unwrap_or(0),
             // Whoever works with the file meets the error too, and knows what it means.

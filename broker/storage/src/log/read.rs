@@ -79,6 +79,11 @@ impl Log {
         ))
     }
 
+    /// Whether a read from an offset needs no look at the disk: the batch is one of the newest, and its file is open.
+    pub fn is_at_hand(&self, from: Offset) -> bool {
+        self.active.has_at_hand(from)
+    }
+
     /// The first record, by offset, below `below` whose timestamp is at least `timestamp`, with that
     /// timestamp. Batches are decoded, so the answer is exact.
     ///

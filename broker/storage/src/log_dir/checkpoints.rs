@@ -124,7 +124,8 @@ impl DirShared {
         };
         let outdated = std::mem::take(&mut *lock(&self.outdated));
         let file = self.path.join(HighWatermarks::FILE);
-        self.ask(|| high_watermarks.store(&*self.io, &file))
+        high_watermarks
+            .store(&*self.io, &file)
             .inspect_err(|error| {
                 lock(&self.outdated).extend(outdated);
                 lock(&self.checkpointed).high_watermarks = false;
@@ -140,7 +141,8 @@ impl DirShared {
             points,
         };
         let file = self.path.join(RecoveryPoints::FILE);
-        self.ask(|| points.store(&*self.io, &file))
+        points
+            .store(&*self.io, &file)
             .inspect_err(|error| self.observe_small(error))?;
         lock(&self.checkpointed).positions = Some(changes);
         Ok(())

@@ -83,6 +83,14 @@ pub enum LogDirError {
         /// The id it had.
         directory_id: Uuid,
     },
+    /// `meta.properties` is damaged.
+    #[error("{}: {reason}. It says whose the directory is: cluster.id, node.id (`broker.id`) and directory.id. Put a copy back; or, if you are certain that the directory is this broker's, remove the file: it is made anew, with the cluster id of the other `log.dirs` or a new one, and all data stays", .file.display())]
+    NoIdentity {
+        /// The file.
+        file: PathBuf,
+        /// What does not fit.
+        reason: String,
+    },
     /// One of the files at its top cannot be used.
     #[error(transparent)]
     SmallFile(#[from] SmallFileError),
@@ -94,6 +102,16 @@ pub enum LogDirError {
         /// What the operating system said.
         source: io::Error,
     },
+}
+
+impl LogDirError {
+    /// A `meta.properties` that cannot be used.
+    pub(super) fn of_identity(error: SmallFileError) -> Self {
+        match error {
+            SmallFileError::Damaged { file, reason } => Self::NoIdentity { file, reason },
+            other => Self::SmallFile(other),
+        }
+    }
 }
 
 /// Why a log was not opened.

@@ -2,6 +2,7 @@
 //! thread; opens and deletes the logs in it.
 
 mod age_hold;
+mod asking_io;
 mod checkpoints;
 mod error;
 mod identity;
@@ -214,8 +215,8 @@ impl LogDir {
         self.shared.health.check().err()
     }
 
-    /// Looks whether the disk hangs: how long it has been at a write or a sync, if that is too long to go on
-    /// waiting for it. Does not ask the disk.
+    /// Looks whether the disk hangs: how long it has been at one call, whichever that is, if that is too long to
+    /// go on waiting for it. Does not ask the disk.
     pub fn look_whether_it_hangs(&self) -> Option<Duration> {
         self.shared.look_whether_it_hangs()
     }

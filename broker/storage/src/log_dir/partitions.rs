@@ -176,15 +176,13 @@ fn claim(
         topic_id,
         partition: Some(partition.partition),
     };
-    shared.ask(|| {
-        io.create_dir_all(dir).map_err(failed)?;
-        let stored = metadata.store(io, &file);
-        stored.inspect_err(|error| shared.observe_small(error))?;
-        match shared.planted.create_without_directory_sync {
-            true => Ok(is_new),
-            false => io.sync_dir(&shared.path).map_err(failed).map(|()| is_new),
-        }
-    })
+    io.create_dir_all(dir).map_err(failed)?;
+    let stored = metadata.store(io, &file);
+    stored.inspect_err(|error| shared.observe_small(error))?;
+    match shared.planted.create_without_directory_sync {
+        true => Ok(is_new),
+        false => io.sync_dir(&shared.path).map_err(failed).map(|()| is_new),
+    }
 }
 
 fn check_owner(
@@ -309,17 +307,14 @@ pub(super) fn delete(
     let doomed = shared.path.join(doomed_name(&key));
     shared.positions.retire(&key);
     remove_tree(shared, &doomed).map_err(failed)?;
-    let renamed = shared.ask(|| {
-        io.rename(&dir, &doomed)
-            .and_then(|()| io.sync_dir(&shared.path))
-    });
+    let renamed = io
+        .rename(&dir, &doomed)
+        .and_then(|()| io.sync_dir(&shared.path));
     match renamed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
     }
-    shared
-        .ask(|| shared.positions.release(&key))
-        .map_err(failed)?;
+    shared.positions.release(&key).map_err(failed)?;
     shared.forget_log(&key);
     shared.forget_high_watermark(partition);
     remove_tree(shared, &doomed).map_err(failed)
@@ -385,8 +380,8 @@ fn remove_tree(shared: &DirShared, dir: &Path) -> io::Result<()> {
         if entry.is_dir {
             remove_tree(shared, &path)?;
         } else {
-            shared.ask(|| io.remove_file(&path))?;
+            io.remove_file(&path)?;
         }
     }
-    shared.ask(|| io.remove_dir(dir))
+    io.remove_dir(dir)
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use broker_model::{Clock, Timestamp, TopicPartition};
 use uuid::Uuid;
 
+use super::asking_io::AskingIo;
 use super::checkpoints::CheckpointsOnDisk;
 use super::open_logs::OpenLogs;
 use super::questions::Questions;
@@ -40,7 +41,7 @@ pub(crate) struct DirShared {
     pub(crate) identity: DirIdentity,
     pub(crate) health: Arc<DirHealth>,
     pub(super) backlog: Arc<Backlog>,
-    pub(super) questions: Questions,
+    pub(super) questions: Arc<Questions>,
     pub(crate) open_files: Arc<OpenFiles>,
     pub(crate) positions: DurablePositions,
     /// The boot of the machine, as recovery points know it.
@@ -67,7 +68,8 @@ pub(crate) struct DirShared {
 
 impl DirShared {
     pub(super) fn open(options: LogDirOptions) -> Result<Self, LogDirError> {
-        let plain_io = Arc::clone(&options.io);
+        let questions = Questions::new(Arc::clone(&options.clock));
+        let plain_io: Arc<dyn Io> = AskingIo::new(Arc::clone(&options.io), Arc::clone(&questions));
         let path = options.path.clone();
         let lock = take(&*plain_io, &path)?;
         let (io, reserve) = with_reserve(&plain_io, &options);
@@ -108,7 +110,7 @@ impl DirShared {
             reserve,
             health: DirHealth::new(&path),
             backlog: Backlog::new(&path),
-            questions: Questions::default(),
+            questions,
             open_files: Arc::new(OpenFiles::new(options.open_files_max)),
             positions,
             boot,
@@ -316,7 +318,7 @@ fn create_durably(io: &dyn Io, dir: &Path) -> io::Result<()> {
 
 fn identify(io: &dyn Io, options: &LogDirOptions) -> Result<DirIdentity, LogDirError> {
     let file = options.path.join(MetaProperties::FILE);
-    let (found, is_new) = match MetaProperties::load(io, &file)? {
+    let (found, is_new) = match MetaProperties::load(io, &file).map_err(LogDirError::of_identity)? {
         Some(found) => (found, false),
         None => {
             if !is_unused(io, &options.path).unwrap_or(true) {

@@ -48,7 +48,8 @@ impl DirTrace {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             other => other.map_err(failed)?,
         };
-        let meta = MetaProperties::load(io, &dir.join(MetaProperties::FILE))?;
+        let meta = MetaProperties::load(io, &dir.join(MetaProperties::FILE))
+            .map_err(LogDirError::of_identity)?;
         let siblings = match LogDirectories::load(io, &dir.join(LogDirectories::FILE)) {
             Err(error @ SmallFileError::Damaged { .. }) => {
                 tracing::warn!(%error, "it is made anew: a missing directory may not be noticed");

@@ -90,7 +90,7 @@ impl Recovery<'_> {
         if !self.start_is_noted {
             let (shared, dir) = (&self.request.shared, &self.request.dir);
             let file = dir.join(LogStart::FILE);
-            let stored = shared.ask(|| LogStart(self.start).store(&*shared.io, &file));
+            let stored = LogStart(self.start).store(&*shared.io, &file);
             stored.inspect_err(|error| shared.observe_small(error))?;
         }
         let hole = Corruption {
@@ -144,7 +144,7 @@ impl Recovery<'_> {
     fn store_losses(&self) -> Result<(), OpenLogError> {
         let (shared, dir) = (&self.request.shared, &self.request.dir);
         let file = dir.join(KnownLosses::FILE);
-        let stored = shared.ask(|| self.losses.store(&*shared.io, &file));
+        let stored = self.losses.store(&*shared.io, &file);
         match stored.inspect_err(|error| shared.observe_small(error)) {
             // It is told by this start at least.
             Err(error) if error.is_no_space() => {

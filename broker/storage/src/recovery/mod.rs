@@ -259,7 +259,7 @@ impl<'a> Recovery<'a> {
         };
         let ticket = match resumed {
             Ok(Some(ticket)) => Ok(ticket),
-            Ok(None) => self.request.shared.ask(|| positions.reset(key, durable)),
+            Ok(None) => positions.reset(key, durable),
             Err(error) => Err(error),
         };
         ticket.map_err(|source| {
@@ -277,10 +277,10 @@ impl<'a> Recovery<'a> {
         let done = match (found, self.report.last_stop) {
             (Found::Anything, _) => self.sync_above(active),
             (Found::Durable, LastStop::New) => Ok(()),
-            (Found::Durable, _) => shared.ask(|| active.data.sync()),
+            (Found::Durable, _) => active.data.sync(),
         };
         let synced = done
-            .and_then(|()| shared.ask(|| shared.io.sync_dir(dir)))
+            .and_then(|()| shared.io.sync_dir(dir))
             .map_err(|source| {
                 if is_out_of_files(&source) {
                     return failed(dir, source);
@@ -298,7 +298,7 @@ impl<'a> Recovery<'a> {
         let above = sealed.filter(|data| data.base() >= self.point.segment);
         above.chain([&active.data]).try_for_each(|data| {
             data.file_to_write()?;
-            self.request.shared.ask(|| data.sync())
+            data.sync()
         })
     }
 
@@ -327,7 +327,7 @@ impl<'a> Recovery<'a> {
         }
         epochs.advance_start(self.start);
         if stored.unwrap_or_default() != epochs {
-            self.request.shared.ask(|| epochs.store(io, &file))?;
+            epochs.store(io, &file)?;
         }
         Ok(epochs)
     }

@@ -30,6 +30,8 @@ pub(crate) struct ActiveSegment {
     pub(crate) index: ActiveIndex,
     /// Since when it has batches; `None` while it is empty.
     pub(crate) age: Option<SegmentAge>,
+    /// The largest timestamp of the first batch, where that was met and has records.
+    pub(crate) first_timestamp: Option<Timestamp>,
     recent: VecDeque<OffsetEntry>,
 }
 
@@ -61,6 +63,7 @@ impl ActiveSegment {
             max_timestamp: Timestamp::MIN,
             index,
             age: None,
+            first_timestamp: None,
             recent: VecDeque::new(),
         }
     }
@@ -124,6 +127,9 @@ impl ActiveSegment {
         if self.len - last_indexed >= index_interval.max(1) {
             self.index.push(self.boundary());
         }
+        if self.len == 0 {
+            self.first_timestamp = (header.record_count > 0).then_some(header.max_timestamp);
+        }
         if self.recent.len() == RECENT_BATCHES {
             self.recent.pop_front();
         }
@@ -159,6 +165,12 @@ impl ActiveSegment {
             position: self.len,
             max_before: self.max_timestamp,
         }
+    }
+
+    /// Whether the batch with an offset is known from the writing itself, and the file is open.
+    pub(crate) fn has_at_hand(&self, offset: Offset) -> bool {
+        let first = self.recent.front();
+        first.is_some_and(|first| first.offset <= offset) && self.data.is_open()
     }
 
     /// Ends both index files, so that they are complete.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use broker_model::Offset;
 
-use super::known::Known;
+use super::known::{FileVersion, Known, Met};
 use super::open_files::{Closing, OpenFiles};
 use crate::corruption::{Corruption, Damage};
 use crate::health::{DirHealth, is_out_of_files};
@@ -29,6 +29,8 @@ pub(crate) struct DataFile {
     id: SegmentId,
     handle: Mutex<Handle>,
     used: AtomicBool,
+    /// Whether another file was met in its place.
+    was_replaced: AtomicBool,
     /// Taken behind the handle.
     known: Mutex<Known>,
 }
@@ -80,6 +82,7 @@ impl DataFile {
             id,
             handle: Mutex::default(),
             used: AtomicBool::new(false),
+            was_replaced: AtomicBool::new(false),
             known: Mutex::default(),
         })
     }
@@ -119,10 +122,12 @@ impl DataFile {
     }
 
     /// The open file, to be verified: what is found in it counts as long as it is this one.
-    pub(crate) fn file_to_verify(&self) -> io::Result<(Arc<dyn IoFile>, FileIdentity)> {
+    pub(crate) fn file_to_verify(&self) -> io::Result<(Arc<dyn IoFile>, FileVersion)> {
         self.used.store(true, Ordering::Relaxed);
-        let opened = self.open(&mut lock(&self.handle), OpenMode::Write)?;
-        Ok((opened.file, opened.identity))
+        let mut handle = lock(&self.handle);
+        let opened = self.open(&mut handle, OpenMode::Write)?;
+        let version = lock(&self.known).version(opened.identity);
+        Ok((opened.file, version))
     }
 
     /// The open file, to be served from: these bytes of it were verified.
@@ -159,9 +164,49 @@ impl DataFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
             Ok((_, Some(state))) => state,
-            Ok((opened, None)) => opened.file.state()?,
+            Ok((opened, None)) => {
+                let state = opened.file.state()?;
+                if state.is_linked {
+                    let met = lock(&self.known).meet_again(state.stamp);
+                    self.tell_met(met);
+                }
+                state
+            }
         };
         Ok(state.is_linked.then_some(state.len))
+    }
+
+    /// Whether another file was put in its place while it was closed.
+    pub(crate) fn was_replaced(&self) -> bool {
+        self.was_replaced.load(Ordering::Relaxed)
+    }
+
+    /// It is not written any more: from now on somebody who writes to it is noticed.
+    pub(crate) fn seal(&self) {
+        let handle = lock(&self.handle);
+        let state = handle.file.as_ref().map(|opened| opened.file.state());
+        let stamp = state.and_then(Result::ok).map(|state| state.stamp);
+        lock(&self.known).seal(true, stamp);
+    }
+
+    /// It is written again, whichever file it is.
+    pub(crate) fn unseal(&self) {
+        self.was_replaced.store(false, Ordering::Relaxed);
+        lock(&self.known).seal(false, None);
+    }
+
+    fn tell_met(&self, met: Met) {
+        let file = self.path.display();
+        match met {
+            Met::AsKnown => {}
+            Met::Changed => {
+                tracing::info!(%file, "somebody has changed a data file that is complete: it is verified before it is served")
+            }
+            Met::Other => {
+                self.was_replaced.store(true, Ordering::Relaxed);
+                tracing::info!(%file, "another file was put in the place of a data file: it is verified before it is served");
+            }
+        }
     }
 
     /// The same, of a file that is not written any more: where somebody has put another in its place, that one
@@ -227,9 +272,8 @@ impl DataFile {
         }
         let file = opened?;
         let (identity, state) = file.identify()?;
-        if lock(&self.known).meet(identity) {
-            tracing::info!(file = %self.path.display(), "another file was put in the place of a data file: it is verified before it is served");
-        }
+        let met = lock(&self.known).meet(identity, state.stamp);
+        self.tell_met(met);
         let opened = Opened { file, identity };
         handle.file = Some(opened.clone());
         Ok((opened, state))
@@ -310,9 +354,10 @@ impl DataFile {
         true
     }
 
-    #[cfg(test)]
+    /// Whether it is open; not while somebody is opening it, who may have to wait for the disk.
     pub(super) fn is_open(&self) -> bool {
-        lock(&self.handle).file.is_some()
+        let handle = self.handle.try_lock();
+        handle.is_ok_and(|handle| handle.file.is_some())
     }
 
     /// Looks at an error of a read: the disk's own take the directory out of service.
@@ -329,10 +374,10 @@ impl DataFile {
         lock(&self.known).add_verified(range);
     }
 
-    /// The same of the file with this identity, which may not be the open one any more.
-    pub(crate) fn mark_verified_in(&self, range: Range<u64>, of: FileIdentity) {
+    /// The same of this version of the file, which may not be the open one any more.
+    pub(crate) fn mark_verified_in(&self, range: Range<u64>, of: FileVersion) {
         let mut known = lock(&self.known);
-        if known.accepts(of) {
+        if known.accepts_version(of) {
             known.add_verified(range);
         }
     }
@@ -373,11 +418,11 @@ impl DataFile {
         inside.next().cloned()
     }
 
-    /// A reader has met a damaged batch in the file with this identity. Answers whether that was thought whole
+    /// A reader has met a damaged batch in this version of the file. Answers whether that was thought whole
     /// before.
-    pub(crate) fn note_damage(&self, found: &Corruption, of: FileIdentity) -> bool {
+    pub(crate) fn note_damage(&self, found: &Corruption, of: FileVersion) -> bool {
         let mut known = lock(&self.known);
-        if !known.accepts(of) {
+        if !known.accepts_version(of) {
             return false;
         }
         let is_first = known.damage().is_empty();

@@ -1,5 +1,6 @@
 //! `Known`: what was found out about the bytes of a data file since the broker started, and of which file: an
-//! operator may put another one in its place. What is known of one file says nothing about another.
+//! operator may put another one in its place, or write to it. What is known of one file says nothing about
+//! another, nor about what somebody has written to it since.
 
 use std::ops::Range;
 
@@ -7,27 +8,87 @@ use super::verified::VerifiedRanges;
 use crate::corruption::{Corruption, Damage};
 use crate::io::FileIdentity;
 
+/// A file as it was at some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileVersion {
+    file: FileIdentity,
+    /// How often it has been met since as one that somebody had written to.
+    changes: u64,
+}
+
+/// How a file is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Met {
+    AsKnown,
+    /// Somebody has written to it, who ought not to.
+    Changed,
+    /// It is another one.
+    Other,
+}
+
 /// What is known of one file.
 #[derive(Default)]
 pub(super) struct Known {
     /// The file; `None` until it is met.
     of: Option<FileIdentity>,
+    changes: u64,
+    /// Whether nobody may write to it any more.
+    is_sealed: bool,
+    /// The stamp it was met with last, since it is sealed.
+    stamp: Option<u64>,
     verified: VerifiedRanges,
     /// Batches that failed their checksums, by position: refused until they are found sound again.
     damage: Vec<Corruption>,
 }
 
 impl Known {
-    /// This is the file from now on. Whether it is another one than before, of which nothing is known.
-    pub(super) fn meet(&mut self, file: FileIdentity) -> bool {
-        let is_other = !self.accepts(file);
-        if is_other {
+    /// This is the file from now on. Nothing is known of it if it is not as it was.
+    pub(super) fn meet(&mut self, file: FileIdentity, stamp: u64) -> Met {
+        if !self.accepts(file) {
             *self = Self {
                 of: Some(file),
+                changes: self.changes,
+                is_sealed: self.is_sealed,
                 ..Self::default()
             };
+            self.meet_again(stamp);
+            return Met::Other;
         }
-        is_other
+        self.meet_again(stamp)
+    }
+
+    /// The same of the file that it was.
+    pub(super) fn meet_again(&mut self, stamp: u64) -> Met {
+        if !self.is_sealed {
+            return Met::AsKnown;
+        }
+        match self.stamp.replace(stamp) {
+            Some(before) if before != stamp => {
+                self.changes += 1;
+                self.verified = VerifiedRanges::default();
+                self.damage.clear();
+                Met::Changed
+            }
+            _ => Met::AsKnown,
+        }
+    }
+
+    /// From now on nobody may write to the file, or the broker may again; `stamp` is what it has now, where that is
+    /// known.
+    pub(super) fn seal(&mut self, is_sealed: bool, stamp: Option<u64>) {
+        self.is_sealed = is_sealed;
+        self.stamp = stamp;
+    }
+
+    /// The file as it is known.
+    pub(super) fn version(&self, file: FileIdentity) -> FileVersion {
+        let changes = self.changes;
+        FileVersion { file, changes }
+    }
+
+    /// Whether what was found in this version may be added.
+    pub(super) fn accepts_version(&mut self, version: FileVersion) -> bool {
+        self.accepts(version.file) && self.changes == version.changes
     }
 
     /// Whether what was found in this file may be added.

@@ -38,6 +38,7 @@ impl SealedSegment {
     /// The segment that these ends of its index files speak of.
     pub(crate) fn new(data: Arc<DataFile>, summary: SealedSummary, index_interval: u32) -> Self {
         let index = SealedIndex::new(data.path(), data.base(), summary.count);
+        data.seal();
         Self {
             data,
             len: summary.len,
@@ -47,6 +48,15 @@ impl SealedSegment {
             index_interval,
             rebuilt: AtomicBool::new(false),
             first_timestamp: OnceLock::new(),
+        }
+    }
+
+    /// Its first batch has this largest timestamp, if that is known: nobody has to read it, then.
+    pub(crate) fn begun_at(self, first: Option<Timestamp>) -> Self {
+        let first_timestamp = first.map_or_else(OnceLock::new, OnceLock::from);
+        Self {
+            first_timestamp,
+            ..self
         }
     }
 

@@ -5,6 +5,7 @@
 //! needs no more room than before costs nothing. It grows back with the room.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::io::{Io, IoFile, OpenMode, Space};
@@ -21,7 +22,10 @@ const SHARE: u64 = 32;
 /// The reserve of one log directory.
 pub(crate) struct Reserve {
     path: PathBuf,
+    /// Held while the disk is asked.
     state: Mutex<State>,
+    /// So that who asks whether it is low does not wait for the disk.
+    is_low: AtomicBool,
 }
 
 struct State {
@@ -53,6 +57,7 @@ impl Reserve {
                 owed: 0,
                 is_tight: false,
             }),
+            is_low: AtomicBool::new(false),
         }
     }
 
@@ -68,6 +73,7 @@ impl Reserve {
         }
         state.owed += state.len - shorter;
         state.len = shorter;
+        self.note(&state);
         tracing::debug!(file = %self.path.display(), left = shorter, "the disk is full, the reserve is spent");
         true
     }
@@ -94,18 +100,28 @@ impl Reserve {
                 }
             }
         }
+        self.note(&state);
     }
 
     /// Whether more than half of it is spent, and the disk has no room for it: what is left is for
     /// deletions and for the next start.
     pub(crate) fn is_low(&self) -> bool {
-        let state = self.lock();
-        state.is_tight && state.len < state.wanted / 2
+        self.is_low.load(Ordering::Relaxed)
     }
 
     /// Grows back as far as there is room: half of what is free stays free.
     pub(crate) fn refill(&self, space: Space) {
         let mut state = self.lock();
+        self.grow(&mut state, space);
+        self.note(&state);
+    }
+
+    fn note(&self, state: &State) {
+        let is_low = state.is_tight && state.len < state.wanted / 2;
+        self.is_low.store(is_low, Ordering::Relaxed);
+    }
+
+    fn grow(&self, state: &mut State, space: Space) {
         let wanted = (space.total / SHARE).clamp(*BYTES.start(), *BYTES.end()) / STEP * STEP;
         state.wanted = wanted;
         state.is_tight = space.free < wanted;

@@ -77,7 +77,7 @@ pub(crate) fn sync_unrecorded(dir: &DirShared, request: SyncRequest) -> SyncOutc
 /// so that what is recorded never lags by more than one sync.
 pub(crate) fn record(dir: &DirShared) {
     let mut points = dir.unrecorded();
-    if let Err(error) = dir.ask(|| dir.positions.record(&points)) {
+    if let Err(error) = dir.positions.record(&points) {
         let file = dir.positions.path();
         match is_no_space(&error) {
             // On a file system that never writes in place. What is recorded lags behind then: after
@@ -142,7 +142,7 @@ fn sync_small<'a>(
             // The log was cut, deleted or opened anew: these contents are outdated.
             continue;
         }
-        match with_descriptors(|| dir.ask(|| dir.io.replace_small(path, contents))) {
+        match with_descriptors(|| dir.io.replace_small(path, contents)) {
             Ok(()) => {}
             // Leader epochs that do not fit on a full disk are found in the batch headers again:
             // the recovery point names the newest, so that the loss is noticed.
@@ -159,7 +159,7 @@ fn sync_small<'a>(
     }
     for path in &request.directories {
         if directories.insert(path)
-            && let Err(error) = with_descriptors(|| dir.ask(|| dir.io.sync_dir(path)))
+            && let Err(error) = with_descriptors(|| dir.io.sync_dir(path))
             && let Some(vanished) = unless_deleted(dir, request, path, error)?
         {
             return Ok(Some(vanished));
@@ -195,7 +195,7 @@ const PARALLEL_SYNCS: usize = 4;
 fn sync_files(dir: &DirShared, files: &[&SyncFile]) -> io::Result<()> {
     in_parallel(files, thread::Builder::new, |files| {
         let mut files = files.iter();
-        files.try_for_each(|file| with_descriptors(|| dir.ask(|| file.sync(&*dir.io))))
+        files.try_for_each(|file| with_descriptors(|| file.sync(&*dir.io)))
     })
 }
 

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::target::{PartitionFiles, Target};
 use crate::exit_status::ExitStatus;
 use crate::failure::Failure;
-use crate::output::{Align, Table, bytes, number};
+use crate::output::{Align, Progress, Table, bytes, number};
 use crate::session::Session;
 
 /// Verify data files: every checksum, every batch, every index, every note of how much there is
@@ -27,18 +27,19 @@ use crate::session::Session;
 #[command(after_help = "\
 Examples:
   broker log verify ./broker-data
+  broker log verify /disk1/broker /disk2/broker
   broker log verify ./broker-data/orders-0 --json")]
 pub(super) struct VerifyArgs {
-    /// A data directory, or the directory of one partition
-    #[arg(value_name = "DIR")]
-    path: PathBuf,
+    /// Data directories, all that are in log.dirs for instance, or directories of partitions
+    #[arg(value_name = "DIR", required = true)]
+    paths: Vec<PathBuf>,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Verified {
-    /// Whether a broker was running on the directory.
+    /// Whether a broker was running on one of the directories.
     in_use: bool,
-    /// What is wrong with the files at the top of the directory.
+    /// What is wrong with the files at the top of the directories.
     damages_of_directory: Vec<Damage>,
     partitions: Vec<VerifiedPartition>,
     bytes: u64,
@@ -85,41 +86,64 @@ impl From<Finding> for Damage {
 
 impl VerifyArgs {
     pub(super) fn run(self, session: &Session) -> Result<(), Failure> {
-        if self.path.is_file() {
-            return Err(
-                Failure::usage("a segment is verified together with its partition")
-                    .with_hint("name the directory that it is in"),
-            );
+        let mut targets = Vec::new();
+        for path in &self.paths {
+            if path.is_file() {
+                return Err(
+                    Failure::usage("a segment is verified together with its partition")
+                        .with_hint("name the directory that it is in"),
+                );
+            }
+            targets.push((path.as_path(), Target::find(path)?));
         }
-        let target = Target::find(&self.path)?;
+        let bytes = targets.iter().map(|(_, target)| target.bytes()).sum();
+        let progress = session.output.progress(Some(bytes));
+        let mut verified = Verified::default();
+        for (path, target) in &targets {
+            verified.add(session, &progress, (path, target))?;
+        }
+        progress.clear();
+        session.output.show(&verified, text)?;
+        match verified.damages {
+            0 => Ok(()),
+            count => Err(
+                Failure::new(ExitStatus::Damaged, format!("{count} damage(s) found"))
+                    .with_hint("`broker log dump` shows what is around them"),
+            ),
+        }
+    }
+}
+
+impl Verified {
+    /// Verifies what one path means.
+    fn add(
+        &mut self,
+        session: &Session,
+        progress: &Progress,
+        (path, target): (&Path, &Target),
+    ) -> Result<(), Failure> {
         let log_dir = target.log_dir.as_deref();
         let in_use = log_dir.is_some_and(|dir| is_in_use(&*target.io, dir).unwrap_or(false));
         if in_use {
-            session.output.warn(
-                "a broker is using this directory: what it is just writing is left out; stop it for a complete answer",
-            );
+            session.output.warn(format!(
+                "a broker is using {}: what it is just writing is left out; stop it for a complete answer",
+                path.display()
+            ));
         }
-        let mut damages_of_directory = Vec::new();
+        self.in_use |= in_use;
+        let mut damages = Vec::new();
         let notes = match log_dir {
-            Some(dir) => read_notes(&target, dir, &mut damages_of_directory)?,
+            Some(dir) => read_notes(target, dir, &mut damages)?,
             None => None,
         };
-        if log_dir != self.path.canonicalize().ok().as_deref() {
-            // One partition was asked for.
-            damages_of_directory.clear();
+        // Of a directory as a whole, if not one partition was asked for.
+        if log_dir == path.canonicalize().ok().as_deref() {
+            self.damages += damages.len();
+            self.damages_of_directory.append(&mut damages);
         }
-        let progress = session.output.progress(Some(target.bytes()));
-        let mut verified = Verified {
-            in_use,
-            damages: damages_of_directory.len(),
-            damages_of_directory,
-            partitions: Vec::new(),
-            bytes: 0,
-            records: 0,
-        };
         for partition in &target.partitions {
-            let (before, read) = (verified.bytes, Cell::new(0));
-            let records = verified.records;
+            let (before, read) = (self.bytes, Cell::new(0));
+            let records = self.records;
             let watch = |bytes: u64| {
                 read.set(read.get() + bytes);
                 progress.at(before + read.get(), records);
@@ -132,21 +156,13 @@ impl VerifyArgs {
                 verifier = verifier.beside_a_broker();
             }
             let one = verify(&verifier, partition)?;
-            verified.bytes += one.bytes;
-            verified.records += one.records;
-            verified.damages += one.damages.len();
-            verified.partitions.push(one);
-            progress.at(verified.bytes, verified.records);
+            self.bytes += one.bytes;
+            self.records += one.records;
+            self.damages += one.damages.len();
+            self.partitions.push(one);
+            progress.at(self.bytes, self.records);
         }
-        progress.clear();
-        session.output.show(&verified, text)?;
-        match verified.damages {
-            0 => Ok(()),
-            count => Err(
-                Failure::new(ExitStatus::Damaged, format!("{count} damage(s) found"))
-                    .with_hint("`broker log dump` shows what is around them"),
-            ),
-        }
+        Ok(())
     }
 }
 

@@ -212,6 +212,7 @@ impl Sending {
     /// what is wrong with the connection or the broker cannot.
     fn failed(&mut self, line: SourceLine, error: ClientError) {
         self.tally.not_stored += 1;
+        self.tally.uncertain += u64::from(!error.is_definite());
         if self.refusals.take(&line, &error) != Verdict::Other {
             let goes_on = self.refusals.others_are_stored() || self.on_error == OnError::Skip;
             if !goes_on && self.stop.is_none() {
@@ -257,13 +258,7 @@ impl Sending {
     /// Why the run did not go well.
     fn failure(self) -> Option<Failure> {
         let stored = number(self.tally.stored);
-        let so_far = match self.tally.not_stored {
-            0 => format!("{stored} record(s) were stored before it"),
-            not => {
-                let not = number(not);
-                format!("{stored} record(s) were stored, {not} were not or perhaps not")
-            }
-        };
+        let so_far = self.tally.so_far();
         let refused = self.refusals.first().map(|first| {
             let count = number(self.refusals.count);
             format!("{count} record(s) were refused, first {}", first.text())

@@ -22,6 +22,8 @@ pub(super) struct Tally {
     pub(super) blank_lines: u64,
     /// Records that were sent and not stored, or perhaps not.
     pub(super) not_stored: u64,
+    /// Those of them that may be stored all the same.
+    pub(super) uncertain: u64,
     partitions: BTreeMap<PartitionId, Stored>,
 }
 
@@ -69,6 +71,7 @@ impl Tally {
             bad_lines: 0,
             blank_lines: 0,
             not_stored: 0,
+            uncertain: 0,
             partitions: BTreeMap::new(),
         }
     }
@@ -82,6 +85,25 @@ impl Tally {
         if let Some(offset) = place.offset.map(|offset| offset.get()) {
             partition.first = Some(partition.first.map_or(offset, |first| first.min(offset)));
             partition.last = Some(partition.last.map_or(offset, |last| last.max(offset)));
+        }
+    }
+
+    /// What has become of the records so far.
+    pub(super) fn so_far(&self) -> String {
+        let stored = number(self.stored);
+        let not = self.not_stored - self.uncertain;
+        match (not, self.uncertain) {
+            (0, 0) => format!("{stored} record(s) were stored before it"),
+            (not, 0) => format!("{stored} record(s) were stored, {} were not", number(not)),
+            (0, maybe) => format!(
+                "{stored} record(s) were stored, {} may or may not be",
+                number(maybe)
+            ),
+            (not, maybe) => format!(
+                "{stored} record(s) were stored, {} were not, {} may or may not be",
+                number(not),
+                number(maybe)
+            ),
         }
     }
 

@@ -20,8 +20,10 @@ pub(super) struct RecordingFile {
 struct MappedCopy(Vec<u8>);
 
 impl MappedFile for MappedCopy {
-    fn bytes(&self) -> &[u8] {
-        &self.0
+    fn read_exact_at(&self, buffer: &mut [u8], position: usize) -> Option<()> {
+        let bytes = self.0.get(position..)?.get(..buffer.len())?;
+        buffer.copy_from_slice(bytes);
+        Some(())
     }
 }
 
@@ -33,6 +35,8 @@ impl IoFile for RecordingFile {
         Ok(FileState {
             len: state.disk.file(self.id)?.data.len() as u64,
             is_linked: is_here || state.disk.is_linked(self.id),
+            // It does not tell.
+            stamp: 0,
         })
     }
 
