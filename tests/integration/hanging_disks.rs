@@ -230,11 +230,13 @@ fn reads_alone_that_hang_are_noticed_and_keep_no_threads_from_other_disks() {
 
     eventually("it is told", || is_told(&mut others[0]).then_some(()));
     is_refused(&mut others[1], "t", bad[1]);
-    for wire in &mut wires {
-        let answer = wire.receive().outcome.expect("an answer");
-        let told = format!("{answer:?}");
-        assert!(told.contains("does not answer"), "{told}");
-    }
+    // Whether bytes are in memory is asked, too, and the system may bring them there for that.
+    let answers = wires.iter_mut().map(|wire| wire.receive().outcome);
+    let refused = answers.filter(|answer| {
+        let partition = answer.as_ref().expect("an answer").get("partitions").list()[0].clone();
+        format!("{:?}", partition.get("error")).contains("does not answer")
+    });
+    assert!(refused.count() > 0);
     others_are_served(&mut others, &good);
     rig.heal();
     eventually("it takes records again", || {

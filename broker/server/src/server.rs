@@ -131,13 +131,7 @@ impl Server {
         let dirs = Arc::new(open_dirs(&config, descriptors, clock.clone()).await?);
         let clock = clock.clock;
         let plugins = Arc::new(Plugins::new(engine, catalog, dirs.first().blobs()));
-        let disk_threads = DiskThreads {
-            of_shard: dirs.reading_threads(),
-            of_control: dirs.threads(config.cleaner_threads),
-        };
-        let arbiters = Arbiters::start(arbiter_count, disk_threads);
-        let watched = Arc::downgrade(&dirs);
-        arbiters.background().spawn(move || watch(watched));
+        let arbiters = start_arbiters(arbiter_count, &config, &dirs);
         let (stop, stopping) = watch::channel(false);
         let hosting = hosting(&config, &arbiters, &clock, (&dirs, &plugins));
         let context = Arc::new(Context {
@@ -288,6 +282,18 @@ fn compile_plugins_in_use(context: &Context) {
 }
 
 type Loaded = (Arc<PluginEngine>, Catalog);
+
+/// The arbiters, with threads for what waits for disks, and a look at these now and then.
+fn start_arbiters(count: usize, config: &BrokerConfig, dirs: &Arc<LogDirs>) -> Arbiters {
+    let disk_threads = DiskThreads {
+        of_shard: dirs.reading_threads(),
+        of_control: dirs.threads(config.cleaner_threads),
+    };
+    let arbiters = Arbiters::start(count, disk_threads);
+    let watched = Arc::downgrade(dirs);
+    arbiters.background().spawn(move || watch(watched));
+    arbiters
+}
 
 async fn load_plugins(manifest: Option<PathBuf>) -> Result<Loaded, StartError> {
     let loading = actix_rt::task::spawn_blocking(move || load_catalog(manifest.as_deref()));

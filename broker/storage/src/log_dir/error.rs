@@ -84,7 +84,7 @@ pub enum LogDirError {
         directory_id: Uuid,
     },
     /// `meta.properties` is damaged.
-    #[error("{}: {reason}. It says whose the directory is: cluster.id, node.id (`broker.id`) and directory.id. Put a copy back; or, if you are certain that the directory is this broker's, remove the file: it is made anew, with the cluster id of the other `log.dirs` or a new one, and all data stays", .file.display())]
+    #[error("{} is damaged: {reason}. It says whose the directory is: cluster.id, node.id (`broker.id`) and directory.id. Put a copy back; or, if you are certain that the directory is this broker's, remove the file: it is made anew, with the cluster id of the other `log.dirs` or a new one, and all data stays", .file.display())]
     NoIdentity {
         /// The file.
         file: PathBuf,

@@ -70,8 +70,7 @@ impl DirShared {
     pub(super) fn open(options: LogDirOptions) -> Result<Self, LogDirError> {
         let questions = Questions::new(Arc::clone(&options.clock));
         let plain_io: Arc<dyn Io> = AskingIo::new(Arc::clone(&options.io), Arc::clone(&questions));
-        let path = options.path.clone();
-        let lock = take(&*plain_io, &path)?;
+        let (path, lock) = (options.path.clone(), take(&*plain_io, &options.path)?);
         let (io, reserve) = with_reserve(&plain_io, &options);
         let identity = identify(&*io, &options)?;
         // Before anything is written whose time is a sign of life, by a clock that may be in doubt.

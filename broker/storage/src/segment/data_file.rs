@@ -167,8 +167,7 @@ impl DataFile {
             Ok((opened, None)) => {
                 let state = opened.file.state()?;
                 if state.is_linked {
-                    let met = lock(&self.known).meet_again(state.stamp);
-                    self.tell_met(met);
+                    self.tell_met(lock(&self.known).meet_again(state.stamp));
                 }
                 state
             }
@@ -184,9 +183,11 @@ impl DataFile {
     /// It is not written any more: from now on somebody who writes to it is noticed.
     pub(crate) fn seal(&self) {
         let handle = lock(&self.handle);
-        let state = handle.file.as_ref().map(|opened| opened.file.state());
-        let stamp = state.and_then(Result::ok).map(|state| state.stamp);
-        lock(&self.known).seal(true, stamp);
+        let state = handle
+            .file
+            .as_ref()
+            .and_then(|opened| opened.file.state().ok());
+        lock(&self.known).seal(true, state.map(|state| state.stamp));
     }
 
     /// It is written again, whichever file it is.
