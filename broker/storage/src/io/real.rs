@@ -166,10 +166,7 @@ impl IoFile for RealFile {
         Ok(FileState {
             len: u64::try_from(stat.st_size).unwrap_or_default(),
             is_linked: stat.st_nlink > 0,
-            stamp: stamp(
-                stat.st_ctime,
-                i64::try_from(stat.st_ctime_nsec).unwrap_or(0),
-            ),
+            stamp: stamp(stat.st_ctime, stat.st_ctime_nsec),
         })
     }
 
