@@ -10,6 +10,13 @@ for program in redis-server nats-server; do
     fi
 done
 
-cargo build --release --bin broker
 cargo build --release -p broker-compare
-exec "${CARGO_TARGET_DIR:-target}/release/compare" "$@"
+compare=${CARGO_TARGET_DIR:-target}/release/compare
+# What needs no broker, and what is wrong with the options, comes before its long build.
+for option in "$@"; do
+    case $option in -h | --help | --list) exec "$compare" "$@" ;; esac
+done
+"$compare" "$@" --list >/dev/null
+
+cargo build --release --bin broker
+exec "$compare" "$@"

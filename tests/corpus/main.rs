@@ -52,6 +52,7 @@ targets!(
     batch,
     client,
     config,
+    consumer,
     durable_positions,
     frame,
     manifest,

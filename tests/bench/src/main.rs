@@ -126,6 +126,9 @@ fn stop_on_signals() -> Result<()> {
 
 fn run(arguments: &Arguments) -> Result<String> {
     let cases = chosen(arguments.rows.as_deref())?;
+    if let Some(file) = &arguments.markdown {
+        check_page(file).with_context(|| file.display().to_string())?;
+    }
     if arguments.list {
         let line = |case: &Case| {
             let labels = case.rows.iter().map(|row| row.label.as_str());
@@ -180,18 +183,37 @@ fn run(arguments: &Arguments) -> Result<String> {
             .lines
             .extend(Line::of(case, &measured, &outcome.peers));
     }
-    if let Some(file) = &arguments.markdown {
-        write_markdown(file, &outcome.markdown()).with_context(|| file.display().to_string())?;
+    let text = match arguments.json {
+        true => serde_json::to_string_pretty(&outcome.json())?,
+        false => outcome.text(),
+    };
+    if let Some(file) = &arguments.markdown
+        && let Err(error) = write_markdown(file, &outcome.markdown())
+    {
+        // What took ten minutes is not lost with the file.
+        print(&text);
+        return Err(error.context(file.display().to_string()));
     }
-    Ok(if arguments.json {
-        serde_json::to_string_pretty(&outcome.json())?
-    } else {
-        outcome.text()
-    })
+    Ok(text)
 }
 
 /// Lines between which the table stands in a page.
 const MARKS: [&str; 2] = ["<!-- comparison -->\n", "<!-- end of the comparison -->\n"];
+
+/// Whether the table will have a place, which is found out before it is measured.
+fn check_page(file: &Path) -> Result<()> {
+    if file.exists() {
+        with_table(&fs::read_to_string(file)?, "")?;
+        return Ok(());
+    }
+    let parent = file
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    match parent.is_none_or(Path::is_dir) {
+        true => Ok(()),
+        false => bail!("there is no such folder"),
+    }
+}
 
 fn write_markdown(file: &Path, table: &str) -> Result<()> {
     if !file.exists() {
@@ -333,6 +355,18 @@ mod tests {
         );
         assert_eq!(with_table(&page, "| a table |\n").unwrap(), page);
         assert!(with_table("a page", "a table").is_err());
+    }
+
+    #[test]
+    fn a_page_that_cannot_take_the_table_is_refused_before_anything_is_measured() {
+        let folder = tempfile::tempdir().unwrap();
+        let (page, new) = (folder.path().join("page.md"), folder.path().join("new.md"));
+        fs::write(&page, "a page without marks").unwrap();
+        assert!(check_page(&page).is_err());
+        assert!(check_page(&folder.path().join("nowhere/new.md")).is_err());
+        assert!(check_page(&new).is_ok() && !new.exists());
+        fs::write(&page, readme()).unwrap();
+        assert!(check_page(&page).is_ok());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 pub mod batch;
 pub mod client;
 pub mod config;
+pub mod consumer;
 pub mod disk;
 pub mod durable_positions;
 pub mod frame;
@@ -22,10 +23,11 @@ pub mod wasm_module;
 pub type Target = fn(&[u8]);
 
 /// Every target with the name of its corpus.
-pub const TARGETS: [(&str, Target); 14] = [
+pub const TARGETS: [(&str, Target); 15] = [
     ("batch", batch::run),
     ("client", client::run),
     ("config", config::run),
+    ("consumer", consumer::run),
     ("durable_positions", durable_positions::run),
     ("frame", frame::run),
     ("manifest", manifest::run),

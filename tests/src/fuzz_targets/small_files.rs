@@ -4,7 +4,7 @@
 use super::disk::{self, Stop};
 
 /// The files at the top of the directory, then the partition's.
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "meta.properties",
     "recovery-point-checkpoint",
     "replication-offset-checkpoint",
@@ -15,6 +15,7 @@ const FILES: [&str; 10] = [
     "orders-0/cleaning-swap",
     "log-directories",
     "clock-doubt",
+    "orders-0/known-losses",
 ];
 
 /// The first byte chooses the file, how the machine stopped, and whether a checksum is put below.
