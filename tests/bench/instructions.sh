@@ -7,6 +7,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
+case "${1:-}" in -h | --help)
+    sed -n '2,6s/^# //p' "$0"
+    exit
+    ;;
+esac
 if ! command -v valgrind >/dev/null; then
     echo "counting instructions needs valgrind: apt-get install valgrind" >&2
     exit 1

@@ -26,6 +26,10 @@ fn share(number: usize) {
             }
             Err(error) => failed.push(error),
         }
+        // Of a bug that was planted by hand one trace is enough.
+        if !failed.is_empty() && planted::is_by_hand() {
+            break;
+        }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
@@ -99,8 +103,8 @@ fn planted_bugs_of_a_sync_are_caught_on_the_callers_thread_too() {
     ] {
         let all = planted::all();
         let (_, bugs) = all.iter().find(|(name, _)| *name == planted).unwrap();
-        let caught = enumerate(inline, *bugs);
-        println!("{planted:<50} {caught:?}");
-        assert!(caught.is_err(), "not caught: {planted}");
+        let caught = enumerate(inline, *bugs).err();
+        let caught = caught.unwrap_or_else(|| panic!("not caught: {planted}"));
+        println!("{planted:<50} {caught}");
     }
 }

@@ -170,6 +170,9 @@ impl Handler<CheckRetention> for PartitionActor {
         self.dir
             .record_high_watermark(&self.partition, self.replica.high_watermark());
         self.log_mut().release_idle_files();
+        // A burst may have left room for thousands.
+        self.batches.shrink_to_fit();
+        self.parked.shrink();
         self.catch_up_if_idle();
         self.roll(ctx);
         if self.check_answering().is_err() || !self.settings.config.cleanup_policy.delete {

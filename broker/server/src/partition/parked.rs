@@ -46,6 +46,11 @@ impl ParkedAppends {
         late.map(|(token, _)| *token).collect()
     }
 
+    /// Gives back the room of those that do not wait any more.
+    pub(super) fn shrink(&mut self) {
+        self.queue.shrink_to_fit();
+    }
+
     /// How many wait.
     pub(super) fn len(&self) -> usize {
         self.queue.len()
@@ -100,6 +105,20 @@ mod tests {
         }
         assert_eq!(appends.queue.len(), 1);
         assert!(appends.take(waits).is_some());
+    }
+
+    #[test]
+    fn a_burst_that_is_over_keeps_no_room() {
+        let mut appends = ParkedAppends::default();
+        let tokens: Vec<u64> = (0..1_000).map(|_| appends.park(parked(1))).collect();
+        for token in &tokens[1..] {
+            assert!(appends.take(*token).is_some());
+        }
+        appends.shrink();
+        assert!(appends.queue.capacity() < 10);
+        assert!(appends.take(tokens[0]).is_some());
+        appends.shrink();
+        assert_eq!(appends.queue.capacity(), 0);
     }
 
     #[test]

@@ -35,9 +35,17 @@ const ROWS: [Row; 10] = [
     }),
 ];
 
+/// Names a bug to be planted into the ordinary tests.
+const BY_HAND: &str = "BROKER_PLANTED_BUG";
+
+/// Whether somebody has planted a bug by hand.
+pub(crate) fn is_by_hand() -> bool {
+    std::env::var_os(BY_HAND).is_some()
+}
+
 /// The bug that `BROKER_PLANTED_BUG` names, to see by hand that a test fails with it; none without it.
 pub(crate) fn by_hand() -> PlantedBugs {
-    let Ok(wanted) = std::env::var("BROKER_PLANTED_BUG") else {
+    let Ok(wanted) = std::env::var(BY_HAND) else {
         return PlantedBugs::default();
     };
     let all = all();

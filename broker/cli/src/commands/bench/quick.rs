@@ -50,7 +50,12 @@ pub(super) struct QuickArgs {
     own: Option<PathBuf>,
 
     /// Only the rows in which this occurs
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
     only: String,
 }
 

@@ -11,9 +11,9 @@ use crate::session::Session;
 
 /// Dump and verify data directories, without a broker
 ///
-/// Works on a data directory, on the directory of one partition in it, such as
-/// broker-data/orders-0, or on one segment, a .log file. Reads only: beside a running broker
-/// the last batch may be seen half written.
+/// Works on a data directory or on the directory of one partition in it, such as
+/// broker-data/orders-0; dump takes one segment, a .log file, as well. Reads only: beside a running
+/// broker the last batch may be seen half written.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
