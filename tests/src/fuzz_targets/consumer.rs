@@ -134,9 +134,8 @@ async fn meet(answers: Vec<FetchedPartition>) {
         let mut answers = answers.into_iter();
         while let Ok((stream, _)) = listener.accept().await {
             // A client that is gone comes again.
-            match serve(stream, port, &mut answers).await {
-                Ok(true) => return,
-                Ok(false) | Err(_) => {}
+            if let Ok(true) = serve(stream, port, &mut answers).await {
+                return;
             }
         }
     };
