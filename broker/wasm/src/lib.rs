@@ -1,18 +1,17 @@
 //! Plugins: WebAssembly modules that decide for the broker, in a sandbox. This is the only crate that
 //! knows wasmtime; it knows nothing of actors, storage or the protocol.
 //!
-//! A [`PluginEngine`] loads core modules, a [`Catalog`] holds the plugins that a broker offers (the
-//! shipped ones and those of a [`Manifest`]). A [`Partitioner`], [`Serializer`], [`Retention`] or
-//! [`Compactor`] is one of them bound to a topic on one thread. A guest has no clock, files, network or random numbers; its processor time, memory,
-//! stack and answers are bounded; whatever it does, the caller gets an answer or a [`PluginError`].
+//! A [`PluginEngine`] loads core modules, a [`Catalog`] holds those of a broker (shipped, or of a [`Manifest`]).
+//! A [`Partitioner`], [`Serializer`], [`Retention`] or [`Compactor`] is one of them bound to a topic on one thread.
+//! A guest has no clock, files, network or random numbers, and bounded time and memory; it answers or is a [`PluginError`].
 //!
 //! ```
 //! use broker_wasm::{BatchColumns, Builtin, BytesColumn, Catalog, Layout, Partitioner, PluginEngine};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let shipped = broker_plugin_bundle::modules();
-//! let builtins = shipped.iter().map(|m| Builtin { name: m.name, bytes: m.bytes, digest: m.digest });
-//! let builtins: Vec<_> = builtins.collect();
+//! let builtins: Vec<_> =
+//!     shipped.iter().map(|m| Builtin { name: m.name, bytes: m.bytes, digest: m.digest }).collect();
 //! let engine = PluginEngine::new()?;
 //! let catalog = Catalog::load(&engine, &builtins, None)?;
 //!

@@ -183,6 +183,11 @@ fn run(arguments: &Arguments) -> Result<String> {
             .lines
             .extend(Line::of(case, &measured, &outcome.peers));
     }
+    told(arguments, &outcome)
+}
+
+/// The result as it is to be printed, which is in the page then too, if one was named.
+fn told(arguments: &Arguments, outcome: &Outcome) -> Result<String> {
     let text = match arguments.json {
         true => serde_json::to_string_pretty(&outcome.json())?,
         false => outcome.text(),
