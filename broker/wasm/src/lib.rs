@@ -3,7 +3,7 @@
 //!
 //! A [`PluginEngine`] loads core modules, a [`Catalog`] holds those of a broker (shipped, or of a [`Manifest`]).
 //! A [`Partitioner`], [`Serializer`], [`Retention`] or [`Compactor`] is one of them bound to a topic on one thread.
-//! A guest has no clock, files, network or random numbers, and bounded time and memory; it answers or is a [`PluginError`].
+//! A guest has no clock, files, network or random numbers, bounded time and memory; it answers or is a [`PluginError`].
 //!
 //! ```
 //! use broker_wasm::{BatchColumns, Builtin, BytesColumn, Catalog, Layout, Partitioner, PluginEngine};
