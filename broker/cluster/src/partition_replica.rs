@@ -70,10 +70,19 @@ impl<T> Default for Effects<T> {
 
 impl<T> Effects<T> {
     /// Adds those of a later event.
-    pub fn merge(&mut self, mut later: Self) {
-        self.released.append(&mut later.released);
-        self.failed.append(&mut later.failed);
+    pub fn merge(&mut self, later: Self) {
+        join(&mut self.released, later.released);
+        join(&mut self.failed, later.failed);
         self.high_watermark = later.high_watermark.or(self.high_watermark);
+    }
+}
+
+/// Puts `more` behind those that are there; alone it is taken as it is.
+fn join<T>(tokens: &mut Vec<T>, mut more: Vec<T>) {
+    if tokens.is_empty() {
+        *tokens = more;
+    } else {
+        tokens.append(&mut more);
     }
 }
 

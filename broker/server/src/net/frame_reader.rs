@@ -4,7 +4,7 @@
 //! without a place. A frame that was begun has to be complete in `FRAME_TIME_MAX`, waiting included, and has
 //! to go on while others wait for its place.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::time::Duration;
@@ -115,6 +115,8 @@ impl Begun {
 pub(crate) struct FrameReader {
     socket: OwnedReadHalf,
     buffer: BytesMut,
+    /// Whether the buffer may be larger than one for small requests.
+    has_grown: bool,
     decoder: FrameDecoder,
     /// Bytes still to come of a frame that nobody wants any more.
     unwanted: usize,
@@ -145,6 +147,7 @@ impl FrameReader {
     pub(crate) fn resume(socket: OwnedReadHalf, input: ReadAhead) -> Self {
         Self {
             socket,
+            has_grown: input.buffer.capacity() > 0,
             buffer: input.buffer,
             decoder: input.decoder,
             unwanted: input.unwanted,
@@ -232,9 +235,7 @@ impl FrameReader {
     ) -> Result<usize, ReadError> {
         if self.buffer.capacity() > 0 {
             match self.try_read(BUFFER_BYTES_MIN) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.buffer = BytesMut::new();
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.put_buffer_away(),
                 other => return Ok(other?),
             }
         }
@@ -315,10 +316,7 @@ impl FrameReader {
 
     /// Reads what is there into the buffer, which is given room for `wanted` bytes within reason.
     fn try_read(&mut self, wanted: usize) -> io::Result<usize> {
-        if self.buffer.capacity() == self.buffer.len() {
-            self.buffer
-                .reserve(wanted.clamp(BUFFER_BYTES_MIN, READ_BUFFER_TRUSTED_BYTES));
-        }
+        self.make_room(wanted);
         let room = self.buffer.capacity() - self.buffer.len();
         let read = self.socket.try_read_buf(&mut self.buffer)?;
         if read < room {
@@ -329,6 +327,28 @@ impl FrameReader {
             });
         }
         Ok(read)
+    }
+
+    /// Makes room for `wanted` bytes within reason, if there is none.
+    fn make_room(&mut self, wanted: usize) {
+        if self.buffer.capacity() == 0 {
+            self.buffer = SPARE.take();
+        }
+        // From its start, when nobody holds anything in it any more.
+        let is_free = self.buffer.is_empty() && self.buffer.try_reclaim(BUFFER_BYTES_MIN);
+        if !is_free && self.buffer.capacity() == self.buffer.len() {
+            self.has_grown |= !self.buffer.is_empty() || wanted > BUFFER_BYTES_MIN;
+            self.buffer
+                .reserve(wanted.clamp(BUFFER_BYTES_MIN, READ_BUFFER_TRUSTED_BYTES));
+        }
+    }
+
+    /// Holds no buffer any more: a small one is left to whoever comes next.
+    fn put_buffer_away(&mut self) {
+        let buffer = std::mem::take(&mut self.buffer);
+        if !std::mem::take(&mut self.has_grown) {
+            SPARE.set(buffer);
+        }
     }
 
     /// What there is of the frame that begins the buffer, if that cannot be accepted whatever the missing
@@ -396,6 +416,9 @@ impl FrameReader {
 }
 
 thread_local! {
+    /// The room of the connection of this thread that fell idle last, for the next that has something to read: to
+    /// get and to give back as much for each request costs more than to read it.
+    static SPARE: Cell<BytesMut> = Cell::default();
     /// Where bytes go that nobody wants. The kernel drops them and copies nothing; it only wants to be told room.
     static NOWHERE: RefCell<Vec<u8>> = RefCell::new(vec![0; THROWN_AWAY_AT_ONCE]);
 }

@@ -19,7 +19,8 @@ const PROGRESS_BYTES: usize = 64 * 1024;
 /// What a client has taken lately.
 pub(crate) struct ReadingPace {
     answers: AnswerBudget,
-    since: Instant,
+    /// When it was first waited for since it has taken much; the clock is not asked for one that keeps up.
+    since: Option<Instant>,
     taken: usize,
 }
 
@@ -28,14 +29,14 @@ impl ReadingPace {
     pub(crate) fn new(answers: AnswerBudget) -> Self {
         Self {
             answers,
-            since: Instant::now(),
+            since: None,
             taken: 0,
         }
     }
 
     /// There was nothing to take until now.
     pub(crate) fn start(&mut self) {
-        self.since = Instant::now();
+        self.since = None;
         self.taken = 0;
     }
 
@@ -51,14 +52,15 @@ impl ReadingPace {
     ///
     /// # Errors
     /// When it is too slow.
-    pub(crate) async fn writable(&self, socket: &TcpStream) -> io::Result<()> {
+    pub(crate) async fn writable(&mut self, socket: &TcpStream) -> io::Result<()> {
         let began = Instant::now();
+        let since = *self.since.get_or_insert(began);
         loop {
             if let Ok(ready) = timeout(LOOK_EVERY, socket.writable()).await {
                 return ready;
             }
             let stall_max = self.answers.stall_max();
-            let stalls = stall_max.is_some_and(|max| self.since.elapsed() >= max);
+            let stalls = stall_max.is_some_and(|max| since.elapsed() >= max);
             if stalls || began.elapsed() >= ANSWER_WRITE_TIME_MAX {
                 let problem = "the peer does not read its answers";
                 return Err(io::Error::new(io::ErrorKind::TimedOut, problem));

@@ -273,7 +273,7 @@ impl PartitionActor {
         solitude::note_append(std::ptr::from_ref(self).addr());
         let now = self.clock.now();
         let mut batches = std::mem::take(&mut self.batches);
-        let waiting = std::mem::take(&mut self.waiting);
+        let mut waiting = std::mem::take(&mut self.waiting);
         let epoch = self.leader_epoch;
         let disk_wait = self.disk_wait.clone();
         match disk_wait.during(|| self.log_mut().append(&mut batches, epoch, now)) {
@@ -281,7 +281,7 @@ impl PartitionActor {
                 self.fall_behind_if_late();
                 let log_start = self.log().start();
                 let mut effects = Effects::default();
-                for (batch, waiting) in batches.iter().zip(waiting) {
+                for (batch, waiting) in batches.iter().zip(waiting.drain(..)) {
                     effects.merge(self.on_appended(batch, waiting, log_start));
                 }
                 debug_assert_eq!(
@@ -300,13 +300,15 @@ impl PartitionActor {
                 }
                 let error = PartitionError::from(error);
                 self.tell_refusal(&error);
-                for waiting in waiting {
+                for waiting in waiting.drain(..) {
                     waiting.reply.send(Err(error.clone()));
                 }
             }
         }
         batches.clear();
+        // Their room is kept for what comes next.
         self.batches = batches;
+        self.waiting = waiting;
     }
 
     fn on_appended(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_cluster::{Acks, BatchValidation};
-use broker_model::PartitionId;
+use broker_model::{PartitionId, Timestamp};
 use broker_protocol::api::produce::{
     Acks as WireAcks, Appended, OpaqueBody, Payload, ProduceRequest, ProduceResponse,
 };
@@ -160,15 +160,14 @@ fn prepare(context: &Arc<Context>, args: &Bytes, noted: &mut Noted) -> Result<Pr
         },
         timeout: Duration::from_millis(u64::from(request.timeout_ms)),
     };
-    let default_timestamp = request.timestamp_ms.unwrap_or_else(|| context.clock.now());
     let (Some(partition), false) = (request.partition, ThroughPlugins::is_for(&topic, &request))
     else {
         let request = ThroughPlugins {
             context: context.clone(),
             topic,
+            timestamp: default_timestamp(context, request.timestamp_ms),
             request,
             terms,
-            timestamp: default_timestamp,
         };
         return Ok(Prepared::Unfinished(Unfinished::ThroughPlugins(Box::new(
             request,
@@ -179,8 +178,10 @@ fn prepare(context: &Arc<Context>, args: &Bytes, noted: &mut Noted) -> Result<Pr
         noted.shard = Some(handle.shard());
     }
     let batch = match request.payload {
-        Payload::Plain(records) => ProducedBatch::plain(records, default_timestamp)
-            .map_err(|error| wire::invalid_batch(&error))?,
+        Payload::Plain(records) => {
+            let timestamp = default_timestamp(context, request.timestamp_ms);
+            ProducedBatch::plain(records, timestamp).map_err(|error| wire::invalid_batch(&error))?
+        }
         Payload::Opaque(opaque) => {
             let opaque = Opaque::new(&topic, opaque)?;
             match opaque.check_at_once(&mut noted.unfolded) {
@@ -206,6 +207,11 @@ fn prepare(context: &Arc<Context>, args: &Bytes, noted: &mut Noted) -> Result<Pr
         batch,
         terms,
     })
+}
+
+/// The time of records that bring none.
+fn default_timestamp(context: &Context, stated: Option<Timestamp>) -> Timestamp {
+    stated.unwrap_or_else(|| context.clock.now())
 }
 
 /// A batch that unfolds to more than is looked at on an arbiter.
@@ -342,7 +348,6 @@ pub(super) fn append(
 
 #[cfg(test)]
 mod tests {
-    use broker_model::Timestamp;
     use broker_record::BatchBuilder;
 
     use super::*;

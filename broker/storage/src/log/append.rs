@@ -71,7 +71,8 @@ impl Log {
     /// When the new segment's file cannot be made.
     pub fn roll_if_due(&mut self) -> Result<bool, AppendError> {
         self.shared.health.check()?;
-        let due = self.active.len > 0 && self.must_roll_before(0, self.active.next);
+        let now = self.shared.clock.monotonic();
+        let due = self.active.len > 0 && self.must_roll_before(0, self.active.next, now);
         if due {
             self.roll()?;
         }
@@ -145,9 +146,10 @@ impl Log {
     fn append_some(&mut self, batches: &[ProducedBatch]) -> Result<usize, AppendError> {
         // Nothing is acknowledged that goes into a file without a name, or behind a hole.
         self.check_active()?;
+        let monotonic = self.shared.clock.monotonic();
         if let Some(batch) = batches.first()
             && self.active.len > 0
-            && self.must_roll_before(batch.size() as u64, batch.header.next_offset())
+            && self.must_roll_before(batch.size() as u64, batch.header.next_offset(), monotonic)
         {
             self.roll()?;
         }
@@ -162,7 +164,6 @@ impl Log {
             count += 1;
         }
         let group = batches.get(..count).unwrap_or_default();
-        let monotonic = self.shared.clock.monotonic();
         let was_empty = self.active.len == 0;
         let written = self.active.append(group, self.config.index_interval_bytes);
         if let Err(failed) = written {
@@ -193,8 +194,7 @@ impl Log {
         size > limit || span > u64::from(u32::MAX)
     }
 
-    fn must_roll_before(&self, more: u64, next: Offset) -> bool {
-        let now = self.shared.clock.monotonic();
+    fn must_roll_before(&self, more: u64, next: Offset, now: Duration) -> bool {
         let index_full = self.active.index.bytes() >= u64::from(self.config.index_bytes_max);
         let age = self.active.age(now).unwrap_or(Duration::ZERO);
         self.is_too_large(more, next) || index_full || age > self.config.roll_after

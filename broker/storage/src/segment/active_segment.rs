@@ -200,6 +200,12 @@ impl ActiveSegment {
 
 /// Writes at `at`, which moves on with every byte written.
 fn write_batches(file: &dyn IoFile, batches: &[ProducedBatch], at: &mut u32) -> io::Result<()> {
+    if let [batch] = batches {
+        // What a lone producer sends: without the two lists below.
+        let header = batch.header.encode();
+        let mut slices = [IoSlice::new(&header), IoSlice::new(&batch.body)];
+        return write_slices(file, &mut slices, at);
+    }
     let headers: Vec<[u8; BatchHeader::LEN]> =
         batches.iter().map(|batch| batch.header.encode()).collect();
     let mut slices = Vec::with_capacity(2 * batches.len());
@@ -207,7 +213,11 @@ fn write_batches(file: &dyn IoFile, batches: &[ProducedBatch], at: &mut u32) -> 
         slices.push(IoSlice::new(header));
         slices.push(IoSlice::new(&batch.body));
     }
-    let mut rest = slices.as_mut_slice();
+    write_slices(file, &mut slices, at)
+}
+
+/// Writes all of these at `at`.
+fn write_slices(file: &dyn IoFile, mut rest: &mut [IoSlice<'_>], at: &mut u32) -> io::Result<()> {
     while !rest.is_empty() {
         let some = rest.len().min(SLICES_PER_WRITE_MAX);
         let written =
