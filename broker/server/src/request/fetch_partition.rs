@@ -25,8 +25,7 @@ use crate::topics::HostedTopic;
 
 /// Above this many bytes they are decoded on a blocking thread.
 const INLINE_BYTES_MAX: u64 = 64 * 1024;
-/// Batches that unfold to more are not decoded on an arbiter. A few stored bytes may be much: with the slowest codec
-/// this is half a millisecond, which everybody else on the thread waits for.
+/// Batches that unfold to more are not decoded on an arbiter: with the slowest codec this takes half a millisecond.
 const DECODED_HERE_BYTES: usize = 128 * 1024;
 /// Above this many bytes they are decoded in the background.
 const LIGHT_BYTES_MAX: u64 = 1024 * 1024;
@@ -440,9 +439,7 @@ impl Decoded {
         self.next = self.next.max(batch.header.next_offset());
         Ok(Fits::Whole)
     }
-}
 
-impl Decoded {
     /// The same with keys and values as the serializers decode them.
     fn take_decoded(
         &mut self,
