@@ -32,6 +32,7 @@ mod io_faults;
 mod lost_files;
 mod lost_modules;
 mod many_partitions;
+mod memory;
 mod missing_disks;
 mod moving;
 mod neighbours;

@@ -37,6 +37,32 @@ pub const IN_FLIGHT_BYTES_SMALL: usize = 32 * 1024 * 1024;
 pub const IN_FLIGHT_BYTES_BATCHES: usize = 64 * 1024 * 1024;
 /// ... and beyond.
 pub const IN_FLIGHT_BYTES_LARGE: usize = 32 * 1024 * 1024;
+/// Memory that all kinds of it have in common which grow with what clients ask: what each uses beyond its own.
+pub const MEMORY_IN_COMMON: usize = 64 * 1024 * 1024;
+/// Memory that frames up to 256 KiB have of their own, for senders that have completed such frames before, ...
+pub const MEMORY_OWN_SMALL: usize = 4 * 1024 * 1024;
+/// ... frames up to 2 MiB, ...
+pub const MEMORY_OWN_BATCHES: usize = 8 * 1024 * 1024;
+/// ... larger frames, ...
+pub const MEMORY_OWN_LARGE: usize = FRAME_BYTES_MAX;
+/// ... answers, ...
+pub const MEMORY_OWN_ANSWERS: usize = FRAME_BYTES_MAX;
+/// ... fetches of many partitions while they are taken apart and carried out, ...
+pub const MEMORY_OWN_FETCHES: usize = 4 * 1024 * 1024;
+/// ... fetches that wait for records, ...
+pub const MEMORY_OWN_WAITS: usize = 16 * 1024 * 1024;
+/// ... records on their way through plugins, some at a time, ...
+pub const MEMORY_OWN_ROUTING_FEW: usize = 4 * 1024 * 1024;
+/// ... and very many, ...
+pub const MEMORY_OWN_ROUTING_MANY: usize = 16 * 1024 * 1024;
+/// ... requests for lists that are carried out, ...
+pub const MEMORY_OWN_LISTS: usize = 16 * 1024 * 1024;
+/// ... and batches while they are unfolded.
+pub const MEMORY_OWN_UNFOLDING: usize = 72 * 1024 * 1024;
+/// Most memory of fetches of many partitions that are carried out.
+pub const FETCHES_BYTES_MAX: usize = 24 * 1024 * 1024;
+/// Most memory of requests for lists that are carried out.
+pub const LISTS_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Bytes of frames up to 16 KiB that have begun and are not complete, above which those that stand still go.
 pub const FRAMES_INCOMPLETE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long a frame may stand still while others wait for its place, and how long 64 KiB of it may take.
@@ -56,6 +82,10 @@ pub const CONNECTION_IDLE_TIME_MAX: Duration = Duration::from_secs(10 * 60);
 pub const ANSWER_STALL_MAX: Duration = Duration::from_secs(1);
 /// Requests for lists, such as `metadata`, that the whole broker carries out at once.
 pub const LIST_REQUESTS_MAX: usize = 4;
+/// Those of one connection that wait for each other, beyond which the broker stops reading from it, ...
+pub const LIST_REQUESTS_PER_CONNECTION: usize = 16;
+/// ... and of all connections: further ones get `BUSY`.
+pub const LIST_REQUESTS_WAITING: usize = 16 * 1024;
 /// Partitions that long polls of one connection may wait for at once, each poll counting as 8 more: `BUSY`.
 pub const WAITS_PER_CONNECTION: usize = 16 * 1024;
 /// The same on the whole broker; beyond it long polls are answered without waiting.

@@ -5,6 +5,7 @@
 
 mod affinity;
 mod closures;
+mod in_turn;
 mod moving;
 mod session;
 

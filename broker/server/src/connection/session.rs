@@ -5,7 +5,6 @@ use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use broker_model::limits::{LIGHT_FRAME_BYTES_MAX, LIGHT_FRAME_VALUES_MAX};
 use broker_protocol::{
@@ -17,15 +16,11 @@ use tracing::debug;
 use super::affinity::Affinity;
 use super::moving::SessionState;
 use crate::arbiters::Shard;
-use crate::background::Workers;
 use crate::context::Context;
 use crate::net::routing::RoutingRoom;
-use crate::net::{Answer, AnswerSink, AnswersFull, ConnectionBudget, InFlight};
+use crate::net::{Answer, AnswerSink, ConnectionBudget, InFlight};
 use crate::request;
 use crate::solitude::{self, Resident};
-
-/// A list that takes longer than this, for something it asks does not answer, lets those of others go on.
-const LIST_TURN_MAX: Duration = Duration::from_millis(500);
 
 /// Taking arguments apart is so many times as much work as other work on as many bytes.
 const ARGUMENTS_TIMES: usize = 16;
@@ -199,17 +194,6 @@ fn work_on_arguments(method: Method, weight: Weight, bytes: usize) -> usize {
     }
 }
 
-/// Decodes arguments of very many values or bytes where nobody waits for it.
-async fn decode_on<R: Request + Send + 'static>(
-    workers: &Workers,
-    args: Bytes,
-) -> Result<R, WireError> {
-    match workers.run(move || R::decode(&args)).await {
-        Ok(decoded) => Ok(decoded?),
-        Err(panicked) => Err(WireError::new(ErrorCode::Unknown, panicked.to_string())),
-    }
-}
-
 impl Session {
     /// Goes on with what a connection brought along, on the shard it came to.
     pub(super) fn resume(context: Arc<Context>, state: SessionState, shard: Shard) -> Self {
@@ -353,7 +337,8 @@ impl Session {
         (args, weight): (Bytes, Weight),
         asker: Asker,
         handler: impl FnOnce(Arc<Context>, R) -> F + Send + 'static,
-    ) where
+    ) -> Option<WorkInOrder>
+    where
         R: Request + Send + 'static,
         F: Future<Output = Result<R::Response, WireError>> + 'static,
     {
@@ -367,47 +352,7 @@ impl Session {
                 actix_rt::spawn(async move { asker.answer(work.await) });
             }
         }
-    }
-
-    /// The same for a request that is much work or whose answer may be large, in the background and when it is its
-    /// turn: one of a connection at a time, and a few of the broker. Until then only its frame is in memory.
-    pub(crate) fn spawn_in_turn<R, F>(
-        self: &Rc<Self>,
-        (args, weight): (Bytes, Weight),
-        asker: Asker,
-        handler: impl FnOnce(Arc<Context>, R) -> F + Send + 'static,
-    ) where
-        R: Request + Send + 'static,
-        F: Future<Output = Result<R::Response, WireError>> + 'static,
-    {
-        let (context, answers) = (self.context.clone(), self.budget.answers().clone());
-        let background = context.arbiters.background().clone();
-        let workers = background.workers().clone();
-        background.spawn(move || async move {
-            let turn = tokio::select! {
-                turn = answers.turn() => turn,
-                () = asker.gone() => return,
-            };
-            let Ok(mut turn) = turn else {
-                return asker.refuse(WireError::new(ErrorCode::Busy, AnswersFull::MESSAGE));
-            };
-            let carrying_out = async move {
-                let request = match weight {
-                    Weight::Light => R::decode(&args)?,
-                    Weight::Large | Weight::Heavy => decode_on(&workers, args).await?,
-                };
-                handler(context, request).await
-            };
-            let mut work = std::pin::pin!(carrying_out);
-            let done = match tokio::time::timeout(LIST_TURN_MAX, &mut work).await {
-                Ok(done) => done,
-                Err(_) => {
-                    turn.let_others();
-                    work.await
-                }
-            };
-            asker.answer(done);
-        });
+        None
     }
 
     /// Larger frames and every method are allowed from now on.

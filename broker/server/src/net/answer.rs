@@ -47,11 +47,11 @@ impl Answer {
     }
 }
 
-/// What the writer of a connection is sent.
+/// What the writer of a connection is sent. Small, for the channel of each connection has room for many.
 pub(crate) enum Outgoing {
-    Answer(Answer),
+    Answer(Box<Answer>),
     /// To be written when everything else was, or then, and nothing after it.
-    Last(Answer, Instant),
+    Last(Box<Answer>, Instant),
     /// Stop writing: the connection moves to another arbiter.
     Stop,
 }
@@ -86,11 +86,11 @@ impl AnswerSink {
         let _ = self.answers.send(Outgoing::Last(answer, until));
     }
 
-    fn counted(&self, mut answer: Answer) -> Answer {
+    fn counted(&self, mut answer: Answer) -> Box<Answer> {
         if answer.memory.is_none() {
             answer.memory = self.budget.charge(answer.buffered());
         }
-        answer
+        Box::new(answer)
     }
 
     /// Has the writer hand back the socket and what it has not written.

@@ -9,9 +9,12 @@ use std::time::Duration;
 
 use broker_model::limits::{
     ANSWER_BYTES_PER_CONNECTION, ANSWER_BYTES_TOTAL, ANSWER_STALL_MAX, LIST_REQUESTS_MAX,
+    MEMORY_OWN_ANSWERS,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
+
+use super::ceiling::{Allowance, Ceiling, Drawn};
 
 /// Answers up to this size are bounded by the number of requests under way, and mostly in the kernel.
 const TINY_ANSWER_BYTES: usize = 512;
@@ -31,22 +34,21 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 pub(crate) struct UnreadAnswers(Arc<Unread>);
 
 struct Unread {
-    bytes: AtomicUsize,
+    memory: Allowance,
     waiting: AtomicUsize,
     lists: Arc<Semaphore>,
 }
 
-impl Default for UnreadAnswers {
-    fn default() -> Self {
+impl UnreadAnswers {
+    /// None yet.
+    pub(super) fn below(ceiling: &Ceiling) -> Self {
         Self(Arc::new(Unread {
-            bytes: AtomicUsize::new(0),
+            memory: ceiling.allowance(MEMORY_OWN_ANSWERS, ANSWER_BYTES_TOTAL),
             waiting: AtomicUsize::new(0),
             lists: Arc::new(Semaphore::new(LIST_REQUESTS_MAX)),
         }))
     }
-}
 
-impl UnreadAnswers {
     /// The share of one connection.
     pub(super) fn for_connection(&self) -> AnswerBudget {
         AnswerBudget {
@@ -74,8 +76,8 @@ struct Own {
 
 /// The memory that an answer holds; given back when dropped.
 pub(crate) struct AnswerMemory {
-    budget: AnswerBudget,
-    bytes: usize,
+    own: Arc<Own>,
+    drawn: Drawn,
 }
 
 /// The turn of a request whose answer may be large; over when dropped.
@@ -104,20 +106,20 @@ impl AnswersFull {
 impl AnswerMemory {
     /// How much it is.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.drawn.bytes()
     }
 
     /// Keeps so much and gives the rest back.
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
-        let surplus = self.bytes.saturating_sub(bytes);
-        self.bytes -= surplus;
-        self.budget.give_back(surplus);
+        let surplus = self.bytes().saturating_sub(bytes);
+        self.own.bytes.fetch_sub(surplus, Ordering::Relaxed);
+        self.drawn.shrink_to(bytes);
     }
 }
 
 impl Drop for AnswerMemory {
     fn drop(&mut self) {
-        self.budget.give_back(self.bytes);
+        self.own.bytes.fetch_sub(self.bytes(), Ordering::Relaxed);
     }
 }
 
@@ -189,7 +191,9 @@ impl AnswerBudget {
 
     /// How long the client may take no answers just now; `None` while nobody minds.
     pub(crate) fn stall_max(&self) -> Option<Duration> {
-        let waited_for = self.total.0.waiting.load(Ordering::Relaxed) > 0;
+        let total = &self.total.0;
+        let waited_for =
+            total.waiting.load(Ordering::Relaxed) > 0 || total.memory.ceiling().is_waited_for();
         let holds = self.own.bytes.load(Ordering::Relaxed) > 0;
         (waited_for && holds).then_some(ANSWER_STALL_MAX)
     }
@@ -227,21 +231,15 @@ impl AnswerBudget {
     }
 
     fn free(&self) -> usize {
-        ANSWER_BYTES_TOTAL.saturating_sub(self.total.0.bytes.load(Ordering::Relaxed))
+        self.total.0.memory.free()
     }
 
     fn take(&self, bytes: usize) -> AnswerMemory {
         self.own.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.total.0.bytes.fetch_add(bytes, Ordering::Relaxed);
         AnswerMemory {
-            budget: self.clone(),
-            bytes,
+            own: self.own.clone(),
+            drawn: self.total.0.memory.charge(bytes),
         }
-    }
-
-    fn give_back(&self, bytes: usize) {
-        self.own.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        self.total.0.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
@@ -259,22 +257,21 @@ mod tests {
 
     #[actix_rt::test]
     async fn clients_that_do_not_read_leave_something_for_others() {
-        let all = UnreadAnswers::default();
+        let all = UnreadAnswers::below(&Ceiling::default());
         let mut held = Vec::new();
         for _ in 0..15 {
             let greedy = all.for_connection();
             held.push(greedy.reserve(ANSWER_BYTES_PER_CONNECTION).await.ok());
         }
         assert!(held.iter().all(Option::is_some));
-        let used = all.0.bytes.load(Ordering::Relaxed);
-        assert!(used <= ANSWER_BYTES_TOTAL, "{used}");
+        assert!(all.0.memory.free() > 0);
         let other = all.for_connection().reserve(1_000_000).await;
         assert!(matches!(other, Ok(memory) if memory.bytes() >= SHARE_BYTES_MIN));
     }
 
     #[actix_rt::test]
     async fn a_client_that_does_not_read_is_minded_when_others_wait() {
-        let all = UnreadAnswers::default();
+        let all = UnreadAnswers::below(&Ceiling::default());
         let greedy = all.for_connection();
         let held = greedy.charge(ANSWER_BYTES_TOTAL);
         assert_eq!(greedy.stall_max(), None);
@@ -291,7 +288,7 @@ mod tests {
 
     #[actix_rt::test]
     async fn memory_is_given_back_in_parts_and_at_the_end() {
-        let budget = UnreadAnswers::default().for_connection();
+        let budget = UnreadAnswers::below(&Ceiling::default()).for_connection();
         assert!(budget.charge(TINY_ANSWER_BYTES).is_none());
         let Ok(mut memory) = budget.reserve_all(1_000_000).await else {
             panic!("there is enough");
@@ -304,7 +301,7 @@ mod tests {
 
     #[actix_rt::test]
     async fn a_connection_makes_one_list_at_a_time() {
-        let all = UnreadAnswers::default();
+        let all = UnreadAnswers::below(&Ceiling::default());
         let budget = all.for_connection();
         let first = budget.turn().await.ok();
         let second = tokio::time::timeout(Duration::from_millis(20), budget.turn()).await;

@@ -2,7 +2,8 @@
 //! permits are given back when its answer has been written. Frames draw on the budget of their size, so that
 //! senders of large ones never hold up small requests. Those who never completed so large a frame share a part of
 //! it, those whose frames are much work another: `standing` tells who is who. Whoever holds a place with half a frame
-//! and does not send on loses it as soon as others wait for it. What answers occupy is in `answer_budget`.
+//! and does not send on loses it as soon as others wait for it. What answers occupy is in `answer_budget`, what all of
+//! this may occupy together in `ceiling`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,15 +12,18 @@ use std::time::Duration;
 use broker_model::limits::{
     FRAME_BYTES_MAX, FRAME_STALL_MAX, FRAMES_INCOMPLETE_BYTES_MAX, IN_FLIGHT_BYTES_BATCHES,
     IN_FLIGHT_BYTES_LARGE, IN_FLIGHT_BYTES_PER_CONNECTION, IN_FLIGHT_BYTES_SMALL,
-    IN_FLIGHT_BYTES_TINY, IN_FLIGHT_REQUESTS_PER_CONNECTION, READ_BUFFER_TRUSTED_BYTES,
+    IN_FLIGHT_BYTES_TINY, IN_FLIGHT_REQUESTS_PER_CONNECTION, LIST_REQUESTS_PER_CONNECTION,
+    MEMORY_OWN_BATCHES, MEMORY_OWN_LARGE, MEMORY_OWN_SMALL, READ_BUFFER_TRUSTED_BYTES,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer_budget::{AnswerBudget, UnreadAnswers};
+use super::ceiling::{Allowance, Ceiling, Drawn};
+use super::list_requests::ListRequests;
 use super::routing::Routing;
 use super::standing::{InFlight, Sender, Standing};
 use super::unfolding::Unfolding;
-use super::waits::{Waits, WaitsOfConnection};
+use super::waits::{Fetches, WaitsOfConnection};
 use crate::background::Workers;
 
 /// A frame up to this size is read before it takes its place.
@@ -41,7 +45,8 @@ const COSTLY_PART: usize = 4;
 pub(crate) struct RequestBudget {
     frames: Arc<Frames>,
     answers: UnreadAnswers,
-    waits: Waits,
+    fetches: Fetches,
+    lists: ListRequests,
     unfolding: Unfolding,
     routing: Routing,
     modules: Arc<Semaphore>,
@@ -55,6 +60,7 @@ pub(super) struct Frames {
     batches: Places,
     large: Places,
     incomplete_bytes: AtomicUsize,
+    ceiling: Ceiling,
 }
 
 /// Bytes that frames of one size may occupy. Of a connection that never did it is not known whether it will send
@@ -65,6 +71,15 @@ pub(super) struct Places {
     all: Room,
     newcomers: Room,
     pub(super) costly: Room,
+    /// Tiny frames draw on nothing else: they go on whatever others have.
+    memory: Option<MemoryForFrames>,
+}
+
+/// What frames of one size draw on besides. What they have of their own is for known senders.
+#[derive(Debug)]
+struct MemoryForFrames {
+    of_known: Allowance,
+    of_others: Allowance,
 }
 
 /// Bytes, and how many frames wait for some.
@@ -81,7 +96,29 @@ impl Places {
             all: Room::new(bytes),
             newcomers: Room::new(bytes / NEWCOMERS_PART),
             costly: Room::new((bytes / COSTLY_PART).max(frame_bytes_max)),
+            memory: None,
         }
+    }
+
+    /// With so many bytes of their own of the memory that they share with everything else.
+    fn below(self, ceiling: &Ceiling, own: usize, bytes: usize) -> Self {
+        let memory = MemoryForFrames {
+            of_known: ceiling.allowance(own, bytes),
+            of_others: ceiling.allowance(0, bytes),
+        };
+        Self {
+            memory: Some(memory),
+            ..self
+        }
+    }
+
+    async fn memory(&self, sender: Sender, bytes: usize) -> Option<Drawn> {
+        let memory = self.memory.as_ref()?;
+        let drawn = match sender {
+            Sender::Known => memory.of_known.take(bytes),
+            Sender::Newcomer | Sender::Costly => memory.of_others.take(bytes),
+        };
+        Some(drawn.await)
     }
 
     /// The part that a frame has to leave the rest alone for.
@@ -131,18 +168,31 @@ impl Frames {
 impl RequestBudget {
     /// The budget of a broker that has these threads for what takes long.
     pub(crate) fn new(workers: Workers) -> Self {
+        let ceiling = Ceiling::default();
+        let places =
+            |own, all, frame_bytes_max| Places::new(all, frame_bytes_max).below(&ceiling, own, all);
         Self {
             frames: Arc::new(Frames {
                 tiny: Places::new(IN_FLIGHT_BYTES_TINY, TINY_FRAME_BYTES),
-                small: Places::new(IN_FLIGHT_BYTES_SMALL, READ_BUFFER_TRUSTED_BYTES),
-                batches: Places::new(IN_FLIGHT_BYTES_BATCHES, BATCH_FRAME_BYTES),
-                large: Places::new(IN_FLIGHT_BYTES_LARGE, FRAME_BYTES_MAX),
+                small: places(
+                    MEMORY_OWN_SMALL,
+                    IN_FLIGHT_BYTES_SMALL,
+                    READ_BUFFER_TRUSTED_BYTES,
+                ),
+                batches: places(
+                    MEMORY_OWN_BATCHES,
+                    IN_FLIGHT_BYTES_BATCHES,
+                    BATCH_FRAME_BYTES,
+                ),
+                large: places(MEMORY_OWN_LARGE, IN_FLIGHT_BYTES_LARGE, FRAME_BYTES_MAX),
                 incomplete_bytes: AtomicUsize::new(0),
+                ceiling: ceiling.clone(),
             }),
-            answers: UnreadAnswers::default(),
-            waits: Waits::default(),
-            unfolding: Unfolding::by(workers),
-            routing: Routing::default(),
+            answers: UnreadAnswers::below(&ceiling),
+            fetches: Fetches::below(&ceiling),
+            lists: ListRequests::below(&ceiling),
+            unfolding: Unfolding::by(workers, &ceiling),
+            routing: Routing::below(&ceiling),
             modules: Arc::new(Semaphore::new(1)),
         }
     }
@@ -154,13 +204,25 @@ impl RequestBudget {
             bytes: Arc::new(Semaphore::new(IN_FLIGHT_BYTES_PER_CONNECTION)),
             requests: Arc::new(Semaphore::new(IN_FLIGHT_REQUESTS_PER_CONNECTION)),
             answers: self.answers.for_connection(),
-            waits: self.waits.for_connection(),
+            waits: self.fetches.for_connection(),
+            lists: Arc::new(Semaphore::new(LIST_REQUESTS_PER_CONNECTION)),
         }
     }
 
-    /// Waits until a plugin module may be compiled, which takes many times its size: one at a time.
-    pub(crate) async fn module_turn(&self) -> OwnedSemaphorePermit {
-        acquire(&self.modules, 1).await
+    /// Waits until a plugin module of so many bytes may be compiled, which takes many times its size: one at a time.
+    pub(crate) async fn module_turn(&self, bytes: usize) -> (OwnedSemaphorePermit, Drawn) {
+        let turn = acquire(&self.modules, 1).await;
+        (turn, self.lists.memory(bytes).await)
+    }
+
+    /// Memory for fetches of many partitions.
+    pub(crate) fn fetches(&self) -> &Fetches {
+        &self.fetches
+    }
+
+    /// Memory for requests for lists.
+    pub(crate) fn lists(&self) -> &ListRequests {
+        &self.lists
     }
 
     /// Memory for records on their way through plugins.
@@ -181,6 +243,7 @@ pub(crate) struct ConnectionBudget {
     requests: Arc<Semaphore>,
     answers: AnswerBudget,
     waits: WaitsOfConnection,
+    lists: Arc<Semaphore>,
 }
 
 /// A tiny frame that has begun and holds no place yet; counted as long as it lives.
@@ -240,10 +303,12 @@ impl ConnectionBudget {
             None => None,
             Some(part) => Some(part.enter(bytes).await),
         };
+        let total = places.all.enter(bytes).await;
         InFlight {
             _request: request,
             _bytes: own,
-            _total: places.all.enter(bytes).await,
+            _total: total,
+            _memory: places.memory(sender, frame_bytes).await,
             part,
             is_costly: sender == Sender::Costly,
             is_distrusted: false,
@@ -267,10 +332,11 @@ impl ConnectionBudget {
             return (begun > FRAMES_INCOMPLETE_BYTES_MAX).then_some(FRAME_STALL_MAX);
         }
         let places = frames.places(frame_bytes);
+        let waiting = places.all.waiting() + usize::from(frames.ceiling.is_waited_for());
         let Some(part) = places.part(self.standing.sender(frame_bytes)) else {
-            return (places.all.waiting() > 0).then_some(FRAME_STALL_MAX);
+            return (waiting > 0).then_some(FRAME_STALL_MAX);
         };
-        match places.all.waiting() + part.waiting() {
+        match waiting + part.waiting() {
             0 => None,
             1..=WAITING_FRAMES_MANY => Some(FRAME_STALL_MAX),
             _ => Some(FRAME_STALL_MAX / HASTE),
@@ -294,6 +360,11 @@ impl ConnectionBudget {
     /// What its long polls may wait for.
     pub(crate) fn waits(&self) -> &WaitsOfConnection {
         &self.waits
+    }
+
+    /// Its requests for lists that wait or are carried out.
+    pub(crate) fn lists(&self) -> &Arc<Semaphore> {
+        &self.lists
     }
 
     /// Whether a request of this connection is under way.

@@ -1,6 +1,8 @@
 //! Who gets a place beside whom: frames of different sizes, newcomers and known senders, and those whose frames
 //! are much work.
 
+use broker_model::limits::MEMORY_IN_COMMON;
+
 use super::*;
 
 const MIB: usize = 1024 * 1024;
@@ -28,8 +30,13 @@ async fn frames_of_one_size_do_not_take_the_place_of_another() {
     assert_eq!(budget.frames.large.all.bytes.available_permits(), 0);
     let batch = budget.for_connection();
     let _permit = batch.acquire(MIB).await;
-    fill(MIB, IN_FLIGHT_BYTES_BATCHES - MIB).await;
-    fill(128 * 1024, IN_FLIGHT_BYTES_SMALL).await;
+    // All that is left of what they have in common, and what is theirs alone.
+    let in_common = MEMORY_IN_COMMON - (IN_FLIGHT_BYTES_LARGE - MEMORY_OWN_LARGE);
+    fill(MIB, in_common + MEMORY_OWN_BATCHES - MIB).await;
+    let newcomer = budget.for_connection();
+    let waited = tokio::time::timeout(FRAME_STALL_MAX / 100, newcomer.acquire(MIB));
+    assert!(waited.await.is_err());
+    fill(128 * 1024, MEMORY_OWN_SMALL).await;
     let tiny = budget.for_connection();
     let _permit = tiny.acquire(100).await;
     assert!(!tiny.is_idle());

@@ -4,45 +4,72 @@
 
 use std::sync::Arc;
 
-use broker_model::limits::{ROUTING_RECORDS_FEW, ROUTING_RECORDS_MANY};
+use broker_model::limits::{
+    MEMORY_OWN_ROUTING_FEW, MEMORY_OWN_ROUTING_MANY, ROUTING_RECORDS_FEW, ROUTING_RECORDS_MANY,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::ceiling::{Allowance, Ceiling, Drawn};
 
 /// Requests up to here cost no more than their frames do.
 const RECORDS_FREE: u32 = 128;
 /// Requests up to here have a budget of their own.
 const RECORDS_FEW: u32 = 10_000;
 
+/// What a record takes besides the frame that it came in, about.
+const RECORD_BYTES: usize = 160;
+
 /// The memory of a broker for it; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Routing {
-    few: Arc<Semaphore>,
-    many: Arc<Semaphore>,
+    few: Places,
+    many: Places,
+}
+
+/// Memory for requests of one size; they get it in order.
+#[derive(Clone)]
+struct Places {
+    records: Arc<Semaphore>,
+    memory: Allowance,
+}
+
+impl Places {
+    fn below(ceiling: &Ceiling, own: usize, records: usize) -> Self {
+        Self {
+            records: Arc::new(Semaphore::new(records)),
+            memory: ceiling.allowance(own, records.saturating_mul(RECORD_BYTES)),
+        }
+    }
+}
+
+fn bytes(records: u32) -> usize {
+    usize::try_from(records).map_or(usize::MAX, |records| records.saturating_mul(RECORD_BYTES))
 }
 
 /// What the records of one request may occupy; given back when dropped.
 #[derive(Debug, Default)]
 pub(crate) struct RoutingRoom {
-    _records: Option<OwnedSemaphorePermit>,
-}
-
-impl Default for Routing {
-    fn default() -> Self {
-        Self {
-            few: Arc::new(Semaphore::new(ROUTING_RECORDS_FEW)),
-            many: Arc::new(Semaphore::new(ROUTING_RECORDS_MANY)),
-        }
-    }
+    _held: Option<(OwnedSemaphorePermit, Drawn)>,
 }
 
 impl Routing {
+    /// All of it.
+    pub(super) fn below(ceiling: &Ceiling) -> Self {
+        Self {
+            few: Places::below(ceiling, MEMORY_OWN_ROUTING_FEW, ROUTING_RECORDS_FEW),
+            many: Places::below(ceiling, MEMORY_OWN_ROUTING_MANY, ROUTING_RECORDS_MANY),
+        }
+    }
+
     /// Room for so many records, if there is some at once.
     pub(crate) fn try_room(&self, records: u32) -> Option<RoutingRoom> {
         let Some(places) = self.places(records) else {
             return Some(RoutingRoom::default());
         };
-        let permit = places.clone().try_acquire_many_owned(records).ok()?;
+        let permit = places.records.clone().try_acquire_many_owned(records);
+        let memory = places.memory.try_take(bytes(records))?;
         Some(RoutingRoom {
-            _records: Some(permit),
+            _held: Some((permit.ok()?, memory)),
         })
     }
 
@@ -54,13 +81,14 @@ impl Routing {
         let Some(places) = self.places(records) else {
             return RoutingRoom::default();
         };
-        let permit = places.clone().acquire_many_owned(records).await;
+        let permit = places.records.clone().acquire_many_owned(records).await;
+        let permit = permit.expect("this budget is never closed");
         RoutingRoom {
-            _records: Some(permit.expect("this budget is never closed")),
+            _held: Some((permit, places.memory.take(bytes(records)).await)),
         }
     }
 
-    fn places(&self, records: u32) -> Option<&Arc<Semaphore>> {
+    fn places(&self, records: u32) -> Option<&Places> {
         if records <= RECORDS_FREE {
             None
         } else if records <= RECORDS_FEW {
@@ -79,15 +107,13 @@ mod tests {
 
     #[actix_rt::test]
     async fn large_requests_wait_for_each_other_and_hold_up_no_others() {
-        let routing = Routing::default();
+        let routing = Routing::below(&Ceiling::default());
         let mut held = Vec::new();
         while let Some(room) = routing.try_room(PLUGIN_BATCH_RECORDS_MAX) {
             held.push(room);
         }
-        assert_eq!(
-            held.len(),
-            ROUTING_RECORDS_MANY / PLUGIN_BATCH_RECORDS_MAX as usize
-        );
+        let all = ROUTING_RECORDS_MANY / PLUGIN_BATCH_RECORDS_MAX as usize;
+        assert_eq!(held.len(), all, "the ceiling is above that");
         assert!(routing.try_room(1).is_some());
         assert!(routing.try_room(RECORDS_FEW).is_some());
         let waiting = routing.clone();
@@ -96,6 +122,9 @@ mod tests {
         assert!(!waiting.is_finished());
         drop(held);
         waiting.await.unwrap();
-        assert_eq!(routing.many.available_permits(), ROUTING_RECORDS_MANY);
+        assert_eq!(
+            routing.many.records.available_permits(),
+            ROUTING_RECORDS_MANY
+        );
     }
 }

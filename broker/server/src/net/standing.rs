@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::budget::{Frames, TINY_FRAME_BYTES};
+use super::ceiling::Drawn;
 
 /// A connection is known to complete frames up to so many times the largest one that it has completed.
 const KNOWN_BY: usize = 2;
@@ -69,6 +70,7 @@ pub(crate) struct InFlight {
     pub(super) _request: OwnedSemaphorePermit,
     pub(super) _bytes: OwnedSemaphorePermit,
     pub(super) _total: OwnedSemaphorePermit,
+    pub(super) _memory: Option<Drawn>,
     pub(super) part: Option<OwnedSemaphorePermit>,
     /// Whether that part is the one for much work.
     pub(super) is_costly: bool,

@@ -4,9 +4,12 @@
 
 use std::sync::Arc;
 
-use broker_model::limits::{BATCH_DECOMPRESSED_BYTES_MAX, UNFOLDING_BYTES_MAX};
+use broker_model::limits::{
+    BATCH_DECOMPRESSED_BYTES_MAX, MEMORY_OWN_UNFOLDING, UNFOLDING_BYTES_MAX,
+};
 use tokio::sync::Semaphore;
 
+use super::ceiling::{Allowance, Ceiling};
 use crate::background::Workers;
 
 const MIB: usize = 1024 * 1024;
@@ -25,15 +28,17 @@ pub(crate) struct Unfolding {
     steps: Arc<Semaphore>,
     /// One of the largest at a time, which are in nobody's way.
     largest: Arc<Semaphore>,
+    memory: Allowance,
 }
 
 impl Unfolding {
     /// All of it, for work that `workers` do.
-    pub(crate) fn by(workers: Workers) -> Self {
+    pub(crate) fn by(workers: Workers, ceiling: &Ceiling) -> Self {
         Self {
             workers,
             steps: Arc::new(Semaphore::new(STEPS_AT_ONCE)),
             largest: Arc::new(Semaphore::new(1)),
+            memory: ceiling.allowance(MEMORY_OWN_UNFOLDING, UNFOLDING_BYTES_MAX),
         }
     }
 
@@ -68,9 +73,10 @@ impl Unfolding {
     ) -> Result<T, tokio::task::JoinError> {
         let place = places.clone().acquire_owned().await;
         let place = place.expect("this budget is never closed");
+        let memory = self.memory.take(limit).await;
         let work = move || {
             let done = work(limit);
-            drop(place);
+            drop((place, memory));
             done
         };
         self.workers.run(work).await
@@ -85,7 +91,7 @@ mod tests {
 
     #[actix_rt::test]
     async fn work_is_tried_with_a_higher_limit_when_the_first_was_too_low() {
-        let unfolding = Unfolding::by(Workers::of_this_runtime());
+        let unfolding = Unfolding::by(Workers::of_this_runtime(), &Ceiling::default());
         let tried = Arc::new(Mutex::new(Vec::new()));
         let seen = tried.clone();
         let work = move |limit| {
@@ -102,7 +108,7 @@ mod tests {
 
     #[actix_rt::test]
     async fn one_of_the_largest_at_a_time_is_in_nobodys_way() {
-        let unfolding = Unfolding::by(Workers::of_this_runtime());
+        let unfolding = Unfolding::by(Workers::of_this_runtime(), &Ceiling::default());
         let _bomb = unfolding.largest.acquire().await.unwrap();
         let second = unfolding.in_steps(|limit| limit, |limit| *limit < 9 * MIB);
         let waited = tokio::time::timeout(std::time::Duration::from_millis(50), second).await;

@@ -1,36 +1,44 @@
-//! `Waits`: how many long polls may wait at once, weighed by the partitions they wait for. A connection that
-//! asks for too many is refused; when the broker has too many, a poll is answered at once with what there is.
+//! `Fetches`: what those occupy that name many partitions while they are carried out, and those that wait for
+//! records. A connection that asks for too many waits is refused; when the broker has too many, a fetch is answered at
+//! once with what there is.
 
 use std::sync::Arc;
 
-use broker_model::limits::{WAITS_PER_CONNECTION, WAITS_TOTAL};
+use broker_model::limits::{
+    FETCHES_BYTES_MAX, MEMORY_OWN_FETCHES, MEMORY_OWN_WAITS, WAITS_PER_CONNECTION, WAITS_TOTAL,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::ceiling::{Allowance, Ceiling, Drawn};
 
 /// What a poll weighs beside its partitions.
 const POLL_WEIGHT: usize = 8;
+/// What a partition takes while a poll waits for it, about.
+const WAIT_BYTES: usize = 320;
+/// Arguments up to this size name few partitions.
+const FEW_PARTITIONS_BYTES: usize = 2 * 1024;
+/// Arguments take so many times as much when they are taken apart and their partitions are looked up.
+const CARRIED_OUT_TIMES: usize = 16;
 
-/// The waits of a broker; cheap to clone.
+/// The fetches of a broker; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Waits(Arc<Semaphore>);
-
-impl Default for Waits {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(WAITS_TOTAL)))
-    }
+pub(crate) struct Fetches {
+    carried_out: Allowance,
+    waiting: Allowance,
 }
 
 /// The waits of a connection; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct WaitsOfConnection {
     own: Arc<Semaphore>,
-    total: Waits,
+    total: Fetches,
 }
 
 /// One poll that waits; over when dropped.
 #[derive(Debug)]
 pub(crate) struct Wait {
     _own: OwnedSemaphorePermit,
-    _total: OwnedSemaphorePermit,
+    _memory: Drawn,
 }
 
 /// Why a poll may not wait.
@@ -42,7 +50,29 @@ pub(crate) enum NoWait {
     Broker,
 }
 
-impl Waits {
+impl Fetches {
+    /// None yet.
+    pub(super) fn below(ceiling: &Ceiling) -> Self {
+        Self {
+            carried_out: ceiling.allowance(MEMORY_OWN_FETCHES, FETCHES_BYTES_MAX),
+            waiting: ceiling.allowance(MEMORY_OWN_WAITS, WAITS_TOTAL * WAIT_BYTES),
+        }
+    }
+
+    /// Waits for memory to carry one out that has arguments of so many bytes; one of few partitions needs none.
+    pub(crate) async fn memory(&self, args_bytes: usize) -> Option<Drawn> {
+        if Self::are_few(args_bytes) {
+            return None;
+        }
+        let bytes = args_bytes.saturating_mul(CARRIED_OUT_TIMES);
+        Some(self.carried_out.take(bytes.min(MEMORY_OWN_FETCHES)).await)
+    }
+
+    /// Whether arguments of so many bytes name so few partitions that they may be taken apart at once.
+    pub(crate) fn are_few(args_bytes: usize) -> bool {
+        args_bytes <= FEW_PARTITIONS_BYTES
+    }
+
     /// The share of one connection.
     pub(super) fn for_connection(&self) -> WaitsOfConnection {
         WaitsOfConnection {
@@ -58,14 +88,14 @@ impl WaitsOfConnection {
     /// # Errors
     /// When too many wait already.
     pub(crate) fn enter(&self, partitions: usize) -> Result<Wait, NoWait> {
-        let weight = u32::try_from(partitions.saturating_add(POLL_WEIGHT)).unwrap_or(u32::MAX);
-        let own = self.own.clone().try_acquire_many_owned(weight);
+        let weight = partitions.saturating_add(POLL_WEIGHT);
+        let permits = u32::try_from(weight).unwrap_or(u32::MAX);
+        let own = self.own.clone().try_acquire_many_owned(permits);
         let own = own.map_err(|_| NoWait::Connection)?;
-        let total = self.total.0.clone().try_acquire_many_owned(weight);
-        let total = total.map_err(|_| NoWait::Broker)?;
+        let bytes = weight.saturating_mul(WAIT_BYTES);
         Ok(Wait {
             _own: own,
-            _total: total,
+            _memory: self.total.waiting.try_take(bytes).ok_or(NoWait::Broker)?,
         })
     }
 }
@@ -76,26 +106,37 @@ mod tests {
 
     #[test]
     fn one_connection_cannot_take_every_wait() {
-        let waits = Waits::default();
-        let greedy = waits.for_connection();
+        let fetches = Fetches::below(&Ceiling::default());
+        let greedy = fetches.for_connection();
         let held: Vec<_> = std::iter::from_fn(|| greedy.enter(1_000).ok()).collect();
         assert!(held.len() >= 2);
         assert_eq!(greedy.enter(1_000).err(), Some(NoWait::Connection));
-        assert!(waits.for_connection().enter(1_000).is_ok());
+        assert!(fetches.for_connection().enter(1_000).is_ok());
     }
 
     #[test]
     fn a_wait_that_is_over_makes_room() {
-        let waits = Waits::default();
+        let fetches = Fetches::below(&Ceiling::default());
         let mut held = Vec::new();
         let last = loop {
-            match waits.for_connection().enter(1_000) {
+            match fetches.for_connection().enter(1_000) {
                 Ok(wait) => held.push(wait),
                 Err(reason) => break reason,
             }
         };
         assert_eq!(last, NoWait::Broker);
+        assert_eq!(held.len(), WAITS_TOTAL / (1_000 + POLL_WEIGHT));
         held.pop();
-        assert!(waits.for_connection().enter(1_000).is_ok());
+        assert!(fetches.for_connection().enter(1_000).is_ok());
+    }
+
+    #[actix_rt::test]
+    async fn a_fetch_of_few_partitions_waits_for_nobody() {
+        let fetches = Fetches::below(&Ceiling::default());
+        let _all = fetches.carried_out.charge(FETCHES_BYTES_MAX);
+        assert!(fetches.memory(FEW_PARTITIONS_BYTES).await.is_none());
+        let many = fetches.memory(FEW_PARTITIONS_BYTES + 1);
+        let waited = tokio::time::timeout(std::time::Duration::from_millis(10), many).await;
+        assert!(waited.is_err());
     }
 }

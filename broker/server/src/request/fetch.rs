@@ -4,6 +4,7 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -23,8 +24,9 @@ use super::lookup;
 use crate::arbiters::Shard;
 use crate::connection::{Asker, Session};
 use crate::context::Context;
+use crate::net::ceiling::Drawn;
 use crate::net::lane::Stint;
-use crate::net::waits::{NoWait, WaitsOfConnection};
+use crate::net::waits::{Fetches, NoWait, WaitsOfConnection};
 use crate::net::{Answer, AnswerBudget, AnswerMemory, AnswersFull};
 use crate::partition::PartitionOffsets;
 use crate::topics::HostedPartition;
@@ -34,37 +36,82 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// So many partitions to watch are as much work as a small request.
 const WATCHED_AT_ONCE: usize = 16;
 
-/// Starts a fetch in a task of its own.
-pub(super) fn start(session: &Rc<Session>, args: &Bytes, asker: Asker) {
-    match FetchRequest::decode(args)
-        .map_err(WireError::from)
-        .and_then(check)
-    {
+/// Starts a fetch in a task of its own. One of very many partitions is taken apart there, when there is memory for it.
+pub(super) fn start(session: &Rc<Session>, args: Bytes, asker: Asker) {
+    let fetch = Fetch {
+        context: session.context().clone(),
+        budget: session.budget().answers().clone(),
+        waits: session.budget().waits().clone(),
+        args_bytes: args.len(),
+    };
+    if !Fetches::are_few(args.len()) {
+        actix_rt::spawn(async move {
+            if let Ok(memory) = fetch.memory(&asker).await {
+                match decode(&args) {
+                    Err(error) => asker.refuse(error),
+                    Ok(request) => Box::pin(fetch.carry_out(request, memory, asker)).await,
+                }
+            }
+        });
+        return;
+    }
+    match decode(&args) {
         Err(error) => asker.refuse(error),
         Ok(request) => {
-            let context = session.context().clone();
-            if let Some(shard) = common_shard(&context, &request) {
+            if let Some(shard) = common_shard(&fetch.context, &request) {
                 session.note_shard(shard);
             }
-            let budget = session.budget().answers().clone();
-            let waits = session.budget().waits().clone();
-            actix_rt::spawn(async move {
-                let found = match find(&context, &waits, &request, &asker).await {
-                    Ok(Some(found)) => found,
-                    Ok(None) => return,
-                    Err(error) => return asker.refuse(error),
-                };
-                match request.form {
-                    FetchForm::Batch => {
-                        let mut unused_room = RECORDS_BYTES_MAX;
-                        let answers = read_all(found, &Wanted::Batches, &mut unused_room).await;
-                        reply(asker, answers, None);
-                    }
-                    FetchForm::Records => answer(&context, &budget, &request, found, asker).await,
-                }
-            });
+            actix_rt::spawn(fetch.carry_out(request, None, asker));
         }
     }
+}
+
+/// What a fetch works with.
+struct Fetch {
+    context: Arc<Context>,
+    budget: AnswerBudget,
+    waits: WaitsOfConnection,
+    args_bytes: usize,
+}
+
+/// Nobody reads an answer any more.
+struct NobodyAsks;
+
+impl Fetch {
+    /// Memory to take it apart and look its partitions up; none for few.
+    async fn memory(&self, asker: &Asker) -> Result<Option<Drawn>, NobodyAsks> {
+        tokio::select! {
+            biased;
+            memory = self.context.requests.fetches().memory(self.args_bytes) => Ok(memory),
+            () = asker.gone() => Err(NobodyAsks),
+        }
+    }
+
+    async fn carry_out(self, request: FetchRequest, mut memory: Option<Drawn>, asker: Asker) {
+        let found = match find(&self, &request, &mut memory, &asker).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return,
+            Err(error) => return asker.refuse(error),
+        };
+        match request.form {
+            FetchForm::Batch => {
+                let mut unused_room = RECORDS_BYTES_MAX;
+                let reading = read_all(found, &Wanted::Batches, &mut unused_room);
+                let answers = Box::pin(reading).await;
+                reply(asker, answers, None);
+            }
+            FetchForm::Records => {
+                let answering = answer(&self.context, &self.budget, &request, found, asker);
+                Box::pin(answering).await;
+            }
+        }
+    }
+}
+
+fn decode(args: &Bytes) -> Result<FetchRequest, WireError> {
+    FetchRequest::decode(args)
+        .map_err(WireError::from)
+        .and_then(check)
 }
 
 /// The shard that all the partitions asked for live on, if it is one.
@@ -94,17 +141,18 @@ fn check(request: FetchRequest) -> Result<FetchRequest, WireError> {
 }
 
 /// What there is to read, once there is enough of it, time is up, or there is an error to tell; none when
-/// nobody asks any more.
+/// nobody asks any more. While it waits it holds no `memory`: waits are counted by themselves.
 async fn find(
-    context: &Context,
-    waits: &WaitsOfConnection,
+    fetch: &Fetch,
     request: &FetchRequest,
+    memory: &mut Option<Drawn>,
     asker: &Asker,
 ) -> Result<Option<Vec<Located>>, WireError> {
+    let context = &*fetch.context;
     let wait = Duration::from_millis(u64::from(request.max_wait_ms)).min(FETCH_WAIT_MAX);
     let deadline = Instant::now() + wait;
     // First: whoever may not wait for very many partitions need not watch them.
-    let place = (!wait.is_zero()).then(|| waits.enter(request.partitions.len()));
+    let place = (!wait.is_zero()).then(|| fetch.waits.enter(request.partitions.len()));
     let mut time_is_up = !matches!(place, Some(Ok(_)));
     loop {
         if asker.is_gone() {
@@ -114,7 +162,8 @@ async fn find(
             true => Vec::new(),
             false => watch_all(context, request).await,
         };
-        let located = locate_all(context, request, FETCH_BYTES_MAX).await;
+        // Apart from the task, which is small while it waits: there may be very many.
+        let located = Box::pin(locate_all(context, request, FETCH_BYTES_MAX)).await;
         let bytes: u64 = located.iter().map(Located::bytes).sum();
         let failed = located.iter().any(Located::is_failed);
         if bytes >= u64::from(request.min_bytes) || failed {
@@ -127,10 +176,16 @@ async fn find(
             };
         }
         drop(located);
+        *memory = None;
         match wait_for_change(context, &mut watches, deadline, asker).await {
             Woken::ByChange => {}
             Woken::ByTime => time_is_up = true,
             Woken::NobodyAsks => return Ok(None),
+        }
+        drop(watches);
+        match fetch.memory(asker).await {
+            Ok(again) => *memory = again,
+            Err(NobodyAsks) => return Ok(None),
         }
     }
 }

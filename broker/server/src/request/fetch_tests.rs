@@ -10,6 +10,7 @@ use broker_storage::ReadLimit;
 
 use super::*;
 use crate::background::Workers;
+use crate::net::ceiling::Ceiling;
 use crate::net::unfolding::Unfolding;
 use crate::partition::tests::{Hosted, host};
 use crate::reply::Reply;
@@ -42,7 +43,10 @@ async fn everything(hosted: &Hosted) -> FileSlice {
 }
 
 fn as_records() -> Wanted {
-    Wanted::Records(Unfolding::by(Workers::of_this_runtime()))
+    Wanted::Records(Unfolding::by(
+        Workers::of_this_runtime(),
+        &Ceiling::default(),
+    ))
 }
 
 #[actix_rt::test]

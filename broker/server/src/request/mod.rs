@@ -62,11 +62,16 @@ pub(crate) fn start(
     let heavy = call.1 != Weight::Light;
     let few = call.0.len() <= FEW_BYTES;
     match method {
-        Method::Produce => return produce::start(session, call.0, call.1, asker),
-        Method::Fetch | Method::Hello | Method::Ping if heavy => asker.refuse(too_heavy(method)),
-        Method::Fetch => fetch::start(session, &call.0, asker),
-        Method::Hello => hello::answer(session, &call.0, asker),
-        Method::Ping => ping::answer(session, &call.0, asker),
+        Method::Produce => produce::start(session, call.0, call.1, asker),
+        Method::Fetch | Method::Hello | Method::Ping => {
+            match method {
+                _ if heavy => asker.refuse(too_heavy(method)),
+                Method::Hello => hello::answer(session, &call.0, asker),
+                Method::Ping => ping::answer(session, &call.0, asker),
+                _ => fetch::start(session, call.0, asker),
+            }
+            None
+        }
         Method::Metadata => session.spawn_in_turn(call, asker, metadata::handle),
         Method::CreateTopic => session.spawn(call, asker, create_topic::handle),
         Method::DeleteTopic => session.spawn(call, asker, delete_topic::handle),
@@ -74,17 +79,11 @@ pub(crate) fn start(
         Method::CreatePartitions => session.spawn(call, asker, create_partitions::handle),
         Method::DescribeTopic => session.spawn_in_turn(call, asker, describe_topic::handle),
         Method::DescribeConfigs => session.spawn_in_turn(call, asker, describe_configs::handle),
-        Method::ListOffsets if few => {
-            session.spawn(call, asker, list_offsets::handle);
-        }
+        Method::ListOffsets if few => session.spawn(call, asker, list_offsets::handle),
         Method::ListOffsets => session.spawn_in_turn(call, asker, list_offsets::handle),
-        Method::DeleteRecords if few => {
-            session.spawn(call, asker, delete_records::handle);
-        }
+        Method::DeleteRecords if few => session.spawn(call, asker, delete_records::handle),
         Method::DeleteRecords => session.spawn_in_turn(call, asker, delete_records::handle),
-        Method::PartitionFor if few => {
-            session.spawn(call, asker, partition_for::handle);
-        }
+        Method::PartitionFor if few => session.spawn(call, asker, partition_for::handle),
         Method::PartitionFor => session.spawn_in_turn(call, asker, partition_for::handle_many),
         Method::DeployPlugin => session.spawn(call, asker, deploy_plugin::handle),
         Method::RollbackPlugin => session.spawn(call, asker, rollback_plugin::handle),
@@ -102,9 +101,9 @@ pub(crate) fn start(
         other => {
             let message = format!("method {other} is not available in this version");
             asker.refuse(WireError::new(ErrorCode::UnknownMethod, message));
+            None
         }
     }
-    None
 }
 
 /// A request that its method could not fill.

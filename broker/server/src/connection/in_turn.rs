@@ -1,0 +1,111 @@
+//! Requests that are much work or whose answers may be large are carried out in the background, when it is their
+//! turn: one of a connection at a time, and a few of the broker. How many wait is bounded, too.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_protocol::{ErrorCode, Request, WireError};
+use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::session::{Asker, Session, Weight, WorkInOrder};
+use crate::background::Workers;
+use crate::context::Context;
+use crate::net::AnswersFull;
+use crate::net::answer_budget::ListTurn;
+use crate::net::list_requests::ListRequests;
+
+/// A list that takes longer than this, for something it asks does not answer, lets those of others go on.
+const LIST_TURN_MAX: Duration = Duration::from_millis(500);
+
+impl Session {
+    /// Decodes arguments and runs `handler` in the background, when it is its
+    /// turn: one of a connection at a time, and a few of the broker. Until then only its frame is in memory. A
+    /// connection that has many of them waits with the next.
+    pub(crate) fn spawn_in_turn<R, F>(
+        self: &Rc<Self>,
+        (args, weight): (Bytes, Weight),
+        asker: Asker,
+        handler: impl FnOnce(Arc<Context>, R) -> F + Send + 'static,
+    ) -> Option<WorkInOrder>
+    where
+        R: Request + Send + 'static,
+        F: Future<Output = Result<R::Response, WireError>> + 'static,
+    {
+        let Some(waiting) = self.context().requests.lists().enter() else {
+            asker.refuse(WireError::new(ErrorCode::Busy, ListRequests::MESSAGE));
+            return None;
+        };
+        let (context, answers) = (self.context().clone(), self.budget().answers().clone());
+        let own = self.budget().lists().clone();
+        let go = move |asker: Asker, own: OwnedSemaphorePermit| {
+            let background = context.arbiters.background().clone();
+            background.spawn(move || async move {
+                let turn = tokio::select! {
+                    turn = answers.turn() => turn,
+                    () = asker.gone() => return,
+                };
+                let Ok(turn) = turn else {
+                    return asker.refuse(WireError::new(ErrorCode::Busy, AnswersFull::MESSAGE));
+                };
+                // Apart from the task, which is small while it waits: there may be very many.
+                let done = Box::pin(carry_out(context, (args, weight), turn, handler));
+                asker.answer(done.await);
+                drop((waiting, own));
+            });
+        };
+        if let Ok(own) = self.budget().lists().clone().try_acquire_owned() {
+            go(asker, own);
+            return None;
+        }
+        Some(Box::pin(async move {
+            tokio::select! {
+                Ok(place) = own.acquire_owned() => go(asker, place),
+                () = asker.gone() => {}
+            }
+        }))
+    }
+}
+
+/// Carries out a request whose turn it is, when there is memory for it.
+async fn carry_out<R, F>(
+    context: Arc<Context>,
+    (args, weight): (Bytes, Weight),
+    mut turn: ListTurn,
+    handler: impl FnOnce(Arc<Context>, R) -> F,
+) -> Result<R::Response, WireError>
+where
+    R: Request + Send + 'static,
+    F: Future<Output = Result<R::Response, WireError>>,
+{
+    let lists = context.requests.lists().clone();
+    let _memory = lists.memory(args.len()).await;
+    let workers = context.arbiters.background().workers().clone();
+    let work = async move {
+        let request = match weight {
+            Weight::Light => R::decode(&args)?,
+            Weight::Large | Weight::Heavy => decode_on(&workers, args).await?,
+        };
+        handler(context, request).await
+    };
+    let mut work = std::pin::pin!(work);
+    match tokio::time::timeout(LIST_TURN_MAX, &mut work).await {
+        Ok(done) => done,
+        Err(_) => {
+            turn.let_others();
+            work.await
+        }
+    }
+}
+
+/// Decodes arguments of very many values or bytes where nobody waits for it.
+async fn decode_on<R: Request + Send + 'static>(
+    workers: &Workers,
+    args: Bytes,
+) -> Result<R, WireError> {
+    match workers.run(move || R::decode(&args)).await {
+        Ok(decoded) => Ok(decoded?),
+        Err(panicked) => Err(WireError::new(ErrorCode::Unknown, panicked.to_string())),
+    }
+}

@@ -1,0 +1,116 @@
+//! Memory that clients make the broker use in different ways at once. Each way has a bound of its own; together they
+//! stay below one that is less than all of those.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::harness::{Broker, Value, Wire, frame, map};
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+/// What clients of this test may use together: what all kinds of memory have in common, what those have of their own
+/// that are used here, and as much again as half of it for whatever else it takes.
+const GROWN_MIB_MAX: u64 = 150;
+
+/// All of a produce request but its last byte.
+fn half_sent(bytes: usize) -> Vec<u8> {
+    let value = Value::Bin(vec![b'x'; bytes - 200]);
+    let records = Value::Array(vec![Value::Array(vec![Value::Nil, value])]);
+    let args = map! { "topic" => "large", "partition" => 0, "records" => records };
+    let request = Value::Array(vec![0.into(), 2.into(), "produce".into(), args]);
+    let mut frame = frame(&request.encode());
+    frame.pop();
+    frame
+}
+
+fn holding(broker: &Broker, connections: usize, bytes: usize) -> Vec<Wire> {
+    let frame = half_sent(bytes);
+    let hold = |_| {
+        let mut wire = broker.connect();
+        wire.send_bytes(&frame);
+        wire
+    };
+    (0..connections).map(hold).collect()
+}
+
+/// Clients that each ask for 8 MiB of decoded records and do not read.
+fn not_reading(broker: &Broker, connections: usize) -> Vec<Wire> {
+    let one = map! { "topic" => "large", "partition" => 0, "offset" => 0 };
+    let ask = |_| {
+        let mut wire = broker.connect();
+        for _ in 0..3 {
+            let wanted = map! { "partitions" => vec![one.clone()], "form" => "records", "max_bytes" => 8_000_000 };
+            wire.send("fetch", wanted);
+        }
+        wire
+    };
+    (0..connections).map(ask).collect()
+}
+
+/// Clients that wait for a thousand partitions sixteen times each.
+fn polling(broker: &Broker, connections: usize) -> Vec<Wire> {
+    let one = map! { "topic" => "quiet", "partition" => 0, "offset" => 0 };
+    let many: Vec<Value> = (0..1_000).map(|_| one.clone()).collect();
+    let poll = |_| {
+        let mut wire = broker.connect();
+        for _ in 0..16 {
+            let wanted =
+                map! { "partitions" => many.clone(), "max_wait_ms" => 20_000, "min_bytes" => 1 };
+            wire.send("fetch", wanted);
+        }
+        wire
+    };
+    (0..connections).map(poll).collect()
+}
+
+#[test]
+fn many_kinds_of_memory_at_once_stay_below_one_ceiling() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("quiet", 1, &[]);
+    wire.create_topic("large", 1, &[]);
+    for _ in 0..8 {
+        let value = Value::Bin(vec![b'x'; 1_000_000]);
+        wire.produce(
+            "large",
+            0,
+            Value::Array(vec![Value::Array(vec![Value::Nil, value])]),
+        );
+    }
+    let before = broker.resident_mib();
+    let mut peak = before;
+    // Each fills the part of its size that newcomers have: 16, 32 and 16 MiB.
+    let frames = [
+        holding(&broker, 63, 256 * KIB),
+        holding(&broker, 31, MIB),
+        holding(&broker, 1, 16 * MIB - KIB),
+    ];
+    let (readers, pollers) = (not_reading(&broker, 20), polling(&broker, 8));
+    let until = Instant::now() + Duration::from_secs(4);
+    while Instant::now() < until {
+        peak = peak.max(broker.resident_mib());
+        wire.call("ping", map! {}).expect("a ping is answered");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let grown = peak.saturating_sub(before);
+    assert!(
+        grown >= 64,
+        "only {grown} MiB: they did not get what they may"
+    );
+    assert!(grown <= GROWN_MIB_MAX, "{grown} MiB");
+    // Whoever waits for memory goes on when those who held it have gone.
+    drop((frames, readers, pollers));
+    let value = Value::Bin(vec![b'y'; 1_000_000]);
+    wire.produce(
+        "large",
+        0,
+        Value::Array(vec![Value::Array(vec![Value::Nil, value])]),
+    );
+    assert_eq!(
+        wire.fetch("large", 0, 8, map! { "form" => "records" })
+            .unwrap()
+            .records()
+            .len(),
+        1
+    );
+}
