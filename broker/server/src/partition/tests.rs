@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_rt::ArbiterHandle;
 use broker_cluster::{Acks, TopicConfig, TopicDefaults};
-use broker_model::limits::{BATCHES_PER_WRITE_MAX, PARTITION_MAILBOX};
+use broker_model::limits::{BATCHES_PER_WRITE_MAX, MESSAGES_PER_TURN, PARTITION_MAILBOX};
 use broker_model::{
     BrokerId, LeaderEpoch, Offset, PartitionId, SystemClock, Timestamp, TopicId, TopicName,
     TopicPartition,
@@ -306,7 +306,8 @@ async fn a_flood_is_taken_a_few_at_a_time_and_others_on_the_thread_run_between()
     }
     flood.stop();
     // A turn, and as much again where one ends and the next begins.
-    assert!((1..=32).contains(&at_once_max), "{at_once_max} at once");
+    let max = 2 * MESSAGES_PER_TURN;
+    assert!((1..=max).contains(&at_once_max), "{at_once_max} at once");
 }
 
 #[actix_rt::test]

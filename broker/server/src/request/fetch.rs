@@ -101,8 +101,7 @@ impl Fetch {
                 reply(asker, answers, None);
             }
             FetchForm::Records => {
-                let answering = answer(&self.context, &self.budget, &request, found, asker);
-                Box::pin(answering).await;
+                answer(&self.context, &self.budget, &request, found, asker).await;
             }
         }
     }
@@ -326,10 +325,14 @@ async fn answer(
         let granted = memory.bytes().min(RECORDS_BYTES_MAX);
         let located = match found.take() {
             Some(found) if stored <= granted as u64 => found,
-            _ => locate_all(context, request, u32::try_from(granted).unwrap_or(u32::MAX)).await,
+            _ => {
+                let bytes_max = u32::try_from(granted).unwrap_or(u32::MAX);
+                Box::pin(locate_all(context, request, bytes_max)).await
+            }
         };
         let mut room = granted;
-        let answers = read_all(located, &form, &mut room).await;
+        // Apart from the task, which is small while it waits for memory.
+        let answers = Box::pin(read_all(located, &form, &mut room)).await;
         if granted < RECORDS_BYTES_MAX && stands_still(&answers, request) {
             // Not one record fits what was granted: it is worth waiting for more.
             drop(memory);
