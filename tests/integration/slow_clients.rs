@@ -128,3 +128,34 @@ fn whoever_sends_a_refused_frame_slowly_can_still_read_why() {
     wire.expect_closed();
     broker.connect().call("ping", map! {}).unwrap();
 }
+
+#[test]
+fn polls_in_large_frames_hold_nothing_of_them_while_they_wait() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("quiet", 1, &[]);
+    wire.create_topic("other", 1, &[]);
+    let padding = Value::Bin(vec![0; 2_000_000]);
+    let one = map! { "topic" => "quiet", "partition" => 0, "offset" => 0 };
+    let poll = map! {
+        "partitions" => vec![one], "max_wait_ms" => 60_000, "min_bytes" => 1, "padding" => padding,
+    };
+    let mut pollers: Vec<_> = (0..11).map(|_| broker.connect()).collect();
+    for poller in &mut pollers {
+        // Together nearly all that frames of this size may occupy.
+        for _ in 0..3 {
+            poller.send("fetch", poll.clone());
+        }
+        poller.call("ping", map! {}).unwrap();
+    }
+    let value = Value::Bin(vec![b'x'; 1_000_000]);
+    let records = Value::Array(vec![Value::Array(vec![Value::Nil, value])]);
+    let mut newcomers: Vec<_> = (0..4).map(|_| broker.connect()).collect();
+    for newcomer in &mut newcomers {
+        newcomer.produce("other", 0, records.clone());
+    }
+    wire.produce("quiet", 0, plain("wake ", 0..1));
+    for mut poller in pollers {
+        poller.receive().outcome.unwrap();
+    }
+}

@@ -233,7 +233,7 @@ fn say_goodbye(session: &Session, peer: SocketAddr, end: &Result<End, ReadError>
             let error = WireError::new(ErrorCode::MalformedFrame, problem.to_string());
             Some(error_frame(None, &error))
         }
-        ReadError::FrameStalled { .. } => {
+        ReadError::FrameStalled { .. } | ReadError::PlaceTime => {
             let error = WireError::new(ErrorCode::Busy, problem.to_string());
             Some(error_frame(None, &error))
         }
@@ -244,7 +244,10 @@ fn say_goodbye(session: &Session, peer: SocketAddr, end: &Result<End, ReadError>
         ReadError::Io(_) => None,
     };
     match problem {
-        ReadError::Io(_) | ReadError::Idle { .. } | ReadError::FrameStalled { .. } => {
+        ReadError::Io(_)
+        | ReadError::Idle { .. }
+        | ReadError::FrameStalled { .. }
+        | ReadError::PlaceTime => {
             debug!(%peer, %problem, "connection ended")
         }
         _ => closures::tell(peer, problem),

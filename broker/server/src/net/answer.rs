@@ -1,5 +1,6 @@
 //! `Answer`: one finished frame on its way to the socket, and `AnswerSink`, the connection's own reply
-//! channel. Answers carry the permits of their request, so the channel is bounded by what is in flight.
+//! channel. Answers carry the place of their request, so the channel is bounded by what is in flight;
+//! the frame of a request is gone by then, and what it occupied is given back.
 
 use std::time::Duration;
 
@@ -21,8 +22,8 @@ pub(crate) type AnswerPiece = Piece<FileSlice>;
 /// One answer, complete with its frame header.
 pub(crate) struct Answer {
     pub(crate) pieces: Vec<AnswerPiece>,
-    /// Given back when the answer has been written.
-    pub(crate) _in_flight: Option<InFlight>,
+    /// Given back when the answer has been written; what its frame occupied when it is sent.
+    pub(crate) in_flight: Option<InFlight>,
     /// Memory the answer occupies; an answer that brings none is counted when it is sent.
     pub(crate) memory: Option<AnswerMemory>,
 }
@@ -32,7 +33,7 @@ impl Answer {
     pub(crate) fn bytes(frame: Bytes, in_flight: Option<InFlight>) -> Self {
         Self {
             pieces: vec![AnswerPiece::Bytes(frame)],
-            _in_flight: in_flight,
+            in_flight,
             memory: None,
         }
     }
@@ -87,6 +88,9 @@ impl AnswerSink {
     }
 
     fn counted(&self, mut answer: Answer) -> Box<Answer> {
+        if let Some(place) = &mut answer.in_flight {
+            place.let_frame_go();
+        }
         if answer.memory.is_none() {
             answer.memory = self.budget.charge(answer.buffered());
         }
@@ -106,5 +110,40 @@ impl AnswerSink {
     /// Waits until the connection's writer has ended: nobody reads answers any more.
     pub(crate) async fn closed(&self) {
         self.answers.closed().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use broker_model::limits::{IN_FLIGHT_BYTES_BATCHES, IN_FLIGHT_BYTES_TINY};
+
+    use super::*;
+    use crate::background::Workers;
+    use crate::net::RequestBudget;
+    use crate::net::budget::TINY_FRAME_BYTES;
+
+    /// Frames of so many bytes that are answered, and nobody reads the answers.
+    async fn answered(budget: &RequestBudget, frame_bytes: usize, count: usize) -> Vec<Answers> {
+        let mut unread = Vec::new();
+        for _ in 0..count {
+            let connection = budget.for_connection();
+            let (sink, answers) = AnswerSink::channel(connection.answers().clone());
+            let place = connection.acquire(frame_bytes);
+            let place = tokio::time::timeout(Duration::from_secs(5), place).await;
+            let place = place.expect("nobody holds anything of a frame");
+            sink.send(Answer::bytes(Bytes::from_static(b"done"), Some(place)));
+            assert!(!connection.is_idle(), "it counts until it was read");
+            unread.push(answers);
+        }
+        unread
+    }
+
+    #[actix_rt::test]
+    async fn an_answer_that_nobody_reads_holds_nothing_of_its_frame() {
+        const MIB: usize = 1024 * 1024;
+        let budget = RequestBudget::new(Workers::of_this_runtime());
+        let _batches = answered(&budget, MIB, 2 * IN_FLIGHT_BYTES_BATCHES / MIB).await;
+        let tiny = 2 * IN_FLIGHT_BYTES_TINY / TINY_FRAME_BYTES;
+        let _tiny = answered(&budget, TINY_FRAME_BYTES, tiny).await;
     }
 }

@@ -1,5 +1,5 @@
 //! Back-pressure in bytes: what requests may occupy, per connection and on the whole broker. A request's
-//! permits are given back when its answer has been written. Frames draw on the budget of their size, so that
+//! permits are given back when its answer has been written, those for its frame when it was answered. Frames draw on the budget of their size, so that
 //! senders of large ones never hold up small requests. Those who never completed so large a frame share a part of
 //! it, those whose frames are much work another: `standing` tells who is who. Whoever holds a place with half a frame
 //! and does not send on loses it as soon as others wait for it. What answers occupy is in `answer_budget`, what all of
@@ -306,9 +306,9 @@ impl ConnectionBudget {
         let total = places.all.enter(bytes).await;
         InFlight {
             _request: request,
-            _bytes: own,
-            _total: total,
-            _memory: places.memory(sender, frame_bytes).await,
+            bytes: Some(own),
+            total: Some(total),
+            memory: places.memory(sender, frame_bytes).await,
             part,
             is_costly: sender == Sender::Costly,
             is_distrusted: false,

@@ -49,6 +49,9 @@ pub(crate) enum ReadError {
     /// A frame took too long.
     #[error("a frame was not complete within {FRAME_TIME_MAX:?}: {missing} bytes are missing")]
     FrameTime { missing: usize },
+    /// A frame got no place in time, however its bytes came.
+    #[error("the memory for a frame was in use for {FRAME_TIME_MAX:?}")]
+    PlaceTime,
     /// A frame stood still while others waited for its place.
     #[error("a frame stood still with {missing} bytes missing, while others waited for its place")]
     FrameStalled { missing: usize },
@@ -209,7 +212,7 @@ impl FrameReader {
                         return Ok(Some((start, place)));
                     }
                     let place = timeout_at(begun.deadline, budget.acquire(frame_bytes));
-                    permit = Some(place.await.map_err(|_| ReadError::FrameTime { missing })?);
+                    permit = Some(place.await.map_err(|_| self.got_no_place(missing))?);
                     *begun = Begun {
                         deadline: begun.deadline,
                         ..Begun::new(budget, frame_bytes, read)
@@ -368,6 +371,12 @@ impl FrameReader {
     fn stalled(&mut self, missing: usize) -> ReadError {
         self.unwanted = missing;
         ReadError::FrameStalled { missing }
+    }
+
+    /// There was no memory for the frame: nobody wants the bytes that are missing any more.
+    fn got_no_place(&mut self, missing: usize) -> ReadError {
+        self.unwanted = missing;
+        ReadError::PlaceTime
     }
 
     /// Throws the rest of a frame away that was answered already. It has to come in time like any other.

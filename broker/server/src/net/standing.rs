@@ -19,6 +19,8 @@ const UNFOLDED_BY: usize = 8;
 const RECORDS_FEW: usize = 1_000;
 /// ... and more are, if they have so many bytes each.
 const RECORD_BYTES: usize = 64;
+/// Bytes of a tiny frame that count until its answer was written.
+const COUNTED_OF_GONE: usize = 256;
 
 /// What is known of a connection, and of where its frames go.
 #[derive(Debug)]
@@ -64,13 +66,14 @@ impl Standing {
     }
 }
 
-/// The place one request holds; given back when dropped.
+/// The place one request holds; given back when dropped, but what is for the frame when that is gone.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     pub(super) _request: OwnedSemaphorePermit,
-    pub(super) _bytes: OwnedSemaphorePermit,
-    pub(super) _total: OwnedSemaphorePermit,
-    pub(super) _memory: Option<Drawn>,
+    /// For the bytes of its frame, as long as those are in memory: of its connection, of the broker.
+    pub(super) bytes: Option<OwnedSemaphorePermit>,
+    pub(super) total: Option<OwnedSemaphorePermit>,
+    pub(super) memory: Option<Drawn>,
     pub(super) part: Option<OwnedSemaphorePermit>,
     /// Whether that part is the one for much work.
     pub(super) is_costly: bool,
@@ -81,6 +84,22 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
+    /// Nothing of the frame is in memory any more: what it occupied is others'. The request still counts among
+    /// those of its connection, and one with a tiny frame a bit among all.
+    pub(crate) fn let_frame_go(&mut self) {
+        self.memory = None;
+        self.part = None;
+        if self.frame_bytes > TINY_FRAME_BYTES {
+            self.bytes = None;
+            self.total = None;
+        } else if let Some(total) = &mut self.total {
+            let surplus = total.num_permits().saturating_sub(COUNTED_OF_GONE);
+            if surplus > 0 {
+                drop(total.split(surplus));
+            }
+        }
+    }
+
     /// The frame was complete, and carrying it out is little work: its sender is a newcomer no more. Such
     /// frames that are together as large as one that was much work make up for that.
     pub(crate) fn trust(&mut self) {

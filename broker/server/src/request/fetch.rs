@@ -37,7 +37,7 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 const WATCHED_AT_ONCE: usize = 16;
 
 /// Starts a fetch in a task of its own. One of very many partitions is taken apart there, when there is memory for it.
-pub(super) fn start(session: &Rc<Session>, args: Bytes, asker: Asker) {
+pub(super) fn start(session: &Rc<Session>, args: Bytes, mut asker: Asker) {
     let fetch = Fetch {
         context: session.context().clone(),
         budget: session.budget().answers().clone(),
@@ -47,7 +47,7 @@ pub(super) fn start(session: &Rc<Session>, args: Bytes, asker: Asker) {
     if !Fetches::are_few(args.len()) {
         actix_rt::spawn(async move {
             if let Ok(memory) = fetch.memory(&asker).await {
-                match decode(&args) {
+                match decode(args, &mut asker) {
                     Err(error) => asker.refuse(error),
                     Ok(request) => Box::pin(fetch.carry_out(request, memory, asker)).await,
                 }
@@ -55,7 +55,7 @@ pub(super) fn start(session: &Rc<Session>, args: Bytes, asker: Asker) {
         });
         return;
     }
-    match decode(&args) {
+    match decode(args, &mut asker) {
         Err(error) => asker.refuse(error),
         Ok(request) => {
             if let Some(shard) = common_shard(&fetch.context, &request) {
@@ -107,10 +107,14 @@ impl Fetch {
     }
 }
 
-fn decode(args: &Bytes) -> Result<FetchRequest, WireError> {
-    FetchRequest::decode(args)
-        .map_err(WireError::from)
-        .and_then(check)
+/// The request, which is all that stays of its frame: it may wait for long.
+fn decode(args: Bytes, asker: &mut Asker) -> Result<FetchRequest, WireError> {
+    let request = FetchRequest::decode(&args);
+    drop(args);
+    if let Some(place) = asker.place() {
+        place.let_frame_go();
+    }
+    request.map_err(WireError::from).and_then(check)
 }
 
 /// The shard that all the partitions asked for live on, if it is one.
@@ -376,7 +380,7 @@ fn reply(asker: Asker, answers: Vec<FetchAnswer<FileSlice>>, memory: Option<Answ
         |id, in_flight| match FetchAnswer::response_frame(id, answers) {
             Ok(pieces) => Answer {
                 pieces,
-                _in_flight: Some(in_flight),
+                in_flight: Some(in_flight),
                 memory,
             },
             Err(too_large) => {
