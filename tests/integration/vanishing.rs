@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::harness::{Broker, Wire, WireError, eventually, map, plain, valued};
 
 /// What the log says of partitions whose files were removed.
-const TOLD: &str = "files of partitions were removed";
+const TOLD: &str = "files of partitions were removed, cut or replaced";
 
 /// Ten batches of three records in `t`, and as many in `other`, on a running broker.
 fn with_data(config: &[(&str, &str)]) -> (Broker, Wire) {

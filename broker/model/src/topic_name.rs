@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use crate::limits::TOPIC_NAME_LEN_MAX;
 
+/// What is known of all topics.
+const CLUSTER_METADATA: &str = "__cluster_metadata";
+
 /// Topics the broker keeps for itself; clients may not create, delete or write them.
 const RESERVED: [&str; 3] = [
-    "__cluster_metadata",
+    CLUSTER_METADATA,
     "__consumer_offsets",
     "__transaction_state",
 ];
@@ -43,6 +46,11 @@ impl TopicName {
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether this is the log of the broker's own metadata.
+    pub fn is_cluster_metadata(&self) -> bool {
+        self.as_str() == CLUSTER_METADATA
     }
 
     /// Whether the broker keeps this topic for itself.

@@ -118,8 +118,13 @@ impl Arbiters {
         let shards = self.shards.len();
         let next = self.next_connection.fetch_add(1, Ordering::Relaxed) % shards;
         let mut from_next = (next..shards).chain(0..next);
-        let is_free = |shard: &usize| !self.shards[*shard].disk_wait.0.load(Ordering::Relaxed);
+        let is_free = |shard: &usize| !self.waits_for_disk(Shard(*shard));
         Shard(from_next.find(is_free).unwrap_or(next))
+    }
+
+    /// Whether the thread of a shard is at a call at this moment that may have to wait for a disk.
+    pub(crate) fn waits_for_disk(&self, shard: Shard) -> bool {
+        self.shards[shard.0].disk_wait.0.load(Ordering::Relaxed)
     }
 
     /// Where the thread of a shard notes that it waits for a disk.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use broker_storage::{FileSlice, LogDir};
 use tokio::sync::Semaphore;
 
-use crate::broker::{hanging, unless_it_hangs};
+use crate::broker::{hanging, hanging_or_hung, unless_it_hangs};
 use crate::partition::PartitionError;
 
 /// Reads of one directory at once.
@@ -71,7 +71,8 @@ impl ColdReads {
             });
             reading.await
         };
-        let done = match self.dir.hangs() {
+        let hangs_now = self.dir.hangs() && hanging(&self.dir).is_some();
+        let done = match hangs_now {
             true => None,
             false => unless_it_hangs(&self.dir, reading).await,
         };
@@ -81,7 +82,7 @@ impl ColdReads {
                 reason: panicked.to_string(),
             }),
             None => Err(PartitionError::NotYet {
-                reason: hanging(&self.dir).unwrap_or_default(),
+                reason: hanging_or_hung(&self.dir),
             }),
         }
     }

@@ -230,6 +230,18 @@ fn the_segment_before_a_gap_is_written_on() {
 }
 
 #[test]
+fn a_segment_that_was_complete_and_is_written_on_is_not_taken_for_one_that_somebody_else_writes_to()
+{
+    follow(&[
+        append(&[(3, 207), (4, 285), (1, 0), (4, 130)]),
+        append(&[(2, 139), (3, 288)]),
+        Step::PowerLoss { seed: 6 },
+        append(&[(1, 0)]),
+        append(&[(1, 0)]),
+    ]);
+}
+
+#[test]
 fn a_segment_that_comes_back_behind_a_truncation_does_not_move_the_log_start() {
     follow(&[
         append(&[(1, 191), (3, 118), (4, 75), (5, 138)]),

@@ -9,7 +9,7 @@ use broker_storage::LogDirError;
 use futures::StreamExt;
 use tracing::{error, info, warn};
 
-use super::hanging::{hanging, unless_it_hangs};
+use super::hanging::{hanging, hanging_or_hung, unless_it_hangs};
 use super::hosting::{Hosting, OPENS_AT_ONCE};
 use crate::topics::HostedPartition;
 
@@ -54,7 +54,7 @@ impl Hosting {
             return;
         };
         if hanging(&dir).is_some() || unless_it_hangs(&dir, deleting).await.is_none() {
-            let reason = hanging(&dir).unwrap_or_default();
+            let reason = hanging_or_hung(&dir);
             warn!(%partition, reason, "files of a deleted partition stay until the disk goes on");
         }
     }

@@ -22,6 +22,16 @@ pub(crate) fn hanging(dir: &LogDir) -> Option<String> {
     ))
 }
 
+/// The same when it was given up: the disk may have answered by now.
+pub(crate) fn hanging_or_hung(dir: &LogDir) -> String {
+    hanging(dir).unwrap_or_else(|| {
+        format!(
+            "the disk of log directory {} did not answer until just now: try again",
+            dir.path().display()
+        )
+    })
+}
+
 /// Looks at every disk for as long as the directories are open, so that one that hangs is known although nobody waits
 /// for it, or all who do are stuck themselves.
 pub(crate) async fn watch(dirs: Weak<LogDirs>) {
@@ -50,7 +60,7 @@ pub(crate) async fn unless_it_hangs<T>(dir: &LogDir, work: impl Future<Output = 
 pub(super) async fn however_long(dir: &LogDir, work: impl Future<Output = ()>) {
     let mut work = std::pin::pin!(work);
     if unless_it_hangs(dir, &mut work).await.is_none() {
-        let reason = hanging(dir).unwrap_or_default();
+        let reason = hanging_or_hung(dir);
         warn!(dir = %dir.path().display(), reason, "the stop waits for a disk; what is in other directories is safe, and what was acknowledged here under flush.mode = sync too");
         work.await;
     }

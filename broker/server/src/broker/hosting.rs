@@ -17,7 +17,7 @@ use tokio::task::JoinError;
 use tracing::error;
 
 use super::BrokerHandle;
-use super::hanging::{hanging, unless_it_hangs};
+use super::hanging::{hanging, hanging_or_hung, unless_it_hangs};
 use crate::actor_stats::ActorStats;
 use crate::arbiters::Arbiters;
 use crate::cleaner::Cleaner;
@@ -215,7 +215,7 @@ impl Hosting {
             }
             Some(Ok(Err(problem))) => (problem.to_string(), Outlook::Lasting),
             Some(Err(panicked)) => (panicked.to_string(), Outlook::Lasting),
-            None => (hanging(&dir).unwrap_or_default(), Outlook::Passing),
+            None => (hanging_or_hung(&dir), Outlook::Passing),
         };
         HostedPartition::Offline {
             reason: problem,

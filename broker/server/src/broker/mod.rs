@@ -16,5 +16,5 @@ mod vanishing;
 
 pub(crate) use actor::BrokerActor;
 pub(crate) use handle::{BrokerError, BrokerHandle};
-pub(crate) use hanging::{hanging, unless_it_hangs, watch};
+pub(crate) use hanging::{hanging, hanging_or_hung, unless_it_hangs, watch};
 pub(crate) use hosting::Hosting;

@@ -59,7 +59,7 @@ impl Hosting {
                 self.set_offline(&topic, partitions);
             }
         }
-        told.tell("files of partitions were removed");
+        told.tell("files of partitions were removed, cut or replaced");
     }
 
     fn online(&self, partition: &TopicPartition) -> Option<HostedPartition> {

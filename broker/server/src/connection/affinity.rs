@@ -49,6 +49,10 @@ impl Affinity {
         if self.wanted == self.home || self.in_a_row < REQUESTS_IN_A_ROW {
             return None;
         }
+        // It may be stuck there, which does not count as busy.
+        if arbiters.waits_for_disk(self.wanted) {
+            return None;
+        }
         let now = arbiters.busy_time(self.wanted);
         self.judge(now)
     }

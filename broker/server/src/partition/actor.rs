@@ -88,6 +88,8 @@ pub(crate) struct PartitionActor {
     /// When, on the monotonic clock, a sync may hold up this thread again.
     pub(super) inline_again: Duration,
     pub(super) disk_wait: DiskWait,
+    /// What was cleaned under another policy is to be forgotten, once the disk answers.
+    pub(super) cleanings_are_outdated: bool,
     /// When, on the monotonic clock, it goes off.
     pub(super) sync_timer: Option<(Duration, SpawnHandle)>,
     pub(super) pace: FlushPace,
@@ -163,6 +165,7 @@ impl PartitionActor {
             syncing: false,
             inline_again: setup.inline_from,
             disk_wait: setup.disk_wait,
+            cleanings_are_outdated: false,
             sync_timer: None,
             pace: FlushPace::default(),
             behind: None,
@@ -187,13 +190,6 @@ impl PartitionActor {
         self.log
             .as_mut()
             .expect("the log is open until the actor ends")
-    }
-
-    /// The compaction policy is another one now: what was clean for the last is not for this one.
-    pub(super) fn forget_cleanings(&mut self) {
-        if let Err(error) = self.log_mut().forget_cleanings() {
-            warn!(partition = %self.partition, %error, "what was cleaned is not cleaned anew");
-        }
     }
 
     /// Whether a change may be made at all.
@@ -360,7 +356,8 @@ impl PartitionActor {
         if self.check_answering().is_err() {
             return self.arm_roll_timer(ctx);
         }
-        match self.log_mut().roll_if_due() {
+        let disk_wait = self.disk_wait.clone();
+        match disk_wait.during(|| self.log_mut().roll_if_due()) {
             Ok(true) => self.start_sync(ctx),
             Ok(false) => self.arm_roll_timer(ctx),
             Err(error) => {

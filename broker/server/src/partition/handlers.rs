@@ -77,7 +77,8 @@ impl Handler<Read> for PartitionActor {
         self.took(ctx);
         let below = self.replica.high_watermark();
         let read = self.check_readable_at(message.from).and_then(|()| {
-            let slice = self.log().read(message.from, below, message.limit);
+            let read = || self.log().read(message.from, below, message.limit);
+            let slice = self.disk_wait.during(read);
             slice.map_err(|error| self.read_failed(error))
         });
         message.reply.send(read);
@@ -92,7 +93,8 @@ impl Handler<FindTimestamp> for PartitionActor {
         let below = self.replica.high_watermark();
         let may_read = self.check_answering().and(self.check_readable());
         let found = may_read.and_then(|()| {
-            let found = self.log().offset_for_timestamp(message.at, below);
+            let search = || self.log().offset_for_timestamp(message.at, below);
+            let found = self.disk_wait.during(search);
             found.map_err(|error| self.read_failed(error))
         });
         message.reply.send(found);
@@ -118,9 +120,9 @@ impl Handler<DeleteRecords> for PartitionActor {
             }));
             return;
         }
-        let moved = self
-            .log_mut()
-            .advance_start(to)
+        let disk_wait = self.disk_wait.clone();
+        let moved = disk_wait
+            .during(|| self.log_mut().advance_start(to))
             .map_err(PartitionError::from);
         if let Ok(start) = moved {
             info!(partition = %self.partition, %start, "records deleted on request");
@@ -169,9 +171,12 @@ impl Handler<CheckRetention> for PartitionActor {
         self.took(ctx);
         self.dir
             .record_high_watermark(&self.partition, self.replica.high_watermark());
-        self.log_mut().release_idle_files();
+        if self.check_answering().is_ok() {
+            self.log_mut().release_idle_files();
+        }
         // A burst may have left room for thousands.
         self.batches.shrink_to_fit();
+        self.waiting.shrink_to_fit();
         self.parked.shrink();
         self.catch_up_if_idle();
         self.roll(ctx);
@@ -185,9 +190,9 @@ impl Handler<CheckRetention> for PartitionActor {
         };
         let high_watermark = self.replica.high_watermark();
         let now = self.clock.now();
-        let applied = self
-            .log_mut()
-            .apply_retention(&mut policy, high_watermark, now);
+        let disk_wait = self.disk_wait.clone();
+        let log = self.log_mut();
+        let applied = disk_wait.during(|| log.apply_retention(&mut policy, high_watermark, now));
         self.retention_applied(applied);
     }
 }
@@ -220,8 +225,11 @@ impl Handler<LookAtCleaning> for PartitionActor {
         let settings = compaction_settings(&self.settings.config);
         let high_watermark = self.replica.high_watermark();
         let now = self.clock.now();
-        let state = self.log().cleaning_state(&settings, high_watermark, now);
-        message.reply.send(Ok(state));
+        let state = self.check_answering().map(|()| {
+            self.disk_wait
+                .during(|| self.log().cleaning_state(&settings, high_watermark, now))
+        });
+        message.reply.send(state);
     }
 }
 
@@ -233,6 +241,9 @@ impl Handler<BeginCleaning> for PartitionActor {
         let settings = compaction_settings(&self.settings.config);
         let high_watermark = self.replica.high_watermark();
         let now = self.clock.now();
+        if self.cleanings_are_outdated {
+            self.forget_cleanings();
+        }
         let begun = self.check_in_service().map(|()| match message.purpose {
             CleaningPurpose::Clean => self
                 .log_mut()
@@ -244,13 +255,28 @@ impl Handler<BeginCleaning> for PartitionActor {
     }
 }
 
+impl PartitionActor {
+    /// The compaction policy is another one now: what was clean for the last is not for this one.
+    /// On a disk that hangs that is noted later.
+    pub(super) fn forget_cleanings(&mut self) {
+        self.cleanings_are_outdated = self.check_answering().is_err();
+        if self.cleanings_are_outdated {
+            return self.log_mut().abandon_cleaning();
+        }
+        if let Err(error) = self.log_mut().forget_cleanings() {
+            warn!(partition = %self.partition, %error, "what was cleaned is not cleaned anew");
+        }
+    }
+}
+
 impl Handler<FinishCleaning> for PartitionActor {
     type Result = ();
 
     fn handle(&mut self, message: FinishCleaning, ctx: &mut Self::Context) {
         self.took(ctx);
         let finished = self.check_in_service().and_then(|()| {
-            let finished = self.log_mut().finish_cleaning(message.cleaned);
+            let disk_wait = self.disk_wait.clone();
+            let finished = disk_wait.during(|| self.log_mut().finish_cleaning(message.cleaned));
             finished.map_err(PartitionError::from)
         });
         message.reply.send(finished);

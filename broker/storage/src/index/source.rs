@@ -8,6 +8,7 @@ use std::sync::Arc;
 use broker_model::Offset;
 
 use super::entry::{IndexEntry, IndexHeader, OffsetEntry, Owner, SegmentId, TimeEntry};
+use crate::health::is_out_of_files;
 use crate::io::{Io, IoFile, MappedFile, OpenMode};
 
 /// An index file has an entry that is not what was written: it has to be made anew.
@@ -26,10 +27,10 @@ pub(crate) enum IndexSource {
 }
 
 /// Says that an index file cannot be read, which costs the index alone: the data file will say more. One that is
-/// missing or too short is no news.
+/// missing or too short is no news, nor is a process that has no descriptor left.
 pub(super) fn tell_unreadable(file: &Path, error: &io::Error) {
     let is_expected = [io::ErrorKind::NotFound, io::ErrorKind::UnexpectedEof];
-    if !is_expected.contains(&error.kind()) {
+    if !is_expected.contains(&error.kind()) && !is_out_of_files(error) {
         tracing::warn!(file = %file.display(), %error, "an index cannot be read: it is made anew, or done without");
     }
 }

@@ -126,7 +126,7 @@ impl<'a> Verifier<'a> {
             point,
             is_metadata: partition
                 .as_ref()
-                .is_some_and(|partition| partition.topic.is_reserved()),
+                .is_some_and(|partition| partition.topic.is_cluster_metadata()),
             summary: Summary::default(),
             report,
         };

@@ -66,7 +66,7 @@ impl Log {
             tracing::warn!(%file, reason, "an index does not fit its data and is made anew");
             segment.renew_index();
         }
-        if sealed.is_some() && !damage.is_empty() {
+        if sealed.is_some() {
             // Readers have to speak of the file that the scrub has read. One that cannot be opened they tell of.
             let _ = data.len_if_there_again();
         }

@@ -254,6 +254,8 @@ impl Recovery<'_> {
     }
 
     fn activate(&mut self, data: &Arc<DataFile>, tail: &Tail) -> Result<(), OpenLogError> {
+        // One that was complete may be written on.
+        data.unseal();
         let end = u32::try_from(tail.position).unwrap_or(u32::MAX);
         let restored = restore_active(data, end, tail.next, &self.request.config, self.times)
             .map_err(|source| self.io_failed(data.path(), source))?;

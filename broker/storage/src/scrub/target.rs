@@ -27,8 +27,8 @@ pub struct ScrubTarget {
 /// What a scrub of one segment has found.
 pub struct Scrubbed {
     pub(crate) data: Arc<DataFile>,
-    /// The file that was read; `None` when there was none.
-    pub(crate) of: Option<FileIdentity>,
+    /// The file that was read, and its stamp before that; `None` when there was none.
+    pub(crate) of: Option<(FileIdentity, u64)>,
     pub(crate) damage: Vec<Corruption>,
     pub(crate) wrong_index: Option<String>,
     bytes: u64,
@@ -121,7 +121,7 @@ impl ScrubTarget {
                 }
                 Err(source) => return Err(self.failed(source)),
             };
-        scrubbed.of = Some(identity);
+        scrubbed.of = Some((identity, state.stamp));
         let len = state.len;
         let end = self.end.0.min(len);
         let file = Arc::new(FromDisk(file));

@@ -292,7 +292,10 @@ impl DataFile {
 
     /// Closes the file unless somebody works with it or it has writes to sync; it is opened again when it is needed.
     pub(crate) fn release(&self) {
-        let mut handle = lock(&self.handle);
+        // Whoever opens or syncs it just now may have to wait for a disk that hangs.
+        let Ok(mut handle) = self.handle.try_lock() else {
+            return;
+        };
         let is_shared = |opened: &Opened| Arc::strong_count(&opened.file) > 1;
         if !handle.is_dirty && !handle.is_last && !handle.file.as_ref().is_some_and(is_shared) {
             handle.file = None;
@@ -434,15 +437,15 @@ impl DataFile {
         is_first
     }
 
-    /// All of the file with this identity was read, and these batches are damaged, by position; without one
-    /// there is no file. Answers what of it was not known, unless there is another file by now.
+    /// All of the file with this identity and stamp was read, and these batches are damaged, by position; without
+    /// one there is no file. Answers what of it was not known, unless it is another file by now, or was written to.
     pub(crate) fn set_damage(
         &self,
         damage: Vec<Corruption>,
-        of: Option<FileIdentity>,
+        of: Option<(FileIdentity, u64)>,
     ) -> Vec<Corruption> {
         let mut known = lock(&self.known);
-        if of.is_some_and(|of| !known.accepts(of)) {
+        if of.is_some_and(|(of, stamp)| !known.accepts(of) || known.was_changed_since(stamp)) {
             return Vec::new();
         }
         let is_new = |found: &&Corruption| !known.damage().contains(found);

@@ -86,6 +86,11 @@ impl Known {
         FileVersion { file, changes }
     }
 
+    /// Whether it was met with another stamp than this, though nobody may write to it.
+    pub(super) fn was_changed_since(&self, stamp: u64) -> bool {
+        self.is_sealed && self.stamp.is_some_and(|met| met != stamp)
+    }
+
     /// Whether what was found in this version may be added.
     pub(super) fn accepts_version(&mut self, version: FileVersion) -> bool {
         self.accepts(version.file) && self.changes == version.changes

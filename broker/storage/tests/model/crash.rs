@@ -30,6 +30,7 @@ impl Runner {
         }
         self.io.clear_faults();
         self.written_at = None;
+        self.own_from = None;
         self.model.durable = self.model.end();
         let read =
             |io: &RecordingIo| io.bytes_read(|path| path.extension().is_some_and(|e| e == "log"));
@@ -52,6 +53,7 @@ impl Runner {
     pub(super) fn crash(&mut self, power: Option<u64>, bounds: Bounds) -> Checked {
         self.requests.clear();
         self.written_at = None;
+        self.own_from = None;
         self.log = None;
         self.dir = None;
         self.io = match power {

@@ -131,6 +131,8 @@ pub(crate) struct Runner {
     flush: FlushMode,
     /// When the oldest write was made that no sync was asked for.
     written_at: Option<Duration>,
+    /// Where what was appended in a row begins.
+    own_from: Option<u64>,
 }
 
 type Checked<T = ()> = Result<T, String>;

@@ -30,6 +30,7 @@ impl Runner {
             power: None,
             flush: FlushMode::Sync,
             written_at: None,
+            own_from: None,
         }
     }
 
@@ -215,6 +216,7 @@ impl Runner {
                     most.end()
                 );
                 self.model = most;
+                self.check_own_writing(first)?;
                 self.check_deadline()
             }
             Err(_) if self.io.is_killed() => {
@@ -233,6 +235,19 @@ impl Runner {
     }
 
     /// The log knows since when something waits for a sync: under `flush.mode = async` one is due by it.
+    /// What was appended in a row needs no verification: nobody else has written it.
+    fn check_own_writing(&mut self, first: u64) -> Checked {
+        let (from, end) = (*self.own_from.get_or_insert(first), self.model.end());
+        let own = self
+            .log()
+            .read(offset(from), offset(end), ReadLimit::OneBatchOr(1 << 20));
+        check!(
+            own.is_err() || own.is_ok_and(|slice| !slice.needs_verification()),
+            "what was just written from {from} to {end} is to be verified"
+        );
+        Ok(())
+    }
+
     fn check_deadline(&mut self) -> Checked {
         let written_at = *self.written_at.get_or_insert(self.clock.monotonic());
         let since = self.log().unsynced_since();
@@ -385,6 +400,7 @@ impl Runner {
     }
 
     pub(super) fn truncate(&mut self, to: u8) -> Checked {
+        self.own_from = None;
         let to = self.part(to);
         let boundaries = &self.model.boundaries;
         let boundary = *boundaries
@@ -417,6 +433,7 @@ impl Runner {
     }
 
     pub(super) fn delete_records(&mut self, to: u8) -> Checked {
+        self.own_from = None;
         let to = self.part(to);
         match self.log().advance_start(offset(to)) {
             Ok(start) => {

@@ -35,6 +35,8 @@ pub(super) struct FileNode {
     pub(super) data: Vec<u8>,
     pub(super) durable: Vec<u8>,
     pub(super) pending: Vec<FileChange>,
+    /// How often it was changed.
+    pub(super) changes: u64,
 }
 
 /// A directory's entries.
@@ -63,6 +65,7 @@ impl FileNode {
     pub(super) fn change(&mut self, change: FileChange) {
         apply_to_file(&mut self.data, &change);
         self.pending.push(change);
+        self.changes += 1;
     }
 
     pub(super) fn sync(&mut self) {

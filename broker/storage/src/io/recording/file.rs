@@ -32,11 +32,11 @@ impl IoFile for RecordingFile {
         let state = self.shared.lock();
         state.alive()?;
         let is_here = state.disk.find(&self.path).is_ok_and(|id| id == self.id);
+        let file = state.disk.file(self.id)?;
         Ok(FileState {
-            len: state.disk.file(self.id)?.data.len() as u64,
+            len: file.data.len() as u64,
             is_linked: is_here || state.disk.is_linked(self.id),
-            // It does not tell.
-            stamp: 0,
+            stamp: file.changes,
         })
     }
 

@@ -132,6 +132,7 @@ fn survivor(file: &FileNode, choose: &mut Choose<'_>) -> FileNode {
         data: bytes.clone(),
         durable: bytes,
         pending: Vec::new(),
+        changes: file.changes,
     }
 }
 
