@@ -135,7 +135,7 @@ fn polls_in_large_frames_hold_nothing_of_them_while_they_wait() {
     let mut wire = broker.connect();
     wire.create_topic("quiet", 1, &[]);
     wire.create_topic("other", 1, &[]);
-    let padding = Value::Bin(vec![0; 2_000_000]);
+    let padding = Value::Bin(vec![0; 2_030_000]);
     let one = map! { "topic" => "quiet", "partition" => 0, "offset" => 0 };
     let poll = map! {
         "partitions" => vec![one], "max_wait_ms" => 60_000, "min_bytes" => 1, "padding" => padding,

@@ -15,8 +15,10 @@ use super::ceiling::{Allowance, Ceiling, Drawn};
 const POLL_WEIGHT: usize = 8;
 /// What a partition takes while a poll waits for it, about.
 const WAIT_BYTES: usize = 320;
-/// Arguments up to this size name few partitions.
-const FEW_PARTITIONS_BYTES: usize = 2 * 1024;
+/// Arguments up to this size name a handful of partitions, which nobody counts.
+const FEW_PARTITIONS_BYTES: usize = 256;
+/// Those up to this size are taken apart at once, when there is memory.
+const TAKEN_APART_AT_ONCE_BYTES: usize = 2 * 1024;
 /// Arguments take so many times as much when they are taken apart and their partitions are looked up.
 const CARRIED_OUT_TIMES: usize = 16;
 
@@ -25,6 +27,19 @@ const CARRIED_OUT_TIMES: usize = 16;
 pub(crate) struct Fetches {
     carried_out: Allowance,
     waiting: Allowance,
+}
+
+/// What a fetch occupies while it is carried out; nothing that counts, for one of few partitions.
+#[derive(Debug, Default)]
+pub(crate) struct CarriedOut(Option<Drawn>);
+
+impl CarriedOut {
+    /// Keeps so much and gives the rest back.
+    pub(crate) fn shrink_to(&mut self, bytes: usize) {
+        if let Some(drawn) = &mut self.0 {
+            drawn.shrink_to(bytes);
+        }
+    }
 }
 
 /// The waits of a connection; cheap to clone.
@@ -59,18 +74,27 @@ impl Fetches {
         }
     }
 
-    /// Waits for memory to carry one out that has arguments of so many bytes; one of few partitions needs none.
-    pub(crate) async fn memory(&self, args_bytes: usize) -> Option<Drawn> {
-        if Self::are_few(args_bytes) {
-            return None;
-        }
-        let bytes = args_bytes.saturating_mul(CARRIED_OUT_TIMES);
-        Some(self.carried_out.take(bytes.min(MEMORY_OWN_FETCHES)).await)
+    /// Waits for memory to carry one out that has arguments of so many bytes.
+    pub(crate) async fn memory(&self, args_bytes: usize) -> CarriedOut {
+        let bytes = match args_bytes {
+            ..=FEW_PARTITIONS_BYTES => return CarriedOut::default(),
+            _ => args_bytes.saturating_mul(CARRIED_OUT_TIMES),
+        };
+        let drawn = self.carried_out.take(bytes.min(MEMORY_OWN_FETCHES));
+        CarriedOut(Some(drawn.await))
     }
 
-    /// Whether arguments of so many bytes name so few partitions that they may be taken apart at once.
-    pub(crate) fn are_few(args_bytes: usize) -> bool {
-        args_bytes <= FEW_PARTITIONS_BYTES
+    /// The same for one that may be taken apart at once, if there is memory for it now.
+    pub(crate) fn memory_at_once(&self, args_bytes: usize) -> Option<CarriedOut> {
+        match args_bytes {
+            ..=FEW_PARTITIONS_BYTES => Some(CarriedOut::default()),
+            ..=TAKEN_APART_AT_ONCE_BYTES => {
+                let bytes = args_bytes.saturating_mul(CARRIED_OUT_TIMES);
+                let drawn = self.carried_out.try_take(bytes)?;
+                Some(CarriedOut(Some(drawn)))
+            }
+            _ => None,
+        }
     }
 
     /// The share of one connection.
@@ -134,7 +158,10 @@ mod tests {
     async fn a_fetch_of_few_partitions_waits_for_nobody() {
         let fetches = Fetches::below(&Ceiling::default());
         let _all = fetches.carried_out.charge(FETCHES_BYTES_MAX);
-        assert!(fetches.memory(FEW_PARTITIONS_BYTES).await.is_none());
+        assert!(fetches.memory(FEW_PARTITIONS_BYTES).await.0.is_none());
+        assert!(fetches.memory_at_once(FEW_PARTITIONS_BYTES).is_some());
+        let some = fetches.memory_at_once(TAKEN_APART_AT_ONCE_BYTES);
+        assert!(some.is_none(), "those of some partitions are counted");
         let many = fetches.memory(FEW_PARTITIONS_BYTES + 1);
         let waited = tokio::time::timeout(std::time::Duration::from_millis(10), many).await;
         assert!(waited.is_err());

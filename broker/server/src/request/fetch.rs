@@ -17,22 +17,23 @@ use broker_storage::FileSlice;
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::fetch_partition::{Located, RECORDS_BYTES_MAX, Room, Wanted, locate, read};
 use super::lookup;
 use crate::arbiters::Shard;
 use crate::connection::{Asker, Session};
 use crate::context::Context;
-use crate::net::ceiling::Drawn;
 use crate::net::lane::Stint;
-use crate::net::waits::{Fetches, NoWait, WaitsOfConnection};
+use crate::net::waits::{CarriedOut, NoWait, WaitsOfConnection};
 use crate::net::{Answer, AnswerBudget, AnswerMemory, AnswersFull};
 use crate::partition::PartitionOffsets;
 use crate::topics::HostedPartition;
 
 /// How soon a partition is looked up again whose actor has ended.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// A fetch that was woken waits at least so long for memory to look again.
+const MEMORY_WAIT_MIN: Duration = Duration::from_secs(5);
 /// So many partitions to watch are as much work as a small request.
 const WATCHED_AT_ONCE: usize = 16;
 
@@ -44,7 +45,8 @@ pub(super) fn start(session: &Rc<Session>, args: Bytes, mut asker: Asker) {
         waits: session.budget().waits().clone(),
         args_bytes: args.len(),
     };
-    if !Fetches::are_few(args.len()) {
+    let fetches = fetch.context.requests.fetches();
+    let Some(memory) = fetches.memory_at_once(args.len()) else {
         actix_rt::spawn(async move {
             if let Ok(memory) = fetch.memory(&asker).await {
                 match decode(args, &mut asker) {
@@ -54,14 +56,14 @@ pub(super) fn start(session: &Rc<Session>, args: Bytes, mut asker: Asker) {
             }
         });
         return;
-    }
+    };
     match decode(args, &mut asker) {
         Err(error) => asker.refuse(error),
         Ok(request) => {
             if let Some(shard) = common_shard(&fetch.context, &request) {
                 session.note_shard(shard);
             }
-            actix_rt::spawn(fetch.carry_out(request, None, asker));
+            actix_rt::spawn(fetch.carry_out(request, memory, asker));
         }
     }
 }
@@ -78,8 +80,8 @@ struct Fetch {
 struct NobodyAsks;
 
 impl Fetch {
-    /// Memory to take it apart and look its partitions up; none for few.
-    async fn memory(&self, asker: &Asker) -> Result<Option<Drawn>, NobodyAsks> {
+    /// Memory to take it apart and look its partitions up.
+    async fn memory(&self, asker: &Asker) -> Result<CarriedOut, NobodyAsks> {
         tokio::select! {
             biased;
             memory = self.context.requests.fetches().memory(self.args_bytes) => Ok(memory),
@@ -87,14 +89,22 @@ impl Fetch {
         }
     }
 
-    async fn carry_out(self, request: FetchRequest, mut memory: Option<Drawn>, asker: Asker) {
+    async fn carry_out(self, request: FetchRequest, mut memory: CarriedOut, asker: Asker) {
         let found = match find(&self, &request, &mut memory, &asker).await {
             Ok(Some(found)) => found,
             Ok(None) => return,
             Err(error) => return asker.refuse(error),
         };
+        // A disk that hangs keeps it for long: what it was taken apart in is others' meanwhile.
+        let of_found: usize = found.iter().map(Located::occupies).sum();
+        let of_request = match request.form {
+            FetchForm::Batch => 0,
+            FetchForm::Records => size_of_val(request.partitions.as_slice()),
+        };
+        memory.shrink_to(of_found + of_request);
         match request.form {
             FetchForm::Batch => {
+                drop(request);
                 let mut unused_room = RECORDS_BYTES_MAX;
                 let reading = read_all(found, &Wanted::Batches, &mut unused_room);
                 let answers = Box::pin(reading).await;
@@ -148,7 +158,7 @@ fn check(request: FetchRequest) -> Result<FetchRequest, WireError> {
 async fn find(
     fetch: &Fetch,
     request: &FetchRequest,
-    memory: &mut Option<Drawn>,
+    memory: &mut CarriedOut,
     asker: &Asker,
 ) -> Result<Option<Vec<Located>>, WireError> {
     let context = &*fetch.context;
@@ -179,18 +189,31 @@ async fn find(
             };
         }
         drop(located);
-        *memory = None;
-        match wait_for_change(context, &mut watches, deadline, asker).await {
+        *memory = CarriedOut::default();
+        // One that was left out, because it was offline just then, is looked up again.
+        let until = match watches.len() < request.partitions.len() {
+            true => deadline.min(Instant::now() + LOOK_AGAIN_AFTER),
+            false => deadline,
+        };
+        match wait_for_change(context, &mut watches, until, asker).await {
             Woken::ByChange => {}
-            Woken::ByTime => time_is_up = true,
+            Woken::ByTime if until < deadline => {}
+            Woken::ByTime | Woken::ByStop => time_is_up = true,
             Woken::NobodyAsks => return Ok(None),
         }
         drop(watches);
-        match fetch.memory(asker).await {
-            Ok(again) => *memory = again,
-            Err(NobodyAsks) => return Ok(None),
+        let patience = deadline.max(Instant::now() + MEMORY_WAIT_MIN);
+        match timeout_at(patience, fetch.memory(asker)).await {
+            Ok(Ok(again)) => *memory = again,
+            Ok(Err(NobodyAsks)) => return Ok(None),
+            Err(_) => return Err(no_memory()),
         }
     }
+}
+
+fn no_memory() -> WireError {
+    let message = "fetches of other clients use up the memory for fetches of many partitions";
+    WireError::new(ErrorCode::Busy, message)
 }
 
 fn too_many_waits() -> WireError {
@@ -204,6 +227,7 @@ fn too_many_waits() -> WireError {
 enum Woken {
     ByChange,
     ByTime,
+    ByStop,
     NobodyAsks,
 }
 
@@ -248,7 +272,7 @@ async fn locate_all(context: &Context, request: &FetchRequest, max_bytes: u32) -
 async fn wait_for_change(
     context: &Context,
     watches: &mut [watch::Receiver<PartitionOffsets>],
-    deadline: Instant,
+    until: Instant,
     asker: &Asker,
 ) -> Woken {
     let (mut changes, has_changed) = begin_to_wait(watches).await;
@@ -258,8 +282,8 @@ async fn wait_for_change(
     let mut stopping = context.stopping.clone();
     tokio::select! {
         Some(_) = changes.next() => Woken::ByChange,
-        () = tokio::time::sleep_until(deadline) => Woken::ByTime,
-        _ = stopping.wait_for(|stop| *stop) => Woken::ByTime,
+        () = tokio::time::sleep_until(until) => Woken::ByTime,
+        _ = stopping.wait_for(|stop| *stop) => Woken::ByStop,
         () = asker.gone() => Woken::NobodyAsks,
     }
 }

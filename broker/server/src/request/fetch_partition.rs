@@ -66,6 +66,11 @@ impl Located {
         }
     }
 
+    /// Memory that it takes, about.
+    pub(super) fn occupies(&self) -> usize {
+        size_of::<Self>() + self.answer.topic.len()
+    }
+
     /// Whether there is an error to be told.
     pub(super) fn is_failed(&self) -> bool {
         self.answer.error.is_some()
@@ -304,17 +309,19 @@ async fn decode(
     worked_on: &mut usize,
 ) -> Result<Written, PartitionError> {
     let (bytes, first) = (reading.slice.len(), reading.clone());
-    let mut decoded = if bytes <= INLINE_BYTES_MAX {
-        decode_here(&reading, worked_on)
-    } else {
+    let mut decoded = match bytes {
+        ..=INLINE_BYTES_MAX => decode_here(&reading, worked_on),
+        _ => Err(NotDecoded::UnfoldsToMore),
+    };
+    if matches!(decoded, Err(NotDecoded::UnfoldsToMore)) {
         let work = move || write_records(&first, Unfolded::batches_up_to(UNFOLD_AT_ONCE_BYTES));
-        let decoded = if bytes <= LIGHT_BYTES_MAX {
+        let unfolded = if bytes <= LIGHT_BYTES_MAX {
             actix_rt::task::spawn_blocking(work).await
         } else {
             unfolding.workers().run(work).await
         };
-        decoded.map_err(|panicked| unreadable(&panicked))?
-    };
+        decoded = unfolded.map_err(|panicked| unreadable(&panicked))?;
+    }
     if matches!(decoded, Err(NotDecoded::UnfoldsToMore)) {
         let work = move |limit| write_records(&reading, Unfolded::batches_up_to(limit));
         let too_low = |done: &Result<_, _>| matches!(done, Err(NotDecoded::UnfoldsToMore));

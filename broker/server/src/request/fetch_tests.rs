@@ -125,3 +125,28 @@ async fn a_change_while_a_wait_begins_is_seen() {
     let (_, has_changed) = begin_to_wait(&mut watches).await;
     assert!(has_changed);
 }
+
+#[actix_rt::test]
+async fn a_batch_that_unfolds_to_less_than_a_large_one_waits_for_no_bomb() {
+    let hosted = host(&[]);
+    append(&hosted, batch(512 * 1024, Codec::Zstd)).await;
+    let slice = everything(&hosted).await;
+    assert!(slice.len() < 64 * 1024, "{} bytes", slice.len());
+    let unfolding = Unfolding::by(Workers::of_this_runtime(), &Ceiling::default());
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = Arc::new(std::sync::Mutex::new(held));
+    // More than are unfolded in steps at once.
+    for _ in 0..16 {
+        let (unfolding, held) = (unfolding.clone(), held.clone());
+        let bomb = move |_| held.lock().is_ok_and(|held| held.recv().is_ok());
+        actix_rt::spawn(async move { unfolding.in_steps(bomb, |_| false).await });
+    }
+    tokio::task::yield_now().await;
+    let located = Located::of_slice(slice, hosted.handle.cold_reads().clone());
+    let (form, mut room) = (Wanted::Records(unfolding), RECORDS_BYTES_MAX);
+    let reading = read(located, &form, &mut room);
+    let answer = tokio::time::timeout(Duration::from_secs(10), reading).await;
+    drop(release);
+    let (answer, _) = answer.expect("it is decoded beside them");
+    assert_eq!((answer.error, answer.next_offset), (None, Offset::new(1)));
+}
