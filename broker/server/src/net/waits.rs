@@ -86,15 +86,14 @@ impl Fetches {
 
     /// The same for one that may be taken apart at once, if there is memory for it now.
     pub(crate) fn memory_at_once(&self, args_bytes: usize) -> Option<CarriedOut> {
-        match args_bytes {
-            ..=FEW_PARTITIONS_BYTES => Some(CarriedOut::default()),
-            ..=TAKEN_APART_AT_ONCE_BYTES => {
-                let bytes = args_bytes.saturating_mul(CARRIED_OUT_TIMES);
-                let drawn = self.carried_out.try_take(bytes)?;
-                Some(CarriedOut(Some(drawn)))
-            }
-            _ => None,
+        if args_bytes <= FEW_PARTITIONS_BYTES {
+            return Some(CarriedOut::default());
         }
+        if args_bytes > TAKEN_APART_AT_ONCE_BYTES {
+            return None;
+        }
+        let bytes = args_bytes.saturating_mul(CARRIED_OUT_TIMES);
+        Some(CarriedOut(Some(self.carried_out.try_take(bytes)?)))
     }
 
     /// The share of one connection.
