@@ -8,13 +8,15 @@ use std::time::Duration;
 use broker_protocol::{ErrorCode, Request, WireError};
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 
 use super::session::{Asker, Session, Weight, WorkInOrder};
 use crate::background::Workers;
 use crate::context::Context;
 use crate::net::AnswersFull;
 use crate::net::answer_budget::ListTurn;
-use crate::net::list_requests::ListRequests;
+use crate::net::ceiling::Drawn;
+use crate::net::list_requests::{LIST_BYTES, ListRequests};
 
 /// A list that takes longer than this, for something it asks does not answer, lets those of others go on.
 const LIST_TURN_MAX: Duration = Duration::from_millis(500);
@@ -33,12 +35,12 @@ impl Session {
         R: Request + Send + 'static,
         F: Future<Output = Result<R::Response, WireError>> + 'static,
     {
-        let Some(waiting) = self.context().requests.lists().enter() else {
+        let own = self.budget().lists().clone();
+        let Some(waiting) = self.context().requests.lists().enter(&own) else {
             asker.refuse(WireError::new(ErrorCode::Busy, ListRequests::MESSAGE));
             return None;
         };
         let (context, answers) = (self.context().clone(), self.budget().answers().clone());
-        let own = self.budget().lists().clone();
         let go = move |asker: Asker, own: OwnedSemaphorePermit| {
             let background = context.arbiters.background().clone();
             background.spawn(move || async move {
@@ -50,8 +52,10 @@ impl Session {
                     return asker.refuse(WireError::new(ErrorCode::Busy, AnswersFull::MESSAGE));
                 };
                 // Apart from the task, which is small while it waits: there may be very many.
-                let done = Box::pin(carry_out(context, (args, weight), turn, handler));
-                asker.answer(done.await);
+                let work = carry_out(context, (args, weight), (turn, &asker), handler);
+                if let Some(done) = Box::pin(work).await {
+                    asker.answer(done);
+                }
                 drop((waiting, own));
             });
         };
@@ -68,19 +72,24 @@ impl Session {
     }
 }
 
-/// Carries out a request whose turn it is, when there is memory for it.
+/// Carries out a request whose turn it is, when there is memory for it. None if nobody asks any more when there is:
+/// what was begun is carried through.
 async fn carry_out<R, F>(
     context: Arc<Context>,
     (args, weight): (Bytes, Weight),
-    mut turn: ListTurn,
+    (mut turn, asker): (ListTurn, &Asker),
     handler: impl FnOnce(Arc<Context>, R) -> F,
-) -> Result<R::Response, WireError>
+) -> Option<Result<R::Response, WireError>>
 where
     R: Request + Send + 'static,
     F: Future<Output = Result<R::Response, WireError>>,
 {
     let lists = context.requests.lists().clone();
-    let _memory = lists.memory(args.len()).await;
+    let kept = args.len().min(LIST_BYTES);
+    let mut memory = tokio::select! {
+        memory = memory_for(&lists, args.len(), &mut turn) => memory,
+        () = asker.gone() => return None,
+    };
     let workers = context.arbiters.background().workers().clone();
     let work = async move {
         let request = match weight {
@@ -90,11 +99,24 @@ where
         handler(context, request).await
     };
     let mut work = std::pin::pin!(work);
-    match tokio::time::timeout(LIST_TURN_MAX, &mut work).await {
+    Some(match timeout(LIST_TURN_MAX, &mut work).await {
         Ok(done) => done,
         Err(_) => {
             turn.let_others();
+            memory.shrink_to(kept);
             work.await
+        }
+    })
+}
+
+/// Waits for memory for arguments of so many bytes, and lets others go on if there is none for long.
+async fn memory_for(lists: &ListRequests, args_bytes: usize, turn: &mut ListTurn) -> Drawn {
+    let mut memory = std::pin::pin!(lists.memory(args_bytes));
+    match timeout(LIST_TURN_MAX, &mut memory).await {
+        Ok(memory) => memory,
+        Err(_) => {
+            turn.let_others();
+            memory.await
         }
     }
 }

@@ -192,8 +192,7 @@ impl AnswerBudget {
     /// How long the client may take no answers just now; `None` while nobody minds.
     pub(crate) fn stall_max(&self) -> Option<Duration> {
         let total = &self.total.0;
-        let waited_for =
-            total.waiting.load(Ordering::Relaxed) > 0 || total.memory.ceiling().is_waited_for();
+        let waited_for = total.waiting.load(Ordering::Relaxed) > 0 || total.memory.is_waited_for();
         let holds = self.own.bytes.load(Ordering::Relaxed) > 0;
         (waited_for && holds).then_some(ANSWER_STALL_MAX)
     }

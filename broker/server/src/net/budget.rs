@@ -18,7 +18,7 @@ use broker_model::limits::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer_budget::{AnswerBudget, UnreadAnswers};
-use super::ceiling::{Allowance, Ceiling, Drawn};
+use super::ceiling::{Allowance, Ceiling};
 use super::list_requests::ListRequests;
 use super::routing::Routing;
 use super::standing::{InFlight, Sender, Standing};
@@ -60,7 +60,6 @@ pub(super) struct Frames {
     batches: Places,
     large: Places,
     incomplete_bytes: AtomicUsize,
-    ceiling: Ceiling,
 }
 
 /// Bytes that frames of one size may occupy. Of a connection that never did it is not known whether it will send
@@ -112,13 +111,12 @@ impl Places {
         }
     }
 
-    async fn memory(&self, sender: Sender, bytes: usize) -> Option<Drawn> {
+    fn memory(&self, sender: Sender) -> Option<&Allowance> {
         let memory = self.memory.as_ref()?;
-        let drawn = match sender {
-            Sender::Known => memory.of_known.take(bytes),
-            Sender::Newcomer | Sender::Costly => memory.of_others.take(bytes),
-        };
-        Some(drawn.await)
+        Some(match sender {
+            Sender::Known => &memory.of_known,
+            Sender::Newcomer | Sender::Costly => &memory.of_others,
+        })
     }
 
     /// The part that a frame has to leave the rest alone for.
@@ -186,7 +184,6 @@ impl RequestBudget {
                 ),
                 large: places(MEMORY_OWN_LARGE, IN_FLIGHT_BYTES_LARGE, FRAME_BYTES_MAX),
                 incomplete_bytes: AtomicUsize::new(0),
-                ceiling: ceiling.clone(),
             }),
             answers: UnreadAnswers::below(&ceiling),
             fetches: Fetches::below(&ceiling),
@@ -209,10 +206,10 @@ impl RequestBudget {
         }
     }
 
-    /// Waits until a plugin module of so many bytes may be compiled, which takes many times its size: one at a time.
-    pub(crate) async fn module_turn(&self, bytes: usize) -> (OwnedSemaphorePermit, Drawn) {
-        let turn = acquire(&self.modules, 1).await;
-        (turn, self.lists.memory(bytes).await)
+    /// Waits until a plugin module may be compiled, which takes many times its size: one at a time. That is its
+    /// bound; it draws on nothing else, for whoever asks holds memory already that he will not give back.
+    pub(crate) async fn module_turn(&self) -> OwnedSemaphorePermit {
+        acquire(&self.modules, 1).await
     }
 
     /// Memory for fetches of many partitions.
@@ -303,12 +300,16 @@ impl ConnectionBudget {
             None => None,
             Some(part) => Some(part.enter(bytes).await),
         };
-        let total = places.all.enter(bytes).await;
+        // Before the place, so that whoever has one waits for nothing more.
+        let memory = match places.memory(sender) {
+            None => None,
+            Some(memory) => Some(memory.take(frame_bytes).await),
+        };
         InFlight {
             _request: request,
             bytes: Some(own),
-            total: Some(total),
-            memory: places.memory(sender, frame_bytes).await,
+            total: Some(places.all.enter(bytes).await),
+            memory,
             part,
             is_costly: sender == Sender::Costly,
             is_distrusted: false,
@@ -332,8 +333,11 @@ impl ConnectionBudget {
             return (begun > FRAMES_INCOMPLETE_BYTES_MAX).then_some(FRAME_STALL_MAX);
         }
         let places = frames.places(frame_bytes);
-        let waiting = places.all.waiting() + usize::from(frames.ceiling.is_waited_for());
-        let Some(part) = places.part(self.standing.sender(frame_bytes)) else {
+        let sender = self.standing.sender(frame_bytes);
+        let memory = places.memory(sender);
+        let is_waited_for = memory.is_some_and(Allowance::is_waited_for);
+        let waiting = places.all.waiting() + usize::from(is_waited_for);
+        let Some(part) = places.part(sender) else {
             return (waiting > 0).then_some(FRAME_STALL_MAX);
         };
         match waiting + part.waiting() {

@@ -190,3 +190,51 @@ async fn what_a_newcomer_sends_is_read_with_caution() {
     known.acquire(MIB).await.distrust();
     assert_eq!(known.caution(MIB), CAUTION);
 }
+
+#[actix_rt::test]
+async fn a_frame_that_waits_for_memory_holds_no_place_that_others_need() {
+    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let batches = &budget.frames.batches;
+    let of_others = &batches.memory.as_ref().unwrap().of_others;
+    let _all = of_others.charge(MEMORY_IN_COMMON);
+    let newcomer = budget.for_connection();
+    let waiting = actix_rt::spawn(async move { newcomer.acquire(MIB).await });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    let places = batches.all.bytes.available_permits();
+    assert_eq!(places, IN_FLIGHT_BYTES_BATCHES);
+}
+
+#[actix_rt::test]
+async fn a_frame_within_what_known_senders_have_of_their_own_may_stand_still() {
+    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let known = known_for(&budget, MIB);
+    let _place = known.acquire(MIB).await;
+    let greedy = budget.for_connection();
+    let _held = greedy.acquire(4 * MIB).await;
+    let of_others = &budget.frames.small.memory.as_ref().unwrap().of_others;
+    let _rest = of_others.charge(MEMORY_IN_COMMON);
+    let newcomer = budget.for_connection();
+    let waiting = actix_rt::spawn(async move { newcomer.acquire(MIB).await });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    assert_eq!(known.stall_max(MIB), None);
+    assert_eq!(greedy.stall_max(4 * MIB), Some(FRAME_STALL_MAX));
+}
+
+#[actix_rt::test]
+async fn two_large_modules_at_once_get_their_turns_and_lists_theirs() {
+    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let (first, second) = tokio::join!(
+        budget.lists().memory(4 * MIB),
+        budget.lists().memory(4 * MIB)
+    );
+    let within = Duration::from_secs(5);
+    for held in [first, second] {
+        let turn = tokio::time::timeout(within, budget.module_turn()).await;
+        assert!(turn.is_ok());
+        drop(held);
+    }
+    let list = tokio::time::timeout(within, budget.lists().memory(100)).await;
+    assert!(list.is_ok());
+}

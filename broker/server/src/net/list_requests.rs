@@ -3,15 +3,24 @@
 
 use std::sync::Arc;
 
-use broker_model::limits::{LIST_REQUESTS_WAITING, LISTS_BYTES_MAX, MEMORY_OWN_LISTS};
+use broker_model::limits::{
+    LIST_REQUESTS_PER_CONNECTION, LIST_REQUESTS_WAITING, LISTS_BYTES_MAX, MEMORY_OWN_LISTS,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::ceiling::{Allowance, Ceiling, Drawn};
 
-/// What one is counted as, for the list that it makes.
-const LIST_BYTES: usize = 1024 * 1024;
+/// What one is counted as, for the list that it makes. One that lets others go on, for it takes long, keeps no more:
+/// what its arguments came to takes the place of their frame, which is counted apart.
+pub(crate) const LIST_BYTES: usize = 1024 * 1024;
 /// Arguments take so many times as much when they are taken apart.
 const TAKEN_APART_TIMES: usize = 4;
+
+/// A place of one that waits; over when dropped.
+#[derive(Debug)]
+pub(crate) struct ListPlace {
+    _counted: Option<OwnedSemaphorePermit>,
+}
 
 /// Those of the whole broker; cheap to clone.
 #[derive(Clone)]
@@ -32,9 +41,16 @@ impl ListRequests {
         }
     }
 
-    /// A place for one that waits, unless too many do.
-    pub(crate) fn enter(&self) -> Option<OwnedSemaphorePermit> {
-        self.waiting.clone().try_acquire_owned().ok()
+    /// A place for one of a connection that has `own` left, unless too many wait. The first of each does not count:
+    /// there are no more of those than connections, and clients that ask for one thing at a time are never refused.
+    pub(crate) fn enter(&self, own: &Semaphore) -> Option<ListPlace> {
+        if own.available_permits() == LIST_REQUESTS_PER_CONNECTION {
+            return Some(ListPlace { _counted: None });
+        }
+        let counted = self.waiting.clone().try_acquire_owned().ok()?;
+        Some(ListPlace {
+            _counted: Some(counted),
+        })
     }
 
     /// Waits for memory to carry one out that has arguments of so many bytes.
@@ -42,5 +58,24 @@ impl ListRequests {
         let taken_apart = args_bytes.saturating_mul(TAKEN_APART_TIMES);
         let bytes = LIST_BYTES.saturating_add(taken_apart);
         self.memory.take(bytes.min(MEMORY_OWN_LISTS)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_asks_for_one_list_is_not_refused_for_those_of_others() {
+        let lists = ListRequests::below(&Ceiling::default());
+        let greedy = || Semaphore::new(LIST_REQUESTS_PER_CONNECTION - 1);
+        let held: Vec<_> = std::iter::from_fn(|| lists.enter(&greedy())).collect();
+        assert_eq!(held.len(), LIST_REQUESTS_WAITING);
+        let modest = Semaphore::new(LIST_REQUESTS_PER_CONNECTION);
+        assert!(lists.enter(&modest).is_some());
+        let _under_way = modest.try_acquire().unwrap();
+        assert!(lists.enter(&modest).is_none(), "its second counts");
+        drop(held);
+        assert!(lists.enter(&modest).is_some());
     }
 }
