@@ -1,10 +1,9 @@
 //! `Ceiling`: memory that all kinds of it have in common which clients make the broker use: frames, what they unfold
-//! to, records on their way through plugins, lists, polls, answers. Each kind has an `Allowance`: some bytes that are
-//! its alone, and a bound. What it uses beyond its own counts here, so that each kind by itself gets what it may and
-//! all together get no more than the ceiling leaves. Its own bytes hold one of the largest that it may have. So who
-//! holds memory of one kind may wait for another, in the order above, and never for what only he could give back.
-//! Those of one kind get it in the order in which they came. Who waits longest for what is in common has first claim
-//! to it: others take none of the bytes that he lacks, however few they want, and go on with what is theirs alone.
+//! to, records on their way through plugins, lists, polls, answers. A kind has an `Allowance`: bytes of its own, which
+//! hold one of its largest, and a bound; what it uses beyond its own counts here. So who holds memory of one kind may
+//! wait for another, in the order above, and never for what only he could give back. Those of one kind get it in the
+//! order in which they came; who waits longest of all has first claim to what is in common: others take none of the
+//! bytes that he lacks, however few they want, and go on with what is theirs alone.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard};
