@@ -38,7 +38,7 @@ pub const IN_FLIGHT_BYTES_BATCHES: usize = 64 * 1024 * 1024;
 /// ... and beyond.
 pub const IN_FLIGHT_BYTES_LARGE: usize = 32 * 1024 * 1024;
 /// Memory that all kinds of it have in common which grow with what clients ask: what each uses beyond its own.
-pub const MEMORY_IN_COMMON: usize = 48 * 1024 * 1024;
+pub const MEMORY_IN_COMMON: usize = 32 * 1024 * 1024;
 /// Memory that frames up to 256 KiB have of their own, for senders that have completed such frames before, ...
 pub const MEMORY_OWN_SMALL: usize = 4 * 1024 * 1024;
 /// ... frames up to 2 MiB, ...
