@@ -160,5 +160,7 @@ pub const PLUGIN_TRAP_WINDOW: Duration = Duration::from_secs(60);
 pub const PLUGIN_INSTANCES_PER_THREAD_MAX: usize = 256;
 /// Bytes of decoded records in answers of one connection that wait for its socket.
 pub const ANSWER_BYTES_PER_CONNECTION: usize = 16 * 1024 * 1024;
+/// Memory of answers up to 512 bytes that wait for their sockets, on the whole broker, which is theirs alone.
+pub const ANSWERS_TINY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Bytes of answers that wait for their sockets, on the whole broker.
 pub const ANSWER_BYTES_TOTAL: usize = 48 * 1024 * 1024;

@@ -118,7 +118,8 @@ table_of_limits! {
 }
 
 /// Limits inside the broker that a client only ever sees as `BUSY`, or not at all.
-const NOT_ON_THE_PAGE: [&str; 37] = [
+const NOT_ON_THE_PAGE: [&str; 38] = [
+    "ANSWERS_TINY_BYTES_MAX",
     "ANSWER_BYTES_PER_CONNECTION",
     "ANSWER_BYTES_TOTAL",
     "IN_FLIGHT_BYTES_TINY",

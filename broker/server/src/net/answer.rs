@@ -89,7 +89,7 @@ impl AnswerSink {
 
     fn counted(&self, mut answer: Answer) -> Box<Answer> {
         if let Some(place) = &mut answer.in_flight {
-            place.let_frame_go();
+            place.is_answered();
         }
         if answer.memory.is_none() {
             answer.memory = self.budget.charge(answer.buffered());
@@ -145,5 +145,6 @@ mod tests {
         let _batches = answered(&budget, MIB, 2 * IN_FLIGHT_BYTES_BATCHES / MIB).await;
         let tiny = 2 * IN_FLIGHT_BYTES_TINY / TINY_FRAME_BYTES;
         let _tiny = answered(&budget, TINY_FRAME_BYTES, tiny).await;
+        let _tiniest = answered(&budget, 256, IN_FLIGHT_BYTES_TINY / 256 + 1).await;
     }
 }

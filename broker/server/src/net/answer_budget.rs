@@ -1,23 +1,28 @@
 //! What answers that nobody has read yet may occupy, per connection and on the whole broker. Every answer of
 //! some size is counted until it is written. A large one reserves its memory before it is made, and gets the
-//! less of it the more is used up: so there is always something left for a client that reads. A connection
-//! that does not read while others wait is closed by its writer.
+//! less of it the more is used up: so there is always something left for a client that reads. Tiny ones are counted
+//! when their socket takes no more, so that they cost nothing while it does. A connection that does not read while
+//! others wait, or there is no memory for its tiny ones, is closed by its writer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use broker_model::limits::{
-    ANSWER_BYTES_PER_CONNECTION, ANSWER_BYTES_TOTAL, ANSWER_STALL_MAX, LIST_REQUESTS_MAX,
-    MEMORY_OWN_ANSWERS,
+    ANSWER_BYTES_PER_CONNECTION, ANSWER_BYTES_TOTAL, ANSWER_STALL_MAX, ANSWERS_TINY_BYTES_MAX,
+    LIST_REQUESTS_MAX, MEMORY_OWN_ANSWERS,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 
 use super::ceiling::{Allowance, Ceiling, Drawn};
 
-/// Answers up to this size are bounded by the number of requests under way, and mostly in the kernel.
+/// Answers up to this size are counted by their number, and only when there are some that the socket does not take.
 const TINY_ANSWER_BYTES: usize = 512;
+/// What an answer takes while it waits for its socket, beside memory that is counted for it alone, about.
+const ANSWER_WEIGHT: usize = 512;
+/// So many of a connection are not counted.
+const ANSWERS_FEW: usize = 4;
 /// The least that a reservation gets.
 const SHARE_BYTES_MIN: usize = 64 * 1024;
 /// A reservation gets at most this part of what is free.
@@ -35,6 +40,8 @@ pub(crate) struct UnreadAnswers(Arc<Unread>);
 
 struct Unread {
     memory: Allowance,
+    /// For answers that are counted by their number.
+    tiny: Allowance,
     waiting: AtomicUsize,
     lists: Arc<Semaphore>,
 }
@@ -44,6 +51,7 @@ impl UnreadAnswers {
     pub(super) fn below(ceiling: &Ceiling) -> Self {
         Self(Arc::new(Unread {
             memory: ceiling.allowance(MEMORY_OWN_ANSWERS, ANSWER_BYTES_TOTAL),
+            tiny: ceiling.allowance(ANSWERS_TINY_BYTES_MAX, ANSWERS_TINY_BYTES_MAX),
             waiting: AtomicUsize::new(0),
             lists: Arc::new(Semaphore::new(LIST_REQUESTS_MAX)),
         }))
@@ -92,6 +100,10 @@ impl ListTurn {
         self.total = None;
     }
 }
+
+/// Answers of a connection that its socket does not take, counted by their number.
+#[derive(Default)]
+pub(crate) struct UnreadCount(Option<Drawn>);
 
 /// The memory for answers was used up for too long: others do not read theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,6 +199,25 @@ impl AnswerBudget {
             _own: own,
             total: Some(acquire(&self.total.0.lists).await),
         })
+    }
+
+    /// Counts so many answers that wait for the socket, beyond a few. Answers whether there is memory for them.
+    pub(crate) fn count(&self, answers: usize, counted: &mut UnreadCount) -> bool {
+        let bytes = match answers {
+            ..=ANSWERS_FEW => return true,
+            _ => answers.saturating_mul(ANSWER_WEIGHT),
+        };
+        match &mut counted.0 {
+            None => {
+                counted.0 = self.total.0.tiny.try_take(bytes);
+                counted.0.is_some()
+            }
+            Some(drawn) if bytes > drawn.bytes() => drawn.try_grow(bytes - drawn.bytes()),
+            Some(drawn) => {
+                drawn.shrink_to(bytes);
+                true
+            }
+        }
     }
 
     /// How long the client may take no answers just now; `None` while nobody minds.
@@ -296,6 +327,26 @@ mod tests {
         assert_eq!(budget.free(), ANSWER_BYTES_TOTAL - 10_000);
         drop(memory);
         assert_eq!(budget.free(), ANSWER_BYTES_TOTAL);
+    }
+
+    #[test]
+    fn tiny_answers_are_counted_by_their_number_beyond_a_few() {
+        let all = UnreadAnswers::below(&Ceiling::default());
+        let (budget, mut counted) = (all.for_connection(), UnreadCount::default());
+        let unused = || all.0.tiny.free();
+        assert!(budget.count(ANSWERS_FEW, &mut counted));
+        assert_eq!(unused(), ANSWERS_TINY_BYTES_MAX);
+        for answers in [100, 128, 50] {
+            assert!(budget.count(answers, &mut counted));
+            assert_eq!(unused(), ANSWERS_TINY_BYTES_MAX - answers * ANSWER_WEIGHT);
+        }
+        let _others = all.0.tiny.try_take(unused()).unwrap();
+        let (other, mut counted_too) = (all.for_connection(), UnreadCount::default());
+        assert!(!other.count(ANSWERS_FEW + 1, &mut counted_too));
+        assert!(!budget.count(51, &mut counted));
+        assert!(budget.count(50, &mut counted), "it keeps what it has");
+        drop(counted);
+        assert_eq!(unused(), 50 * ANSWER_WEIGHT);
     }
 
     #[actix_rt::test]

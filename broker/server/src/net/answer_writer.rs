@@ -12,13 +12,12 @@ use broker_storage::FileSlice;
 use bytes::{Buf, Bytes};
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::timeout_at;
 
 use super::answer::{AnswerPiece, Answers, Outgoing};
 use super::answer_budget::AnswerBudget;
-use super::reading_pace::ReadingPace;
+use super::reading_pace::{Reader, ReadingPace};
 
 /// Answers taken from the channel at once.
 const ANSWERS_PER_TURN: usize = 256;
@@ -92,7 +91,7 @@ impl AnswerWriter {
                 }
             }
             self.pace.start();
-            write_all(&mut pieces, self.socket.as_ref(), &mut self.pace).await?;
+            self.write_all(&mut pieces, held.len()).await?;
             // Gives the places in the budget back.
             held.clear();
             if stop {
@@ -103,21 +102,35 @@ impl AnswerWriter {
         if let Some((mut answer, _)) = last {
             pieces.extend(answer.pieces.drain(..));
             self.pace.start();
-            write_all(&mut pieces, self.socket.as_ref(), &mut self.pace).await?;
+            self.write_all(&mut pieces, 1).await?;
         }
         Ok(Written::All)
+    }
+
+    /// Writes the pieces of so many answers.
+    async fn write_all(
+        &mut self,
+        pieces: &mut VecDeque<AnswerPiece>,
+        answers: usize,
+    ) -> io::Result<()> {
+        let reader = Reader {
+            socket: self.socket.as_ref(),
+            written: answers,
+            queued: &self.answers,
+        };
+        write_all(pieces, &reader, &mut self.pace).await
     }
 }
 
 async fn write_all(
     pieces: &mut VecDeque<AnswerPiece>,
-    socket: &TcpStream,
+    reader: &Reader<'_>,
     pace: &mut ReadingPace,
 ) -> io::Result<()> {
     loop {
         match pieces.front() {
             None => return Ok(()),
-            Some(AnswerPiece::Bytes(_)) => write_bytes(pieces, socket, pace).await?,
+            Some(AnswerPiece::Bytes(_)) => write_bytes(pieces, reader, pace).await?,
             Some(AnswerPiece::External { .. }) => {
                 let Some(AnswerPiece::External { len, source }) = pieces.pop_front() else {
                     continue;
@@ -125,7 +138,7 @@ async fn write_all(
                 if len <= COPIED_BYTES_MAX {
                     pieces.push_front(AnswerPiece::Bytes(source.read()?));
                 } else {
-                    send_file(&source, len, socket, pace).await?;
+                    send_file(&source, len, reader, pace).await?;
                 }
             }
         }
@@ -136,7 +149,7 @@ async fn write_all(
 /// one waits for it in the socket, so that the peer is not woken for a header alone.
 async fn write_bytes(
     pieces: &mut VecDeque<AnswerPiece>,
-    socket: &TcpStream,
+    reader: &Reader<'_>,
     pace: &mut ReadingPace,
 ) -> io::Result<()> {
     let mut flags = SendFlags::NOSIGNAL;
@@ -161,14 +174,14 @@ async fn write_bytes(
         }
     }
     let written = loop {
-        let sent = socket.try_io(Interest::WRITABLE, || {
+        let sent = reader.socket.try_io(Interest::WRITABLE, || {
             let mut nothing = SendAncillaryBuffer::default();
             let slices = slices.get(..count).unwrap_or_default();
-            Ok(sendmsg(socket, slices, &mut nothing, flags)?)
+            Ok(sendmsg(reader.socket, slices, &mut nothing, flags)?)
         });
         match sent {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                pace.writable(socket).await?
+                pace.writable(reader).await?
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             other => break other?,
@@ -195,7 +208,7 @@ fn consume(pieces: &mut VecDeque<AnswerPiece>, mut written: usize) {
 async fn send_file(
     slice: &FileSlice,
     len: u64,
-    socket: &TcpStream,
+    reader: &Reader<'_>,
     pace: &mut ReadingPace,
 ) -> io::Result<()> {
     let mut sent = 0_u64;
@@ -203,8 +216,8 @@ async fn send_file(
     while sent < len {
         let left = usize::try_from(len - sent).unwrap_or(usize::MAX);
         let room = left.min(FILE_BYTES_PER_TURN);
-        let step = socket.try_io(Interest::WRITABLE, || {
-            slice.send_to(socket.as_fd(), sent, room)
+        let step = reader.socket.try_io(Interest::WRITABLE, || {
+            slice.send_to(reader.socket.as_fd(), sent, room)
         });
         match step {
             Ok(0) => {
@@ -223,10 +236,14 @@ async fn send_file(
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                pace.writable(socket).await?
+                pace.writable(reader).await?
             }
             Err(error) => return Err(error),
         }
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "answer_writer_tests.rs"]
+mod tests;

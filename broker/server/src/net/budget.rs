@@ -13,17 +13,18 @@ use broker_model::limits::{
     FRAME_BYTES_MAX, FRAME_STALL_MAX, FRAMES_INCOMPLETE_BYTES_MAX, IN_FLIGHT_BYTES_BATCHES,
     IN_FLIGHT_BYTES_LARGE, IN_FLIGHT_BYTES_PER_CONNECTION, IN_FLIGHT_BYTES_SMALL,
     IN_FLIGHT_BYTES_TINY, IN_FLIGHT_REQUESTS_PER_CONNECTION, LIST_REQUESTS_PER_CONNECTION,
-    MEMORY_OWN_BATCHES, MEMORY_OWN_LARGE, MEMORY_OWN_SMALL, READ_BUFFER_TRUSTED_BYTES,
+    MEMORY_IN_COMMON, MEMORY_OWN_BATCHES, MEMORY_OWN_LARGE, MEMORY_OWN_SMALL,
+    READ_BUFFER_TRUSTED_BYTES,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer_budget::{AnswerBudget, UnreadAnswers};
-use super::ceiling::{Allowance, Ceiling};
+use super::ceiling::{Allowance, Ceiling, Drawn};
 use super::list_requests::ListRequests;
 use super::routing::Routing;
 use super::standing::{InFlight, Sender, Standing};
 use super::unfolding::Unfolding;
-use super::waits::{Fetches, WaitsOfConnection};
+use super::waits::{Fetches, FetchesOfConnection};
 use crate::background::Workers;
 
 /// A frame up to this size is read before it takes its place.
@@ -40,6 +41,9 @@ const CAUTION: usize = 4;
 const NEWCOMERS_PART: usize = 2;
 /// Which part may be theirs whose frames are much work.
 const COSTLY_PART: usize = 4;
+/// Compiling a module takes so many times its bytes, about.
+const COMPILED_TIMES: usize = 8;
+
 /// The broker-wide budget; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct RequestBudget {
@@ -50,6 +54,14 @@ pub(crate) struct RequestBudget {
     unfolding: Unfolding,
     routing: Routing,
     modules: Arc<Semaphore>,
+    compiling: Allowance,
+}
+
+/// A module's turn to be compiled; over when dropped.
+#[derive(Debug)]
+pub(crate) struct ModuleTurn {
+    _turn: OwnedSemaphorePermit,
+    _memory: Drawn,
 }
 
 /// Places for frames, by size, and the tiny frames that have begun and are not complete.
@@ -191,6 +203,7 @@ impl RequestBudget {
             unfolding: Unfolding::by(workers, &ceiling),
             routing: Routing::below(&ceiling),
             modules: Arc::new(Semaphore::new(1)),
+            compiling: ceiling.allowance(0, MEMORY_IN_COMMON),
         }
     }
 
@@ -201,20 +214,21 @@ impl RequestBudget {
             bytes: Arc::new(Semaphore::new(IN_FLIGHT_BYTES_PER_CONNECTION)),
             requests: Arc::new(Semaphore::new(IN_FLIGHT_REQUESTS_PER_CONNECTION)),
             answers: self.answers.for_connection(),
-            waits: self.fetches.for_connection(),
+            fetches: self.fetches.for_connection(),
             lists: Arc::new(Semaphore::new(LIST_REQUESTS_PER_CONNECTION)),
         }
     }
 
-    /// Waits until a plugin module may be compiled, which takes many times its size: one at a time. That is its
-    /// bound; it draws on nothing else, for whoever asks holds memory already that he will not give back.
-    pub(crate) async fn module_turn(&self) -> OwnedSemaphorePermit {
-        acquire(&self.modules, 1).await
-    }
-
-    /// Memory for fetches of many partitions.
-    pub(crate) fn fetches(&self) -> &Fetches {
-        &self.fetches
+    /// Waits until a plugin module of so many bytes may be compiled, which takes many times as much: one at a time. It
+    /// waits for nothing else, for whoever asks holds memory already that he will not give back; but others have the
+    /// less in common meanwhile.
+    pub(crate) async fn module_turn(&self, module_bytes: usize) -> ModuleTurn {
+        let turn = acquire(&self.modules, 1).await;
+        let compiling = module_bytes.saturating_mul(COMPILED_TIMES);
+        ModuleTurn {
+            _turn: turn,
+            _memory: self.compiling.charge(compiling.min(MEMORY_IN_COMMON)),
+        }
     }
 
     /// Memory for requests for lists.
@@ -239,7 +253,7 @@ pub(crate) struct ConnectionBudget {
     bytes: Arc<Semaphore>,
     requests: Arc<Semaphore>,
     answers: AnswerBudget,
-    waits: WaitsOfConnection,
+    fetches: FetchesOfConnection,
     lists: Arc<Semaphore>,
 }
 
@@ -361,9 +375,9 @@ impl ConnectionBudget {
         &self.answers
     }
 
-    /// What its long polls may wait for.
-    pub(crate) fn waits(&self) -> &WaitsOfConnection {
-        &self.waits
+    /// What its fetches may occupy, and its long polls wait for.
+    pub(crate) fn fetches(&self) -> &FetchesOfConnection {
+        &self.fetches
     }
 
     /// Its requests for lists that wait or are carried out.

@@ -231,10 +231,24 @@ async fn two_large_modules_at_once_get_their_turns_and_lists_theirs() {
     );
     let within = Duration::from_secs(5);
     for held in [first, second] {
-        let turn = tokio::time::timeout(within, budget.module_turn()).await;
+        let turn = tokio::time::timeout(within, budget.module_turn(4 * MIB)).await;
         assert!(turn.is_ok());
         drop(held);
     }
     let list = tokio::time::timeout(within, budget.lists().memory(100)).await;
     assert!(list.is_ok());
+}
+
+#[actix_rt::test]
+async fn a_module_that_is_compiled_counts_and_waits_for_nothing() {
+    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let of_others = &budget.frames.small.memory.as_ref().unwrap().of_others;
+    let before = of_others.free();
+    let all = of_others.charge(before - MIB);
+    let turn = budget.module_turn(16 * MIB).await;
+    assert_eq!(of_others.free(), 0);
+    drop(all);
+    assert!(of_others.free() < before);
+    drop(turn);
+    assert_eq!(of_others.free(), before);
 }

@@ -137,6 +137,15 @@ impl Drawn {
         self.bytes
     }
 
+    /// Takes so many bytes more, if there are as many now and nobody waits for some.
+    pub(crate) fn try_grow(&mut self, bytes: usize) -> bool {
+        let Some(mut more) = self.from.try_take(bytes) else {
+            return false;
+        };
+        self.bytes += std::mem::take(&mut more.bytes);
+        true
+    }
+
     /// Keeps so much and gives the rest back.
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
         let surplus = self.bytes.saturating_sub(bytes);

@@ -1,6 +1,6 @@
 //! `ReadingPace`: how fast a client takes its answers. One that takes none for `ANSWER_WRITE_TIME_MAX` is given
 //! up; one that takes less than 64 KiB in `ANSWER_STALL_MAX` is, when others wait for the memory that its
-//! answers hold.
+//! answers hold; and one that takes nothing at all for a moment, when there is no memory for the many that it has.
 
 use std::io;
 use std::time::Duration;
@@ -9,12 +9,29 @@ use broker_model::limits::ANSWER_WRITE_TIME_MAX;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::answer_budget::AnswerBudget;
+use super::answer::Answers;
+use super::answer_budget::{AnswerBudget, UnreadCount};
 
 /// How often a client that takes nothing is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// So many bytes more and a client does read.
 const PROGRESS_BYTES: usize = 64 * 1024;
+
+/// A client that answers are written to.
+pub(crate) struct Reader<'a> {
+    pub(crate) socket: &'a TcpStream,
+    /// How many answers are being written.
+    pub(crate) written: usize,
+    /// Those that are to be written after them.
+    pub(crate) queued: &'a Answers,
+}
+
+impl Reader<'_> {
+    /// How many answers it has not read, but for what lies in the socket.
+    fn unread(&self) -> usize {
+        self.written.saturating_add(self.queued.len())
+    }
+}
 
 /// What a client has taken lately.
 pub(crate) struct ReadingPace {
@@ -22,6 +39,7 @@ pub(crate) struct ReadingPace {
     /// When it was first waited for since it has taken much; the clock is not asked for one that keeps up.
     since: Option<Instant>,
     taken: usize,
+    unread: UnreadCount,
 }
 
 impl ReadingPace {
@@ -31,11 +49,17 @@ impl ReadingPace {
             answers,
             since: None,
             taken: 0,
+            unread: UnreadCount::default(),
         }
     }
 
     /// There was nothing to take until now.
     pub(crate) fn start(&mut self) {
+        self.unread = UnreadCount::default();
+        self.goes_on();
+    }
+
+    fn goes_on(&mut self) {
         self.since = None;
         self.taken = 0;
     }
@@ -44,7 +68,7 @@ impl ReadingPace {
     pub(crate) fn took(&mut self, bytes: usize) {
         self.taken += bytes;
         if self.taken >= PROGRESS_BYTES {
-            self.start();
+            self.goes_on();
         }
     }
 
@@ -52,16 +76,18 @@ impl ReadingPace {
     ///
     /// # Errors
     /// When it is too slow.
-    pub(crate) async fn writable(&mut self, socket: &TcpStream) -> io::Result<()> {
+    pub(crate) async fn writable(&mut self, reader: &Reader<'_>) -> io::Result<()> {
         let began = Instant::now();
         let since = *self.since.get_or_insert(began);
+        self.answers.count(reader.unread(), &mut self.unread);
         loop {
-            if let Ok(ready) = timeout(LOOK_EVERY, socket.writable()).await {
+            if let Ok(ready) = timeout(LOOK_EVERY, reader.socket.writable()).await {
                 return ready;
             }
+            let has_memory = self.answers.count(reader.unread(), &mut self.unread);
             let stall_max = self.answers.stall_max();
             let stalls = stall_max.is_some_and(|max| since.elapsed() >= max);
-            if stalls || began.elapsed() >= ANSWER_WRITE_TIME_MAX {
+            if !has_memory || stalls || began.elapsed() >= ANSWER_WRITE_TIME_MAX {
                 let problem = "the peer does not read its answers";
                 return Err(io::Error::new(io::ErrorKind::TimedOut, problem));
             }

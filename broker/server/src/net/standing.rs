@@ -19,7 +19,7 @@ const UNFOLDED_BY: usize = 8;
 const RECORDS_FEW: usize = 1_000;
 /// ... and more are, if they have so many bytes each.
 const RECORD_BYTES: usize = 64;
-/// Bytes of a tiny frame that count until its answer was written.
+/// Bytes of a tiny frame that count until it is answered, however little of it is left.
 const COUNTED_OF_GONE: usize = 256;
 
 /// What is known of a connection, and of where its frames go.
@@ -85,7 +85,7 @@ pub(crate) struct InFlight {
 
 impl InFlight {
     /// Nothing of the frame is in memory any more: what it occupied is others'. The request still counts among
-    /// those of its connection, and one with a tiny frame a bit among all.
+    /// those of its connection, and one with a tiny frame a bit among all that are under way.
     pub(crate) fn let_frame_go(&mut self) {
         self.memory = None;
         self.part = None;
@@ -98,6 +98,14 @@ impl InFlight {
                 drop(total.split(surplus));
             }
         }
+    }
+
+    /// The request was answered: until that is read it counts among those of its connection, and in nobody's way.
+    pub(crate) fn is_answered(&mut self) {
+        self.memory = None;
+        self.part = None;
+        self.bytes = None;
+        self.total = None;
     }
 
     /// The frame was complete, and carrying it out is little work: its sender is a newcomer no more. Such

@@ -1,13 +1,15 @@
-//! `Fetches`: what those occupy that name many partitions while they are carried out, and those that wait for
-//! records. A connection that asks for too many waits is refused; when the broker has too many, a fetch is answered at
-//! once with what there is.
+//! `Fetches`: what those occupy that are carried out, but for a few of each connection that name few partitions, and
+//! those that wait for records. A connection that asks for too many waits is refused; when the broker has too many, a
+//! fetch is answered at once with what there is.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use broker_model::limits::{
     FETCHES_BYTES_MAX, MEMORY_OWN_FETCHES, MEMORY_OWN_WAITS, WAITS_PER_CONNECTION, WAITS_TOTAL,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
 
 use super::ceiling::{Allowance, Ceiling, Drawn};
 
@@ -15,8 +17,12 @@ use super::ceiling::{Allowance, Ceiling, Drawn};
 const POLL_WEIGHT: usize = 8;
 /// What a partition takes while a poll waits for it, about.
 const WAIT_BYTES: usize = 320;
-/// Arguments up to this size name a handful of partitions, which nobody counts.
+/// Arguments up to this size name a handful of partitions, ...
 const FEW_PARTITIONS_BYTES: usize = 256;
+/// ... and such a fetch takes so much, about; ...
+const OF_FEW_BYTES: usize = 4 * 1024;
+/// ... so many of a connection that are under way at once are not counted.
+const OF_FEW_UNCOUNTED: usize = 4;
 /// Those up to this size are taken apart at once, when there is memory.
 const TAKEN_APART_AT_ONCE_BYTES: usize = 2 * 1024;
 /// Arguments take so many times as much when they are taken apart and their partitions are looked up.
@@ -29,23 +35,68 @@ pub(crate) struct Fetches {
     waiting: Allowance,
 }
 
-/// What a fetch occupies while it is carried out; nothing that counts, for one of few partitions.
+/// What a fetch occupies while it is carried out; nothing that counts while it waits.
 #[derive(Debug, Default)]
-pub(crate) struct CarriedOut(Option<Drawn>);
+pub(crate) struct CarriedOut {
+    drawn: Option<Drawn>,
+    _of_few: Option<OfFew>,
+}
+
+/// Counts a fetch of few partitions among those of its connection.
+#[derive(Debug)]
+pub(crate) struct OfFew(Arc<AtomicUsize>);
+
+impl OfFew {
+    fn enter(under_way: &Arc<AtomicUsize>) -> Option<Self> {
+        let counted = Self(under_way.clone());
+        // Counted until dropped, also when it is one too many.
+        (under_way.fetch_add(1, Ordering::Relaxed) < OF_FEW_UNCOUNTED).then_some(counted)
+    }
+}
+
+impl Drop for OfFew {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl CarriedOut {
+    fn of_few(one: OfFew) -> Self {
+        Self {
+            drawn: None,
+            _of_few: Some(one),
+        }
+    }
+
+    fn counted(drawn: Drawn) -> Self {
+        Self {
+            drawn: Some(drawn),
+            _of_few: None,
+        }
+    }
+
     /// Keeps so much and gives the rest back.
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
-        if let Some(drawn) = &mut self.0 {
+        if let Some(drawn) = &mut self.drawn {
             drawn.shrink_to(bytes);
         }
     }
 }
 
-/// The waits of a connection; cheap to clone.
+/// The memory for fetches was used up for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FetchesFull;
+
+impl FetchesFull {
+    /// What the client is told.
+    pub(crate) const MESSAGE: &str = "fetches that are under way use up the memory for them";
+}
+
+/// The fetches of a connection; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct WaitsOfConnection {
+pub(crate) struct FetchesOfConnection {
     own: Arc<Semaphore>,
+    of_few: Arc<AtomicUsize>,
     total: Fetches,
 }
 
@@ -74,38 +125,55 @@ impl Fetches {
         }
     }
 
-    /// Waits for memory to carry one out that has arguments of so many bytes.
-    pub(crate) async fn memory(&self, args_bytes: usize) -> CarriedOut {
-        let bytes = match args_bytes {
-            ..=FEW_PARTITIONS_BYTES => return CarriedOut::default(),
-            _ => args_bytes.saturating_mul(CARRIED_OUT_TIMES),
-        };
-        let drawn = self.carried_out.take(bytes.min(MEMORY_OWN_FETCHES));
-        CarriedOut(Some(drawn.await))
-    }
-
-    /// The same for one that may be taken apart at once, if there is memory for it now.
-    pub(crate) fn memory_at_once(&self, args_bytes: usize) -> Option<CarriedOut> {
-        if args_bytes <= FEW_PARTITIONS_BYTES {
-            return Some(CarriedOut::default());
-        }
-        if args_bytes > TAKEN_APART_AT_ONCE_BYTES {
-            return None;
-        }
-        let bytes = args_bytes.saturating_mul(CARRIED_OUT_TIMES);
-        Some(CarriedOut(Some(self.carried_out.try_take(bytes)?)))
-    }
-
     /// The share of one connection.
-    pub(super) fn for_connection(&self) -> WaitsOfConnection {
-        WaitsOfConnection {
+    pub(super) fn for_connection(&self) -> FetchesOfConnection {
+        FetchesOfConnection {
             own: Arc::new(Semaphore::new(WAITS_PER_CONNECTION)),
+            of_few: Arc::default(),
             total: self.clone(),
         }
     }
 }
 
-impl WaitsOfConnection {
+impl FetchesOfConnection {
+    /// Waits until then for memory to carry one out that has arguments of so many bytes.
+    ///
+    /// # Errors
+    /// When there was none.
+    pub(crate) async fn memory(
+        &self,
+        args_bytes: usize,
+        until: Instant,
+    ) -> Result<CarriedOut, FetchesFull> {
+        if let Some(one) = self.one_of_few(args_bytes) {
+            return Ok(CarriedOut::of_few(one));
+        }
+        let bytes = carried_out_bytes(args_bytes).min(MEMORY_OWN_FETCHES);
+        let drawn = timeout_at(until, self.total.carried_out.take(bytes)).await;
+        drawn.map(CarriedOut::counted).map_err(|_| FetchesFull)
+    }
+
+    /// The same for one that may be taken apart at once, if there is memory for it now.
+    pub(crate) fn memory_at_once(&self, args_bytes: usize) -> Option<CarriedOut> {
+        if args_bytes > TAKEN_APART_AT_ONCE_BYTES {
+            return None;
+        }
+        if let Some(one) = self.one_of_few(args_bytes) {
+            return Some(CarriedOut::of_few(one));
+        }
+        let drawn = self
+            .total
+            .carried_out
+            .try_take(carried_out_bytes(args_bytes));
+        drawn.map(CarriedOut::counted)
+    }
+
+    fn one_of_few(&self, args_bytes: usize) -> Option<OfFew> {
+        (args_bytes <= FEW_PARTITIONS_BYTES)
+            .then(|| OfFew::enter(&self.of_few))
+            .flatten()
+    }
+
     /// Lets a poll wait for so many partitions.
     ///
     /// # Errors
@@ -123,8 +191,17 @@ impl WaitsOfConnection {
     }
 }
 
+/// What a fetch takes that has arguments of so many bytes.
+fn carried_out_bytes(args_bytes: usize) -> usize {
+    args_bytes
+        .saturating_mul(CARRIED_OUT_TIMES)
+        .max(OF_FEW_BYTES)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -153,16 +230,52 @@ mod tests {
         assert!(fetches.for_connection().enter(1_000).is_ok());
     }
 
-    #[actix_rt::test]
-    async fn a_fetch_of_few_partitions_waits_for_nobody() {
+    fn full() -> (FetchesOfConnection, Drawn) {
         let fetches = Fetches::below(&Ceiling::default());
-        let _all = fetches.carried_out.charge(FETCHES_BYTES_MAX);
-        assert!(fetches.memory(FEW_PARTITIONS_BYTES).await.0.is_none());
-        assert!(fetches.memory_at_once(FEW_PARTITIONS_BYTES).is_some());
-        let some = fetches.memory_at_once(TAKEN_APART_AT_ONCE_BYTES);
-        assert!(some.is_none(), "those of some partitions are counted");
-        let many = fetches.memory(FEW_PARTITIONS_BYTES + 1);
-        let waited = tokio::time::timeout(std::time::Duration::from_millis(10), many).await;
-        assert!(waited.is_err());
+        let all = fetches.carried_out.charge(FETCHES_BYTES_MAX);
+        (fetches.for_connection(), all)
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(10)
+    }
+
+    #[actix_rt::test]
+    async fn a_few_fetches_of_few_partitions_wait_for_nobody() {
+        let (own, _all) = full();
+        let mut under_way = Vec::new();
+        for _ in 0..OF_FEW_UNCOUNTED - 1 {
+            under_way.push(own.memory_at_once(FEW_PARTITIONS_BYTES).unwrap());
+        }
+        let last = own.memory(FEW_PARTITIONS_BYTES, soon()).await.unwrap();
+        for bytes in [FEW_PARTITIONS_BYTES, TAKEN_APART_AT_ONCE_BYTES] {
+            assert!(own.memory_at_once(bytes).is_none(), "that is counted");
+        }
+        drop(last);
+        assert!(own.memory_at_once(FEW_PARTITIONS_BYTES).is_some());
+    }
+
+    #[actix_rt::test]
+    async fn a_wait_for_memory_has_an_end() {
+        let (own, _all) = full();
+        let many = own.memory(FEW_PARTITIONS_BYTES + 1, soon());
+        let waited = tokio::time::timeout(Duration::from_secs(5), many).await;
+        assert_eq!(waited.expect("it ends").err(), Some(FetchesFull));
+    }
+
+    #[actix_rt::test]
+    async fn ten_thousand_connections_cannot_have_more_under_way_than_there_is_memory() {
+        let fetches = Fetches::below(&Ceiling::default());
+        let connections: Vec<_> = (0..10_000).map(|_| fetches.for_connection()).collect();
+        let each = |own: &FetchesOfConnection| {
+            let under_way = (0..128).map_while(|_| own.memory_at_once(FEW_PARTITIONS_BYTES));
+            under_way.collect::<Vec<_>>()
+        };
+        let held: Vec<_> = connections.iter().map(each).collect();
+        let counted: usize = held
+            .iter()
+            .map(|of_one| of_one.len() - OF_FEW_UNCOUNTED)
+            .sum();
+        assert_eq!(counted, FETCHES_BYTES_MAX / OF_FEW_BYTES);
     }
 }

@@ -28,7 +28,7 @@ pub(super) async fn handle(
         Intent::CarryOut
     };
     let limits = deployment_limits(&request.limits);
-    let turn = context.requests.module_turn().await;
+    let turn = context.requests.module_turn(request.module.len()).await;
     let preparing = {
         let (plugins, request) = (context.plugins.clone(), request.clone());
         context.arbiters.background().run_long(move || {

@@ -93,7 +93,7 @@ async fn plugin(
             Ok(Arc::new(copy.with_limits(installed.limits())))
         }
         (Some(module), None) => {
-            let _turn = context.requests.module_turn().await;
+            let _turn = context.requests.module_turn(module.len()).await;
             let (plugins, module) = (context.plugins.clone(), module.clone());
             let loading = context.arbiters.background().run_long(move || {
                 let wanted = Wanted {

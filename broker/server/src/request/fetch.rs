@@ -17,7 +17,7 @@ use broker_storage::FileSlice;
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::fetch_partition::{Located, RECORDS_BYTES_MAX, Room, Wanted, locate, read};
 use super::lookup;
@@ -25,14 +25,14 @@ use crate::arbiters::Shard;
 use crate::connection::{Asker, Session};
 use crate::context::Context;
 use crate::net::lane::Stint;
-use crate::net::waits::{CarriedOut, NoWait, WaitsOfConnection};
+use crate::net::waits::{CarriedOut, FetchesFull, FetchesOfConnection, NoWait};
 use crate::net::{Answer, AnswerBudget, AnswerMemory, AnswersFull};
 use crate::partition::PartitionOffsets;
 use crate::topics::HostedPartition;
 
 /// How soon a partition is looked up again whose actor has ended.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
-/// A fetch that was woken waits at least so long for memory to look again.
+/// A fetch waits so long for memory, and one that was woken at least so long to look again.
 const MEMORY_WAIT_MIN: Duration = Duration::from_secs(5);
 /// So many partitions to watch are as much work as a small request.
 const WATCHED_AT_ONCE: usize = 16;
@@ -42,17 +42,18 @@ pub(super) fn start(session: &Rc<Session>, args: Bytes, mut asker: Asker) {
     let fetch = Fetch {
         context: session.context().clone(),
         budget: session.budget().answers().clone(),
-        waits: session.budget().waits().clone(),
+        fetches: session.budget().fetches().clone(),
         args_bytes: args.len(),
     };
-    let fetches = fetch.context.requests.fetches();
-    let Some(memory) = fetches.memory_at_once(args.len()) else {
+    let Some(memory) = fetch.fetches.memory_at_once(args.len()) else {
         actix_rt::spawn(async move {
-            if let Ok(memory) = fetch.memory(&asker).await {
-                match decode(args, &mut asker) {
+            match fetch.memory(&asker, Instant::now() + MEMORY_WAIT_MIN).await {
+                Err(NoMemory::NobodyAsks) => {}
+                Err(NoMemory::Full) => asker.refuse(no_memory()),
+                Ok(memory) => match decode(args, &mut asker) {
                     Err(error) => asker.refuse(error),
                     Ok(request) => Box::pin(fetch.carry_out(request, memory, asker)).await,
-                }
+                },
             }
         });
         return;
@@ -72,20 +73,27 @@ pub(super) fn start(session: &Rc<Session>, args: Bytes, mut asker: Asker) {
 struct Fetch {
     context: Arc<Context>,
     budget: AnswerBudget,
-    waits: WaitsOfConnection,
+    fetches: FetchesOfConnection,
     args_bytes: usize,
 }
 
-/// Nobody reads an answer any more.
-struct NobodyAsks;
+/// Why a fetch got no memory.
+enum NoMemory {
+    /// Nobody reads an answer any more.
+    NobodyAsks,
+    /// Others had it for too long.
+    Full,
+}
 
 impl Fetch {
-    /// Memory to take it apart and look its partitions up.
-    async fn memory(&self, asker: &Asker) -> Result<CarriedOut, NobodyAsks> {
+    /// Memory to take it apart and look its partitions up, if there is some by then.
+    async fn memory(&self, asker: &Asker, until: Instant) -> Result<CarriedOut, NoMemory> {
         tokio::select! {
             biased;
-            memory = self.context.requests.fetches().memory(self.args_bytes) => Ok(memory),
-            () = asker.gone() => Err(NobodyAsks),
+            memory = self.fetches.memory(self.args_bytes, until) => {
+                memory.map_err(|FetchesFull| NoMemory::Full)
+            }
+            () = asker.gone() => Err(NoMemory::NobodyAsks),
         }
     }
 
@@ -165,7 +173,7 @@ async fn find(
     let wait = Duration::from_millis(u64::from(request.max_wait_ms)).min(FETCH_WAIT_MAX);
     let deadline = Instant::now() + wait;
     // First: whoever may not wait for very many partitions need not watch them.
-    let place = (!wait.is_zero()).then(|| fetch.waits.enter(request.partitions.len()));
+    let place = (!wait.is_zero()).then(|| fetch.fetches.enter(request.partitions.len()));
     let mut time_is_up = !matches!(place, Some(Ok(_)));
     loop {
         if asker.is_gone() {
@@ -203,17 +211,16 @@ async fn find(
         }
         drop(watches);
         let patience = deadline.max(Instant::now() + MEMORY_WAIT_MIN);
-        match timeout_at(patience, fetch.memory(asker)).await {
-            Ok(Ok(again)) => *memory = again,
-            Ok(Err(NobodyAsks)) => return Ok(None),
-            Err(_) => return Err(no_memory()),
+        match fetch.memory(asker, patience).await {
+            Ok(again) => *memory = again,
+            Err(NoMemory::NobodyAsks) => return Ok(None),
+            Err(NoMemory::Full) => return Err(no_memory()),
         }
     }
 }
 
 fn no_memory() -> WireError {
-    let message = "fetches of other clients use up the memory for fetches of many partitions";
-    WireError::new(ErrorCode::Busy, message)
+    WireError::new(ErrorCode::Busy, FetchesFull::MESSAGE)
 }
 
 fn too_many_waits() -> WireError {
