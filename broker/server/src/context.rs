@@ -16,8 +16,8 @@ use crate::config::BrokerConfig;
 use crate::controller::ControllerHandle;
 use crate::dry_run::DryRuns;
 use crate::log_dirs::LogDirs;
-use crate::net::RequestBudget;
 use crate::net::listener::ConnectionCount;
+use crate::net::{BusyPolls, RequestBudget};
 use crate::plugins::Plugins;
 use crate::topics::Topics;
 
@@ -41,6 +41,7 @@ pub(crate) struct Context {
     pub(crate) dry_runs: DryRuns,
     pub(crate) arbiters: Arbiters,
     pub(crate) requests: RequestBudget,
+    pub(crate) busy_polls: BusyPolls,
     pub(crate) connections: ConnectionCount,
     pub(crate) stopping: watch::Receiver<bool>,
 }

@@ -32,8 +32,8 @@ use crate::descriptors::Descriptors;
 use crate::dry_run::DryRuns;
 use crate::log_dirs::LogDirs;
 use crate::memory;
-use crate::net::RequestBudget;
 use crate::net::listener::{ConnectionCount, accept_connections};
+use crate::net::{BusyPolls, RequestBudget};
 use crate::plugins::Plugins;
 use crate::request::follow_manifest;
 use crate::scrubber::{ScrubSettings, Scrubber};
@@ -151,6 +151,7 @@ impl Server {
             dry_runs: DryRuns::default(),
             arbiters: arbiters.clone(),
             requests: RequestBudget::new(arbiters.background().workers().clone()),
+            busy_polls: BusyPolls::new(config.busy_poll),
             connections: ConnectionCount::new(
                 descriptors.connections,
                 config.connections_per_ip_max,

@@ -39,6 +39,8 @@ pub struct BrokerConfig {
     pub connections_per_ip_max: usize,
     /// `connections.max.idle.ms`
     pub connection_idle_max: Duration,
+    /// `busy.poll.us`
+    pub busy_poll: Duration,
     /// `log.dirs`, or else `log.dir`: at least one.
     pub log_dirs: Vec<PathBuf>,
     /// `log.min.free.bytes`
@@ -111,6 +113,7 @@ impl BrokerConfig {
             connections_max: read.number(names::MAX_CONNECTIONS),
             connections_per_ip_max: read.number(names::CONNECTIONS_MAX_PER_IP),
             connection_idle_max: read.millis(names::CONNECTIONS_MAX_IDLE_MS),
+            busy_poll: Duration::from_micros(read.number(names::BUSY_POLL_US)),
             log_dirs: read.log_dirs(),
             min_free: read.min_free(),
             retention_check_interval: read.millis(names::LOG_RETENTION_CHECK_INTERVAL_MS),

@@ -13,6 +13,8 @@ pub const MAX_CONNECTIONS: &str = "max.connections";
 pub const CONNECTIONS_MAX_PER_IP: &str = "connections.max.per.ip";
 /// Longest time a connection may be idle.
 pub const CONNECTIONS_MAX_IDLE_MS: &str = "connections.max.idle.ms";
+/// How long a thread looks for a quick client's next request before it sleeps.
+pub const BUSY_POLL_US: &str = "busy.poll.us";
 /// The data directory.
 pub const LOG_DIR: &str = "log.dir";
 /// The data directories, instead of the one.

@@ -20,6 +20,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tracing::debug;
 
 use super::budget::{ConnectionBudget, Incomplete, TINY_FRAME_BYTES};
+use super::busy_poll::Rhythm;
 use super::lane::Stint;
 use super::standing::InFlight;
 
@@ -125,6 +126,8 @@ pub(crate) struct FrameReader {
     unwanted: usize,
     /// For waiting until a frame begins; kept, since setting it costs more than reading a small frame.
     timer: Option<Pin<Box<Sleep>>>,
+    /// How soon frames have begun lately.
+    rhythm: Rhythm,
 }
 
 /// What was read of a connection and not made use of, and what may come next.
@@ -147,7 +150,7 @@ impl Default for ReadAhead {
 
 impl FrameReader {
     /// Reads on where `input` ends.
-    pub(crate) fn resume(socket: OwnedReadHalf, input: ReadAhead) -> Self {
+    pub(crate) fn resume(socket: OwnedReadHalf, input: ReadAhead, rhythm: Rhythm) -> Self {
         Self {
             socket,
             has_grown: input.buffer.capacity() > 0,
@@ -155,6 +158,7 @@ impl FrameReader {
             decoder: input.decoder,
             unwanted: input.unwanted,
             timer: None,
+            rhythm,
         }
     }
 
@@ -238,9 +242,39 @@ impl FrameReader {
     ) -> Result<usize, ReadError> {
         if self.buffer.capacity() > 0 {
             match self.try_read(BUFFER_BYTES_MIN) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.put_buffer_away(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 other => return Ok(other?),
             }
+        }
+        let since = Instant::now();
+        let read = match self.poll_first(since).await? {
+            Some(read) => read,
+            None => self.sleep_until_first(budget, patience).await?,
+        };
+        self.rhythm.note(since.elapsed());
+        Ok(read)
+    }
+
+    /// Looks whether a frame begins for a moment, if its client is quick.
+    async fn poll_first(&mut self, now: Instant) -> Result<Option<usize>, ReadError> {
+        if let Some(poll) = self.rhythm.poll(now) {
+            while poll.goes_on().await {
+                match self.try_read(BUFFER_BYTES_MIN) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    other => return Ok(Some(other?)),
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn sleep_until_first(
+        &mut self,
+        budget: &ConnectionBudget,
+        patience: Patience,
+    ) -> Result<usize, ReadError> {
+        if self.buffer.capacity() > 0 {
+            self.put_buffer_away();
         }
         loop {
             let until = match patience {

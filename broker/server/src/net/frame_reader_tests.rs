@@ -1,13 +1,16 @@
 //! Frames that come slowly, and bytes that nobody wants, through a real socket.
 
 use broker_model::limits::{FRAME_BYTES_MAX, FRAME_STALL_MAX};
+use std::io::{Read, Write};
+
 use broker_protocol::encode_frame;
 use tokio::io::AsyncWriteExt;
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::background::Workers;
-use crate::net::RequestBudget;
+use crate::net::{BusyPolls, RequestBudget};
 
 /// A whole frame's body.
 const PING: &[u8] = b"\x93\x02\xa4ping\x80";
@@ -16,14 +19,59 @@ const DRIP_EVERY: Duration = Duration::from_millis(20);
 
 /// A client, and who reads what it sends.
 async fn connected() -> (TcpStream, FrameReader) {
+    let (peer, reader, _) = connected_polling(Duration::ZERO).await;
+    (peer, reader)
+}
+
+/// The same where a quick client is polled for, and with the way back.
+async fn connected_polling(longest: Duration) -> (TcpStream, FrameReader, OwnedWriteHalf) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("it has one");
     let peer = TcpStream::connect(address).await.expect("it listens");
     let (socket, _) = listener.accept().await.expect("somebody connects");
-    let (reading, _writing) = socket.into_split();
-    let mut reader = FrameReader::resume(reading, ReadAhead::default());
+    let (reading, writing) = socket.into_split();
+    let rhythm = BusyPolls::on(1, longest).for_connection();
+    let mut reader = FrameReader::resume(reading, ReadAhead::default(), rhythm);
     reader.allow_large_frames();
-    (peer, reader)
+    (peer, reader, writing)
+}
+
+/// How often the thread slept while a client, once it was known, asked a hundred times, each time at once.
+async fn sleeps_within_a_hundred_requests(longest: Duration) -> u64 {
+    const LEARNING: usize = 100;
+    let budget = RequestBudget::new(Workers::of_this_runtime()).for_connection();
+    let (peer, mut reader, writing) = connected_polling(longest).await;
+    let mut peer = peer.into_std().expect("a socket");
+    peer.set_nonblocking(false).expect("it is a socket");
+    let client = std::thread::spawn(move || {
+        let ping = encode_frame(PING).expect("it is small");
+        for _ in 0..LEARNING + 100 {
+            peer.write_all(&ping).expect("it is read");
+            peer.read_exact(&mut [0]).expect("it is answered");
+        }
+    });
+    let metrics = tokio::runtime::Handle::current().metrics();
+    let mut known = 0;
+    let (patience, stint) = (Patience::Idle(FRAME_TIME_MAX), Stint::of_task());
+    for request in 0..LEARNING + 100 {
+        if request == LEARNING {
+            known = metrics.worker_park_count(0);
+        }
+        let next = stint.take_in(reader.next(&budget, patience, &stint)).await;
+        next.expect("a frame").expect("it is there");
+        writing.try_write(b"!").expect("there is room");
+    }
+    let sleeps = metrics.worker_park_count(0) - known;
+    client.join().expect("it was answered");
+    sleeps
+}
+
+#[actix_rt::test]
+async fn for_a_client_that_asks_again_at_once_the_thread_does_not_sleep() {
+    let polling = sleeps_within_a_hundred_requests(Duration::from_secs(10)).await;
+    assert!(polling < 10, "slept {polling} times");
+    let sleeping = sleeps_within_a_hundred_requests(Duration::ZERO).await;
+    assert!(sleeping > 50, "slept {sleeping} times");
 }
 
 #[actix_rt::test]
