@@ -1,8 +1,8 @@
 //! `Background`: threads for what takes long: requests of very many values, batches that unfold to much, large
 //! lists. On an arbiter they would keep everybody else waiting. These threads have a low priority, so that an
 //! arbiter that wakes goes first also when every core is busy. Tasks go to an arbiter of its own, which is one
-//! thread; work without an await that soon ends goes to a few others, and what may take minutes or waits for a
-//! disk to others again, so that a few of those never keep everybody from the few.
+//! thread; work without an await that soon ends goes to a few others, what takes a moment to others, and what may
+//! take minutes or waits for a disk to others again, so that a few of those never keep everybody from the few.
 
 use std::sync::{Arc, mpsc};
 
@@ -17,8 +17,9 @@ use tracing::debug;
 const WORKERS_MIN: usize = 2;
 /// Threads for what may take minutes: every dry run that there may be, and modules and disks beside them.
 const LONG_THREADS: usize = DRY_RUNS_MAX + 12;
-/// How far its threads stand back: they get a third of what an arbiter gets that competes with them.
-const NICENESS: i32 = 5;
+/// How far its threads stand back: they get a tenth of what an arbiter gets that competes with them. With a third the
+/// arbiter waits for milliseconds until it gets its share again.
+const NICENESS: i32 = 10;
 
 /// Handles of the background; cheap to clone.
 #[derive(Clone, Debug)]
@@ -33,7 +34,9 @@ pub(crate) struct Background {
 #[derive(Clone, Debug)]
 pub(crate) struct Workers {
     runtime: runtime::Handle,
-    _threads: Option<Arc<Threads>>,
+    /// For what takes a moment.
+    quick: runtime::Handle,
+    _threads: Option<Arc<[Threads; 2]>>,
 }
 
 /// A runtime that is there for its threads alone; nothing runs on its event loop.
@@ -104,10 +107,12 @@ impl Background {
 impl Workers {
     fn start() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let runtime = low_priority_runtime(WORKERS_MIN.max(cores / 2));
+        let few = || low_priority_runtime(WORKERS_MIN.max(cores / 2));
+        let (runtime, quick) = (few(), few());
         Self {
             runtime: runtime.handle().clone(),
-            _threads: Some(Arc::new(Threads(Some(runtime)))),
+            quick: quick.handle().clone(),
+            _threads: Some(Arc::new([runtime, quick].map(|one| Threads(Some(one))))),
         }
     }
 
@@ -116,6 +121,7 @@ impl Workers {
     pub(crate) fn of_this_runtime() -> Self {
         Self {
             runtime: runtime::Handle::current(),
+            quick: runtime::Handle::current(),
             _threads: None,
         }
     }
@@ -129,6 +135,18 @@ impl Workers {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, JoinError> {
         self.runtime.spawn_blocking(work).await
+    }
+
+    /// Does `work` that takes a moment, when one of the threads for it is free: it waits for nothing that takes
+    /// longer.
+    ///
+    /// # Errors
+    /// When `work` panicked.
+    pub(crate) async fn run_quick<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        self.quick.spawn_blocking(work).await
     }
 }
 

@@ -23,11 +23,11 @@ use crate::partition::{PartitionError, PartitionOffsets};
 use crate::plugins::Plugins;
 use crate::topics::HostedTopic;
 
-/// Above this many bytes they are decoded on a blocking thread.
+/// Above this many bytes they are decoded on a thread of low priority, ...
 const INLINE_BYTES_MAX: u64 = 64 * 1024;
 /// Batches that unfold to more are not decoded on an arbiter: with the slowest codec this takes half a millisecond.
 const DECODED_HERE_BYTES: usize = 128 * 1024;
-/// Above this many bytes they are decoded in the background.
+/// ... and above this many on one for what takes longer.
 const LIGHT_BYTES_MAX: u64 = 1024 * 1024;
 /// Bytes of decoded records in one answer; the rest of the frame is for what is said around them.
 pub(super) const RECORDS_BYTES_MAX: usize = FRAME_BYTES_MAX - 2 * 1024 * 1024;
@@ -316,7 +316,7 @@ async fn decode(
     if matches!(decoded, Err(NotDecoded::UnfoldsToMore)) {
         let work = move || write_records(&first, Unfolded::batches_up_to(UNFOLD_AT_ONCE_BYTES));
         let unfolded = if bytes <= LIGHT_BYTES_MAX {
-            actix_rt::task::spawn_blocking(work).await
+            unfolding.workers().run_quick(work).await
         } else {
             unfolding.workers().run(work).await
         };
