@@ -133,7 +133,7 @@ pub const PARTITION_MAILBOX: usize = 1_024;
 pub const CONTROLLER_MAILBOX: usize = 1_024;
 /// Messages the broker actor's mailbox holds before it answers busy.
 pub const BROKER_MAILBOX: usize = 1_024;
-/// Messages an actor takes in a row before it looks at its timers and lets others on its thread run.
+/// Messages an actor takes before it writes what they bring and looks at its timers.
 pub const MESSAGES_PER_TURN: usize = 64;
 /// Bytes that these messages may bring to be written.
 pub const BYTES_PER_TURN: usize = 1024 * 1024;

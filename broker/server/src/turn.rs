@@ -1,7 +1,8 @@
 //! `Turn`: how much an actor takes in a row. actix takes messages for as long as there are any, and
-//! meanwhile neither the actor's own timers nor anybody else on the thread gets to run. After
-//! `limits::MESSAGES_PER_TURN` of them, or `limits::BYTES_PER_TURN`, the actor does what its timers are for
-//! and stands back until the thread has looked at its sockets and everybody else has run.
+//! meanwhile neither the actor's own timers nor anybody else on the thread gets to run. So after a few of them
+//! the actor pauses until the thread has looked at its sockets and everybody else has run; what it took waits,
+//! to be written with what comes. After `limits::MESSAGES_PER_TURN`, or `limits::BYTES_PER_TURN`, the turn is
+//! over: between two pauses the actor does what the end of the mailbox and its timers are for.
 
 use std::pin::Pin;
 use std::task::{Context as Task, Poll};
@@ -10,6 +11,8 @@ use actix::prelude::*;
 use broker_model::limits::{BYTES_PER_TURN, MESSAGES_PER_TURN};
 use tokio::task::JoinHandle;
 
+use crate::net::lane::let_others_run;
+
 /// An actor that clients can flood.
 pub(crate) trait TakesTurns: Actor<Context = Context<Self>> {
     /// The turn is over: what waits for the end of the mailbox or for a timer that is due is done now.
@@ -17,40 +20,64 @@ pub(crate) trait TakesTurns: Actor<Context = Context<Self>> {
     fn end_turn(&mut self, ctx: &mut Context<Self>);
 }
 
+/// Messages that are taken without a pause.
+const MESSAGES_IN_A_ROW: usize = 16;
+
 /// What was taken in a turn so far.
 #[derive(Debug, Default)]
 pub(crate) struct Turn {
     messages: usize,
     bytes: usize,
+    /// Of these messages, since the last pause.
+    in_a_row: usize,
+}
+
+/// What comes before the next message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pause {
+    /// Others get to run.
+    Within,
+    /// The turn is over, and others get to run.
+    End,
 }
 
 impl Turn {
-    /// Counts a message that brings so many bytes to be written; answers whether the turn is over, in which
-    /// case [`stand_back`] is to be called.
-    pub(crate) fn took(&mut self, bytes: usize) -> bool {
+    /// Counts a message that brings so many bytes to be written, while so many others wait; answers what is to
+    /// come before the next, for which [`stand_back`] is to be called.
+    pub(crate) fn took(&mut self, bytes: usize, waiting: usize) -> Option<Pause> {
         self.messages += 1;
         self.bytes += bytes;
-        let is_over = self.messages >= MESSAGES_PER_TURN || self.bytes >= BYTES_PER_TURN;
-        if is_over {
+        self.in_a_row += 1;
+        if self.messages >= MESSAGES_PER_TURN || self.bytes >= BYTES_PER_TURN {
             *self = Self::default();
+            return Some(Pause::End);
         }
-        is_over
+        // Whoever has taken everything pauses anyway.
+        if self.in_a_row < MESSAGES_IN_A_ROW && waiting > 0 {
+            return None;
+        }
+        self.in_a_row = 0;
+        (waiting > 0).then_some(Pause::Within)
     }
 }
 
-/// Ends the turn before the next message is taken.
-pub(crate) fn stand_back<A: TakesTurns>(ctx: &mut Context<A>) {
-    // A task of its own, for new messages wake the actor, and would end a wait that is the actor's alone.
-    let others = actix_rt::spawn(tokio::task::yield_now());
+/// Pauses before the next message is taken.
+pub(crate) fn stand_back<A: TakesTurns>(ctx: &mut Context<A>, pause: Pause) {
     ctx.wait(StandBack {
-        has_ended: false,
-        others,
+        is_over: pause == Pause::End,
+        others: others(),
     });
 }
 
+/// Ends when the thread has looked at its sockets and everybody has run who was ready or got something to do by that.
+fn others() -> JoinHandle<()> {
+    // A task of its own, for new messages wake the actor, and would end a wait that is the actor's alone.
+    actix_rt::spawn(let_others_run())
+}
+
 struct StandBack {
-    has_ended: bool,
-    /// Ends when the thread has looked at its sockets and everybody who was ready has run.
+    /// The turn is, and its end is still to be seen to.
+    is_over: bool,
     others: JoinHandle<()>,
 }
 
@@ -63,9 +90,13 @@ impl<A: TakesTurns> ActorFuture<A> for StandBack {
         ctx: &mut Context<A>,
         task: &mut Task<'_>,
     ) -> Poll<()> {
-        if !std::mem::replace(&mut self.has_ended, true) {
+        while Pin::new(&mut self.others).poll(task).is_ready() {
+            if !std::mem::take(&mut self.is_over) {
+                return Poll::Ready(());
+            }
             actor.end_turn(ctx);
+            self.others = others();
         }
-        Pin::new(&mut self.others).poll(task).map(drop)
+        Poll::Pending
     }
 }

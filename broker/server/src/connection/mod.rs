@@ -125,6 +125,7 @@ async fn serve(connection: Resting, shard: Shard) {
     if let Some(Ok(Err(error))) = written {
         debug!(%peer, %error, "a connection's answers could not be written");
     }
+    stint.leave().await;
     // No task holds the socket any more.
     drop(reader);
     drop(place);

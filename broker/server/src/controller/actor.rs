@@ -318,8 +318,9 @@ impl Handler<Propose> for ControllerActor {
 
     fn handle(&mut self, message: Propose, ctx: &mut Self::Context) {
         self.stats.handled();
-        if self.turn.took(0) {
-            stand_back(ctx);
+        let waiting = self.stats.mailbox_depth();
+        if let Some(pause) = self.turn.took(0, waiting) {
+            stand_back(ctx, pause);
         }
         self.propose(message, ctx);
     }

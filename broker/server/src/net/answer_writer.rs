@@ -1,5 +1,5 @@
 //! Writes answers to a socket: everything that waits goes out in one vectored write, file regions by
-//! `sendfile`, at most 1 MiB at a time so that one large answer does not hold up the arbiter.
+//! `sendfile`, but not much at a time so that large answers do not hold up the arbiter.
 //! A peer that reads nothing, or too slowly while others wait, loses its connection: see `reading_pace`.
 
 use std::cell::Cell;
@@ -17,10 +17,13 @@ use tokio::time::timeout_at;
 
 use super::answer::{AnswerPiece, Answers, Outgoing};
 use super::answer_budget::AnswerBudget;
+use super::lane::Stint;
 use super::reading_pace::{Reader, ReadingPace};
 
 /// Answers taken from the channel at once.
 const ANSWERS_PER_TURN: usize = 256;
+/// Bytes in one vectored write.
+const BYTES_PER_WRITE: usize = 128 * 1024;
 /// Slices in one vectored write.
 const SLICES_PER_WRITE: usize = 64;
 /// Regions of a file up to this size are copied into the write before them: cheaper than a call of their own.
@@ -33,6 +36,7 @@ pub(crate) struct AnswerWriter {
     answers: Answers,
     socket: OwnedWriteHalf,
     pace: ReadingPace,
+    stint: Stint,
     idle: Rc<Cell<bool>>,
 }
 
@@ -51,6 +55,7 @@ impl AnswerWriter {
             answers,
             socket,
             pace: ReadingPace::new(budget),
+            stint: Stint::of_task(),
             idle: Rc::new(Cell::new(true)),
         }
     }
@@ -117,6 +122,7 @@ impl AnswerWriter {
             socket: self.socket.as_ref(),
             written: answers,
             queued: &self.answers,
+            stint: &self.stint,
         };
         write_all(pieces, &reader, &mut self.pace).await
     }
@@ -168,10 +174,16 @@ async fn write_bytes(
         count += 1;
     }
     let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
+    let mut room = BYTES_PER_WRITE;
     for (slice, piece) in slices.iter_mut().zip(pieces.iter().take(count)) {
         if let AnswerPiece::Bytes(bytes) = piece {
-            *slice = IoSlice::new(bytes);
+            let some = bytes.get(..room).unwrap_or(bytes);
+            room -= some.len();
+            *slice = IoSlice::new(some);
         }
+    }
+    if room < BYTES_PER_WRITE / 2 {
+        reader.stint.breathe().await;
     }
     let written = loop {
         let sent = reader.socket.try_io(Interest::WRITABLE, || {
@@ -188,6 +200,7 @@ async fn write_bytes(
         }
     };
     pace.took(written);
+    reader.stint.has_copied(written);
     consume(pieces, written);
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! Reads frames from a socket. The buffer is sized from the announced length up to 256 KiB and beyond that
-//! grows with what has arrived; an idle connection holds none. A frame takes its place in the budget when it
+//! Reads frames from a socket. The buffer is sized from the announced length, of a frame without a place up to
+//! 256 KiB; an idle connection holds none. A frame takes its place in the budget when it
 //! is complete, one above 16 KiB as soon as its first bytes have been read: nothing but those is in memory
-//! without a place. A frame that was begun has to be complete in `FRAME_TIME_MAX`, waiting included, and has
+//! without a place. Much is read a little at a time. A frame that was begun has to be complete in `FRAME_TIME_MAX`, waiting included, and has
 //! to go on while others wait for its place.
 
 use std::cell::{Cell, RefCell};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use broker_model::limits::{FRAME_TIME_MAX, HANDSHAKE_TIME_MAX, READ_BUFFER_TRUSTED_BYTES};
 use broker_protocol::{Decoded, Envelope, FRAME_HEADER_LEN, FrameDecoder, FrameError};
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use rustix::net::{RecvFlags, recv};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -26,6 +26,8 @@ use super::standing::InFlight;
 
 /// Room for small requests, several of which arrive at once when a client pipelines.
 const BUFFER_BYTES_MIN: usize = TINY_FRAME_BYTES;
+/// Bytes that are read at once.
+const READ_BYTES_MAX: usize = 128 * 1024;
 /// How often a frame that stands still is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Bytes that are thrown away at once.
@@ -222,7 +224,12 @@ impl FrameReader {
                         ..Begun::new(budget, frame_bytes, read)
                     };
                 }
+                if permit.is_some() {
+                    self.make_room_for_all(missing);
+                    stint.breathe().await;
+                }
                 let more = self.read_more(missing, begun, budget).await?;
+                stint.has_copied(more);
                 stint.has_read(more * budget.caution(frame_bytes)).await;
                 more
             };
@@ -354,8 +361,10 @@ impl FrameReader {
     /// Reads what is there into the buffer, which is given room for `wanted` bytes within reason.
     fn try_read(&mut self, wanted: usize) -> io::Result<usize> {
         self.make_room(wanted);
-        let room = self.buffer.capacity() - self.buffer.len();
-        let read = self.socket.try_read_buf(&mut self.buffer)?;
+        let room = (self.buffer.capacity() - self.buffer.len()).min(READ_BYTES_MAX);
+        let read = self
+            .socket
+            .try_read_buf(&mut (&mut self.buffer).limit(room))?;
         if read < room {
             // Nothing is left, and this thread is the one that hears of more: the next attempt need not ask.
             let socket: &TcpStream = self.socket.as_ref();
@@ -378,6 +387,13 @@ impl FrameReader {
             self.buffer
                 .reserve(wanted.clamp(BUFFER_BYTES_MIN, READ_BUFFER_TRUSTED_BYTES));
         }
+    }
+
+    /// Makes room for the rest of a frame that has its place. To grow with what arrives would copy it several times,
+    /// and memory that nothing was written to takes none.
+    fn make_room_for_all(&mut self, missing: usize) {
+        self.has_grown = true;
+        self.buffer.reserve(missing);
     }
 
     /// Holds no buffer any more: a small one is left to whoever comes next.

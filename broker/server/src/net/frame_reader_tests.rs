@@ -164,3 +164,32 @@ async fn throwing_away_ends_with_its_time_also_while_there_is_more() {
     stint.take_in(reader.drain(Duration::ZERO, &stint)).await;
     assert!(reader.try_read(1024).is_ok(), "it is still there");
 }
+
+#[actix_rt::test]
+async fn of_much_that_is_there_a_part_is_read_at_once() {
+    let (mut peer, mut reader) = connected().await;
+    let much = vec![0xc0; 2 * READ_BYTES_MAX];
+    tokio::task::spawn_local(async move {
+        peer.write_all(&much).await.expect("it is read");
+        std::future::pending::<()>().await;
+    });
+    // All of it is there when little comes no more.
+    tokio::time::sleep(10 * DRIP_EVERY).await;
+    reader.make_room_for_all(FRAME_BYTES_MAX);
+    reader.socket.readable().await.expect("it came");
+    let (mut read, mut parts) = (0, 0);
+    while read < 2 * READ_BYTES_MAX {
+        match reader.try_read(FRAME_BYTES_MAX) {
+            Ok(part) => {
+                assert!(part <= READ_BYTES_MAX, "{part} at once");
+                (read, parts) = (read + part, parts + 1);
+            }
+            Err(_) => reader.socket.readable().await.expect("there is more"),
+        }
+    }
+    assert!(parts >= 2);
+    assert!(
+        reader.buffer.capacity() >= FRAME_BYTES_MAX,
+        "it has not grown"
+    );
+}

@@ -3,7 +3,7 @@
 //! times. So a connection goes on freely only while what came at once is little work, beyond that in passes of
 //! the lane, which are short: between two of them the arbiter looks at its sockets and runs everybody else. Who
 //! did the least goes first: those who have much now and then do not wait for those who have much all the time.
-//! Newcomers queue until they have shown that they are light.
+//! Newcomers queue until they have shown that they are light, and that they stay.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -20,8 +20,15 @@ const PASS_WORK: u32 = 16;
 const BYTES_OF_WORK: usize = 32 * 1024;
 /// ... and so many times as many that were only read.
 const READ_TIMES: usize = 2;
-/// Taking in a connection is as much work as so many requests.
-const ARRIVAL_WORK: u32 = 4;
+/// Taking in a connection is as much work as so many requests, and so is taking it down.
+const ARRIVAL_WORK: u32 = 8;
+/// To be woken for a request, and to answer it alone, is as much work as so many that come together.
+const WAKING_WORK: u32 = 4;
+/// So often a newcomer has to show that it is light: many that come and go at once do not stay for so long.
+const TRIALS: u32 = 32;
+/// So many bytes are copied on a thread before it looks at its sockets again, whoever they are of: large frames that
+/// are read, large answers that are written.
+const COPIED_BYTES_MAX: usize = 512 * 1024;
 /// How much less than others a connection may have done, for that to be made up for at once.
 const CREDIT_MAX: u64 = 256;
 
@@ -41,6 +48,10 @@ struct Lane {
     share: Cell<u64>,
     /// Work that is left of the pass.
     left: Cell<u32>,
+    /// Bytes that were copied since others were let run last, ...
+    copied: Cell<usize>,
+    /// ... and how often they were.
+    breaths: Cell<u64>,
 }
 
 /// Of one that waits.
@@ -88,6 +99,8 @@ impl Default for Lane {
             tickets: Cell::new(0),
             share: Cell::new(0),
             left: Cell::new(PASS_WORK),
+            copied: Cell::new(0),
+            breaths: Cell::new(0),
         }
     }
 }
@@ -155,6 +168,19 @@ impl Lane {
             self.left.set(PASS_WORK);
         }
     }
+
+    /// For whoever copies much, before it does: waits until the thread has looked at its sockets if much was copied
+    /// since. Then those who waited go on in the order in which they came, as many as may.
+    async fn breathe(&self) {
+        while self.copied.get() >= COPIED_BYTES_MAX {
+            let breaths = self.breaths.get();
+            tokio::task::yield_now().await;
+            if self.breaths.get() == breaths {
+                self.breaths.set(breaths + 1);
+                self.copied.set(0);
+            }
+        }
+    }
 }
 
 /// What a connection does from when something has come until it has to wait for more.
@@ -164,6 +190,8 @@ pub(crate) struct Stint {
     place: RefCell<Option<Place>>,
     /// Whether it has to queue from the start.
     is_busy: Cell<bool>,
+    /// How often it still has to, however little it does.
+    trials: Cell<u32>,
     /// What it did in this stint.
     worked: Cell<u32>,
     /// Bytes that were worked on and are not counted yet.
@@ -172,17 +200,21 @@ pub(crate) struct Stint {
     account: Cell<u64>,
     /// It stopped to let others run, not for want of input.
     stands_back: Cell<bool>,
+    /// The same, and it is woken when they have.
+    breathes: Cell<bool>,
 }
 
 impl Stint {
     /// Of a connection that came to this thread just now.
     pub(crate) fn of_newcomer() -> Self {
-        Self::in_lane(LANE.with(Rc::clone))
+        let stint = Self::in_lane(LANE.with(Rc::clone));
+        stint.trials.set(TRIALS);
+        stint
     }
 
     /// Of a task that starts with little to do.
     pub(crate) fn of_task() -> Self {
-        let stint = Self::of_newcomer();
+        let stint = Self::in_lane(LANE.with(Rc::clone));
         stint.is_busy.set(false);
         stint
     }
@@ -193,9 +225,11 @@ impl Stint {
             lane,
             place: RefCell::new(None),
             is_busy: Cell::new(true),
+            trials: Cell::new(0),
             worked: Cell::new(0),
             bytes: Cell::new(0),
             stands_back: Cell::new(false),
+            breathes: Cell::new(false),
         }
     }
 
@@ -215,9 +249,11 @@ impl Stint {
             self.go_on().await;
             match std::future::poll_fn(|task| Poll::Ready(reading.as_mut().poll(task))).await {
                 Poll::Ready(done) => {
-                    self.work(1);
+                    let is_first = self.worked.get() == 0;
+                    self.work(if is_first { WAKING_WORK } else { 1 });
                     return done;
                 }
+                Poll::Pending if self.breathes.take() => until_woken().await,
                 Poll::Pending if self.stands_back.take() => {}
                 Poll::Pending => {
                     self.end();
@@ -225,6 +261,33 @@ impl Stint {
                 }
             }
         }
+    }
+
+    /// Takes down the connection, when it is its turn: many may be reset at once.
+    pub(crate) async fn leave(&self) {
+        self.is_busy.set(true);
+        self.go_on().await;
+        self.work(ARRIVAL_WORK);
+    }
+
+    /// Before many bytes are read or written: lets others run, if many were on this thread.
+    pub(crate) async fn breathe(&self) {
+        if self.lane.copied.get() < COPIED_BYTES_MAX {
+            return;
+        }
+        let mut breath = pin!(self.lane.breathe());
+        std::future::poll_fn(|task| {
+            let waits = breath.as_mut().poll(task);
+            self.breathes.set(waits.is_pending());
+            waits
+        })
+        .await;
+    }
+
+    /// So many bytes were copied from or to a socket.
+    pub(crate) fn has_copied(&self, bytes: usize) {
+        let copied = self.lane.copied.get().saturating_add(bytes);
+        self.lane.copied.set(copied);
     }
 
     /// Within [`Self::take_in`], so many bytes were read: others may run, if it was much.
@@ -270,7 +333,9 @@ impl Stint {
 
     /// There is nothing to do for now: the stint is over.
     pub(crate) fn end(&self) {
-        self.is_busy.set(self.worked.take() > LIGHT_WORK);
+        let (worked, trials) = (self.worked.take(), self.trials.get());
+        self.is_busy.set(worked > LIGHT_WORK || trials > 0);
+        self.trials.set(trials.saturating_sub(worked.min(1)));
         self.place.take();
     }
 
@@ -294,7 +359,7 @@ impl Stint {
 
 /// Waits until the thread has run everybody, has looked at its sockets, and has run those who got something to
 /// do by that, with everything that comes of it: a request goes through several tasks until it is answered.
-async fn let_others_run() {
+pub(crate) async fn let_others_run() {
     tokio::task::yield_now().await;
     tokio::task::yield_now().await;
 }

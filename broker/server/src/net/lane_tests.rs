@@ -320,3 +320,90 @@ async fn connections_that_come_do_so_in_passes() {
         before = now;
     }
 }
+
+#[actix_rt::test]
+async fn much_that_is_copied_is_copied_in_parts_and_others_run_between() {
+    const PIECE: usize = COPIED_BYTES_MAX / 4;
+    let lane = Rc::<Lane>::default();
+    let copied = Rc::<Cell<usize>>::default();
+    for _ in 0..BUSY {
+        let (stint, copied) = (Stint::in_lane(lane.clone()), copied.clone());
+        stint.is_busy.set(false);
+        tokio::task::spawn_local(async move {
+            for _ in 0..8 {
+                // As frames are read.
+                let read = async {
+                    stint.breathe().await;
+                    stint.has_copied(PIECE);
+                    copied.set(copied.get() + PIECE);
+                };
+                stint.take_in(read).await;
+            }
+        });
+    }
+    let (mut before, mut looks) = (0, 0);
+    while before < 8 * BUSY as usize * PIECE {
+        tokio::task::yield_now().await;
+        let now = copied.get();
+        assert!(now - before <= COPIED_BYTES_MAX, "{} at once", now - before);
+        (before, looks) = (now, looks + 1);
+    }
+    assert!(looks <= 4 * BUSY, "they get on");
+}
+
+#[actix_rt::test]
+async fn connections_that_are_reset_at_once_are_taken_down_in_passes() {
+    let lane = Rc::<Lane>::default();
+    let left = Rc::<Cell<u32>>::default();
+    for _ in 0..BUSY {
+        let (stint, left) = (Stint::in_lane(lane.clone()), left.clone());
+        stint.is_busy.set(false);
+        tokio::task::spawn_local(async move {
+            stint.take_in(async {}).await;
+            stint.end();
+            stint.leave().await;
+            left.set(left.get() + 1);
+        });
+    }
+    let mut before = 0;
+    while before < BUSY {
+        tokio::task::yield_now().await;
+        let now = left.get();
+        let at_once = PASS_WORK / ARRIVAL_WORK;
+        assert!(now - before <= at_once, "{} at once", now - before);
+        before = now;
+    }
+}
+
+#[actix_rt::test]
+async fn a_newcomer_queues_until_it_has_been_light_for_a_while() {
+    let stint = Stint::of_newcomer();
+    for trial in 0..TRIALS {
+        assert!(stint.is_busy.get(), "trial {trial}");
+        stint.take_in(async {}).await;
+        stint.end();
+    }
+    stint.end();
+    assert!(!stint.is_busy.get());
+}
+
+#[actix_rt::test]
+async fn whoever_wakes_a_connection_for_a_single_request_makes_more_work_than_who_brings_more() {
+    let (lane, served) = (Rc::<Lane>::default(), Rc::<Cell<u32>>::default());
+    for _ in 0..BUSY {
+        let (stint, served) = (Stint::in_lane(lane.clone()), served.clone());
+        tokio::task::spawn_local(async move {
+            stint.take_in(async {}).await;
+            stint.end();
+            served.set(served.get() + 1);
+        });
+    }
+    let mut before = 0;
+    while before < BUSY {
+        tokio::task::yield_now().await;
+        let now = served.get();
+        let at_once = PASS_WORK / WAKING_WORK;
+        assert!(now - before <= at_once, "{} at once", now - before);
+        before = now;
+    }
+}

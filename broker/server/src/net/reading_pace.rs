@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::answer::Answers;
 use super::answer_budget::{AnswerBudget, UnreadCount};
+use super::lane::Stint;
 
 /// How often a client that takes nothing is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -24,6 +25,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) written: usize,
     /// Those that are to be written after them.
     pub(crate) queued: &'a Answers,
+    /// Of the writer.
+    pub(crate) stint: &'a Stint,
 }
 
 impl Reader<'_> {

@@ -430,8 +430,9 @@ impl PartitionActor {
     /// A message was taken that brings so many bytes to be written.
     pub(super) fn took_bytes(&mut self, bytes: usize, ctx: &mut Context<Self>) {
         self.stats.handled();
-        if self.turn.took(bytes) {
-            stand_back(ctx);
+        let waiting = self.stats.mailbox_depth();
+        if let Some(pause) = self.turn.took(bytes, waiting) {
+            stand_back(ctx, pause);
         }
     }
 

@@ -1,6 +1,9 @@
 //! What the partition actor does with each message: a few lines each, around the log and the replica state
 //! machine.
 
+use std::pin::Pin;
+use std::task::{self, Poll};
+
 use actix::prelude::*;
 use broker_cluster::FlushMode;
 use broker_model::limits::BATCHES_PER_WRITE_MAX;
@@ -44,13 +47,31 @@ impl Handler<Append> for PartitionActor {
         if no_more_is_sent || self.batches.len() >= BATCHES_PER_WRITE_MAX {
             self.write_waiting(ctx);
         } else if !self.write_spawned {
-            // Spawned work runs when the mailbox has been drained.
             self.write_spawned = true;
-            ctx.spawn(async {}.into_actor(self).map(|(), act, ctx| {
-                act.write_spawned = false;
-                act.write_waiting(ctx);
-            }));
+            ctx.spawn(WriteWhenDrained);
         }
+    }
+}
+
+/// Spawned work runs when the mailbox has been drained, and when the actor pauses.
+struct WriteWhenDrained;
+
+impl ActorFuture<PartitionActor> for WriteWhenDrained {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        actor: &mut PartitionActor,
+        ctx: &mut Context<PartitionActor>,
+        _: &mut task::Context<'_>,
+    ) -> Poll<()> {
+        if ctx.waiting() {
+            // It is asked again after the pause, when more was taken.
+            return Poll::Pending;
+        }
+        actor.write_spawned = false;
+        actor.write_waiting(ctx);
+        Poll::Ready(())
     }
 }
 

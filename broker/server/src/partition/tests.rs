@@ -298,16 +298,22 @@ async fn a_flood_is_taken_a_few_at_a_time_and_others_on_the_thread_run_between()
     let hosted = host(&[]);
     let flood = Flood::of(&hosted.handle);
     let answered = || flood.answered.load(Ordering::Relaxed);
-    let mut at_once_max = 0;
+    let taken = || hosted.handle.stats().handled_total();
+    let (mut at_once_max, mut taken_max) = (0, 0);
     for _ in 0..500 {
-        let before = answered();
+        let before = (answered(), taken());
         tokio::task::yield_now().await;
-        at_once_max = at_once_max.max(answered() - before);
+        at_once_max = at_once_max.max(answered() - before.0);
+        taken_max = taken_max.max(taken() - before.1);
     }
     flood.stop();
     // A turn, and as much again where one ends and the next begins.
     let max = 2 * MESSAGES_PER_TURN;
     assert!((1..=max).contains(&at_once_max), "{at_once_max} at once");
+    // A turn has pauses, but what it brings is written at once.
+    let between_pauses = MESSAGES_PER_TURN as u64 / 2;
+    assert!(taken_max <= between_pauses, "{taken_max} without a pause");
+    assert_eq!(at_once_max % MESSAGES_PER_TURN, 0, "{at_once_max} at once");
 }
 
 #[actix_rt::test]
