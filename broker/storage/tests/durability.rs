@@ -301,6 +301,46 @@ fn the_last_handle_of_a_directory_may_be_dropped_in_a_completion() {
 }
 
 #[test]
+fn a_sync_does_not_wait_for_the_record_of_the_last_one_but_nobody_is_told_before_it() {
+    let io = RecordingIo::new();
+    let dir = try_open_dir(&io, PlantedBugs::default()).unwrap();
+    let mut log = open_log(&dir, 0);
+    let (told, outcomes) = mpsc::channel();
+    append(&mut log, batch_of("x", 100));
+    let (held, first) = (io.clone(), told.clone());
+    dir.sync(
+        log.sync_request().unwrap(),
+        Box::new(move |outcome| {
+            // From now on: the next sync is that of the record.
+            held.hold_syncs();
+            first.send(outcome).unwrap();
+        }),
+    );
+    log.on_synced(&outcomes.recv().unwrap()).unwrap();
+    append(&mut log, batch_of("y", 100));
+    let second = log.sync_request().unwrap();
+    dir.sync(second, Box::new(move |outcome| told.send(outcome).unwrap()));
+    let (both_wait, waited) = mpsc::channel();
+    let waiting = io.clone();
+    std::thread::spawn(move || {
+        waiting.wait_for_held_syncs(2);
+        both_wait.send(()).unwrap();
+    });
+    let waited = waited.recv_timeout(std::time::Duration::from_secs(20));
+    assert!(waited.is_ok(), "the data is not synced beside the record");
+    assert!(outcomes.try_recv().is_err());
+    io.release_syncs();
+    let second = outcomes.recv().unwrap();
+    assert_eq!(log.on_synced(&second).unwrap(), offset(2));
+    let (_dir, found, report) = support::open(&io.after_kill(), small());
+    assert_eq!(found.end(), offset(2));
+    assert!(
+        report.scanned_bytes <= support::BATCH,
+        "it lags by one sync at most"
+    );
+}
+
+#[test]
 fn a_sync_on_the_callers_thread_is_recorded_before_the_next_one() {
     let io = RecordingIo::new();
     let dir = try_open_dir(&io, PlantedBugs::default()).unwrap();

@@ -1,5 +1,5 @@
 //! `durable-positions` at the top of a log directory: up to where each partition is durable, two
-//! slots of 64 bytes a partition, rewritten in turn and in place by the sync thread after every sync.
+//! slots of 64 bytes a partition, rewritten in turn and in place after every sync, beside the next one.
 //!
 //! In-place writes into blocks that exist already are cheap (about 80 µs durable, against 400 µs for
 //! the sync before it), and no acknowledgement waits for them: what is recorded lags by one sync at

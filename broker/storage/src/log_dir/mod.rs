@@ -146,7 +146,7 @@ impl LogDir {
         self.shared.sync_together(work);
     }
 
-    /// Syncs on the calling thread and leaves the recording to the sync thread: the quickest way
+    /// Syncs on the calling thread and leaves the recording to a thread: the quickest way
     /// when one batch waits and nobody else does.
     pub fn sync_inline(&self, request: SyncRequest) -> SyncOutcome {
         self.sync.sync_inline(request)

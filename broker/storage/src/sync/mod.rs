@@ -3,6 +3,7 @@
 mod answer;
 mod backlog;
 mod outcome;
+mod recorder;
 mod request;
 mod sync_group;
 mod sync_thread;

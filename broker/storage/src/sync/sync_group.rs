@@ -16,13 +16,22 @@ use crate::log_dir::DirShared;
 /// Carries out requests together and tells each what became of it; then records how far the logs
 /// are durable.
 pub(crate) fn run_group(dir: &DirShared, requests: &[SyncRequest], answers: Vec<Answer>) {
+    run_group_unrecorded(dir, requests, answers);
     record(dir);
+}
+
+/// The same without recording the new points: that is left for later, but not for longer than until the next
+/// sync is told of. What the last one made true may be recorded meanwhile; it has been when anybody is told.
+pub(super) fn run_group_unrecorded(
+    dir: &DirShared,
+    requests: &[SyncRequest],
+    answers: Vec<Answer>,
+) {
     if dir.planted.ack_before_sync {
         let all_well = vec![Ok(()); requests.len()];
         tell(answers, &all_well);
         let results = sync_group(dir, requests);
         dir.unrecorded().extend(points(requests, &results));
-        record(dir);
         return;
     }
     if dir.planted.checkpoint_ahead_of_data {
@@ -30,10 +39,14 @@ pub(crate) fn run_group(dir: &DirShared, requests: &[SyncRequest], answers: Vec<
         dir.unrecorded().extend(points(requests, &all_well));
         record(dir);
     }
-    let results = sync_group(dir, requests);
-    tell(answers, &results);
-    dir.unrecorded().extend(points(requests, &results));
+    let mut results = sync_group(dir, requests);
     record(dir);
+    // Nothing is acknowledged in a directory in which recording has failed.
+    if let Err(failed) = dir.health.check() {
+        results = vec![Err(failed); requests.len()];
+    }
+    dir.unrecorded().extend(points(requests, &results));
+    tell(answers, &results);
 }
 
 /// What became of one request.
@@ -50,7 +63,7 @@ fn points(
 }
 
 /// Carries out one request without recording its point: that is left for later, but not for longer
-/// than until the next sync is told of. What the last one made true the sync thread may be recording
+/// than until the next sync is told of. What the last one made true another thread may be recording
 /// meanwhile; either way it has been when this returns.
 pub(crate) fn sync_unrecorded(dir: &DirShared, request: SyncRequest) -> SyncOutcome {
     let requests = std::slice::from_ref(&request);

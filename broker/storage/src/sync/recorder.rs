@@ -1,0 +1,49 @@
+//! `Recorder`: a thread that records what syncs have made durable, beside the next sync: that record has a sync
+//! of its own, which nobody waits for and which would hold up everybody.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+use std::thread::{self, JoinHandle};
+
+use super::sync_group::record;
+use crate::log_dir::DirShared;
+
+/// The handle of the thread; it ends when all [`RecordSoon`] are gone, and what was to be recorded is.
+pub(super) struct Recorder(JoinHandle<()>);
+
+/// Has the thread record.
+#[derive(Clone)]
+pub(super) struct RecordSoon(Sender<()>);
+
+impl Recorder {
+    pub(super) fn start(dir: &Arc<DirShared>) -> io::Result<(Self, RecordSoon)> {
+        let (sender, asked) = mpsc::channel();
+        let dir = Arc::clone(dir);
+        let thread = thread::Builder::new()
+            .name("log-record".to_owned())
+            .spawn(move || {
+                while asked.recv().is_ok() {
+                    // Once is enough for everybody who has asked by now.
+                    asked.try_iter().for_each(drop);
+                    record(&dir);
+                }
+            })?;
+        Ok((Self(thread), RecordSoon(sender)))
+    }
+
+    pub(super) fn join(self) {
+        if self.0.join().is_err() {
+            tracing::error!("the thread that records durable positions has panicked");
+        }
+    }
+}
+
+impl RecordSoon {
+    /// Has what is not recorded yet recorded: soon, or here if the thread is gone.
+    pub(super) fn record(&self, dir: &DirShared) {
+        if self.0.send(()).is_err() {
+            record(dir);
+        }
+    }
+}
