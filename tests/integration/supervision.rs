@@ -302,6 +302,29 @@ fn a_partition_that_keeps_panicking_goes_offline_and_says_so() {
         assert_eq!(offset.is_nil(), *partition == 0, "{answer:?}");
     }
     assert_eq!(wire.read_all("t", 1).len(), 21 - failed.len());
+
+    // A batch without keys has one fate: of two in turn, one goes to the partition that is gone.
+    for _ in 0..2 {
+        let args = map! { "topic" => "t", "records" => plain("z", 0..3) };
+        let answer = wire.call("produce", args).unwrap();
+        let partition = answer.get("partitions").list()[0].u64();
+        assert_eq!(*answer.get("partitions"), Value::from(vec![partition; 3]));
+        let errors = answer.get("errors").list();
+        let lost = answer
+            .get("offsets")
+            .list()
+            .iter()
+            .filter(|offset| offset.is_nil());
+        assert_eq!(
+            (lost.count(), errors.len()),
+            if partition == 0 { (3, 1) } else { (0, 0) }
+        );
+        for error in errors {
+            assert_eq!(error.get("error").get("name").text(), "PARTITION_OFFLINE");
+            assert_eq!(*error.get("indexes"), Value::from(vec![0, 1, 2]));
+        }
+    }
+    assert_eq!(wire.read_all("t", 1).len(), 24 - failed.len());
 }
 
 #[test]

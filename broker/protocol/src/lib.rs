@@ -30,6 +30,7 @@ mod envelope;
 mod error_code;
 mod frame;
 mod method;
+mod numbers;
 mod plugin_revision;
 mod reader;
 mod refused_record;

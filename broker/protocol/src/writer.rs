@@ -2,6 +2,7 @@
 //! For the encoders that cannot go through serde because their payload is not in one buffer.
 
 use crate::envelope::write_unsigned;
+use crate::numbers::{write_numbers, write_rising, write_same};
 
 /// A map under construction; holds at most 15 entries.
 pub(crate) struct MapWriter<'a> {
@@ -56,21 +57,21 @@ impl<'a> MapWriter<'a> {
     ) {
         self.key(key);
         write_array_len(values.len(), self.out);
-        // Most offsets take five bytes; growing by little would cost more than writing them.
-        self.out.reserve(5 * values.len());
-        for value in values {
-            match value.map(u64::to_be_bytes) {
-                None => self.out.push(0xC0),
-                Some([0, 0, 0, 0, 0, 0, 0, a @ 0..=0x7F]) => self.out.push(a),
-                Some([0, 0, 0, 0, 0, 0, 0, a]) => self.out.extend_from_slice(&[0xCC, a]),
-                Some([0, 0, 0, 0, 0, 0, a, b]) => self.out.extend_from_slice(&[0xCD, a, b]),
-                Some([0, 0, 0, 0, a, b, c, d]) => self.out.extend_from_slice(&[0xCE, a, b, c, d]),
-                Some(all) => {
-                    self.out.push(0xCF);
-                    self.out.extend_from_slice(&all);
-                }
-            }
-        }
+        write_numbers(values, self.out);
+    }
+
+    /// An array of so many times the same number or nil.
+    pub(crate) fn same_unsigned(&mut self, key: &str, value: Option<u64>, count: u32) {
+        self.key(key);
+        write_array_len(count as usize, self.out);
+        write_same(value, count as usize, self.out);
+    }
+
+    /// An array of so many numbers from `first` on.
+    pub(crate) fn rising_unsigned(&mut self, key: &str, first: u64, count: u32) {
+        self.key(key);
+        write_array_len(count as usize, self.out);
+        write_rising(first, count, self.out);
     }
 
     /// A map as the value of the key just written.

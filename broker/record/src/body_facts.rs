@@ -26,6 +26,19 @@ impl BodyFacts {
             timestamps,
         })
     }
+
+    /// The same for a body without a single key; `None` at the first key.
+    pub(crate) fn scan_keyless(body: &[u8]) -> Result<Option<Self>, InvalidBatch> {
+        let mut timestamps = TimestampSpan::default();
+        let record_count = scan_records_while(body, |record| {
+            timestamps.add(record.timestamp);
+            record.key.is_none()
+        })?;
+        Ok(record_count.map(|record_count| Self {
+            record_count,
+            timestamps,
+        }))
+    }
 }
 
 /// The walk itself: checks every record and hands it to `visit`; returns how many there were.
@@ -34,6 +47,19 @@ pub(crate) fn scan_records<'a>(
     body: &'a [u8],
     mut visit: impl FnMut(&ScannedRecord<'a>),
 ) -> Result<u32, InvalidBatch> {
+    let record_count = scan_records_while(body, |record| {
+        visit(record);
+        true
+    })?;
+    Ok(record_count.expect("no visit ended it"))
+}
+
+/// The walk for as long as `visit` says so; `None` if that ended it.
+#[inline(always)]
+fn scan_records_while<'a>(
+    body: &'a [u8],
+    mut visit: impl FnMut(&ScannedRecord<'a>) -> bool,
+) -> Result<Option<u32>, InvalidBatch> {
     let mut cursor = Cursor::new(body);
     let record_count = scan_count(&mut cursor)?;
     for index in 0..record_count {
@@ -55,10 +81,12 @@ pub(crate) fn scan_records<'a>(
                 claimed,
             });
         }
-        visit(&record);
+        if !visit(&record) {
+            return Ok(None);
+        }
     }
     check_end(&cursor, body)?;
-    Ok(record_count)
+    Ok(Some(record_count))
 }
 
 /// Reads the marker of the array around the records.

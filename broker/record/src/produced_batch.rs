@@ -58,6 +58,20 @@ impl ProducedBatch {
         Self::from_facts(records, &facts, default_timestamp)
     }
 
+    /// The same for records of which none has a key: nothing needs to be known of where each of them lies.
+    /// `None` when one has, which is seen at the first of them.
+    ///
+    /// # Errors
+    /// Says what is wrong with the records before the first key, by index.
+    pub fn keyless(
+        records: Bytes,
+        default_timestamp: Timestamp,
+    ) -> Result<Option<Self>, InvalidBatch> {
+        let facts = BodyFacts::scan_keyless(&records)?;
+        let batch = facts.map(|facts| Self::from_facts(records, &facts, default_timestamp));
+        batch.transpose()
+    }
+
     /// Puts the header before a body whose facts are known.
     pub(crate) fn from_facts(
         body: Bytes,

@@ -28,6 +28,10 @@ fn refused(body: &[u8]) -> InvalidBatch {
     let plain = ProducedBatch::plain(body.clone(), NOW);
     let routed = crate::RoutableRecords::walk(body.clone());
     assert_eq!(routed.map(drop), plain.clone().map(drop));
+    let keyless = ProducedBatch::keyless(body.clone(), NOW);
+    if keyless != Ok(None) {
+        assert_eq!(keyless.map(drop), plain.clone().map(drop));
+    }
     let opaque = ProducedBatch::opaque(body.clone(), claims(&body), Validation::Full);
     assert_eq!(opaque.map(drop), plain.clone().map(drop));
     plain.expect_err("the body is wrong")
@@ -71,6 +75,9 @@ proptest! {
         let plain = ProducedBatch::plain(body.clone(), NOW).expect("valid");
         prop_assert_eq!(&plain.body, &body);
         prop_assert_eq!(plain.size(), 68 + body.len());
+        let has_keys = records.iter().any(|record| record.key.is_some());
+        let keyless = ProducedBatch::keyless(body.clone(), NOW);
+        prop_assert_eq!(keyless, Ok((!has_keys).then(|| plain.clone())));
         let packed = Bytes::from(compression::compress(codec, &body).expect("small"));
         let claims = OpaqueClaims {
             codec,
@@ -130,6 +137,27 @@ fn records_without_a_timestamp_get_the_default_and_others_keep_theirs() {
     let header = ProducedBatch::plain(body, NOW).expect("valid").header;
     assert_eq!(header.base_timestamp.as_millis(), 70);
     assert_eq!(header.max_timestamp.as_millis(), 70);
+}
+
+#[test]
+fn records_without_keys_end_in_the_same_batch_and_the_first_key_ends_the_walk() {
+    let keyless = |body: &[u8]| ProducedBatch::keyless(Bytes::copy_from_slice(body), NOW);
+    // [[nil, nil, 7], [nil, "a"]]
+    let body = [0x92, 0x93, 0xc0, 0xc0, 7, 0x92, 0xc0, 0xc4, 1, b'a'];
+    let plain = ProducedBatch::plain(Bytes::copy_from_slice(&body), NOW);
+    assert_eq!(keyless(&body), plain.map(Some));
+    // An empty key is a key; what is wrong behind it is for the other walk to say.
+    let empty_key = [0x92, 0x92, 0xc4, 0, 0xc0, 0xc1];
+    assert_eq!(keyless(&empty_key), Ok(None));
+    let wrong_before = [0x92, 0x92, 0xc0, 7, 0x92, 0xc4, 0, 0xc0];
+    let error = keyless(&wrong_before).expect_err("a value is bytes or nil");
+    assert!(matches!(
+        error,
+        InvalidBatch::Malformed {
+            record: Some(0),
+            ..
+        }
+    ));
 }
 
 #[test]

@@ -29,8 +29,8 @@ pub struct PartitionBatch {
 const INDEXES_AT_FIRST: usize = 32;
 
 /// What goes to one partition, while it is gathered.
-#[derive(Default)]
 struct Group {
+    partition: PartitionId,
     indexes: Vec<u32>,
     bytes: usize,
     timestamps: TimestampSpan,
@@ -52,29 +52,18 @@ impl RoutableRecords {
         default_timestamp: Timestamp,
     ) -> Result<Vec<PartitionBatch>, InvalidBatch> {
         assert_eq!(partitions.len(), self.len(), "one partition a record");
-        let mut groups: BTreeMap<PartitionId, Group> = BTreeMap::new();
-        let mut done = 0;
-        for run in partitions.chunk_by(PartialEq::eq) {
-            let places = &self.places[done..done + run.len()];
-            if let [Some(partition), ..] = run {
-                let group = groups
-                    .entry(*partition)
-                    .or_insert_with(|| Group::for_some_of(self.len()));
-                group.add(places, done);
-            }
-            done += run.len();
-        }
+        let groups = self.group(partitions);
         let bodies = self.copy_bodies(&groups);
         groups
             .into_iter()
             .zip(bodies)
-            .map(|((partition, group), body)| {
+            .map(|(group, body)| {
                 let facts = BodyFacts {
                     record_count: group.record_count(),
                     timestamps: group.timestamps,
                 };
                 Ok(PartitionBatch {
-                    partition,
+                    partition: group.partition,
                     batch: ProducedBatch::from_facts(body, &facts, default_timestamp)?,
                     indexes: group.indexes,
                 })
@@ -82,21 +71,34 @@ impl RoutableRecords {
             .collect()
     }
 
+    /// Which records go together, ordered by partition.
+    fn group(&self, partitions: &[Option<PartitionId>]) -> Vec<Group> {
+        let mut groups: Vec<Group> = Vec::new();
+        let mut group_of = GroupOf::default();
+        for ((index, place), partition) in (0..).zip(&self.places).zip(partitions) {
+            let Some(partition) = *partition else {
+                continue;
+            };
+            let at = group_of.at(partition, groups.len());
+            match groups.get_mut(at) {
+                Some(group) => group.add(index, place),
+                None => groups.push(Group::of(partition, (index, place), self.len())),
+            }
+        }
+        groups.sort_unstable_by_key(|group| group.partition);
+        groups
+    }
+
     /// The body of every group, all of them in one allocation.
-    fn copy_bodies(&self, groups: &BTreeMap<PartitionId, Group>) -> Vec<Bytes> {
-        if groups
-            .values()
-            .any(|group| group.indexes.len() == self.len())
-        {
+    fn copy_bodies(&self, groups: &[Group]) -> Vec<Bytes> {
+        if groups.iter().any(|group| group.indexes.len() == self.len()) {
             // Everything goes to one partition: the request's own bytes are its body.
             return vec![self.body.clone()];
         }
-        let bytes = groups
-            .values()
-            .map(|group| ARRAY_LEN_BYTES_MAX + group.bytes);
+        let bytes = groups.iter().map(|group| ARRAY_LEN_BYTES_MAX + group.bytes);
         let mut all = Vec::with_capacity(bytes.sum());
         let mut ends = Vec::with_capacity(groups.len());
-        for group in groups.values() {
+        for group in groups {
             put_array_len(&mut all, group.record_count());
             for index in &group.indexes {
                 self.copy_record(&self.places[*index as usize], &mut all);
@@ -125,24 +127,59 @@ impl RoutableRecords {
     }
 }
 
-impl Group {
-    /// With room for some of so many records.
-    fn for_some_of(records: usize) -> Self {
-        Self {
-            indexes: Vec::with_capacity(records.min(INDEXES_AT_FIRST)),
-            ..Self::default()
+/// Partitions below this are looked up in a table: which of them it is cannot be foreseen from record to record,
+/// so a search costs more than it looks.
+const TABLE_PARTITIONS: u32 = 4096;
+/// Stands in the table for no group.
+const NO_GROUP: usize = usize::MAX;
+
+/// Which group a partition has.
+#[derive(Default)]
+struct GroupOf {
+    table: Vec<usize>,
+    others: BTreeMap<PartitionId, usize>,
+}
+
+impl GroupOf {
+    /// That of a partition; `next` if it has none yet.
+    #[inline(always)]
+    fn at(&mut self, partition: PartitionId, next: usize) -> usize {
+        if partition.get() >= TABLE_PARTITIONS {
+            return *self.others.entry(partition).or_insert(next);
+        }
+        let at = partition.get() as usize;
+        if at >= self.table.len() {
+            self.table.resize(at + 1, NO_GROUP);
+        }
+        match self.table.get_mut(at) {
+            Some(group) if *group == NO_GROUP => {
+                *group = next;
+                next
+            }
+            Some(group) => *group,
+            None => next,
         }
     }
+}
 
-    /// Takes in records that stand side by side, from that index on.
-    fn add(&mut self, places: &[RecordPlace], first: usize) {
-        let narrow = |index| u32::try_from(index).expect("no more records than a u32 counts");
-        self.indexes
-            .extend(narrow(first)..narrow(first + places.len()));
-        for place in places {
-            self.bytes += (place.end - place.start) as usize;
-            self.timestamps.add(place.timestamp);
-        }
+impl Group {
+    /// With its first record, and room for some of so many.
+    fn of(partition: PartitionId, (index, place): (u32, &RecordPlace), records: usize) -> Self {
+        let mut group = Self {
+            partition,
+            indexes: Vec::with_capacity(records.min(INDEXES_AT_FIRST)),
+            bytes: 0,
+            timestamps: TimestampSpan::default(),
+        };
+        group.add(index, place);
+        group
+    }
+
+    #[inline(always)]
+    fn add(&mut self, index: u32, place: &RecordPlace) {
+        self.indexes.push(index);
+        self.bytes += (place.end - place.start) as usize;
+        self.timestamps.add(place.timestamp);
     }
 
     fn record_count(&self) -> u32 {

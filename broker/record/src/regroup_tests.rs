@@ -14,6 +14,26 @@ fn partition(number: u32) -> PartitionId {
     PartitionId::new(number)
 }
 
+#[test]
+fn partitions_may_have_any_number() {
+    let body = [&[0x95][..], &[0x92, 0xc0, 0xc0].repeat(5)].concat();
+    let routable = RoutableRecords::walk(body.into()).expect("valid");
+    let numbers = [u32::MAX, 4095, 4096, u32::MAX, 0];
+    let to = numbers.map(|number| Some(partition(number)));
+    let batches = routable.regroup(&to, NOW).expect("small");
+    let found: Vec<_> = batches
+        .iter()
+        .map(|group| (group.partition.get(), &group.indexes[..]))
+        .collect();
+    let expected = [
+        (0, &[4][..]),
+        (4095, &[1]),
+        (4096, &[2]),
+        (u32::MAX, &[0, 3]),
+    ];
+    assert_eq!(found, expected);
+}
+
 proptest! {
     #[test]
     fn every_record_arrives_where_it_was_sent(

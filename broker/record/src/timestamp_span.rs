@@ -10,7 +10,8 @@ use broker_model::Timestamp;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TimestampSpan {
     first: Option<i64>,
-    max: Option<i64>,
+    /// Of those that were seen; 0 before.
+    max: i64,
     some_without: bool,
 }
 
@@ -19,10 +20,8 @@ impl TimestampSpan {
     #[inline(always)]
     pub(crate) fn add(&mut self, own: Option<i64>) {
         match own {
-            Some(_) => {
-                self.first = self.first.or(own);
-                self.max = self.max.max(own);
-            }
+            Some(time) if self.first.is_none() => (self.first, self.max) = (own, time),
+            Some(time) => self.max = self.max.max(time),
             None => self.some_without = true,
         }
     }
@@ -38,7 +37,7 @@ impl TimestampSpan {
 
     /// The largest timestamp under this base timestamp.
     pub(crate) fn max(&self, base: Timestamp) -> Timestamp {
-        let own = self.max.map(Timestamp::from_millis);
+        let own = self.first.map(|_| Timestamp::from_millis(self.max));
         match own {
             Some(own) if self.some_without => own.max(base),
             Some(own) => own,

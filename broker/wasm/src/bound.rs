@@ -111,9 +111,21 @@ impl<G: Guest> Bound<G> {
         records: u32,
         ask: impl FnOnce(&mut Self) -> Result<R, PluginError>,
     ) -> Result<R, PluginError> {
+        self.counted_if(records, |bound| ask(bound).map(Some))
+            .map(|answer| answer.expect("it was not declined"))
+    }
+
+    /// The same for a question that the plugin may decline, which is then none.
+    pub(crate) fn counted_if<R>(
+        &mut self,
+        records: u32,
+        ask: impl FnOnce(&mut Self) -> Result<Option<R>, PluginError>,
+    ) -> Result<Option<R>, PluginError> {
         let began = Instant::now();
         let answer = ask(self);
-        self.plugin.counters().add_batch(records, began.elapsed());
+        if !matches!(answer, Ok(None)) {
+            self.plugin.counters().add_batch(records, began.elapsed());
+        }
         if let Err(error) = &answer {
             self.settle(error);
         }

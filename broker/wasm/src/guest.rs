@@ -56,10 +56,22 @@ impl Exports<'_> {
         P: ComponentNamedList + Lower,
         R: ComponentNamedList + Lift,
     {
+        let found = self.typed_if_there(name)?;
+        found.ok_or_else(|| wasmtime::format_err!("{name} is no function of this kind"))
+    }
+
+    /// The same for a function that the module may do without.
+    pub(crate) fn typed_if_there<P, R>(
+        &mut self,
+        name: &str,
+    ) -> wasmtime::Result<Option<TypedFunc<P, R>>>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
         let found = self.code.functions.iter().find(|(known, _)| *known == name);
-        let (_, index) =
-            found.ok_or_else(|| wasmtime::format_err!("{name} is no function of this kind"))?;
-        self.instance.get_typed_func(&mut self.store, *index)
+        let typed = found.map(|(_, index)| self.instance.get_typed_func(&mut self.store, *index));
+        typed.transpose()
     }
 }
 
@@ -83,9 +95,14 @@ impl Code {
         };
         let interface = export(None, &format!("broker:plugin/{kind}@{ABI_VERSION}"))?;
         let functions = kind.functions().iter();
-        let functions = functions
+        let mut functions = functions
             .map(|name| Ok((*name, export(Some(&interface), name)?)))
-            .collect::<wasmtime::Result<_>>()?;
+            .collect::<wasmtime::Result<Vec<_>>>()?;
+        let by_choice = kind.functions_by_choice().iter();
+        functions.extend(by_choice.filter_map(|name| {
+            let export = export(Some(&interface), name).ok()?;
+            Some((*name, export))
+        }));
         Ok(Code { pre, functions })
     }
 

@@ -66,6 +66,14 @@ impl PluginKind {
         }
     }
 
+    /// Functions that it may export as well; modules from before they were there do not.
+    pub(crate) fn functions_by_choice(self) -> &'static [&'static str] {
+        match self {
+            PluginKind::Partitioner => &["[method]partitioner.keyless"],
+            PluginKind::Serializer | PluginKind::Retention | PluginKind::Compaction => &[],
+        }
+    }
+
     /// What a broker does while a plugin of this kind gives no answer and has no fallback.
     pub(crate) fn without(self) -> &'static str {
         match self {

@@ -12,7 +12,7 @@ use crate::abi::{self, Batch, Columns, Config};
 use crate::bound::Bound;
 use crate::columns::BatchColumns;
 use crate::engine::PluginEngine;
-use crate::guest::{Constructed, Exports, Guest};
+use crate::guest::{Constructed, Cost, Exports, Guest};
 use crate::kind::PluginKind;
 use crate::parts::{Part, PartSize, Parts};
 use crate::plugin::Plugin;
@@ -37,6 +37,8 @@ pub struct Layout<'a> {
 pub struct Partitioner {
     bound: Bound<PartitionerGuest>,
     fallback: Option<Box<Partitioner>>,
+    /// Whether it wants to see batches without keys as any others.
+    declines_keyless: bool,
 }
 
 impl Partitioner {
@@ -57,6 +59,7 @@ impl Partitioner {
         let mut partitioner = Partitioner {
             bound: Bound::new(engine, plugin, topic, topic_options, ()),
             fallback: fallback.transpose()?.map(Box::new),
+            declines_keyless: false,
         };
         match partitioner.bound.start() {
             Err(error)
@@ -73,11 +76,38 @@ impl Partitioner {
 
     /// The columns that a batch has to come with: what the plugin and its fallback look at.
     pub fn needs(&self) -> Columns {
-        let own = self.bound.wants().unwrap_or(Columns::empty());
+        let own = needs(&self.bound);
         match &self.fallback {
             Some(fallback) => own | fallback.needs(),
             None => own,
         }
+    }
+
+    /// Whether [`keyless`](Self::keyless) may know an answer. One with a fallback never does: it is asked with
+    /// what the fallback may need.
+    pub fn knows_keyless(&self) -> bool {
+        let exported = self.bound.wants().is_some_and(|wants| wants.knows_keyless);
+        exported && !self.declines_keyless && self.fallback.is_none()
+    }
+
+    /// The one partition that a batch of so many records without keys goes to, whatever else is in them;
+    /// `None` if that takes [`assign`](Self::assign).
+    ///
+    /// # Errors
+    /// The plugin gave no usable answer.
+    pub fn keyless(
+        &mut self,
+        records: u32,
+        layout: &Layout<'_>,
+    ) -> Result<Option<u32>, PluginError> {
+        if !self.knows_keyless() {
+            return Ok(None);
+        }
+        let answer = self
+            .bound
+            .counted_if(records, |bound| ask_keyless(bound, records, *layout))?;
+        self.declines_keyless = answer.is_none();
+        Ok(answer)
     }
 
     /// The partition of each record of a batch, in order. A batch is one call, unless it has so many
@@ -108,6 +138,37 @@ impl Partitioner {
     }
 }
 
+/// The columns that the plugin itself looks at.
+fn needs(bound: &Bound<PartitionerGuest>) -> Columns {
+    let wants = bound.wants();
+    wants.map_or(Columns::empty(), |wants| wants.needs)
+}
+
+fn ask_keyless(
+    bound: &mut Bound<PartitionerGuest>,
+    records: u32,
+    layout: Layout<'_>,
+) -> Result<Option<u32>, PluginError> {
+    let answer = bound.call(Cost::SMALL, |guest, store, resource| {
+        let Some(keyless) = &guest.keyless else {
+            return Ok(None);
+        };
+        let (answer,) = keyless.call(store, (resource, records, layout))?;
+        Ok(answer)
+    })?;
+    match answer {
+        Some(partition) if partition >= layout.partitions => {
+            let text = out_of_bounds(partition, layout.partitions);
+            Err(bound.nonsense(&text))
+        }
+        answer => Ok(answer),
+    }
+}
+
+fn out_of_bounds(partition: u32, partitions: u32) -> String {
+    format!("partition {partition}, the topic has {partitions}")
+}
+
 /// Asks for the whole batch: in one call, unless it is too large for the guest.
 fn ask(
     bound: &mut Bound<PartitionerGuest>,
@@ -116,7 +177,7 @@ fn ask(
 ) -> Result<Vec<u32>, PluginError> {
     let known = bound.wants();
     bound.ready()?;
-    let needs = bound.wants().unwrap_or(Columns::empty());
+    let needs = needs(bound);
     if known.is_none() && !batch.has(needs) {
         // Bound while it was suspended, and resumed since: its columns are known from the next batch on.
         return Err(bound.error(PluginErrorKind::Suspended, "it has just been resumed"));
@@ -171,30 +232,41 @@ fn ask_part(
     let Some((row, partition)) = rows.find(|(_, partition)| **partition >= partitions) else {
         return Ok(answer);
     };
-    let text = format!("partition {partition}, the topic has {partitions}");
+    let text = out_of_bounds(*partition, partitions);
     Err(bound.nonsense_at(row, &text))
 }
 
 type Assign =
     TypedFunc<(ResourceAny, Batch<'static>, Layout<'static>), (Result<Vec<u32>, String>,)>;
 
+type Keyless = TypedFunc<(ResourceAny, u32, Layout<'static>), (Option<u32>,)>;
+
 /// The functions of a partitioner.
 pub(crate) struct PartitionerGuest {
     construct: TypedFunc<(Config<'static>,), abi::Constructed>,
     needs: TypedFunc<(ResourceAny,), (Columns,)>,
     assign: Assign,
+    keyless: Option<Keyless>,
+}
+
+/// How a partitioner wants to be called.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PartitionerWants {
+    needs: Columns,
+    knows_keyless: bool,
 }
 
 impl Guest for PartitionerGuest {
     const KIND: PluginKind = PluginKind::Partitioner;
     type Start = ();
-    type Wants = Columns;
+    type Wants = PartitionerWants;
 
     fn find(exports: &mut Exports<'_>) -> wasmtime::Result<Self> {
         Ok(PartitionerGuest {
             construct: exports.typed("[constructor]partitioner")?,
             needs: exports.typed("[method]partitioner.needs")?,
             assign: exports.typed("[method]partitioner.assign")?,
+            keyless: exports.typed_if_there("[method]partitioner.keyless")?,
         })
     }
 
@@ -203,7 +275,7 @@ impl Guest for PartitionerGuest {
         store: &mut Store<Sandbox>,
         config: Config<'_>,
         (): (),
-    ) -> wasmtime::Result<Result<Constructed<Columns>, String>> {
+    ) -> wasmtime::Result<Result<Constructed<PartitionerWants>, String>> {
         let (made,) = self.construct.call(&mut *store, (config,))?;
         let resource = match made {
             Ok(resource) => resource,
@@ -212,7 +284,10 @@ impl Guest for PartitionerGuest {
         let (needs,) = self.needs.call(store, (resource,))?;
         Ok(Ok(Constructed {
             resource,
-            wants: needs,
+            wants: PartitionerWants {
+                needs,
+                knows_keyless: self.keyless.is_some(),
+            },
         }))
     }
 }

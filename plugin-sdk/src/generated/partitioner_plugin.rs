@@ -755,6 +755,52 @@ pub mod exports {
                         }
                     }
                 }
+                #[doc(hidden)]
+                #[allow(non_snake_case, unused_unsafe)]
+                pub unsafe fn _export_method_partitioner_keyless_cabi<
+                    T_: GuestPartitioner,
+                >(
+                    arg0: *mut u8,
+                    arg1: i32,
+                    arg2: i32,
+                    arg3: *mut u8,
+                    arg4: usize,
+                    arg5: i64,
+                    arg6: i64,
+                ) -> *mut u8 {
+                    unsafe {
+                        #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
+                        let result1 = {
+                            let len0 = arg4;
+                            T_::keyless(
+                                PartitionerBorrow::lift(
+                                        core::ptr::with_exposed_provenance(arg0 as u32 as usize),
+                                    )
+                                    .get(),
+                                arg1 as u32,
+                                Layout {
+                                    partitions: arg2 as u32,
+                                    counts: <_ as From<
+                                        _rt::Vec<_>,
+                                    >>::from(_rt::Vec::from_raw_parts(arg3.cast(), len0, len0)),
+                                    sequence: arg5 as u64,
+                                    batches: arg6 as u64,
+                                },
+                            )
+                        };
+                        let ptr2 = (&raw mut _RET_AREA.0).cast::<u8>();
+                        match result1 {
+                            Some(e) => {
+                                *ptr2.add(0).cast::<u8>() = (1i32) as u8;
+                                *ptr2.add(4).cast::<i32>() = _rt::as_i32(e);
+                            }
+                            None => {
+                                *ptr2.add(0).cast::<u8>() = (0i32) as u8;
+                            }
+                        };
+                        ptr2
+                    }
+                }
                 pub trait Guest {
                     type Partitioner: GuestPartitioner;
                 }
@@ -849,6 +895,16 @@ pub mod exports {
                         records: Batch,
                         layout: Layout,
                     ) -> ::core::result::Result<_rt::Vec<u32>, _rt::String>;
+                    /// Where a batch of `count` records without keys goes when all of it goes to one partition, whatever else
+                    /// is in its records: the same as `assign` would answer for each of them. The broker asks this first,
+                    /// since it does not have to take such a batch apart. None: always ask `assign`, this is not asked again.
+                    /// Modules built before this function was there do without it.
+                    #[allow(async_fn_in_trait)]
+                    fn keyless(
+                        &self,
+                        count: u32,
+                        layout: Layout,
+                    ) -> ::core::option::Option<u32>;
                 }
                 #[doc(hidden)]
                 #[macro_export]
@@ -884,8 +940,17 @@ pub mod exports {
                         unsafe extern "C" fn _post_return_method_partitioner_assign(arg0
                         : * mut u8,) { unsafe { $($path_to_types)*::
                         __post_return_method_partitioner_assign::<<$ty as
-                        $($path_to_types)*:: Guest >::Partitioner > (arg0) } } const _ :
-                        () = { #[doc(hidden)] #[unsafe (export_name =
+                        $($path_to_types)*:: Guest >::Partitioner > (arg0) } } #[unsafe
+                        (export_name =
+                        "broker:plugin/partitioner@0.1.0#[method]partitioner.keyless")]
+                        unsafe extern "C" fn export_method_partitioner_keyless(arg0 : *
+                        mut u8, arg1 : i32, arg2 : i32, arg3 : * mut u8, arg4 : usize,
+                        arg5 : i64, arg6 : i64,) -> * mut u8 { unsafe {
+                        $($path_to_types)*::
+                        _export_method_partitioner_keyless_cabi::<<$ty as
+                        $($path_to_types)*:: Guest >::Partitioner > (arg0, arg1, arg2,
+                        arg3, arg4, arg5, arg6) } } const _ : () = { #[doc(hidden)]
+                        #[unsafe (export_name =
                         "broker:plugin/partitioner@0.1.0#[dtor]partitioner")]
                         #[allow(non_snake_case)] unsafe extern "C" fn dtor(rep : * mut
                         u8) { unsafe { $($path_to_types)*:: Partitioner::dtor::< <$ty as
@@ -1015,6 +1080,65 @@ mod _rt {
             unsafe { core::hint::unreachable_unchecked() }
         }
     }
+    pub fn as_i32<T: AsI32>(t: T) -> i32 {
+        t.as_i32()
+    }
+    pub trait AsI32 {
+        fn as_i32(self) -> i32;
+    }
+    impl<'a, T: Copy + AsI32> AsI32 for &'a T {
+        fn as_i32(self) -> i32 {
+            (*self).as_i32()
+        }
+    }
+    impl AsI32 for i32 {
+        #[inline]
+        fn as_i32(self) -> i32 {
+            self as i32
+        }
+    }
+    impl AsI32 for u32 {
+        #[inline]
+        fn as_i32(self) -> i32 {
+            self as i32
+        }
+    }
+    impl AsI32 for i16 {
+        #[inline]
+        fn as_i32(self) -> i32 {
+            self as i32
+        }
+    }
+    impl AsI32 for u16 {
+        #[inline]
+        fn as_i32(self) -> i32 {
+            self as i32
+        }
+    }
+    impl AsI32 for i8 {
+        #[inline]
+        fn as_i32(self) -> i32 {
+            self as i32
+        }
+    }
+    impl AsI32 for u8 {
+        #[inline]
+        fn as_i32(self) -> i32 {
+            self as i32
+        }
+    }
+    impl AsI32 for char {
+        #[inline]
+        fn as_i32(self) -> i32 {
+            self as i32
+        }
+    }
+    impl AsI32 for usize {
+        #[inline]
+        fn as_i32(self) -> i32 {
+            self as i32
+        }
+    }
     pub use alloc_crate::boxed::Box;
     extern crate alloc as alloc_crate;
     pub use alloc_crate::alloc;
@@ -1051,9 +1175,9 @@ macro_rules! __export_partitioner_plugin_impl {
         (link_section =
         "component-type:wit-bindgen:0.61.1:broker:plugin@0.1.0:partitioner-plugin:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 952] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1013] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xaf\x06\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xec\x06\x01A\x02\x01\
 A\x09\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x17broker:\
 plugin/log@0.1.0\x05\0\x01B\x13\x01p}\x01pz\x01r\x02\x04data\0\x04lens\x01\x04\0\
@@ -1064,17 +1188,18 @@ s\x09\x06values\x09\x07headers\x09\x0avalue-lens\x0a\x04\0\x05batch\x03\0\x0b\x0
 o\x02ss\x01p\x0d\x01r\x02\x05topics\x07options\x0e\x04\0\x06config\x03\0\x0f\x01\
 r\x02\x03rowy\x07messages\x04\0\x09row-error\x03\0\x11\x03\0\x19broker:plugin/ty\
 pes@0.1.0\x05\x01\x02\x03\0\x01\x05batch\x02\x03\0\x01\x07columns\x02\x03\0\x01\x06\
-config\x01B\x14\x02\x03\x02\x01\x02\x04\0\x05batch\x03\0\0\x02\x03\x02\x01\x03\x04\
+config\x01B\x17\x02\x03\x02\x01\x02\x04\0\x05batch\x03\0\0\x02\x03\x02\x01\x03\x04\
 \0\x07columns\x03\0\x02\x02\x03\x02\x01\x04\x04\0\x06config\x03\0\x04\x01py\x01r\
 \x04\x0apartitionsy\x06counts\x06\x08sequencew\x07batchesw\x04\0\x06layout\x03\0\
 \x07\x04\0\x0bpartitioner\x03\x01\x01i\x09\x01j\x01\x0a\x01s\x01@\x01\x03cfg\x05\
 \0\x0b\x04\0\x18[constructor]partitioner\x01\x0c\x01h\x09\x01@\x01\x04self\x0d\0\
 \x03\x04\0\x19[method]partitioner.needs\x01\x0e\x01j\x01\x06\x01s\x01@\x03\x04se\
 lf\x0d\x07records\x01\x06layout\x08\0\x0f\x04\0\x1a[method]partitioner.assign\x01\
-\x10\x04\0\x1fbroker:plugin/partitioner@0.1.0\x05\x05\x04\0&broker:plugin/partit\
-ioner-plugin@0.1.0\x04\0\x0b\x18\x01\0\x12partitioner-plugin\x03\0\0\0G\x09produ\
-cers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x06\
-0.61.1";
+\x10\x01ky\x01@\x03\x04self\x0d\x05county\x06layout\x08\0\x11\x04\0\x1b[method]p\
+artitioner.keyless\x01\x12\x04\0\x1fbroker:plugin/partitioner@0.1.0\x05\x05\x04\0\
+&broker:plugin/partitioner-plugin@0.1.0\x04\0\x0b\x18\x01\0\x12partitioner-plugi\
+n\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10\
+wit-bindgen-rust\x060.61.1";
         };
     };
 }

@@ -25,6 +25,10 @@ impl Partitioner for KeyHash {
         };
         Ok(batch.keys().map(partition).collect())
     }
+
+    fn keyless(&mut self, _count: u32, layout: &Layout) -> Option<u32> {
+        Some(layout.turn(layout.batches))
+    }
 }
 
 plugin_sdk::export_partitioner!(KeyHash);

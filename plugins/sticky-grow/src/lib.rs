@@ -64,6 +64,10 @@ impl Partitioner for StickyGrow {
         }
         Ok(partitions)
     }
+
+    fn keyless(&mut self, _count: u32, layout: &Layout) -> Option<u32> {
+        Some(layout.turn(layout.batches))
+    }
 }
 
 plugin_sdk::export_partitioner!(StickyGrow);

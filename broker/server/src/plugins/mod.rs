@@ -27,6 +27,7 @@ use bytes::Bytes;
 pub(crate) use columns::Columns;
 pub(crate) use deciding::{PluginRetention, bounds};
 pub(crate) use deploying::{DeployError, Wanted};
+pub(crate) use partitioning::Turn;
 pub(crate) use serializing::{DecodedColumn, Fault, Field, RefusedRecord, Serialized};
 pub(crate) use topic_plugins::{BoundSlot, TopicPlugins};
 

@@ -8,6 +8,7 @@ use broker_cluster::{Acks, BatchValidation};
 use broker_model::{PartitionId, Timestamp};
 use broker_protocol::api::produce::{
     Acks as WireAcks, Appended, OpaqueBody, Payload, ProduceRequest, ProduceResponse,
+    RoutedTogether,
 };
 use broker_protocol::{ErrorCode, Request, WireError};
 use broker_record::{Codec, InvalidBatch, OpaqueClaims, ProducedBatch, Validation};
@@ -132,11 +133,23 @@ impl Unfinished {
 pub(super) trait Answerer: Send + 'static {
     /// Takes the answer.
     fn answer(self, result: Result<ProduceResponse, WireError>);
+
+    /// Takes the answer about records that were routed to one partition.
+    fn answer_together(self, together: RoutedTogether)
+    where
+        Self: Sized,
+    {
+        self.answer(Ok(ProduceResponse::Routed(together.into())));
+    }
 }
 
 impl Answerer for Asker {
     fn answer(self, result: Result<ProduceResponse, WireError>) {
         Asker::answer(self, result);
+    }
+
+    fn answer_together(self, together: RoutedTogether) {
+        Asker::answer(self, Ok(together));
     }
 }
 

@@ -139,3 +139,18 @@ pub(crate) fn assign(
     };
     partitioner.assign(&batch, &layout)
 }
+
+/// A module with every `from` replaced by an equally long `to`.
+pub(crate) fn replaced(module: &[u8], from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = module.to_vec();
+    let mut replaced = 0;
+    for at in 0..bytes.len() - from.len() {
+        if bytes[at..].starts_with(from.as_bytes()) {
+            bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+            replaced += 1;
+        }
+    }
+    assert!(replaced > 0, "{from} does not occur");
+    bytes
+}

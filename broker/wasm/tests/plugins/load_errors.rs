@@ -7,7 +7,7 @@ use wasm_encoder::{
     Module, TypeSection,
 };
 
-use crate::harness::{engine, hostile_bytes, shipped_module};
+use crate::harness::{engine, hostile_bytes, replaced, shipped_module};
 
 fn load(module: &[u8]) -> Result<PluginKind, LoadError> {
     engine().load(module).map(|module| module.kind())
@@ -47,21 +47,6 @@ const PARTITIONER: [&str; 3] = [
     "broker:plugin/partitioner@0.1.0#[method]partitioner.needs",
     "broker:plugin/partitioner@0.1.0#[method]partitioner.assign",
 ];
-
-/// A module with every `from` replaced by an equally long `to`.
-fn replaced(module: &[u8], from: &str, to: &str) -> Vec<u8> {
-    assert_eq!(from.len(), to.len());
-    let mut bytes = module.to_vec();
-    let mut replaced = 0;
-    for at in 0..bytes.len() - from.len() {
-        if bytes[at..].starts_with(from.as_bytes()) {
-            bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
-            replaced += 1;
-        }
-    }
-    assert!(replaced > 0, "{from} does not occur");
-    bytes
-}
 
 #[test]
 fn bytes_that_are_not_webassembly_are_refused() {

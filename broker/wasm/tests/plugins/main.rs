@@ -13,6 +13,7 @@ mod hostile_compaction;
 mod hostile_kinds;
 mod hostile_retention;
 mod hostile_serializer;
+mod keyless;
 mod load_errors;
 mod mutated;
 mod samples;

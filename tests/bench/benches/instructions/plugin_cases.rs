@@ -1,5 +1,5 @@
-//! The partitioner: the default plugin called for one key and for a thousand, and the same hash without a
-//! plugin.
+//! The partitioner: the default plugin called for one key, for a thousand and for a batch without keys, and
+//! the same hash without a plugin.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -58,6 +58,13 @@ pub(crate) fn all() -> Vec<Case> {
     vec![
         Case::new("partitioner/plugin-1", || called(1)),
         Case::new("partitioner/plugin-1000", || called(1000)),
+        Case::new("partitioner/plugin-keyless", || {
+            let mut partitioner = partitioner();
+            Box::new(move || {
+                let answer = partitioner.keyless(black_box(1000), &LAYOUT);
+                assert!(black_box(answer).is_ok_and(|partition| partition.is_some()));
+            })
+        }),
         Case::new("partitioner/native-1000", || {
             let keys = keys(1000);
             Box::new(move || {

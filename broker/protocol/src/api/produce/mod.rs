@@ -4,6 +4,7 @@
 
 mod request;
 mod response;
+mod routed_together;
 mod value_records;
 
 #[cfg(test)]
@@ -12,4 +13,5 @@ mod tests;
 pub(crate) use request::read_topic_id;
 pub use request::{Acks, OpaqueBody, Partial, Payload, ProduceRequest, ProducerFields};
 pub use response::{Appended, ProduceResponse, RecordErrors, Routed};
+pub use routed_together::RoutedTogether;
 pub use value_records::{ValueRecords, split_records};

@@ -1,5 +1,6 @@
 //! Does what its option `behaviour` says as soon as a batch begins with the key `go`; answers
-//! partition 0 for every record of any other batch.
+//! partition 0 for every record of any other batch. Behaviours that begin with `keyless-` are for batches
+//! without keys.
 
 use hostile_orders::Orders;
 use plugin_sdk::{Batch, Config, Layout, Partitioner};
@@ -26,6 +27,14 @@ impl Partitioner for Hostile {
             _ => {}
         }
         Ok(answer)
+    }
+
+    fn keyless(&mut self, _count: u32, layout: &Layout) -> Option<u32> {
+        match self.0.behaviour() {
+            "keyless-beyond" if layout.batches == 0 => Some(layout.partitions),
+            "keyless-panic" if layout.batches == 0 => panic!("no keys, no answer"),
+            behaviour => behaviour.starts_with("keyless-").then_some(0),
+        }
     }
 }
 

@@ -47,6 +47,13 @@ impl Case for PartitionerCase {
             sequence: self.sequence,
             batches: self.batches,
         };
+        // As a broker asks: about a batch without keys as a whole first.
+        if self.records.iter().all(|record| record.key.0.is_none()) {
+            let records = u32::try_from(self.records.len()).unwrap_or(u32::MAX);
+            if let Some(partition) = plugin.keyless(records, &layout)? {
+                return Ok(vec![partition; self.records.len()]);
+            }
+        }
         plugin.assign(&Columns::produced(&self.records).batch(), &layout)
     }
 
