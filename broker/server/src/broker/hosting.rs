@@ -17,7 +17,7 @@ use tokio::task::JoinError;
 use tracing::error;
 
 use super::BrokerHandle;
-use super::hanging::{hanging, hanging_or_hung, unless_it_hangs};
+use super::hanging::{Patience, given_up, with_patience};
 use crate::actor_stats::ActorStats;
 use crate::arbiters::Arbiters;
 use crate::cleaner::Cleaner;
@@ -123,7 +123,8 @@ impl Hosting {
             match change {
                 Change::TopicCreated { topic } | Change::PartitionsAdded { topic, .. } => {
                     let mut offline = Offline::default();
-                    self.host_topic(topic, &mut offline).await;
+                    self.host_topic(topic, Patience::AMoment, &mut offline)
+                        .await;
                     offline.tell(NOT_OPENED);
                 }
                 Change::TopicConfigChanged { topic } => self.configure_topic(topic).await,
@@ -147,14 +148,20 @@ impl Hosting {
                 hosted.id == topic.id && hosted.partitions.len() == topic.partitions.len()
             });
             if !complete {
-                self.host_topic(topic, &mut offline).await;
+                let patience = Patience::UntilItHangs;
+                self.host_topic(topic, patience, &mut offline).await;
             }
         }
         offline.tell(NOT_OPENED);
     }
 
     /// Starts the partitions of a topic that it does not host yet; those that cannot be opened go to `offline`.
-    async fn host_topic(self: &Arc<Self>, topic: &Topic, offline: &mut Offline) {
+    async fn host_topic(
+        self: &Arc<Self>,
+        topic: &Topic,
+        patience: Patience,
+        offline: &mut Offline,
+    ) {
         let settings = self.settings(topic).await;
         let known = self
             .topics
@@ -176,7 +183,8 @@ impl Hosting {
             let hosting = self.clone();
             async move {
                 let partition = assignment.partition.clone();
-                (partition, hosting.start_partition(assignment).await)
+                let started = hosting.start_partition(assignment, patience).await;
+                (partition, started)
             }
         });
         let mut started = futures::stream::iter(missing).buffered(OPENS_AT_ONCE);
@@ -203,9 +211,10 @@ impl Hosting {
     pub(super) async fn start_partition(
         self: &Arc<Self>,
         assignment: Assignment,
+        patience: Patience,
     ) -> HostedPartition {
         let dir = self.dirs.place(&assignment.partition, assignment.topic_id);
-        let (problem, outlook) = match self.open_log(&assignment, dir.clone()).await {
+        let (problem, outlook) = match self.open_log(&assignment, dir.clone(), patience).await {
             Some(Ok(Ok((log, report)))) => {
                 log_recovery(&assignment.partition, &dir, &report);
                 return HostedPartition::Online(self.start_actor(assignment, log));
@@ -215,7 +224,7 @@ impl Hosting {
             }
             Some(Ok(Err(problem))) => (problem.to_string(), Outlook::Lasting),
             Some(Err(panicked)) => (panicked.to_string(), Outlook::Lasting),
-            None => (hanging_or_hung(&dir), Outlook::Passing),
+            None => (given_up(&dir), Outlook::Passing),
         };
         HostedPartition::Offline {
             reason: problem,
@@ -223,13 +232,14 @@ impl Hosting {
         }
     }
 
-    /// `None` when its disk hangs: a log that is opened in the end all the same is opened again then.
+    /// `None` when its disk is not waited for: a log that is opened in the end all the same is opened again then.
     async fn open_log(
         &self,
         assignment: &Assignment,
         dir: LogDir,
+        patience: Patience,
     ) -> Option<Result<Result<(Log, RecoveryReport), NotOpened>, JoinError>> {
-        if hanging(&dir).is_some() {
+        if patience.is_over(&dir) {
             return None;
         }
         let (dirs, to_open, assignment) = (self.dirs.clone(), dir.clone(), assignment.clone());
@@ -243,7 +253,7 @@ impl Hosting {
             });
             opening.await
         };
-        unless_it_hangs(&dir, opening).await
+        with_patience(&dir, patience, opening).await
     }
 
     fn start_actor(self: &Arc<Self>, assignment: Assignment, log: Log) -> PartitionHandle {

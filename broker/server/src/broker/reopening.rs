@@ -6,7 +6,7 @@ use std::sync::Arc;
 use broker_model::{PartitionId, TopicPartition};
 use tracing::{debug, error, info};
 
-use super::hanging::hanging;
+use super::hanging::Patience;
 use super::hosting::{Assignment, Hosting};
 use crate::topics::{HostedPartition, Outlook};
 
@@ -46,18 +46,22 @@ impl Hosting {
         else {
             return;
         };
-        if hanging(&self.dirs.place(partition, topic.id)).is_some() {
+        let patience = Patience::AMoment;
+        if patience.is_over(&self.dirs.place(partition, topic.id)) {
             return;
         }
         let before = hosted.partition(partition.partition);
         let opened = self
-            .start_partition(Assignment {
-                partition: partition.clone(),
-                topic_id: topic.id,
-                leader_epoch: state.leader_epoch,
-                settings: hosted.settings(),
-                stats: Arc::default(),
-            })
+            .start_partition(
+                Assignment {
+                    partition: partition.clone(),
+                    topic_id: topic.id,
+                    leader_epoch: state.leader_epoch,
+                    settings: hosted.settings(),
+                    stats: Arc::default(),
+                },
+                patience,
+            )
             .await;
         match (&opened, before) {
             (HostedPartition::Online(_), _) => {
@@ -98,7 +102,9 @@ impl Hosting {
             settings: hosted.settings(),
             stats: dead.stats().clone(),
         };
-        let restarted = self.start_partition(assignment).await;
+        let restarted = self
+            .start_partition(assignment, Patience::UntilItHangs)
+            .await;
         match &restarted {
             HostedPartition::Online(_) => info!(%partition, "partition started again"),
             HostedPartition::Offline { reason, .. } => {

@@ -222,28 +222,27 @@ async fn read_requests(
     }
 }
 
-fn say_goodbye(session: &Session, peer: SocketAddr, end: &Result<End, ReadError>) {
-    let Err(problem) = end else { return };
-    let last_words = match problem {
+/// What a client is told whose connection ends for a reason.
+fn last_words(problem: &ReadError) -> Option<Bytes> {
+    let code = match problem {
         ReadError::Frame(FrameError::ForeignProtocol {
             looks_like: LooksLike::Http,
             ..
-        }) => Some(Bytes::from_static(HTTP_ANSWER.as_bytes())),
-        ReadError::Frame(error) => Some(error_frame(None, &WireError::from(error.clone()))),
-        ReadError::Truncated { .. } | ReadError::FrameTime { .. } => {
-            let error = WireError::new(ErrorCode::MalformedFrame, problem.to_string());
-            Some(error_frame(None, &error))
+        }) => return Some(Bytes::from_static(HTTP_ANSWER.as_bytes())),
+        ReadError::Frame(error) => {
+            return Some(error_frame(None, &WireError::from(error.clone())));
         }
-        ReadError::FrameStalled { .. } | ReadError::PlaceTime => {
-            let error = WireError::new(ErrorCode::Busy, problem.to_string());
-            Some(error_frame(None, &error))
-        }
-        ReadError::HandshakeTime | ReadError::Idle { .. } => {
-            let error = WireError::new(ErrorCode::TimedOut, problem.to_string());
-            Some(error_frame(None, &error))
-        }
-        ReadError::Io(_) => None,
+        ReadError::Truncated { .. } | ReadError::FrameTime { .. } => ErrorCode::MalformedFrame,
+        ReadError::FrameStalled { .. } | ReadError::PlaceTime => ErrorCode::Busy,
+        ReadError::HandshakeTime | ReadError::Idle { .. } => ErrorCode::TimedOut,
+        ReadError::Io(_) => return None,
     };
+    let error = WireError::new(code, problem.to_string());
+    Some(error_frame(None, &error))
+}
+
+fn say_goodbye(session: &Session, peer: SocketAddr, end: &Result<End, ReadError>) {
+    let Err(problem) = end else { return };
     match problem {
         ReadError::Io(_)
         | ReadError::Idle { .. }
@@ -253,7 +252,7 @@ fn say_goodbye(session: &Session, peer: SocketAddr, end: &Result<End, ReadError>
         }
         _ => closures::tell(peer, problem),
     }
-    if let Some(frame) = last_words {
+    if let Some(frame) = last_words(problem) {
         session.sink().send_last(frame);
     }
 }
@@ -268,9 +267,23 @@ const HTTP_ANSWER: &str = "HTTP/1.1 400 Bad Request\r\n\
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn who_got_no_place_is_told_that_the_broker_is_busy() {
+        let told = |problem| last_words(&problem).expect("it is told");
+        let names =
+            |frame: Bytes, name: &str| frame.windows(name.len()).any(|at| at == name.as_bytes());
+        assert!(names(told(ReadError::PlaceTime), "BUSY"));
+        assert!(names(
+            told(ReadError::FrameTime { missing: 1 }),
+            "MALFORMED_FRAME"
+        ));
+    }
+
     #[test]
     fn the_http_answer_says_how_long_it_is() {
-        let (head, body) = super::HTTP_ANSWER.split_once("\r\n\r\n").unwrap();
+        let (head, body) = HTTP_ANSWER.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())));
     }
 }

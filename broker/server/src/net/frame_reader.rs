@@ -86,10 +86,11 @@ struct Begun {
 }
 
 impl Begun {
-    fn new(budget: &ConnectionBudget, frame_bytes: usize, read: usize) -> Self {
+    /// A frame of so many bytes, of which some were read, that has to be complete by then.
+    fn new(budget: &ConnectionBudget, (frame_bytes, read): (usize, usize), by: Instant) -> Self {
         Self {
             frame_bytes,
-            deadline: Instant::now() + FRAME_TIME_MAX,
+            deadline: by,
             progress: (read, Duration::ZERO),
             incomplete: (frame_bytes <= TINY_FRAME_BYTES).then(|| budget.begin(read)),
         }
@@ -126,6 +127,7 @@ pub(crate) struct FrameReader {
     decoder: FrameDecoder,
     /// Bytes still to come of a frame that nobody wants any more.
     unwanted: usize,
+    frame_time_max: Duration,
     /// For waiting until a frame begins; kept, since setting it costs more than reading a small frame.
     timer: Option<Pin<Box<Sleep>>>,
     /// How soon frames have begun lately.
@@ -159,6 +161,7 @@ impl FrameReader {
             buffer: input.buffer,
             decoder: input.decoder,
             unwanted: input.unwanted,
+            frame_time_max: FRAME_TIME_MAX,
             timer: None,
             rhythm,
         }
@@ -206,7 +209,10 @@ impl FrameReader {
             } else {
                 let read = self.buffer.len();
                 let frame_bytes = (read + missing).saturating_sub(FRAME_HEADER_LEN);
-                let begun = begun.get_or_insert_with(|| Begun::new(budget, frame_bytes, read));
+                let begun = begun.get_or_insert_with(|| {
+                    let by = Instant::now() + self.frame_time_max;
+                    Begun::new(budget, (frame_bytes, read), by)
+                });
                 begun.has(read);
                 // Also when there is always a byte more.
                 if begun.stands_still(budget) {
@@ -219,10 +225,7 @@ impl FrameReader {
                     }
                     let place = timeout_at(begun.deadline, budget.acquire(frame_bytes));
                     permit = Some(place.await.map_err(|_| self.got_no_place(missing))?);
-                    *begun = Begun {
-                        deadline: begun.deadline,
-                        ..Begun::new(budget, frame_bytes, read)
-                    };
+                    *begun = Begun::new(budget, (frame_bytes, read), begun.deadline);
                 }
                 if permit.is_some() {
                     self.make_room_for_all(missing);

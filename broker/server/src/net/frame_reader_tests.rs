@@ -126,6 +126,28 @@ async fn a_frame_that_drips_loses_its_place_to_one_that_waits() {
 }
 
 #[actix_rt::test]
+async fn a_frame_that_gets_no_place_in_time_is_not_its_senders_fault() {
+    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let (mut peer, mut reader) = connected().await;
+    reader.frame_time_max = 10 * DRIP_EVERY;
+    let others: Vec<_> = (0..2).map(|_| budget.for_connection()).collect();
+    let mut held = Vec::new();
+    for other in &others {
+        let place = tokio::time::timeout(DRIP_EVERY, other.acquire(FRAME_BYTES_MAX));
+        held.extend(place.await);
+    }
+    let length = u32::try_from(FRAME_BYTES_MAX).expect("it fits");
+    let head = [&[0xce], length.to_be_bytes().as_slice(), &[0xc0]].concat();
+    peer.write_all(&head).await.expect("it is read");
+    let (patience, own) = (Patience::Idle(FRAME_TIME_MAX), budget.for_connection());
+    let (stint, within) = (Stint::of_task(), Duration::from_secs(10));
+    let read = tokio::time::timeout(within, reader.next(&own, patience, &stint)).await;
+    let read = read.expect("it ends").expect_err("there is no place");
+    assert!(matches!(read, ReadError::PlaceTime), "{read}");
+    drop(held);
+}
+
+#[actix_rt::test]
 async fn a_frame_whose_bytes_lie_in_the_socket_does_not_stand_still() {
     const PIECE: usize = 20 * 1024;
     let budget = RequestBudget::new(Workers::of_this_runtime());

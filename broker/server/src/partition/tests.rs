@@ -17,6 +17,9 @@ use broker_storage::io::{Io, RealIo};
 use broker_storage::{LogDir, LogDirOptions, ReadLimit};
 use bytes::Bytes;
 
+#[path = "hanging_tests.rs"]
+mod hanging;
+
 use super::{Appended, PartitionActor, PartitionError, PartitionHandle, PartitionSetup};
 use crate::actor_stats::ActorStats;
 use crate::arbiters::Shard;
@@ -40,9 +43,17 @@ pub(crate) fn host(overrides: &[(&str, &str)]) -> Hosted {
 }
 
 fn host_on(io: Arc<dyn Io>, arbiter: &ArbiterHandle, overrides: &[(&str, &str)]) -> Hosted {
+    host_with(|options| options.io = io, arbiter, overrides)
+}
+
+fn host_with(
+    choose: impl FnOnce(&mut LogDirOptions),
+    arbiter: &ArbiterHandle,
+    overrides: &[(&str, &str)],
+) -> Hosted {
     let temp = tempfile::tempdir().expect("a temporary directory");
     let mut options = LogDirOptions::new(temp.path(), BrokerId::new(1));
-    options.io = io;
+    choose(&mut options);
     let dir = LogDir::open(options).expect("a log dir");
     let config = configured(overrides);
     let name = TopicName::new("t").expect("a name");

@@ -198,11 +198,8 @@ async fn find(
         }
         drop(located);
         *memory = CarriedOut::default();
-        // One that was left out, because it was offline just then, is looked up again.
-        let until = match watches.len() < request.partitions.len() {
-            true => deadline.min(Instant::now() + LOOK_AGAIN_AFTER),
-            false => deadline,
-        };
+        let unwatched = request.partitions.len().saturating_sub(watches.len());
+        let until = wait_until(deadline, unwatched);
         match wait_for_change(context, &mut watches, until, asker).await {
             Woken::ByChange => {}
             Woken::ByTime if until < deadline => {}
@@ -216,6 +213,14 @@ async fn find(
             Err(NoMemory::NobodyAsks) => return Ok(None),
             Err(NoMemory::Full) => return Err(no_memory()),
         }
+    }
+}
+
+/// One that is not watched, because it was offline just then, is looked up again.
+fn wait_until(deadline: Instant, unwatched: usize) -> Instant {
+    match unwatched {
+        0 => deadline,
+        _ => deadline.min(Instant::now() + LOOK_AGAIN_AFTER),
     }
 }
 

@@ -150,3 +150,12 @@ async fn a_batch_that_unfolds_to_less_than_a_large_one_waits_for_no_bomb() {
     let (answer, _) = answer.expect("it is decoded beside them");
     assert_eq!((answer.error, answer.next_offset), (None, Offset::new(1)));
 }
+
+#[test]
+fn partitions_that_cannot_be_watched_are_looked_up_again_soon() {
+    let deadline = Instant::now() + FETCH_WAIT_MAX;
+    assert_eq!(wait_until(deadline, 0), deadline);
+    assert!(wait_until(deadline, 1) < deadline - FETCH_WAIT_MAX / 2);
+    let soon = Instant::now();
+    assert_eq!(wait_until(soon, 1), soon);
+}

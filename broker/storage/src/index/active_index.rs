@@ -10,7 +10,7 @@ use std::sync::Arc;
 use broker_model::{Offset, Timestamp};
 
 use super::entry::{IndexEntry, IndexHeader, IndexPoint, OffsetEntry, SegmentId, TimeEntry};
-use super::source::{IndexDamaged, IndexSource, open};
+use super::source::{IndexDamaged, IndexPath, IndexSource};
 use crate::io::{Io, IoFile, OpenMode};
 use crate::sync::SyncFile;
 
@@ -24,8 +24,8 @@ type Files = (Arc<dyn IoFile>, Arc<dyn IoFile>);
 pub(crate) struct ActiveIndex {
     io: Arc<dyn Io>,
     header: IndexHeader,
-    offsets_path: PathBuf,
-    times_path: PathBuf,
+    offsets_path: Arc<IndexPath>,
+    times_path: Arc<IndexPath>,
     /// Whether the two files are there. They are open only while they are written or read.
     exists: bool,
     /// Entries in the files.
@@ -54,8 +54,8 @@ impl ActiveIndex {
                 id,
                 first_append: Timestamp::default(),
             },
-            offsets_path,
-            times_path,
+            offsets_path: IndexPath::new(offsets_path),
+            times_path: IndexPath::new(times_path),
             exists: false,
             written: 0,
             count: 0,
@@ -77,8 +77,9 @@ impl ActiveIndex {
         let (offsets, times) = index.open_files().ok()?;
         let count =
             OffsetEntry::count(offsets.len().ok()?).min(TimeEntry::count(times.len().ok()?));
-        let offset_source = IndexSource::File(Arc::clone(&offsets), index.offsets_path.clone());
-        let time_source = IndexSource::File(Arc::clone(&times), index.times_path.clone());
+        let offset_source =
+            IndexSource::File(Arc::clone(&offsets), Arc::clone(&index.offsets_path));
+        let time_source = IndexSource::File(Arc::clone(&times), Arc::clone(&index.times_path));
         let header = offset_source.header::<OffsetEntry>()?;
         if !header.is_of(id) || time_source.header::<TimeEntry>()? != header {
             return None;
@@ -219,25 +220,28 @@ impl ActiveIndex {
     }
 
     fn open_files(&self) -> io::Result<Files> {
-        let offsets = self.io.open(&self.offsets_path, OpenMode::Write)?;
-        Ok((offsets, self.io.open(&self.times_path, OpenMode::Write)?))
+        let offsets = self.io.open(self.offsets_path.path(), OpenMode::Write)?;
+        Ok((
+            offsets,
+            self.io.open(self.times_path.path(), OpenMode::Write)?,
+        ))
     }
 
     fn create_files(&self) -> io::Result<Files> {
         // Whatever has these names may be mapped: it is unlinked, not emptied.
-        remove_if_there(&*self.io, &self.offsets_path)?;
-        remove_if_there(&*self.io, &self.times_path)?;
+        remove_if_there(&*self.io, self.offsets_path.path())?;
+        remove_if_there(&*self.io, self.times_path.path())?;
         self.begin_files().inspect_err(|_| {
             // One without a header would be taken for damage.
-            let _ = remove_if_there(&*self.io, &self.offsets_path);
-            let _ = remove_if_there(&*self.io, &self.times_path);
+            let _ = remove_if_there(&*self.io, self.offsets_path.path());
+            let _ = remove_if_there(&*self.io, self.times_path.path());
         })
     }
 
     fn begin_files(&self) -> io::Result<Files> {
-        let offsets = self.io.open(&self.offsets_path, OpenMode::Truncate)?;
+        let offsets = self.io.open(self.offsets_path.path(), OpenMode::Truncate)?;
         offsets.write_all_at(&self.header.encode(OffsetEntry::MAGIC), 0)?;
-        let times = self.io.open(&self.times_path, OpenMode::Truncate)?;
+        let times = self.io.open(self.times_path.path(), OpenMode::Truncate)?;
         times.write_all_at(&self.header.encode(TimeEntry::MAGIC), 0)?;
         Ok((offsets, times))
     }
@@ -254,8 +258,8 @@ impl ActiveIndex {
     pub(crate) fn files(&self) -> Vec<SyncFile> {
         match self.exists {
             true => vec![
-                SyncFile::Index(self.offsets_path.clone()),
-                SyncFile::Index(self.times_path.clone()),
+                SyncFile::Index(self.offsets_path.path().to_owned()),
+                SyncFile::Index(self.times_path.path().to_owned()),
             ],
             false => Vec::new(),
         }
@@ -294,8 +298,8 @@ impl ActiveIndex {
             true => &self.offsets_path,
             false => &self.times_path,
         };
-        let file = open(&*self.io, path).ok_or(damaged)?;
-        IndexSource::File(file, path.clone()).last_where(self.header.id.base, older, holds)
+        let file = path.open(&*self.io).ok_or(damaged)?;
+        IndexSource::File(file, Arc::clone(path)).last_where(self.header.id.base, older, holds)
     }
 }
 
@@ -303,5 +307,71 @@ fn remove_if_there(io: &dyn Io, path: &Path) -> io::Result<()> {
     match io.remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tracing::span;
+
+    use super::*;
+    use crate::index::Owner;
+    use crate::io::recording::RecordingIo;
+
+    /// Counts what is logged.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<AtomicUsize>);
+
+    impl tracing::Subscriber for Lines {
+        fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+        fn event(&self, _: &tracing::Event<'_>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn enter(&self, _: &span::Id) {}
+
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    #[test]
+    fn an_index_that_cannot_be_read_is_told_once_however_often_it_is_searched() {
+        let recording = RecordingIo::new();
+        recording.create_dir_all(Path::new("/d")).unwrap();
+        let io: Arc<dyn Io> = recording.clone();
+        let id = SegmentId {
+            base: Offset::ZERO,
+            owner: Owner::default(),
+        };
+        let mut index = ActiveIndex::new(&io, Path::new("/d/0.log"), id);
+        for number in 1..=3_000_u32 {
+            index.push(IndexPoint {
+                offset: Offset::new(u64::from(number)),
+                position: number * 100,
+                max_before: Timestamp::from_millis(i64::from(number)),
+            });
+        }
+        index.flush().unwrap();
+        assert!(index.at_or_below(Offset::new(5)).is_ok());
+        recording.fail_reads(Some(5));
+        let lines = Lines::default();
+        tracing::subscriber::with_default(lines.clone(), || {
+            for _ in 0..10 {
+                assert!(index.at_or_below(Offset::new(5)).is_err());
+            }
+        });
+        assert_eq!(lines.0.load(Ordering::Relaxed), 1);
     }
 }

@@ -1,12 +1,13 @@
 //! `SealedIndex`: the complete index of a segment that is never written again. Mapped read-only on
 //! first use, and let go when it has not been used for a while.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use broker_model::{Offset, Timestamp};
 
 use super::entry::{IndexEntry, IndexHeader, OffsetEntry, SegmentId, TimeEntry};
-use super::source::{IndexDamaged, IndexSource, open, tell_unreadable};
+use super::source::{IndexDamaged, IndexPath, IndexSource};
 use crate::io::Io;
 
 /// What the last entries of a complete index say about its segment.
@@ -26,8 +27,8 @@ pub(crate) struct SealedSummary {
 pub(crate) struct SealedIndex {
     base: Offset,
     count: u32,
-    offsets_path: PathBuf,
-    times_path: PathBuf,
+    offsets_path: Arc<IndexPath>,
+    times_path: Arc<IndexPath>,
     offsets: Option<IndexSource>,
     times: Option<IndexSource>,
 }
@@ -50,8 +51,8 @@ impl SealedIndex {
         Self {
             base,
             count,
-            offsets_path: data_path.with_extension(OffsetEntry::EXTENSION),
-            times_path: data_path.with_extension(TimeEntry::EXTENSION),
+            offsets_path: IndexPath::new(data_path.with_extension(OffsetEntry::EXTENSION)),
+            times_path: IndexPath::new(data_path.with_extension(TimeEntry::EXTENSION)),
             offsets: None,
             times: None,
         }
@@ -121,10 +122,10 @@ impl SealedIndex {
     }
 }
 
-fn mapped(io: &dyn Io, path: &Path) -> Result<IndexSource, IndexDamaged> {
-    let mapped = open(io, path).and_then(|file| {
+fn mapped(io: &dyn Io, path: &IndexPath) -> Result<IndexSource, IndexDamaged> {
+    let mapped = path.open(io).and_then(|file| {
         let map = file.map();
-        map.inspect_err(|error| tell_unreadable(path, error)).ok()
+        map.inspect_err(|error| path.tell_unreadable(error)).ok()
     });
     mapped
         .map(IndexSource::Map)
@@ -132,8 +133,8 @@ fn mapped(io: &dyn Io, path: &Path) -> Result<IndexSource, IndexDamaged> {
 }
 
 fn last_entry<E: IndexEntry>(io: &dyn Io, data_path: &Path, id: SegmentId) -> Option<(E, u32)> {
-    let path = data_path.with_extension(E::EXTENSION);
-    let file = open(io, &path)?;
+    let path = IndexPath::new(data_path.with_extension(E::EXTENSION));
+    let file = path.open(io)?;
     let len = file.len().ok()?;
     let count = E::count(len);
     if count == 0 || E::position(count) != len {

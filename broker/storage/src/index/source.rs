@@ -4,6 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use broker_model::Offset;
 
@@ -23,24 +24,45 @@ pub(crate) enum IndexSource {
     /// Of a sealed segment: it cannot change any more.
     Map(Box<dyn MappedFile>),
     /// Of the active segment, and where it is.
-    File(Arc<dyn IoFile>, PathBuf),
+    File(Arc<dyn IoFile>, Arc<IndexPath>),
 }
 
-/// Says that an index file cannot be read, which costs the index alone: the data file will say more. One that is
-/// missing or too short is no news, nor is a process that has no descriptor left.
-pub(super) fn tell_unreadable(file: &Path, error: &io::Error) {
-    let is_expected = [io::ErrorKind::NotFound, io::ErrorKind::UnexpectedEof];
-    if !is_expected.contains(&error.kind()) && !is_out_of_files(error) {
-        tracing::warn!(file = %file.display(), %error, "an index cannot be read: it is made anew, or done without");
+/// Where an index file is. That it cannot be read is told once: what searches it does without until it is made anew.
+pub(crate) struct IndexPath {
+    path: PathBuf,
+    was_told: AtomicBool,
+}
+
+impl IndexPath {
+    /// One of which nothing is known.
+    pub(crate) fn new(path: PathBuf) -> Arc<Self> {
+        Arc::new(Self {
+            path,
+            was_told: AtomicBool::new(false),
+        })
     }
-}
 
-/// Opens an index file to be read; one that cannot be is told.
-pub(super) fn open(io: &dyn Io, file: &Path) -> Option<Arc<dyn IoFile>> {
-    let opened = io.open(file, OpenMode::Read);
-    opened
-        .inspect_err(|error| tell_unreadable(file, error))
-        .ok()
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Says that the file cannot be read, which costs the index alone: the data file will say more. One that is
+    /// missing or too short is no news, nor is a process that has no descriptor left.
+    pub(super) fn tell_unreadable(&self, error: &io::Error) {
+        let is_expected = [io::ErrorKind::NotFound, io::ErrorKind::UnexpectedEof];
+        if is_expected.contains(&error.kind()) || is_out_of_files(error) {
+            return;
+        }
+        if !self.was_told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(file = %self.path.display(), %error, "an index cannot be read: it is made anew, or done without");
+        }
+    }
+
+    /// Opens the file to be read; that it cannot be is told.
+    pub(super) fn open(&self, io: &dyn Io) -> Option<Arc<dyn IoFile>> {
+        let opened = io.open(&self.path, OpenMode::Read);
+        opened.inspect_err(|error| self.tell_unreadable(error)).ok()
+    }
 }
 
 impl IndexSource {
@@ -93,7 +115,7 @@ impl IndexSource {
             Self::Map(map) => map.read_exact_at(buffer, usize::try_from(position).ok()?),
             Self::File(file, path) => {
                 let read = file.read_exact_at(buffer, position);
-                read.inspect_err(|error| tell_unreadable(path, error)).ok()
+                read.inspect_err(|error| path.tell_unreadable(error)).ok()
             }
         }
     }
@@ -106,8 +128,8 @@ pub(crate) fn boundary_at_or_below(
     id: SegmentId,
     position: u32,
 ) -> Option<OffsetEntry> {
-    let path = data_path.with_extension(OffsetEntry::EXTENSION);
-    let file = open(io, &path)?;
+    let path = IndexPath::new(data_path.with_extension(OffsetEntry::EXTENSION));
+    let file = path.open(io)?;
     let count = OffsetEntry::count(file.len().ok()?);
     let source = IndexSource::File(file, path);
     let header = source.header::<OffsetEntry>()?;
@@ -124,8 +146,8 @@ pub(crate) fn is_of_another(io: &dyn Io, data_path: &Path, owner: Owner) -> bool
 }
 
 fn is_file_of_another<E: IndexEntry>(io: &dyn Io, data_path: &Path, owner: Owner) -> bool {
-    let path = data_path.with_extension(E::EXTENSION);
-    let Some(file) = open(io, &path) else {
+    let path = IndexPath::new(data_path.with_extension(E::EXTENSION));
+    let Some(file) = path.open(io) else {
         return false;
     };
     let header = IndexSource::File(file, path).header::<E>();

@@ -221,6 +221,11 @@ impl LogDir {
         self.shared.look_whether_it_hangs()
     }
 
+    /// How long the disk has been at one call, if it is at any.
+    pub fn owes_for(&self) -> Option<Duration> {
+        self.shared.questions.longest()
+    }
+
     /// What the last such look has found.
     pub fn hangs(&self) -> bool {
         self.shared.hangs()

@@ -60,7 +60,7 @@ impl Questions {
     }
 
     /// How long the oldest has waited.
-    fn longest(&self) -> Option<Duration> {
+    pub(super) fn longest(&self) -> Option<Duration> {
         let asked = self
             .places
             .iter()

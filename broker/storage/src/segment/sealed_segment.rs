@@ -145,9 +145,10 @@ impl SealedSegment {
     ) -> Option<T> {
         match find(&mut self.index()) {
             Ok(found) => return found,
-            Err(error) => {
+            Err(error) if !self.rebuilt.load(Ordering::Relaxed) => {
                 tracing::warn!(segment = %self.data.path().display(), %error, "index is made anew");
             }
+            Err(_) => return None,
         }
         if !self.index_is_wrong() {
             return None;

@@ -17,6 +17,15 @@ pub(super) struct RecordingFile {
     pub(super) id: Id,
 }
 
+impl Drop for RecordingFile {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        if let Some(times) = state.open_files.get_mut(&self.path) {
+            *times -= 1;
+        }
+    }
+}
+
 struct MappedCopy(Vec<u8>);
 
 impl MappedFile for MappedCopy {

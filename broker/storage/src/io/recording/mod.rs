@@ -9,7 +9,7 @@ mod moment;
 mod operation;
 mod power_loss;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -42,6 +42,7 @@ struct State {
     boot: u64,
     operations: Vec<Operation>,
     bytes_read: BytesRead,
+    open_files: BTreeMap<PathBuf, usize>,
     faults: Option<FaultRule>,
     dead: bool,
     failing_reads: Option<i32>,
@@ -66,6 +67,7 @@ impl RecordingIo {
             boot,
             operations: Vec::new(),
             bytes_read: BytesRead::new(),
+            open_files: BTreeMap::new(),
             faults: None,
             dead: false,
             failing_reads: None,
@@ -169,6 +171,13 @@ impl RecordingIo {
         let state = self.shared.lock();
         let read = state.bytes_read.iter().filter(|(path, _)| of(path));
         read.map(|(_, bytes)| bytes).sum()
+    }
+
+    /// How many files are open whose path the test says yes to.
+    pub fn open_files(&self, of: impl Fn(&Path) -> bool) -> usize {
+        let state = self.shared.lock();
+        let open = state.open_files.iter().filter(|(path, _)| of(path));
+        open.map(|(_, times)| times).sum()
     }
 
     /// Lets syncs of data wait until [`RecordingIo::release_syncs`].
@@ -292,6 +301,7 @@ impl Io for RecordingIo {
                 id
             }
         };
+        *state.open_files.entry(path.to_owned()).or_default() += 1;
         Ok(Arc::new(RecordingFile {
             shared: Arc::clone(&self.shared),
             path: path.to_owned(),
