@@ -22,6 +22,8 @@ pub(crate) trait TakesTurns: Actor<Context = Context<Self>> {
 
 /// Messages that are taken without a pause.
 const MESSAGES_IN_A_ROW: usize = 16;
+/// To write so many bytes takes so long that others get to run first: they may have waited while these were read.
+pub(crate) const MUCH_TO_WRITE: usize = 256 * 1024;
 
 /// What was taken in a turn so far.
 #[derive(Debug, Default)]
@@ -52,12 +54,13 @@ impl Turn {
             *self = Self::default();
             return Some(Pause::End);
         }
+        let is_much = bytes >= MUCH_TO_WRITE;
         // Whoever has taken everything pauses anyway.
-        if self.in_a_row < MESSAGES_IN_A_ROW && waiting > 0 {
+        if self.in_a_row < MESSAGES_IN_A_ROW && waiting > 0 && !is_much {
             return None;
         }
         self.in_a_row = 0;
-        (waiting > 0).then_some(Pause::Within)
+        (waiting > 0 || is_much).then_some(Pause::Within)
     }
 }
 

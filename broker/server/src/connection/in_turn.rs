@@ -37,7 +37,8 @@ impl Session {
     {
         let own = self.budget().lists().clone();
         let Some(waiting) = self.context().requests.lists().enter(&own) else {
-            asker.refuse(WireError::new(ErrorCode::Busy, ListRequests::MESSAGE));
+            let error = WireError::new(ErrorCode::Busy, ListRequests::MESSAGE);
+            self.refuse_much(args, asker, error);
             return None;
         };
         let (context, answers) = (self.context().clone(), self.budget().answers().clone());

@@ -322,13 +322,32 @@ impl Session {
         if !has_room {
             let message = "too many requests that are much work are under way";
             let error = WireError::new(ErrorCode::Busy, message);
-            return self.refuse_unless_notification(id, &error, in_flight);
+            self.refuse_much(args, Asker::new(id, self.sink.clone(), in_flight), error);
+            return Next::Continue;
         }
         let asker = Asker::new(id, self.sink.clone(), in_flight);
         match request::start(self, known, (args, weight), asker) {
             None => Next::Continue,
             Some(work) => Next::After(work),
         }
+    }
+
+    /// Refuses a request whose arguments may be many bytes: to give those back to the system takes long, which nobody
+    /// waits for in the background.
+    pub(super) fn refuse_much(&self, args: Bytes, asker: Asker, error: WireError) {
+        if args.len() <= LIGHT_FRAME_BYTES_MAX {
+            return asker.refuse(error);
+        }
+        let workers = self.context.arbiters.background().workers().clone();
+        actix_rt::spawn(async move {
+            let refuse = move || {
+                // Before its place is given back.
+                drop(args);
+                asker.refuse(error);
+            };
+            // A panic has answered through the asker.
+            let _ = workers.run_quick(refuse).await;
+        });
     }
 
     /// Decodes arguments and runs `handler` in a task of its own; what is much work when it is its turn.

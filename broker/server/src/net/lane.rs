@@ -28,7 +28,7 @@ const WAKING_WORK: u32 = 4;
 const TRIALS: u32 = 32;
 /// So many bytes are copied on a thread before it looks at its sockets again, whoever they are of: large frames that
 /// are read, large answers that are written.
-const COPIED_BYTES_MAX: usize = 512 * 1024;
+const COPIED_BYTES_MAX: usize = 256 * 1024;
 /// How much less than others a connection may have done, for that to be made up for at once.
 const CREDIT_MAX: u64 = 256;
 

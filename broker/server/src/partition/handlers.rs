@@ -19,6 +19,7 @@ use super::messages::{
 };
 use crate::plugins::PluginRetention;
 use crate::topic_settings::{compaction_settings, log_config};
+use crate::turn::MUCH_TO_WRITE;
 
 impl Handler<Append> for PartitionActor {
     type Result = ();
@@ -43,8 +44,12 @@ impl Handler<Append> for PartitionActor {
             timeout,
             reply,
         });
-        let no_more_is_sent = self.stats.mailbox_depth() == 0;
-        if no_more_is_sent || self.batches.len() >= BATCHES_PER_WRITE_MAX {
+        let is_much = self
+            .batches
+            .last()
+            .is_some_and(|batch| batch.size() >= MUCH_TO_WRITE);
+        let is_all = self.stats.mailbox_depth() == 0 && !is_much;
+        if is_all || self.batches.len() >= BATCHES_PER_WRITE_MAX {
             self.write_waiting(ctx);
         } else if !self.write_spawned {
             self.write_spawned = true;

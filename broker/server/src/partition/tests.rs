@@ -26,6 +26,7 @@ use crate::arbiters::Shard;
 use crate::death_notice::DeathNotice;
 use crate::reply::Reply;
 use crate::topic_settings::{TopicSettings, log_config};
+use crate::turn::MUCH_TO_WRITE;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -325,6 +326,25 @@ async fn a_flood_is_taken_a_few_at_a_time_and_others_on_the_thread_run_between()
     let between_pauses = MESSAGES_PER_TURN as u64 / 2;
     assert!(taken_max <= between_pauses, "{taken_max} without a pause");
     assert_eq!(at_once_max % MESSAGES_PER_TURN, 0, "{at_once_max} at once");
+}
+
+#[actix_rt::test]
+async fn others_on_the_thread_run_before_a_large_batch_is_written() {
+    let hosted = host(&[]);
+    send(&hosted.handle, Acks::All).await.expect("all is well");
+    let value = u32::try_from(MUCH_TO_WRITE).unwrap();
+    let head = [b"\x91\x92\xc0\xc6".as_slice(), &value.to_be_bytes()].concat();
+    let records = Bytes::from([head, vec![0; MUCH_TO_WRITE]].concat());
+    let large = ProducedBatch::plain(records, Timestamp::from_millis(1)).expect("one record");
+    let (reply, answer) = Reply::channel();
+    hosted.handle.append(large, Acks::All, TIMEOUT, reply);
+    let taken = || hosted.handle.stats().handled_total() == 2;
+    while !taken() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(hosted.handle.offsets().end, Offset::new(1), "not yet");
+    answer.await.expect("all is well");
+    assert_eq!(hosted.handle.offsets().end, Offset::new(2));
 }
 
 #[actix_rt::test]
