@@ -9,8 +9,8 @@ use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
-use broker_model::limits::{FRAME_TIME_MAX, HANDSHAKE_TIME_MAX, READ_BUFFER_TRUSTED_BYTES};
-use broker_protocol::{Decoded, Envelope, FRAME_HEADER_LEN, FrameDecoder, FrameError};
+use broker_model::limits::{FRAME_TIME_MAX, READ_BUFFER_TRUSTED_BYTES};
+use broker_protocol::{Decoded, Envelope, FRAME_HEADER_LEN, FrameDecoder};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use rustix::net::{RecvFlags, recv};
 use tokio::io::Interest;
@@ -22,6 +22,7 @@ use tracing::debug;
 use super::budget::{ConnectionBudget, Incomplete, TINY_FRAME_BYTES};
 use super::busy_poll::Rhythm;
 use super::lane::Stint;
+use super::read_error::ReadError;
 use super::standing::InFlight;
 
 /// Room for small requests, several of which arrive at once when a client pipelines.
@@ -36,35 +37,6 @@ const THROWN_AWAY_AT_ONCE: usize = 256 * 1024;
 const DRAINED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// So many bytes more and a frame does not stand still.
 const PROGRESS_BYTES: usize = 64 * 1024;
-
-/// Why no further frame can be read.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ReadError {
-    /// The bytes are not a frame.
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-    /// The peer closed the connection within a frame.
-    #[error("the connection was closed {missing} bytes before the end of a frame")]
-    Truncated { missing: usize },
-    /// No `hello` in time.
-    #[error("no hello within {HANDSHAKE_TIME_MAX:?}")]
-    HandshakeTime,
-    /// A frame took too long.
-    #[error("a frame was not complete within {FRAME_TIME_MAX:?}: {missing} bytes are missing")]
-    FrameTime { missing: usize },
-    /// A frame got no place in time, however its bytes came.
-    #[error("the memory for a frame was in use for {FRAME_TIME_MAX:?}")]
-    PlaceTime,
-    /// A frame stood still while others waited for its place.
-    #[error("a frame stood still with {missing} bytes missing, while others waited for its place")]
-    FrameStalled { missing: usize },
-    /// Nothing was asked and nothing under way for too long.
-    #[error("idle for {after:?}")]
-    Idle { after: Duration },
-    /// The socket failed.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
 
 /// How long the next frame may take to begin.
 #[derive(Clone, Copy, Debug)]
