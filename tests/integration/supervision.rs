@@ -302,8 +302,12 @@ fn a_partition_that_keeps_panicking_goes_offline_and_says_so() {
         assert_eq!(offset.is_nil(), *partition == 0, "{answer:?}");
     }
     assert_eq!(wire.read_all("t", 1).len(), 21 - failed.len());
+    a_batch_without_keys_has_one_fate(&mut wire);
+    assert_eq!(wire.read_all("t", 1).len(), 24 - failed.len());
+}
 
-    // A batch without keys has one fate: of two in turn, one goes to the partition that is gone.
+/// Of two in turn, one goes to partition 0, which is gone.
+fn a_batch_without_keys_has_one_fate(wire: &mut Wire) {
     for _ in 0..2 {
         let args = map! { "topic" => "t", "records" => plain("z", 0..3) };
         let answer = wire.call("produce", args).unwrap();
@@ -324,7 +328,6 @@ fn a_partition_that_keeps_panicking_goes_offline_and_says_so() {
             assert_eq!(*error.get("indexes"), Value::from(vec![0, 1, 2]));
         }
     }
-    assert_eq!(wire.read_all("t", 1).len(), 24 - failed.len());
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! The default partitioner: the same key always goes to the same partition, with the same answer as
 //! Kafka's Java client (murmur2 of the key, sign bit cleared, modulo the partition count).
 //!
-//! Records without a key go round robin batch by batch: all of one batch to one partition, those of
-//! the next batch to the next one. (Going round per record would make tiny batches.) An empty key is
-//! a key like any other.
+//! Records without a key go round robin batch by batch: all of one to one partition, of the next to the next.
+//! (Going round per record would make tiny batches.) An empty key is a key like any other.
 
 use plugin_sdk::{Batch, Config, Layout, Partitioner, murmur2};
 
@@ -17,10 +16,9 @@ impl Partitioner for KeyHash {
     }
 
     fn assign(&mut self, batch: &Batch, layout: &Layout) -> Result<Vec<u32>, String> {
-        let partitions = layout.partitions;
         let without_key = layout.turn(layout.batches);
         let partition = |key: Option<&[u8]>| match key {
-            Some(key) => (murmur2(key) & 0x7fff_ffff) % partitions,
+            Some(key) => (murmur2(key) & 0x7fff_ffff) % layout.partitions,
             None => without_key,
         };
         Ok(batch.keys().map(partition).collect())
@@ -54,7 +52,7 @@ mod tests {
     /// `(murmur2(key) & 0x7fffffff) % partitions`, worked out from Kafka's own hashes outside of this code.
     #[test]
     fn a_keys_partition_is_that_of_kafkas_default_partitioner() {
-        let keys = [Some("21"), Some("foobar"), Some("abc")];
+        let keys = ["21", "foobar", "abc"].map(Some);
         assert_eq!(assign(&keys, 8, 0), [4, 6, 3]);
         assert_eq!(assign(&keys, 100, 0), [40, 66, 7]);
         assert_eq!(assign(&keys, 1, 7), [0, 0, 0]);
