@@ -1,8 +1,7 @@
-//! Reads frames from a socket. The buffer is sized from the announced length, of a frame without a place up to
-//! 256 KiB; an idle connection holds none. A frame takes its place in the budget when it
-//! is complete, one above 16 KiB as soon as its first bytes have been read: nothing but those is in memory
-//! without a place. Much is read a little at a time. A frame that was begun has to be complete in `FRAME_TIME_MAX`, waiting included, and has
-//! to go on while others wait for its place.
+//! Reads frames from a socket, much a little at a time. The buffer is sized from the announced length; an idle
+//! connection holds none. A frame takes its place in the budget when it is complete, one above 16 KiB as soon as
+//! its first bytes have been read: nothing but those is in memory without a place. A frame that was begun has to be
+//! complete in `FRAME_TIME_MAX`, waiting included, and has to go on while others wait for its place.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -200,7 +199,9 @@ impl FrameReader {
                     *begun = Begun::new(budget, (frame_bytes, read), begun.deadline);
                 }
                 if permit.is_some() {
-                    self.make_room_for_all(missing);
+                    // For all of it: to grow is to copy, and what is not written to takes no memory.
+                    self.has_grown = true;
+                    self.buffer.reserve(missing);
                     stint.breathe().await;
                 }
                 let more = self.read_more(missing, begun, budget).await?;
@@ -362,13 +363,6 @@ impl FrameReader {
             self.buffer
                 .reserve(wanted.clamp(BUFFER_BYTES_MIN, READ_BUFFER_TRUSTED_BYTES));
         }
-    }
-
-    /// Makes room for the rest of a frame that has its place. To grow with what arrives would copy it several times,
-    /// and memory that nothing was written to takes none.
-    fn make_room_for_all(&mut self, missing: usize) {
-        self.has_grown = true;
-        self.buffer.reserve(missing);
     }
 
     /// Holds no buffer any more: a small one is left to whoever comes next.

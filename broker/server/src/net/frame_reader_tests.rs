@@ -197,7 +197,7 @@ async fn of_much_that_is_there_a_part_is_read_at_once() {
     });
     // All of it is there when little comes no more.
     tokio::time::sleep(10 * DRIP_EVERY).await;
-    reader.make_room_for_all(FRAME_BYTES_MAX);
+    reader.buffer.reserve(FRAME_BYTES_MAX);
     reader.socket.readable().await.expect("it came");
     let (mut read, mut parts) = (0, 0);
     while read < 2 * READ_BYTES_MAX {
