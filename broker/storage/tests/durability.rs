@@ -5,6 +5,8 @@
 mod support;
 
 use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use broker_model::{LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition};
 use broker_storage::io::recording::{Fault, Operation, RecordingIo, Survival};
@@ -22,6 +24,10 @@ fn open_log(dir: &LogDir, number: u32) -> Log {
 
 fn is_data(path: &std::path::Path) -> bool {
     path.extension().is_some_and(|extension| extension == "log")
+}
+
+fn is_record(path: &std::path::Path) -> bool {
+    path.ends_with("durable-positions")
 }
 
 fn data_syncs(io: &RecordingIo) -> usize {
@@ -300,45 +306,106 @@ fn the_last_handle_of_a_directory_may_be_dropped_in_a_completion() {
     assert_eq!(outcomes.recv().unwrap().result().unwrap(), offset(1));
 }
 
+/// What a sync was told, and the disk as it would be after a power loss at that moment.
+type Told = (SyncOutcome, Arc<RecordingIo>);
+
+fn sync_and_tell(io: &Arc<RecordingIo>, dir: &LogDir, log: &mut Log, told: mpsc::Sender<Told>) {
+    let (io, request) = (Arc::clone(io), log.sync_request().unwrap());
+    let tell = move |outcome| {
+        let disk = io.after_power_loss(Survival::Synced);
+        // Nobody listens any more to what comes too late.
+        let _ = told.send((outcome, disk));
+    };
+    dir.sync(request, Box::new(tell));
+}
+
+/// Holds the syncs of `durable-positions` until it is dropped, by a test that fails, too.
+struct HeldRecord<'a>(&'a RecordingIo);
+
+impl<'a> HeldRecord<'a> {
+    fn new(io: &'a RecordingIo) -> Self {
+        io.hold_syncs_of(is_record);
+        Self(io)
+    }
+}
+
+impl Drop for HeldRecord<'_> {
+    fn drop(&mut self) {
+        self.0.release_syncs();
+    }
+}
+
+/// Syncs a batch and then another: the data of the second is on the disk beside the record of the first, which
+/// is held, and nobody is told yet.
+fn sync_beside_a_held_record<'a>(
+    io: &'a Arc<RecordingIo>,
+    dir: &LogDir,
+    log: &mut Log,
+) -> (HeldRecord<'a>, mpsc::Receiver<Told>) {
+    let held = HeldRecord::new(io);
+    let (told, outcomes) = mpsc::channel();
+    append(log, batch_of("x", 100));
+    sync_and_tell(io, dir, log, told.clone());
+    let (first, _) = outcomes.recv().unwrap();
+    assert_eq!(log.on_synced(&first).unwrap(), offset(1));
+    io.wait_for_held_syncs(1);
+    append(log, batch_of("y", 100));
+    let (before, asked) = (data_syncs(io), Instant::now());
+    sync_and_tell(io, dir, log, told);
+    while data_syncs(io) == before {
+        let is_late = asked.elapsed() > Duration::from_secs(20);
+        assert!(!is_late, "the data is not synced beside the record");
+        thread::sleep(Duration::from_millis(1));
+    }
+    // Long enough to tell somebody who should not be told.
+    let early = outcomes.recv_timeout(Duration::from_millis(300));
+    assert!(early.is_err(), "nobody is told before the record");
+    (held, outcomes)
+}
+
 #[test]
 fn a_sync_does_not_wait_for_the_record_of_the_last_one_but_nobody_is_told_before_it() {
     let io = RecordingIo::new();
     let dir = try_open_dir(&io, PlantedBugs::default()).unwrap();
     let mut log = open_log(&dir, 0);
-    let (told, outcomes) = mpsc::channel();
-    append(&mut log, batch_of("x", 100));
-    let (held, first) = (io.clone(), told.clone());
-    dir.sync(
-        log.sync_request().unwrap(),
-        Box::new(move |outcome| {
-            // From now on: the next sync is that of the record.
-            held.hold_syncs();
-            first.send(outcome).unwrap();
-        }),
-    );
-    log.on_synced(&outcomes.recv().unwrap()).unwrap();
-    append(&mut log, batch_of("y", 100));
-    let second = log.sync_request().unwrap();
-    dir.sync(second, Box::new(move |outcome| told.send(outcome).unwrap()));
-    let (both_wait, waited) = mpsc::channel();
-    let waiting = io.clone();
-    std::thread::spawn(move || {
-        waiting.wait_for_held_syncs(2);
-        both_wait.send(()).unwrap();
-    });
-    let waited = waited.recv_timeout(std::time::Duration::from_secs(20));
-    let told_early = outcomes.try_recv();
-    io.release_syncs();
-    assert!(waited.is_ok(), "the data is not synced beside the record");
-    assert!(told_early.is_err(), "nobody is told before the record");
-    let second = outcomes.recv().unwrap();
+    let (held, outcomes) = sync_beside_a_held_record(&io, &dir, &mut log);
+    drop(held);
+    let (second, disk) = outcomes.recv().unwrap();
     assert_eq!(log.on_synced(&second).unwrap(), offset(2));
-    let (_dir, found, report) = support::open(&io.after_kill(), small());
+    let (_dir, found, report) = support::open(&disk, small());
     assert_eq!(found.end(), offset(2));
-    assert!(
-        report.scanned_bytes <= support::BATCH,
+    assert_eq!(
+        report.scanned_bytes,
+        support::BATCH,
         "it lags by one sync at most"
     );
+}
+
+#[test]
+fn nothing_is_acknowledged_beside_a_record_that_fails_or_after_it() {
+    let io = RecordingIo::new();
+    let dir = try_open_dir(&io, PlantedBugs::default()).unwrap();
+    let (mut log, mut other) = (open_log(&dir, 0), open_log(&dir, 1));
+    append(&mut other, batch_of("z", 100));
+    let (held, outcomes) = sync_beside_a_held_record(&io, &dir, &mut log);
+    io.set_faults(|_, operation| {
+        let fails = matches!(operation, Operation::SyncData { path } if is_record(path));
+        fails.then_some(Fault::EIO)
+    });
+    drop(held);
+    let (beside, _) = outcomes.recv().unwrap();
+    let failure = log.on_synced(&beside).unwrap_err();
+    assert!(failure.reason.contains("durable-positions"), "{failure}");
+    assert_eq!(log.durable_end(), offset(1));
+    assert_eq!(dir.is_failed(), Some(failure.clone()));
+
+    io.clear_faults();
+    let syncs = data_syncs(&io);
+    let (told, outcomes) = mpsc::channel();
+    sync_and_tell(&io, &dir, &mut other, told);
+    let (after, _) = outcomes.recv().unwrap();
+    assert_eq!(other.on_synced(&after), Err(failure));
+    assert_eq!(data_syncs(&io), syncs, "nothing is tried any more");
 }
 
 #[test]

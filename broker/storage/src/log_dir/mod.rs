@@ -59,6 +59,12 @@ impl LogDir {
         })
     }
 
+    /// What its parts share.
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &DirShared {
+        &self.shared
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.shared.path

@@ -1,4 +1,5 @@
-//! Making writes durable: what a log asks for, what it is told, and the thread in between.
+//! Making writes durable: what a log asks for, what it is told, and the two threads of a directory in
+//! between: one syncs, the other records beside the next sync what is durable.
 
 mod answer;
 mod backlog;
@@ -7,6 +8,8 @@ mod recorder;
 mod request;
 mod sync_group;
 mod sync_thread;
+#[cfg(test)]
+mod unrecorded_tests;
 
 pub(crate) use answer::Answer;
 pub use answer::SyncDone;

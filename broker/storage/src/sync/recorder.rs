@@ -1,5 +1,6 @@
-//! `Recorder`: a thread that records what syncs have made durable, beside the next sync: that record has a sync
-//! of its own, which nobody waits for and which would hold up everybody.
+//! `Recorder`: a thread that records what a sync has made durable, beside the next sync. That record has a sync
+//! of its own, which would hold up everybody; like this, only the answers of the next sync wait for it, and only
+//! if it takes longer than that one.
 
 use std::io;
 use std::sync::Arc;

@@ -238,7 +238,7 @@ impl Runner {
         self.world[part].durable = durable.map_err(|error| error.to_string())?.get();
         self.note();
         self.recorded_late = true;
-        // Until the sync thread has recorded it: what follows is then the same in every run.
+        // Until the recorder's thread has recorded it: what follows is then the same in every run.
         let is_recorded = |operation: &Operation| {
             let Operation::SyncData { path } = operation else {
                 return false;

@@ -112,7 +112,7 @@ impl IoFile for RecordingFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.shared.lock();
-        while state.syncs_held {
+        while state.holds_sync(&self.path) {
             state.syncs_waiting += 1;
             self.shared.syncs_open.notify_all();
             state = self.shared.wait(state);

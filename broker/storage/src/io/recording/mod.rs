@@ -37,6 +37,9 @@ struct Shared {
 
 type FaultRule = Box<dyn FnMut(u64, &Operation) -> Option<Fault> + Send>;
 
+/// Says by a file's path whether its syncs are held.
+type HeldRule = Box<dyn Fn(&Path) -> bool + Send>;
+
 struct State {
     disk: Disk,
     boot: u64,
@@ -47,7 +50,7 @@ struct State {
     dead: bool,
     failing_reads: Option<i32>,
     next_read: Option<Box<dyn FnOnce() + Send>>,
-    syncs_held: bool,
+    syncs_held: Option<HeldRule>,
     syncs_waiting: usize,
     capacity: Option<u64>,
     locks: BTreeSet<PathBuf>,
@@ -72,7 +75,7 @@ impl RecordingIo {
             dead: false,
             failing_reads: None,
             next_read: None,
-            syncs_held: false,
+            syncs_held: None,
             syncs_waiting: 0,
             capacity: None,
             locks: BTreeSet::new(),
@@ -182,7 +185,13 @@ impl RecordingIo {
 
     /// Lets syncs of data wait until [`RecordingIo::release_syncs`].
     pub fn hold_syncs(&self) {
-        self.shared.lock().syncs_held = true;
+        self.hold_syncs_of(|_| true);
+    }
+
+    /// The same for files whose path the test says yes to; held syncs of others go on.
+    pub fn hold_syncs_of(&self, held: impl Fn(&Path) -> bool + Send + 'static) {
+        self.shared.lock().syncs_held = Some(Box::new(held));
+        self.shared.syncs_open.notify_all();
     }
 
     /// Waits until so many syncs are held.
@@ -195,7 +204,7 @@ impl RecordingIo {
 
     /// Lets held syncs go on.
     pub fn release_syncs(&self) {
-        self.shared.lock().syncs_held = false;
+        self.shared.lock().syncs_held = None;
         self.shared.syncs_open.notify_all();
     }
 }
@@ -213,6 +222,10 @@ impl Shared {
 }
 
 impl State {
+    fn holds_sync(&self, path: &Path) -> bool {
+        self.syncs_held.as_ref().is_some_and(|held| held(path))
+    }
+
     /// Records a change and says how it is to fail, if it is.
     fn change(&mut self, operation: Operation) -> io::Result<Option<Fault>> {
         self.alive()?;
