@@ -100,14 +100,16 @@ impl Arbiters {
         &self.background
     }
 
-    /// The shard a partition lives on whose log is in directory `dir` of so many; always the same one. The partitions of
-    /// a topic take the shards in turn, so that as many share the work as can; those of each directory have shards of
-    /// their own where there are enough, so that a disk that hangs stops no partition of another.
-    pub(crate) fn of_partition(&self, partition: &TopicPartition, of_dir: (usize, usize)) -> Shard {
+    /// The shard a partition lives on; always the same one. The partitions of a topic take the shards in
+    /// turn, so that as many share the work as can.
+    pub(crate) fn of_partition(&self, partition: &TopicPartition) -> Shard {
         let mut hasher = DefaultHasher::new();
         partition.topic.hash(&mut hasher);
-        let number = u64::from(partition.partition.get());
-        Shard(place(hasher.finish(), number, of_dir, self.shards.len()))
+        let place = hasher
+            .finish()
+            .wrapping_add(u64::from(partition.partition.get()));
+        let index = place % self.shards.len() as u64;
+        Shard(usize::try_from(index).unwrap_or(0))
     }
 
     /// The shard of the next connection, round robin, but none that waits for a disk at this moment if there is
@@ -154,19 +156,6 @@ impl Arbiters {
     }
 }
 
-/// The place of partition `number` among so many shards: every `dirs`th of them is its directory's.
-fn place(topic: u64, number: u64, (dir, dirs): (usize, usize), shards: usize) -> usize {
-    let (dir, dirs) = match dirs {
-        2.. if dirs <= shards => (dir % dirs, dirs),
-        _ => (0, 1),
-    };
-    // Partitions are dealt to the directories in turn, so that each has about every `dirs`th.
-    let turn = topic.wrapping_add(number / dirs as u64);
-    let of_dir = (shards - dir).div_ceil(dirs);
-    let turn = usize::try_from(turn % of_dir as u64).unwrap_or(0);
-    dir + turn * dirs
-}
-
 impl BusyTime {
     /// The time between two moments.
     pub(crate) fn age(&self, now: &Self) -> Duration {
@@ -201,38 +190,5 @@ fn start_arbiter(blocking_threads: usize) -> EventLoop {
         runtime: handle
             .recv()
             .expect("an arbiter starts with its event loop"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    /// The shards of a topic's partitions that are in a directory, as they are dealt.
-    fn of_dir(dir: usize, dirs: usize, shards: usize) -> BTreeSet<usize> {
-        let numbers = (0..64).filter(|number| number % dirs == dir);
-        let place = |number| place(12_345, number as u64, (dir, dirs), shards);
-        numbers.map(place).collect()
-    }
-
-    #[test]
-    fn partitions_of_different_directories_share_no_shard_where_there_are_enough() {
-        for (dirs, shards) in [(2, 2), (2, 4), (2, 5), (3, 4), (4, 16)] {
-            let taken: Vec<_> = (0..dirs).map(|dir| of_dir(dir, dirs, shards)).collect();
-            let all: BTreeSet<_> = taken.iter().flatten().collect();
-            assert_eq!(all.len(), shards, "all of {shards} are used: {taken:?}");
-            let together: usize = taken.iter().map(BTreeSet::len).sum();
-            assert_eq!(together, shards, "none by two directories: {taken:?}");
-        }
-    }
-
-    #[test]
-    fn with_one_directory_or_too_few_shards_every_shard_is_anybodys() {
-        for (dirs, shards) in [(1, 1), (1, 4), (3, 2)] {
-            let turns = (0..shards as u64).map(|number| place(7, number, (0, dirs), shards));
-            assert_eq!(turns.collect::<BTreeSet<_>>().len(), shards);
-        }
     }
 }

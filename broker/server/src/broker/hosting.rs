@@ -269,12 +269,7 @@ impl Hosting {
             assignment.topic_id,
         );
         let offline = Box::new(move |reason| parent.handle.partition_vanished(name, id, reason));
-        let shard = {
-            let dir = self.dirs.index_of(&assignment.partition);
-            let dirs = self.dirs.all().len();
-            self.arbiters
-                .of_partition(&assignment.partition, (dir, dirs))
-        };
+        let shard = self.arbiters.of_partition(&assignment.partition);
         let cold_reads = self.dirs.cold_reads(&assignment.partition);
         PartitionActor::start_on(
             (self.arbiters.shard(shard), shard),
