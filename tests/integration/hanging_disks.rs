@@ -249,7 +249,12 @@ fn files_that_are_not_opened_hold_up_nobody_on_the_other_disk() {
     let mut wire = rig.broker.connect();
     rig.hang_opens("second/late-");
     wire.create_topic("late", 2, &[]);
+    std::thread::sleep(Duration::from_millis(500));
     wire.create_topic("soon", 2, &[]);
+    for partition in 0..2 {
+        let place = rig.dir("first").join(format!("soon-{partition}"));
+        assert!(place.exists(), "placed where a call takes long");
+    }
     assert!(!is_told(&mut wire), "it has waited until that was plain");
     eventually("it is told", || is_told(&mut wire).then_some(()));
     wire.create_topic("other", 2, &[]);

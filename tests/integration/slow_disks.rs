@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::harness::{FaultyDisks, Wire, eventually, forget, map, plain, valued};
+use crate::harness::{FaultyDisks, Value, Wire, eventually, forget, map, plain, valued};
 
 /// More than is answered by copy, and so goes from the file to the socket.
 const RECORDS: u64 = 2_000;
@@ -84,5 +84,51 @@ fn looks_at_a_disk_that_hangs_do_not_pile_up_and_others_are_looked_at() {
             .contains(&*dir.display().to_string())
             .then_some(())
     });
+    rig.heal();
+}
+
+/// Whether what was made says that partitions of it are not there yet.
+fn is_warned(answer: &Value) -> bool {
+    format!("{:?}", answer.get("warnings")).contains("takes long to answer")
+}
+
+#[test]
+fn logs_on_a_disk_whose_syncs_are_slow_are_opened_in_the_end_without_anybody_waiting() {
+    let rig = FaultyDisks::start();
+    let mut wire = rig.broker.connect();
+    rig.slow_syncs("second", Duration::from_secs(5));
+    let made = wire.create_topic("late", 2, &[]);
+    assert!(is_warned(&made), "{made:?}");
+    let more = map! { "name" => "late", "partitions" => 4 };
+    let made = wire
+        .call("create_partitions", more)
+        .expect("there are more");
+    assert!(is_warned(&made), "{made:?}");
+    eventually("all are open while the disk is slow", || {
+        let opened = "a partition that was offline is open";
+        let expected =
+            (0..4).filter(|number| rig.dir("second").join(format!("late-{number}")).exists());
+        (rig.broker.log().matches(opened).count() == expected.count()).then_some(())
+    });
+    let refused = "its log cannot be opened";
+    assert_eq!(rig.broker.log().matches(refused).count(), 0);
+    rig.heal();
+    for partition in 0..4 {
+        wire.produce("late", partition, vec![valued("x")]);
+    }
+}
+
+#[test]
+fn who_creates_waits_for_its_own_logs_whatever_else_a_disk_is_at() {
+    let rig = FaultyDisks::start_on(&["only"]);
+    let mut wire = rig.broker.connect();
+    // A look at the room on it, every second.
+    rig.hang("only");
+    std::thread::sleep(Duration::from_secs(5));
+    let made = wire.create_topic("soon", 4, &[]);
+    assert!(made.get("warnings").list().is_empty(), "{made:?}");
+    for partition in 0..4 {
+        assert_eq!(wire.offset_at("soon", partition, "latest"), Some(0));
+    }
     rig.heal();
 }

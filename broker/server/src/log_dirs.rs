@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use broker_model::{Offset, TopicId, TopicPartition};
 use broker_storage::{
-    DeleteLogError, Log, LogConfig, LogDir, LogDirError, LogDirOptions, PowerLoss, RecoveryReport,
+    DeleteLogError, Log, LogConfig, LogDir, LogDirError, LogDirOptions, OpenLogError, PowerLoss,
+    RecoveryReport,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, error, warn};
 
-use crate::broker::hanging;
+use crate::broker::{hanging, is_slow};
 use crate::clock::BrokerClock;
 use crate::clock_doubt::ClockDoubt;
 use crate::cold_reads::{COLD_READS_MAX, ColdReads};
@@ -323,10 +324,22 @@ impl LogDirs {
         let mut placed = self.places();
         match placed.get_mut(partition) {
             Some(place) if place.is_opening => return Err(NotOpened::UnderWay),
-            Some(place) if !place.is_doomed && self.dirs[place.dir].path() == dir.path() => {
+            Some(place) if place.is_doomed => return Err(NotOpened::NameInUse),
+            // Begun for a topic that is deleted meanwhile: the place is its successor's.
+            Some(Place {
+                topic_id: Some(found),
+                ..
+            }) if *found != topic_id => {
+                return Err(NotOpened::Log(OpenLogError::OtherTopic {
+                    dir: dir.path().join(partition.to_string()),
+                    found: *found,
+                    asked: topic_id,
+                }));
+            }
+            Some(place) if self.dirs[place.dir].path() == dir.path() => {
                 place.is_opening = true;
             }
-            // It is another topic's, or was until now and is to be placed again.
+            // It was another topic's until now, and is to be placed again.
             _ => return Err(NotOpened::NameInUse),
         }
         Ok(Opening {
@@ -455,7 +468,8 @@ impl LogDirs {
         // One that does not answer, or takes no records for want of room, only when all are like that.
         let emptiest = (0..self.dirs.len()).filter(in_service).min_by_key(|index| {
             let dir = &self.dirs[*index];
-            (hanging(dir).is_some(), dir.space().is_low, counts[*index])
+            let hangs = hanging(dir).is_some();
+            (hangs, dir.space().is_low, is_slow(dir), counts[*index])
         });
         emptiest.unwrap_or(0)
     }
@@ -479,12 +493,6 @@ impl LogDirs {
     }
 }
 
-/// Says what opening a log has found, as loudly as it deserves.
-pub(crate) fn log_recovery(partition: &TopicPartition, dir: &LogDir, report: &RecoveryReport) {
-    if let Some(torn) = &report.torn {
-        let (file, bytes, end) = (torn.file.display(), torn.bytes, torn.offset);
-        warn!(%partition, %file, bytes, %end, "an unfinished write at the end of the log was cut off");
-    }
-    let (dir, scanned_bytes) = (dir.path().display(), report.scanned_bytes);
-    debug!(%partition, %dir, scanned_bytes, last_stop = ?report.last_stop, "log opened");
-}
+#[cfg(test)]
+#[path = "log_dirs_tests.rs"]
+mod tests;

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use broker_model::TopicPartition;
+use broker_model::{PartitionId, TopicPartition};
 use tracing::error;
+
+use crate::topics::{HostedPartition, HostedTopic, Topics};
 
 /// So many partitions are named; the others are counted.
 const NAMED: usize = 5;
@@ -23,6 +25,25 @@ impl Offline {
     pub(crate) fn add(&mut self, partition: TopicPartition, reason: &str) {
         let reason = in_general(reason, &partition);
         self.by_reason.entry(reason).or_default().push(partition);
+    }
+
+    /// What to say to who has made partitions of a topic, that some are offline.
+    pub(crate) fn warnings_of(topics: &Topics, topic: &str) -> Vec<String> {
+        let mut offline = Self::default();
+        if let Some(topic) = topics.get(topic) {
+            offline.add_all(&topic);
+        }
+        offline.warnings()
+    }
+
+    /// Those of a topic.
+    pub(crate) fn add_all(&mut self, topic: &HostedTopic) {
+        for (number, partition) in (0_u32..).zip(topic.partitions.iter()) {
+            if let HostedPartition::Offline { reason, .. } = partition {
+                let number = PartitionId::new(number);
+                self.add(TopicPartition::new(topic.name.clone(), number), reason);
+            }
+        }
     }
 
     /// A line of the log for each reason; `what` is common to all.

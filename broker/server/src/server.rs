@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::arbiters::{Arbiters, DiskThreads};
-use crate::broker::{BrokerActor, BrokerHandle, Hosting, watch};
+use crate::broker::{BrokerActor, BrokerHandle, Hosting, Openings, watch};
 use crate::cleaner::Cleaner;
 use crate::clock::BrokerClock;
 use crate::config::BrokerConfig;
@@ -399,6 +399,7 @@ fn hosting(
         checkpoint_interval: CHECKPOINT_INTERVAL,
         space_check_interval: SPACE_CHECK_INTERVAL,
         stopping: false.into(),
+        openings: Openings::default(),
         checkpointing: dirs.all().iter().map(|_| Arc::default()).collect(),
     })
 }

@@ -15,8 +15,8 @@ use tracing::{error, warn};
 use super::handle::BrokerError;
 use super::hosting::Hosting;
 use super::messages::{
-    Apply, ControllerDied, Crash, HostAll, PartitionDied, PartitionVanished, Shutdown, Tick,
-    VanishedNoted,
+    Apply, ControllerDied, Crash, HostAll, LogOpened, PartitionDied, PartitionVanished, Shutdown,
+    Tick, VanishedNoted,
 };
 use super::restarts::Restarts;
 use crate::death_notice::DeathNotice;
@@ -58,18 +58,10 @@ impl BrokerActor {
     }
 
     /// Tries the partitions again that could not be opened for a reason that passes.
-    fn open_waiting(&self, ctx: &mut Context<Self>) {
-        let waiting = self.hosting.waiting_to_open();
-        if waiting.is_empty() {
-            return;
+    fn open_waiting(&self) {
+        for partition in self.hosting.waiting_to_open() {
+            self.hosting.open_again(&partition);
         }
-        let hosting = self.hosting.clone();
-        let work = async move {
-            for partition in waiting {
-                hosting.open_again(&partition).await;
-            }
-        };
-        run(ctx, work, Reply::ignored());
     }
 
     fn handled(&self) {
@@ -130,9 +122,9 @@ impl Actor for BrokerActor {
 impl Handler<Tick> for BrokerActor {
     type Result = ();
 
-    fn handle(&mut self, tick: Tick, ctx: &mut Self::Context) {
+    fn handle(&mut self, tick: Tick, _: &mut Self::Context) {
         if matches!(tick, Tick::Space) {
-            self.open_waiting(ctx);
+            self.open_waiting();
         }
         let hosting = self.hosting.clone();
         // Beside the actor: none of them is in the way of what comes next, nor the other way round.
@@ -218,6 +210,15 @@ impl Handler<VanishedNoted> for BrokerActor {
     fn handle(&mut self, VanishedNoted(vanished): VanishedNoted, _: &mut Self::Context) {
         self.handled();
         self.hosting.give_up(vanished);
+    }
+}
+
+impl Handler<LogOpened> for BrokerActor {
+    type Result = ();
+
+    fn handle(&mut self, opened: LogOpened, _: &mut Self::Context) {
+        self.handled();
+        self.hosting.host_late(opened);
     }
 }
 

@@ -10,7 +10,7 @@ use broker_model::{TopicId, TopicPartition};
 
 use super::BrokerActor;
 use super::messages::{
-    Apply, ControllerDied, Crash, HostAll, PartitionDied, PartitionVanished, Shutdown,
+    Apply, ControllerDied, Crash, HostAll, LogOpened, PartitionDied, PartitionVanished, Shutdown,
     VanishedNoted,
 };
 use crate::actor_stats::ActorStats;
@@ -75,6 +75,11 @@ impl BrokerHandle {
     /// Such partitions, once what was acknowledged of them is noted.
     pub(super) fn vanished_noted(&self, vanished: Vec<PartitionVanished>) {
         self.send(VanishedNoted(vanished));
+    }
+
+    /// A log that nobody has waited for to the end.
+    pub(super) fn log_opened(&self, opened: LogOpened) {
+        self.send(opened);
     }
 
     /// The controller's death notice.

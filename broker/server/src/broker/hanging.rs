@@ -12,8 +12,8 @@ use crate::log_dirs::LogDirs;
 /// How often it is looked at meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// How long a disk may be at one call before nobody waits for it behind whom others wait.
-const MOMENT: Duration = Duration::from_secs(3);
+/// How long a disk is waited for by who has others waiting behind.
+pub(super) const MOMENT: Duration = Duration::from_secs(3);
 
 /// Looks whether the disk of a directory hangs, and answers what there is to say of it then.
 pub(crate) fn hanging(dir: &LogDir) -> Option<String> {
@@ -47,52 +47,29 @@ pub(crate) async fn watch(dirs: Weak<LogDirs>) {
     }
 }
 
-/// How long a disk is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patience {
-    /// Until it is plain that it hangs.
-    UntilItHangs,
-    /// As long as it is at no call for more than a moment: others wait behind.
-    AMoment,
-}
-
-impl Patience {
-    /// Whether a disk is not to be waited for any longer, or not at all just now.
-    pub(super) fn is_over(self, dir: &LogDir) -> bool {
-        let owes_long = || dir.owes_for().is_some_and(|owed| owed >= MOMENT);
-        hanging(dir).is_some() || self == Self::AMoment && owes_long()
-    }
+/// Whether the disk of a directory has been at one call for more than a moment.
+pub(crate) fn is_slow(dir: &LogDir) -> bool {
+    dir.owes_for().is_some_and(|owed| owed >= MOMENT)
 }
 
 /// Waits for work in a directory; `None` once its disk hangs, whereupon the work goes on by itself or not at all.
 pub(crate) async fn unless_it_hangs<T>(dir: &LogDir, work: impl Future<Output = T>) -> Option<T> {
-    with_patience(dir, Patience::UntilItHangs, work).await
+    unless(|| hanging(dir).is_some(), work).await
 }
 
-/// The same with more or less patience.
-pub(super) async fn with_patience<T>(
-    dir: &LogDir,
-    patience: Patience,
+/// Waits for work; `None` once that is found to be over with, which is looked at now and then.
+pub(super) async fn unless<T>(
+    is_over: impl Fn() -> bool,
     work: impl Future<Output = T>,
 ) -> Option<T> {
     let mut work = std::pin::pin!(work);
     loop {
         match tokio::time::timeout(LOOK_EVERY, &mut work).await {
             Ok(done) => return Some(done),
-            Err(_) if patience.is_over(dir) => return None,
+            Err(_) if is_over() => return None,
             Err(_) => {}
         }
     }
-}
-
-/// Why a log is not open that was given up.
-pub(super) fn given_up(dir: &LogDir) -> String {
-    hanging(dir).unwrap_or_else(|| {
-        let dir = dir.path().display();
-        format!(
-            "the disk of log directory {dir} takes long to answer: the log is opened when it has"
-        )
-    })
 }
 
 /// Waits for work in a directory however long it takes, and says so once if its disk hangs.

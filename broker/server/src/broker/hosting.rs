@@ -1,6 +1,6 @@
-//! `Hosting`: what the broker actor does, apart from being an actor. It opens logs on blocking threads,
-//! starts partition actors on their arbiters, and keeps `Topics` true. One call at a time: the actor
-//! runs each to its end before it takes the next message.
+//! `Hosting`: what the broker actor does, apart from being an actor. It has logs opened, starts partition actors
+//! on their arbiters, and keeps `Topics` true. One call at a time: the actor runs each to its end before it takes
+//! the next message.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,25 +11,23 @@ use broker_cluster::{
     Change, ClusterMetadata, Deployment, PluginSlot, Topic, TopicConfig, TopicDefaults,
 };
 use broker_model::{Clock, LeaderEpoch, PartitionId, TopicId, TopicName, TopicPartition};
-use broker_storage::{Log, LogDir, RecoveryReport};
+use broker_storage::Log;
 use futures::StreamExt;
-use tokio::task::JoinError;
 use tracing::error;
 
 use super::BrokerHandle;
-use super::hanging::{Patience, given_up, with_patience};
+use super::opening::{Openings, Patience};
 use crate::actor_stats::ActorStats;
 use crate::arbiters::Arbiters;
 use crate::cleaner::Cleaner;
 use crate::controller::ControllerLauncher;
 use crate::death_notice::DeathNotice;
-use crate::log_dirs::{LOGS_AT_WORK_MAX, LogDirs, log_recovery};
-use crate::not_opened::NotOpened;
+use crate::log_dirs::{LOGS_AT_WORK_MAX, LogDirs};
 use crate::offline::Offline;
 use crate::partition::{PartitionActor, PartitionHandle, PartitionSetup};
 use crate::plugins::{Plugins, TopicPlugins};
 use crate::scrubber::Scrubber;
-use crate::topic_settings::{TopicSettings, log_config};
+use crate::topic_settings::TopicSettings;
 use crate::topics::{HostedPartition, HostedTopic, Outlook, RouteCounters, Topics};
 
 /// Logs opened, or deleted, at once.
@@ -56,6 +54,8 @@ pub(crate) struct Hosting {
     pub(crate) checkpoint_interval: Duration,
     pub(crate) space_check_interval: Duration,
     pub(crate) stopping: AtomicBool,
+    /// Logs that are being opened.
+    pub(crate) openings: Openings,
     /// One for each directory, held while its checkpoints are written: after a pause of the machine, ticks that
     /// were missed come together.
     pub(crate) checkpointing: Vec<Arc<tokio::sync::Mutex<()>>>,
@@ -206,57 +206,11 @@ impl Hosting {
         }]);
     }
 
-    /// Opens a partition's log and starts its actor. When that fails, whoever puts the answer into `Topics`
-    /// tells it.
-    pub(super) async fn start_partition(
+    pub(super) fn start_actor(
         self: &Arc<Self>,
         assignment: Assignment,
-        patience: Patience,
-    ) -> HostedPartition {
-        let dir = self.dirs.place(&assignment.partition, assignment.topic_id);
-        let (problem, outlook) = match self.open_log(&assignment, dir.clone(), patience).await {
-            Some(Ok(Ok((log, report)))) => {
-                log_recovery(&assignment.partition, &dir, &report);
-                return HostedPartition::Online(self.start_actor(assignment, log));
-            }
-            Some(Ok(Err(problem))) if problem.is_passing() => {
-                (problem.to_string(), Outlook::Passing)
-            }
-            Some(Ok(Err(problem))) => (problem.to_string(), Outlook::Lasting),
-            Some(Err(panicked)) => (panicked.to_string(), Outlook::Lasting),
-            None => (given_up(&dir), Outlook::Passing),
-        };
-        HostedPartition::Offline {
-            reason: problem,
-            outlook,
-        }
-    }
-
-    /// `None` when its disk is not waited for: a log that is opened in the end all the same is opened again then.
-    async fn open_log(
-        &self,
-        assignment: &Assignment,
-        dir: LogDir,
-        patience: Patience,
-    ) -> Option<Result<Result<(Log, RecoveryReport), NotOpened>, JoinError>> {
-        if patience.is_over(&dir) {
-            return None;
-        }
-        let (dirs, to_open, assignment) = (self.dirs.clone(), dir.clone(), assignment.clone());
-        let opening = async move {
-            let place = dirs.place_at_work(&assignment.partition).await;
-            let opening = actix_rt::task::spawn_blocking(move || {
-                let _place = place;
-                let config = log_config(&assignment.settings.config);
-                let partition = &assignment.partition;
-                dirs.open_log(&to_open, partition, assignment.topic_id, config)
-            });
-            opening.await
-        };
-        with_patience(&dir, patience, opening).await
-    }
-
-    fn start_actor(self: &Arc<Self>, assignment: Assignment, log: Log) -> PartitionHandle {
+        log: Log,
+    ) -> PartitionHandle {
         let (parent, name) = (self.clone(), assignment.partition.clone());
         let death = DeathNotice::new(move || {
             if !parent.is_stopping() {

@@ -9,6 +9,7 @@ mod handle;
 mod hanging;
 mod hosting;
 mod messages;
+mod opening;
 mod reopening;
 mod restarts;
 mod stopping;
@@ -16,5 +17,6 @@ mod vanishing;
 
 pub(crate) use actor::BrokerActor;
 pub(crate) use handle::{BrokerError, BrokerHandle};
-pub(crate) use hanging::{hanging, hanging_or_hung, unless_it_hangs, watch};
+pub(crate) use hanging::{hanging, hanging_or_hung, is_slow, unless_it_hangs, watch};
 pub(crate) use hosting::Hosting;
+pub(crate) use opening::Openings;

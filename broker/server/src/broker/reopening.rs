@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use broker_model::{PartitionId, TopicPartition};
-use tracing::{debug, error, info};
+use tracing::{error, info};
 
-use super::hanging::Patience;
 use super::hosting::{Assignment, Hosting};
+use super::opening::Patience;
 use crate::topics::{HostedPartition, Outlook};
 
 impl Hosting {
-    /// Partitions whose logs could not be opened for want of room or file descriptors.
+    /// Partitions whose logs could not be opened for a reason that passes.
     pub(super) fn waiting_to_open(&self) -> Vec<TopicPartition> {
         let mut waiting = Vec::new();
         for topic in self.topics.all().values() {
@@ -29,8 +29,8 @@ impl Hosting {
         waiting
     }
 
-    /// Tries again to open such a partition.
-    pub(super) async fn open_again(self: &Arc<Self>, partition: &TopicPartition) {
+    /// Tries again to open such a partition, which nobody waits for.
+    pub(super) fn open_again(self: &Arc<Self>, partition: &TopicPartition) {
         let metadata = self.metadata.load_full();
         let index = usize::try_from(partition.partition.get()).unwrap_or(usize::MAX);
         let (Some(topic), Some(hosted)) = (
@@ -46,36 +46,14 @@ impl Hosting {
         else {
             return;
         };
-        let patience = Patience::AMoment;
-        if patience.is_over(&self.dirs.place(partition, topic.id)) {
-            return;
-        }
-        let before = hosted.partition(partition.partition);
-        let opened = self
-            .start_partition(
-                Assignment {
-                    partition: partition.clone(),
-                    topic_id: topic.id,
-                    leader_epoch: state.leader_epoch,
-                    settings: hosted.settings(),
-                    stats: Arc::default(),
-                },
-                patience,
-            )
-            .await;
-        match (&opened, before) {
-            (HostedPartition::Online(_), _) => {
-                info!(%partition, "a partition that was offline is open")
-            }
-            (
-                HostedPartition::Offline { reason: now, .. },
-                Some(HostedPartition::Offline { reason: told, .. }),
-            ) if now == told => debug!(%partition, reason = now, "still offline"),
-            (HostedPartition::Offline { reason, .. }, _) => {
-                error!(%partition, reason, "a partition is offline: its log cannot be opened");
-            }
-        }
-        self.replace(&partition.topic, [(partition.partition, opened)]);
+        let opening = self.begin_opening(Assignment {
+            partition: partition.clone(),
+            topic_id: topic.id,
+            leader_epoch: state.leader_epoch,
+            settings: hosted.settings(),
+            stats: Arc::default(),
+        });
+        drop(opening);
     }
 
     /// Opens the log of a partition whose actor panicked and starts another actor on it.

@@ -8,6 +8,7 @@ use broker_protocol::api::create_partitions::{CreatePartitionsRequest, CreatePar
 use super::wire::controller_error;
 use crate::context::Context;
 use crate::controller::{Intent, Plan};
+use crate::offline::Offline;
 
 /// Raises the number of partitions.
 pub(super) async fn handle(
@@ -25,9 +26,11 @@ pub(super) async fn handle(
         assignment: request.assignment,
     };
     let proposed = context.controller.propose(plan, intent).await;
+    let outcome = proposed.map_err(controller_error)?;
+    let offline = Offline::warnings_of(&context.topics, &request.name);
     Ok(CreatePartitionsResponse {
         name: request.name,
         partitions: request.partitions,
-        warnings: proposed.map_err(controller_error)?.warnings,
+        warnings: [outcome.warnings, offline].concat(),
     })
 }

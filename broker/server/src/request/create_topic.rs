@@ -10,7 +10,7 @@ use super::bindings;
 use super::wire::controller_error;
 use crate::context::Context;
 use crate::controller::{Intent, Plan};
-use crate::topics::HostedPartition;
+use crate::offline::Offline;
 
 /// Creates a topic, or only says whether it could.
 pub(super) async fn handle(
@@ -58,26 +58,8 @@ pub(super) async fn handle(
         warnings: [
             advice,
             outcome.warnings,
-            offline_partitions(&context, name.as_str()),
+            Offline::warnings_of(&context.topics, name.as_str()),
         ]
         .concat(),
     })
-}
-
-/// Partitions that could not be opened: the topic exists all the same, and its maker should know.
-fn offline_partitions(context: &Context, topic: &str) -> Vec<String> {
-    let Some(hosted) = context.topics.get(topic) else {
-        return Vec::new();
-    };
-    let offline = hosted
-        .partitions
-        .iter()
-        .enumerate()
-        .filter_map(|(number, partition)| match partition {
-            HostedPartition::Online(_) => None,
-            HostedPartition::Offline { reason, .. } => {
-                Some(format!("partition {number} is offline: {reason}"))
-            }
-        });
-    offline.collect()
 }

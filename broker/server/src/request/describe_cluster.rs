@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_model::{Offset, PartitionId, TopicPartition};
+use broker_model::{Offset, TopicPartition};
 use broker_protocol::WireError;
 use broker_protocol::api::describe_cluster::{
     BrokerDescription, DescribeClusterRequest, DescribeClusterResponse, LogDirDescription,
@@ -128,12 +128,7 @@ fn of_dirs(log_dirs: &[LogDirDescription]) -> Vec<String> {
 fn offline_partitions(context: &Context) -> Vec<String> {
     let mut offline = Offline::default();
     for topic in context.topics.all().values() {
-        for (number, partition) in (0_u32..).zip(topic.partitions.iter()) {
-            if let HostedPartition::Offline { reason, .. } = partition {
-                let number = PartitionId::new(number);
-                offline.add(TopicPartition::new(topic.name.clone(), number), reason);
-            }
-        }
+        offline.add_all(topic);
     }
     offline.warnings()
 }
@@ -206,7 +201,7 @@ fn describe_dirs(dirs: &LogDirs) -> Vec<LogDirDescription> {
 
 #[cfg(test)]
 mod tests {
-    use broker_model::TopicName;
+    use broker_model::{PartitionId, TopicName};
 
     use super::*;
 
