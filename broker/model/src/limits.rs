@@ -22,7 +22,8 @@ pub const NESTING_DEPTH_MAX: usize = 32;
 pub const LIGHT_FRAME_VALUES_MAX: u64 = 24_000;
 /// See [`LIGHT_FRAME_VALUES_MAX`].
 pub const LIGHT_FRAME_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// A read buffer is sized from the declared frame length up to here; beyond, it grows with what arrives.
+/// A read buffer is sized from the declared frame length up to here, until the frame has its place in the memory
+/// for frames.
 pub const READ_BUFFER_TRUSTED_BYTES: usize = 256 * 1024;
 
 /// Requests of one connection that may be under way at once.
@@ -47,7 +48,7 @@ pub const MEMORY_OWN_BATCHES: usize = 8 * 1024 * 1024;
 pub const MEMORY_OWN_LARGE: usize = FRAME_BYTES_MAX;
 /// ... answers, ...
 pub const MEMORY_OWN_ANSWERS: usize = FRAME_BYTES_MAX;
-/// ... fetches of many partitions while they are taken apart and carried out, ...
+/// ... fetches while they are taken apart and carried out, but for one of each connection that names few partitions, ...
 pub const MEMORY_OWN_FETCHES: usize = 4 * 1024 * 1024;
 /// ... fetches that wait for records, ...
 pub const MEMORY_OWN_WAITS: usize = 8 * 1024 * 1024;
@@ -59,7 +60,7 @@ pub const MEMORY_OWN_ROUTING_MANY: usize = 16 * 1024 * 1024;
 pub const MEMORY_OWN_LISTS: usize = 16 * 1024 * 1024;
 /// ... and batches while they are unfolded.
 pub const MEMORY_OWN_UNFOLDING: usize = 72 * 1024 * 1024;
-/// Most memory of fetches of many partitions that are carried out.
+/// Most memory of fetches that are carried out, but for one of each connection that names few partitions.
 pub const FETCHES_BYTES_MAX: usize = 24 * 1024 * 1024;
 /// Most memory of requests for lists that are carried out.
 pub const LISTS_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -160,7 +161,8 @@ pub const PLUGIN_TRAP_WINDOW: Duration = Duration::from_secs(60);
 pub const PLUGIN_INSTANCES_PER_THREAD_MAX: usize = 256;
 /// Bytes of decoded records in answers of one connection that wait for its socket.
 pub const ANSWER_BYTES_PER_CONNECTION: usize = 16 * 1024 * 1024;
-/// Memory of answers up to 512 bytes that wait for their sockets, on the whole broker, which is theirs alone.
+/// Memory of answers that wait for sockets which take no more, 512 bytes for each beyond what is counted for it
+/// alone, on the whole broker; nothing else draws on it.
 pub const ANSWERS_TINY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Bytes of answers that wait for their sockets, on the whole broker.
 pub const ANSWER_BYTES_TOTAL: usize = 48 * 1024 * 1024;

@@ -169,7 +169,7 @@ impl BusyTime {
     }
 }
 
-/// Threads an arbiter may use for work that blocks: opening logs, checking cold data, decoding large answers.
+/// Threads an arbiter may use for work that blocks: opening logs, checking cold data, giving back much memory.
 const BLOCKING_THREADS: usize = 8;
 
 fn start_arbiter(blocking_threads: usize) -> EventLoop {

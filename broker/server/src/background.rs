@@ -4,6 +4,7 @@
 //! thread; work without an await that soon ends goes to a few others, what takes a moment to others, and what may
 //! take minutes or waits for a disk to others again, so that a few of those never keep everybody from the few.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
 use actix_rt::{Arbiter, ArbiterHandle};
@@ -36,7 +37,25 @@ pub(crate) struct Workers {
     runtime: runtime::Handle,
     /// For what takes a moment.
     quick: runtime::Handle,
+    /// What they are asked for and have not done.
+    under_way: Arc<AtomicUsize>,
     _threads: Option<Arc<[Threads; 2]>>,
+}
+
+/// Work that is not done; it is when this is dropped.
+struct UnderWay(Arc<AtomicUsize>);
+
+impl UnderWay {
+    fn enter(all: &Arc<AtomicUsize>) -> Self {
+        all.fetch_add(1, Ordering::Relaxed);
+        Self(all.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A runtime that is there for its threads alone; nothing runs on its event loop.
@@ -112,6 +131,7 @@ impl Workers {
         Self {
             runtime: runtime.handle().clone(),
             quick: quick.handle().clone(),
+            under_way: Arc::default(),
             _threads: Some(Arc::new([runtime, quick].map(|one| Threads(Some(one))))),
         }
     }
@@ -122,6 +142,7 @@ impl Workers {
         Self {
             runtime: runtime::Handle::current(),
             quick: runtime::Handle::current(),
+            under_way: Arc::default(),
             _threads: None,
         }
     }
@@ -134,7 +155,7 @@ impl Workers {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, JoinError> {
-        self.runtime.spawn_blocking(work).await
+        self.runtime.spawn_blocking(self.counted(work)).await
     }
 
     /// Does `work` that takes a moment, when one of the threads for it is free: it waits for nothing that takes
@@ -146,7 +167,20 @@ impl Workers {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, JoinError> {
-        self.quick.spawn_blocking(work).await
+        self.quick.spawn_blocking(self.counted(work)).await
+    }
+
+    /// Whether there is anything that they have not done.
+    pub(crate) fn have_work(&self) -> bool {
+        self.under_way.load(Ordering::Relaxed) > 0
+    }
+
+    fn counted<T, W: FnOnce() -> T>(&self, work: W) -> impl FnOnce() -> T + use<T, W> {
+        let under_way = UnderWay::enter(&self.under_way);
+        move || {
+            let _under_way = under_way;
+            work()
+        }
     }
 }
 

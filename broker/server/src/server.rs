@@ -151,7 +151,7 @@ impl Server {
             dry_runs: DryRuns::default(),
             arbiters: arbiters.clone(),
             requests: RequestBudget::new(arbiters.background().workers().clone()),
-            busy_polls: BusyPolls::new(config.busy_poll),
+            busy_polls: BusyPolls::new(config.busy_poll, arbiters.background().workers().clone()),
             connections: ConnectionCount::new(
                 descriptors.connections,
                 config.connections_per_ip_max,

@@ -196,7 +196,7 @@ const OWN_KEYS: &[BrokerKey] = &[
             default: "100",
             documentation: "For so many microseconds a thread goes on looking for the next request \
                 of a client that always sends it at once, before it sleeps; 0 to sleep at once. Half \
-                of the cores do so at a time, none if there is one.",
+                of the cores do so at a time, none if there is one or the background has work.",
             consequence: "Spares such a client the time of waking a thread up, and takes more of a \
                 core while it asks. Idle and slower clients make no difference.",
         },

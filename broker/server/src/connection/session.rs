@@ -333,21 +333,17 @@ impl Session {
     }
 
     /// Refuses a request whose arguments may be many bytes: to give those back to the system takes long, which nobody
-    /// waits for in the background.
+    /// waits for on another thread.
     pub(super) fn refuse_much(&self, args: Bytes, asker: Asker, error: WireError) {
         if args.len() <= LIGHT_FRAME_BYTES_MAX {
             return asker.refuse(error);
         }
-        let workers = self.context.arbiters.background().workers().clone();
-        actix_rt::spawn(async move {
-            let refuse = move || {
-                // Before its place is given back.
-                drop(args);
-                asker.refuse(error);
-            };
-            // A panic has answered through the asker.
-            let _ = workers.run_quick(refuse).await;
-        });
+        // Not of low priority: others wait for its place.
+        drop(actix_rt::task::spawn_blocking(move || {
+            // Before its place is given back.
+            drop(args);
+            asker.refuse(error);
+        }));
     }
 
     /// Decodes arguments and runs `handler` in a task of its own; what is much work when it is its turn.

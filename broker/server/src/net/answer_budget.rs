@@ -23,6 +23,8 @@ const TINY_ANSWER_BYTES: usize = 512;
 const ANSWER_WEIGHT: usize = 512;
 /// So many of a connection are not counted.
 const ANSWERS_FEW: usize = 4;
+/// Memory for tiny ones is scarce when a part like this is free.
+const SCARCE_PART: usize = 8;
 /// The least that a reservation gets.
 const SHARE_BYTES_MIN: usize = 64 * 1024;
 /// A reservation gets at most this part of what is free.
@@ -220,9 +222,14 @@ impl AnswerBudget {
         }
     }
 
-    /// How long the client may take no answers just now; `None` while nobody minds.
-    pub(crate) fn stall_max(&self) -> Option<Duration> {
+    /// How long the client may take no answers just now, of which some may be counted by their number; `None` while
+    /// nobody minds.
+    pub(crate) fn stall_max(&self, counted: &UnreadCount) -> Option<Duration> {
         let total = &self.total.0;
+        let is_scarce = || total.tiny.free() < ANSWERS_TINY_BYTES_MAX / SCARCE_PART;
+        if counted.0.is_some() && is_scarce() {
+            return Some(ANSWER_STALL_MAX);
+        }
         let waited_for = total.waiting.load(Ordering::Relaxed) > 0 || total.memory.is_waited_for();
         let holds = self.own.bytes.load(Ordering::Relaxed) > 0;
         (waited_for && holds).then_some(ANSWER_STALL_MAX)
@@ -302,18 +309,18 @@ mod tests {
     #[actix_rt::test]
     async fn a_client_that_does_not_read_is_minded_when_others_wait() {
         let all = UnreadAnswers::below(&Ceiling::default());
-        let greedy = all.for_connection();
+        let (greedy, nothing) = (all.for_connection(), UnreadCount::default());
         let held = greedy.charge(ANSWER_BYTES_TOTAL);
-        assert_eq!(greedy.stall_max(), None);
+        assert_eq!(greedy.stall_max(&nothing), None);
         let other = all.for_connection();
         let watching = other.clone();
         let waiting = actix_rt::spawn(async move { other.reserve(1_000).await.is_ok() });
         tokio::task::yield_now().await;
-        assert_eq!(greedy.stall_max(), Some(ANSWER_STALL_MAX));
-        assert_eq!(watching.stall_max(), None, "it holds nothing");
+        assert_eq!(greedy.stall_max(&nothing), Some(ANSWER_STALL_MAX));
+        assert_eq!(watching.stall_max(&nothing), None, "it holds nothing");
         drop(held);
         assert!(waiting.await.unwrap());
-        assert_eq!(greedy.stall_max(), None);
+        assert_eq!(greedy.stall_max(&nothing), None);
     }
 
     #[actix_rt::test]
@@ -343,6 +350,12 @@ mod tests {
         let _others = all.0.tiny.try_take(unused()).unwrap();
         let (other, mut counted_too) = (all.for_connection(), UnreadCount::default());
         assert!(!other.count(ANSWERS_FEW + 1, &mut counted_too));
+        assert_eq!(
+            budget.stall_max(&counted),
+            Some(ANSWER_STALL_MAX),
+            "it has of what is scarce"
+        );
+        assert_eq!(other.stall_max(&counted_too), None);
         assert!(!budget.count(51, &mut counted));
         assert!(budget.count(50, &mut counted), "it keeps what it has");
         drop(counted);

@@ -43,6 +43,9 @@ const NEWCOMERS_PART: usize = 2;
 const COSTLY_PART: usize = 4;
 /// Compiling a module takes so many times its bytes, about.
 const COMPILED_TIMES: usize = 8;
+/// It counts for so many at most: others need some of what is in common also while a large one is compiled, for which
+/// it may take long to get a thread.
+const COMPILING_BYTES_MAX: usize = MEMORY_IN_COMMON / 2;
 
 /// The broker-wide budget; cheap to clone.
 #[derive(Clone)]
@@ -203,7 +206,7 @@ impl RequestBudget {
             unfolding: Unfolding::by(workers, &ceiling),
             routing: Routing::below(&ceiling),
             modules: Arc::new(Semaphore::new(1)),
-            compiling: ceiling.allowance(0, MEMORY_IN_COMMON),
+            compiling: ceiling.allowance(0, COMPILING_BYTES_MAX),
         }
     }
 
@@ -227,7 +230,7 @@ impl RequestBudget {
         let compiling = module_bytes.saturating_mul(COMPILED_TIMES);
         ModuleTurn {
             _turn: turn,
-            _memory: self.compiling.charge(compiling.min(MEMORY_IN_COMMON)),
+            _memory: self.compiling.charge(compiling.min(COMPILING_BYTES_MAX)),
         }
     }
 

@@ -30,7 +30,7 @@ async fn connected_polling(longest: Duration) -> (TcpStream, FrameReader, OwnedW
     let peer = TcpStream::connect(address).await.expect("it listens");
     let (socket, _) = listener.accept().await.expect("somebody connects");
     let (reading, writing) = socket.into_split();
-    let rhythm = BusyPolls::on(1, longest).for_connection();
+    let rhythm = BusyPolls::on(1, longest, Workers::of_this_runtime()).for_connection();
     let mut reader = FrameReader::resume(reading, ReadAhead::default(), rhythm);
     reader.allow_large_frames();
     (peer, reader, writing)

@@ -253,7 +253,10 @@ impl Stint {
                     self.work(if is_first { WAKING_WORK } else { 1 });
                     return done;
                 }
-                Poll::Pending if self.breathes.take() => until_woken().await,
+                Poll::Pending if self.breathes.take() => {
+                    self.place.take();
+                    until_woken().await;
+                }
                 Poll::Pending if self.stands_back.take() => {}
                 Poll::Pending => {
                     self.end();
@@ -333,10 +336,15 @@ impl Stint {
 
     /// There is nothing to do for now: the stint is over.
     pub(crate) fn end(&self) {
-        let (worked, trials) = (self.worked.take(), self.trials.get());
-        self.is_busy.set(worked > LIGHT_WORK || trials > 0);
-        self.trials.set(trials.saturating_sub(worked.min(1)));
         self.place.take();
+        let worked = self.worked.take();
+        if worked == 0 {
+            // It only looked whether there was something to do.
+            return;
+        }
+        let trials = self.trials.get().saturating_sub(1);
+        self.trials.set(trials);
+        self.is_busy.set(worked > LIGHT_WORK || trials > 0);
     }
 
     fn may_go_on(&self) -> bool {

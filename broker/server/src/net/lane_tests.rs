@@ -383,8 +383,40 @@ async fn a_newcomer_queues_until_it_has_been_light_for_a_while() {
         stint.take_in(async {}).await;
         stint.end();
     }
+    assert!(!stint.is_busy.get());
+}
+
+#[actix_rt::test]
+async fn who_did_much_queues_the_next_time_however_often_it_looked_meanwhile() {
+    let stint = Stint::of_task();
+    for _ in 0..=LIGHT_WORK {
+        stint.take_in(async {}).await;
+    }
+    stint.end();
+    // As when a thread polls.
+    for _ in 0..3 {
+        stint.end();
+        assert!(stint.is_busy.get());
+    }
+    stint.take_in(async {}).await;
     stint.end();
     assert!(!stint.is_busy.get());
+}
+
+#[actix_rt::test]
+async fn who_lets_others_run_before_it_copies_gives_its_place_to_them() {
+    let lane = Rc::<Lane>::default();
+    let (copying, other) = (Stint::in_lane(lane.clone()), Stint::in_lane(lane.clone()));
+    copying.go_on().await;
+    copying.has_copied(COPIED_BYTES_MAX);
+    let mut read = pin!(copying.take_in(copying.breathe()));
+    let first = std::future::poll_fn(|task| Poll::Ready(read.as_mut().poll(task))).await;
+    assert!(first.is_pending(), "much was copied");
+    assert!(copying.place.borrow().is_none());
+    other.take_in(async {}).await;
+    assert!(other.place.borrow().is_some());
+    other.end();
+    read.await;
 }
 
 #[actix_rt::test]

@@ -1,11 +1,11 @@
 //! `ReadingPace`: how fast a client takes its answers. One that takes none for `ANSWER_WRITE_TIME_MAX` is given
 //! up; one that takes less than 64 KiB in `ANSWER_STALL_MAX` is, when others wait for the memory that its
-//! answers hold; and one that takes nothing at all for a moment, when there is no memory for the many that it has.
+//! answers hold, or there is none for its tiny ones: then one that has many of those is given up after a moment.
 
 use std::io;
 use std::time::Duration;
 
-use broker_model::limits::ANSWER_WRITE_TIME_MAX;
+use broker_model::limits::{ANSWER_STALL_MAX, ANSWER_WRITE_TIME_MAX};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
@@ -15,6 +15,8 @@ use super::lane::Stint;
 
 /// How often a client that takes nothing is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// A client with more answers than this for which there is no memory does not get `ANSWER_STALL_MAX`.
+const ANSWERS_SOME: usize = 16;
 /// So many bytes more and a client does read.
 const PROGRESS_BYTES: usize = 64 * 1024;
 
@@ -88,12 +90,20 @@ impl ReadingPace {
                 return ready;
             }
             let has_memory = self.answers.count(reader.unread(), &mut self.unread);
-            let stall_max = self.answers.stall_max();
+            let stall_max = match has_memory {
+                true => self.answers.stall_max(&self.unread),
+                false if reader.unread() > ANSWERS_SOME => return Err(too_slow()),
+                false => Some(ANSWER_STALL_MAX),
+            };
             let stalls = stall_max.is_some_and(|max| since.elapsed() >= max);
-            if !has_memory || stalls || began.elapsed() >= ANSWER_WRITE_TIME_MAX {
-                let problem = "the peer does not read its answers";
-                return Err(io::Error::new(io::ErrorKind::TimedOut, problem));
+            if stalls || began.elapsed() >= ANSWER_WRITE_TIME_MAX {
+                return Err(too_slow());
             }
         }
     }
+}
+
+fn too_slow() -> io::Error {
+    let problem = "the peer does not read its answers";
+    io::Error::new(io::ErrorKind::TimedOut, problem)
 }

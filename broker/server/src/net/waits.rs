@@ -1,4 +1,4 @@
-//! `Fetches`: what those occupy that are carried out, but for a few of each connection that name few partitions, and
+//! `Fetches`: what those occupy that are carried out, but for one of each connection that names few partitions, and
 //! those that wait for records. A connection that asks for too many waits is refused; when the broker has too many, a
 //! fetch is answered at once with what there is.
 
@@ -22,7 +22,7 @@ const FEW_PARTITIONS_BYTES: usize = 256;
 /// ... and such a fetch takes so much, about; ...
 const OF_FEW_BYTES: usize = 4 * 1024;
 /// ... so many of a connection that are under way at once are not counted.
-const OF_FEW_UNCOUNTED: usize = 4;
+const OF_FEW_UNCOUNTED: usize = 1;
 /// Those up to this size are taken apart at once, when there is memory.
 const TAKEN_APART_AT_ONCE_BYTES: usize = 2 * 1024;
 /// Arguments take so many times as much when they are taken apart and their partitions are looked up.
@@ -264,7 +264,8 @@ mod tests {
     }
 
     #[actix_rt::test]
-    async fn ten_thousand_connections_cannot_have_more_under_way_than_there_is_memory() {
+    async fn ten_thousand_connections_have_no_more_under_way_than_one_each_and_what_there_is_memory_for()
+     {
         let fetches = Fetches::below(&Ceiling::default());
         let connections: Vec<_> = (0..10_000).map(|_| fetches.for_connection()).collect();
         let each = |own: &FetchesOfConnection| {

@@ -16,6 +16,9 @@ pub(super) async fn handle(
     request: RollbackPluginRequest,
 ) -> Result<DeployedRevision, WireError> {
     let earlier = earlier(&context, &request)?;
+    let module_bytes = usize::try_from(earlier.size_bytes).unwrap_or(usize::MAX);
+    // It may be compiled again.
+    let turn = context.requests.module_turn(module_bytes).await;
     let preparing = {
         let (plugins, name, earlier) = (
             context.plugins.clone(),
@@ -29,6 +32,7 @@ pub(super) async fn handle(
         Ok(prepared) => prepared.map_err(|error| wire::deploy_error(&request.name, &error))?,
         Err(panicked) => return Err(WireError::new(ErrorCode::Unknown, panicked.to_string())),
     };
+    drop(turn);
     let new = NewDeployment::rollback(&earlier);
     deploy_plugin::deploy(&context, &plugin, new, None, Intent::CarryOut).await
 }
