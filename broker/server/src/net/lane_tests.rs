@@ -93,8 +93,8 @@ async fn flood(lane: Option<Rc<Lane>>) -> Rc<Served> {
     let served = Rc::<Served>::default();
     let (peer, socket) = Peer::pair().expect("two sockets");
     let sent_at = Rc::<Cell<Option<u32>>>::default();
-    light(stint(), served.clone(), socket, sent_at.clone());
-    // The light one has shown that it is.
+    let shown = stint().inspect(|light| light.is_busy.set(false));
+    light(shown, served.clone(), socket, sent_at.clone());
     tokio::task::yield_now().await;
     let sender = Rc::new(RefCell::new(Sender {
         peer,

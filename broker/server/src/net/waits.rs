@@ -243,15 +243,14 @@ mod tests {
     #[actix_rt::test]
     async fn a_few_fetches_of_few_partitions_wait_for_nobody() {
         let (own, _all) = full();
-        let mut under_way = Vec::new();
-        for _ in 0..OF_FEW_UNCOUNTED - 1 {
-            under_way.push(own.memory_at_once(FEW_PARTITIONS_BYTES).unwrap());
-        }
-        let last = own.memory(FEW_PARTITIONS_BYTES, soon()).await.unwrap();
+        let mut under_way: Vec<_> = (0..OF_FEW_UNCOUNTED)
+            .map_while(|_| own.memory_at_once(FEW_PARTITIONS_BYTES))
+            .collect();
+        assert_eq!(under_way.len(), OF_FEW_UNCOUNTED);
         for bytes in [FEW_PARTITIONS_BYTES, TAKEN_APART_AT_ONCE_BYTES] {
             assert!(own.memory_at_once(bytes).is_none(), "that is counted");
         }
-        drop(last);
+        under_way.pop();
         assert!(own.memory_at_once(FEW_PARTITIONS_BYTES).is_some());
     }
 
