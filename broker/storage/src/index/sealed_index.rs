@@ -31,6 +31,8 @@ pub(crate) struct SealedIndex {
     times_path: Arc<IndexPath>,
     offsets: Option<IndexSource>,
     times: Option<IndexSource>,
+    /// Whether it was told that searches do without it.
+    was_told: bool,
 }
 
 impl SealedIndex {
@@ -55,6 +57,7 @@ impl SealedIndex {
             times_path: IndexPath::new(data_path.with_extension(TimeEntry::EXTENSION)),
             offsets: None,
             times: None,
+            was_told: false,
         }
     }
 
@@ -101,6 +104,14 @@ impl SealedIndex {
         (header.first_append != Timestamp::default()).then_some(header.first_append)
     }
 
+    /// Says once that searches do without it from now on, each from the segment's start.
+    pub(crate) fn tell_done_without(&mut self, error: &IndexDamaged) {
+        if !std::mem::replace(&mut self.was_told, true) {
+            let segment = self.offsets_path.path().with_extension("log");
+            tracing::warn!(segment = %segment.display(), %error, "searches do without an index that is damaged again, until it is made anew: they read from the segment's start");
+        }
+    }
+
     /// Gives the maps back.
     pub(crate) fn release(&mut self) {
         self.offsets = None;
@@ -128,6 +139,7 @@ fn mapped(io: &dyn Io, path: &IndexPath) -> Result<IndexSource, IndexDamaged> {
         map.inspect_err(|error| path.tell_unreadable(error)).ok()
     });
     mapped
+        .inspect(|_| path.was_read())
         .map(IndexSource::Map)
         .ok_or(IndexDamaged { number: 0 })
 }

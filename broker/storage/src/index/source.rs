@@ -27,7 +27,7 @@ pub(crate) enum IndexSource {
     File(Arc<dyn IoFile>, Arc<IndexPath>),
 }
 
-/// Where an index file is. That it cannot be read is told once: what searches it does without until it is made anew.
+/// Where an index file is. That it cannot be read is told once, until it can be again: what searches it does without.
 pub(crate) struct IndexPath {
     path: PathBuf,
     was_told: AtomicBool,
@@ -55,6 +55,13 @@ impl IndexPath {
         }
         if !self.was_told.swap(true, Ordering::Relaxed) {
             tracing::warn!(file = %self.path.display(), %error, "an index cannot be read: it is made anew, or done without");
+        }
+    }
+
+    /// A search of the file came to its end: the next time it cannot be read is news again.
+    pub(super) fn was_read(&self) {
+        if self.was_told.load(Ordering::Relaxed) {
+            self.was_told.store(false, Ordering::Relaxed);
         }
     }
 
@@ -106,6 +113,9 @@ impl IndexSource {
             } else {
                 high = middle;
             }
+        }
+        if let Self::File(_, path) = self {
+            path.was_read();
         }
         Ok(found)
     }

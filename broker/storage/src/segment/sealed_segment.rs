@@ -143,17 +143,23 @@ impl SealedSegment {
         &self,
         find: impl Fn(&mut SealedIndex) -> Result<Option<T>, IndexDamaged>,
     ) -> Option<T> {
-        match find(&mut self.index()) {
+        let searched = find(&mut self.index());
+        let mut error = match searched {
             Ok(found) => return found,
-            Err(error) if !self.rebuilt.load(Ordering::Relaxed) => {
-                tracing::warn!(segment = %self.data.path().display(), %error, "index is made anew");
+            Err(error) => error,
+        };
+        if !self.rebuilt.load(Ordering::Relaxed) {
+            tracing::warn!(segment = %self.data.path().display(), %error, "index is made anew");
+            if self.index_is_wrong() {
+                let searched = find(&mut self.index());
+                error = match searched {
+                    Ok(found) => return found,
+                    Err(error) => error,
+                };
             }
-            Err(_) => return None,
         }
-        if !self.index_is_wrong() {
-            return None;
-        }
-        find(&mut self.index()).ok().flatten()
+        self.index().tell_done_without(&error);
+        None
     }
 }
 
