@@ -1,4 +1,5 @@
-//! Tests of where logs are placed and which are opened there.
+//! Tests of where logs are placed and which are opened there, when topics are deleted and made again
+//! meanwhile.
 
 use broker_model::{BrokerId, PartitionId, TopicName};
 use broker_storage::{LogConfig, OpenLogError};
