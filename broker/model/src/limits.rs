@@ -39,7 +39,7 @@ pub const IN_FLIGHT_BYTES_BATCHES: usize = 64 * 1024 * 1024;
 /// ... and beyond.
 pub const IN_FLIGHT_BYTES_LARGE: usize = 32 * 1024 * 1024;
 /// Memory that all kinds of it have in common which grow with what clients ask: what each uses beyond its own.
-pub const MEMORY_IN_COMMON: usize = 32 * 1024 * 1024;
+pub const MEMORY_IN_COMMON: usize = 24 * 1024 * 1024;
 /// Memory that frames up to 256 KiB have of their own, for senders that have completed such frames before, ...
 pub const MEMORY_OWN_SMALL: usize = 4 * 1024 * 1024;
 /// ... frames up to 2 MiB, ...
@@ -163,6 +163,6 @@ pub const PLUGIN_INSTANCES_PER_THREAD_MAX: usize = 256;
 pub const ANSWER_BYTES_PER_CONNECTION: usize = 16 * 1024 * 1024;
 /// Memory of answers that wait for sockets which take no more, 512 bytes for each beyond what is counted for it
 /// alone, on the whole broker; nothing else draws on it.
-pub const ANSWERS_TINY_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub const ANSWERS_TINY_BYTES_MAX: usize = 6 * 1024 * 1024;
 /// Bytes of answers that wait for their sockets, on the whole broker.
 pub const ANSWER_BYTES_TOTAL: usize = 48 * 1024 * 1024;
