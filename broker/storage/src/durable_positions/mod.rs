@@ -1,11 +1,10 @@
 //! `durable-positions` at the top of a log directory: up to where each partition is durable, two
 //! slots of 64 bytes a partition, rewritten in turn and in place after every sync, beside the next one.
 //!
-//! In-place writes into blocks that exist already are cheap (about 80 µs durable, against 400 µs for
-//! the sync before it), and no acknowledgement waits for the record of its own sync. It does wait for
-//! the record of the sync before, which was made beside its own: what is recorded lags by one sync at
-//! most. A slot that was torn or damaged fails its checksum, and the other one is in force; with both
-//! lost, the point in `recovery-point-checkpoint` is.
+//! In-place writes into blocks that exist already are cheap (about 80 µs durable, against 400 µs for the sync before
+//! it), and no acknowledgement waits for the record of its own sync. It does wait for the record of the sync before,
+//! which was made beside its own: what is recorded lags by one sync at most. A slot that was torn or damaged fails its
+//! checksum, and the other one is in force; with both lost, the point in `recovery-point-checkpoint` is.
 
 mod slots;
 
