@@ -65,7 +65,13 @@ pub trait Partitioner: Sized {
     /// whatever else is in its records: that partition, the same as `assign` answers for every one of the
     /// `count` records. The broker then does not take the batch apart, which is what costs most.
     ///
-    /// `None`, as it is unless overridden: ask `assign`. It has to be `None` always or never.
+    /// `None`, as it is unless overridden: ask `assign`. It has to be `None` always or never: each thread of
+    /// a broker is told so once, and may ask again.
+    ///
+    /// Implement it if `assign` sends records without a key batch by batch, as `key-hash` does with
+    /// `layout.turn(layout.batches)`: then this is `Some(layout.turn(layout.batches))`. Leave it out if they go
+    /// one by one, as those of `round-robin` do, or by their values or headers. `broker plugin test` asks both
+    /// about each case without keys and fails if they disagree.
     fn keyless(&mut self, _count: u32, _layout: &Layout) -> Option<u32> {
         None
     }

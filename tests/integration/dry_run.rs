@@ -6,8 +6,8 @@ use std::fs;
 use std::time::Duration;
 
 use crate::harness::{
-    Broker, DryRun, Rec, Setup, Value, Wire, config_of, custom_partitioner, eventually, keyed, map,
-    opaque, shipped_module, valued,
+    Broker, DryRun, Rec, Setup, Value, Wire, config_of, custom_partitioner, eventually,
+    hostile_module, keyed, map, opaque, shipped_module, valued,
 };
 
 /// Cleans and deletes every 50 ms.
@@ -91,6 +91,40 @@ fn a_partitioners_histogram_is_that_of_the_same_records_produced_again() {
         assert!(placed.all(here), "{hot:?}");
     }
     assert!(hottest.is_sorted_by_key(|hot| std::cmp::Reverse(hot.get("records").u64())));
+}
+
+#[test]
+fn batches_without_keys_go_in_a_dry_run_where_produce_sends_them() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("t", 3, &[]);
+    let keyless = || vec![valued("without a key"); 4];
+    wire.produce("t", 1, keyless());
+    wire.produce("t", 1, [keyless(), vec![keyed("k", "with one")]].concat());
+    // As a whole it sends them to the last partition, record by record to the first one.
+    let module = fs::read(hostile_module()).expect("it was built");
+    let options = map! { "behaviour" => "keyless-apart" };
+    let dry_run = DryRun::of_module("t", &module).with("options", options);
+    let report = dry_run.report(&mut wire, "partitioner");
+    assert_eq!(numbers(report.get("before")), [0, 9, 0]);
+    assert_eq!(numbers(report.get("after")), [5, 0, 4]);
+
+    wire.deploy("apart", &module, map! {}).unwrap();
+    let configuration = [
+        ("partitioner", "apart"),
+        ("partitioner.option.behaviour", "keyless-apart"),
+    ];
+    wire.create_topic("again", 3, &configuration);
+    let placed = wire.produce_routed("again", keyless());
+    assert_eq!(placed.iter().map(|at| at.0).collect::<Vec<_>>(), [2; 4]);
+    let mut partition_for = |keys: Vec<Value>| {
+        let args = map! { "topic" => "again", "keys" => keys };
+        let answer = wire.call("partition_for", args).unwrap();
+        numbers(answer.get("partitions"))
+    };
+    assert_eq!(partition_for(vec![Value::Nil; 2]), [2, 2]);
+    assert_eq!(partition_for(vec![Value::Nil, (&b"k"[..]).into()]), [0, 0]);
+    assert_eq!(partition_for(Vec::new()), Vec::<u64>::new());
 }
 
 #[test]

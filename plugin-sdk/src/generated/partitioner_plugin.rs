@@ -897,8 +897,8 @@ pub mod exports {
                     ) -> ::core::result::Result<_rt::Vec<u32>, _rt::String>;
                     /// Where a batch of `count` records without keys goes when all of it goes to one partition, whatever else
                     /// is in its records: the same as `assign` would answer for each of them. The broker asks this first,
-                    /// since it does not have to take such a batch apart. None: always ask `assign`, this is not asked again.
-                    /// Modules built before this function was there do without it.
+                    /// since it does not have to take such a batch apart. None, always or never: ask `assign`; each thread of a
+                    /// broker is told so once, and may ask again. Modules built before this function was there do without it.
                     #[allow(async_fn_in_trait)]
                     fn keyless(
                         &self,

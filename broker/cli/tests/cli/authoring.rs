@@ -136,6 +136,36 @@ fn a_plugin_that_answers_otherwise_fails_with_what_differs() {
 }
 
 #[test]
+fn a_partitioner_that_answers_otherwise_for_a_whole_batch_without_keys_fails() {
+    let _turn = cargo_turn();
+    let folder = begin("begun-partitioner", "partitioner");
+    let path = folder.display().to_string();
+    let keyless = |partition: &str| {
+        let function = format!(
+            "fn keyless(&mut self, _: u32, layout: &Layout) -> Option<u32> {{ {partition} }}"
+        );
+        let before = "    /// One partition for each record";
+        begin("begun-partitioner", "partitioner");
+        let with_it = format!("    {function}\n\n{before}");
+        replace(&folder.join("src/lib.rs"), before, &with_it);
+    };
+    // What the fixtures expect is the same in both: one of them answers it.
+    keyless("Some(layout.turn(layout.batches + 1))");
+    replace(&folder.join("fixtures.yaml"), "[1, 1]", "[2, 2]");
+    let ran = building(&["plugin", "test", &path])
+        .ended(1)
+        .says(&["1 of 3 cases failed"]);
+    let told = "keyless, which a broker asks first, says [2, 2]; assign says [1, 1]";
+    assert!(ran.text().contains(told), "{ran:?}");
+    keyless("Some(layout.partitions)");
+    let ran = building(&["plugin", "test", &path]).ended(1);
+    let told = "keyless, which a broker asks first, fails: ";
+    assert!(ran.text().contains(told), "{ran:?}");
+    keyless("Some(layout.turn(layout.batches))");
+    building(&["plugin", "test", &path]).ok();
+}
+
+#[test]
 fn a_build_says_what_came_out_and_the_same_sources_give_the_same_digest() {
     let _turn = cargo_turn();
     let folder = begin("begun-serializer", "serializer");

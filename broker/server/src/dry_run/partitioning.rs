@@ -1,5 +1,5 @@
 //! A dry run of a partitioner: where the topic's records lie and where they would have gone, and the keys that
-//! most of them have.
+//! most of them have. Batches without keys are asked about as on produce: as a whole, if the plugin knows how.
 
 use std::collections::HashMap;
 
@@ -35,7 +35,6 @@ pub(super) fn run(dry_run: &DryRun, progress: &Progress) -> Result<DryRunReport,
     let (engine, name) = (dry_run.plugins.engine(), topic.name.as_str());
     let partitioner = Partitioner::new(engine, &slot.plugin, name, &slot.options);
     let mut partitioner = partitioner.map_err(Stopped::plugin)?;
-    let needs = partitioner.needs();
     let partitions = u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX);
     let mut tally = Tally {
         before: vec![0; topic.partitions.len()],
@@ -51,16 +50,11 @@ pub(super) fn run(dry_run: &DryRun, progress: &Progress) -> Result<DryRunReport,
         batches: 0,
     };
     for_each_batch(dry_run, progress, |partition, from, records| {
-        columns.clear();
-        // As on produce: offsets are not assigned yet.
-        let gathered = columns.gather_stored(needs, 0, records);
-        gathered.map_err(Stopped::failed)?;
         let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
         if count == 0 {
             return Ok(());
         }
-        let assigned = partitioner.assign(&columns.batch(count, needs), &layout);
-        let assigned = assigned.map_err(Stopped::plugin)?;
+        let assigned = assign(&mut partitioner, &mut columns, records, &layout)?;
         layout.sequence += u64::from(count);
         layout.batches += 1;
         tally.add(partition, from, records, &assigned);
@@ -70,6 +64,30 @@ pub(super) fn run(dry_run: &DryRun, progress: &Progress) -> Result<DryRunReport,
         partitioner: Some(tally.report(dry_run.sample)),
         ..DryRunReport::default()
     })
+}
+
+/// Where the records of a batch would go, asked as on produce.
+fn assign(
+    partitioner: &mut Partitioner,
+    columns: &mut Columns,
+    records: &Records,
+    layout: &Layout<'_>,
+) -> Result<Vec<u32>, Stopped> {
+    let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
+    let mut keys = records.iter().map(|record| record.map(|record| record.key));
+    if partitioner.knows_keyless() && keys.all(|key| matches!(key, Ok(None))) {
+        let together = partitioner.keyless(count, layout);
+        if let Some(partition) = together.map_err(Stopped::plugin)? {
+            return Ok(vec![partition; records.len()]);
+        }
+    }
+    let needs = partitioner.needs();
+    columns.clear();
+    // Offsets are not assigned yet.
+    let gathered = columns.gather_stored(needs, 0, records);
+    gathered.map_err(Stopped::failed)?;
+    let assigned = partitioner.assign(&columns.batch(count, needs), layout);
+    assigned.map_err(Stopped::plugin)
 }
 
 impl Tally {

@@ -73,14 +73,18 @@ impl Plugins {
         })
     }
 
-    /// Where records with these keys go; one call of the plugin.
+    /// Where records with these keys go, asked as on produce; one call of the plugin.
     pub(crate) fn partition_keys(
         &self,
         topic: &HostedTopic,
         keys: &[Option<Bytes>],
     ) -> Result<Vec<PartitionId>, SlotError> {
-        let count = u32::try_from(keys.len()).unwrap_or(u32::MAX);
-        self.assign(topic, Turn::next(topic, count), |needs, columns| {
+        let turn = Turn::next(topic, u32::try_from(keys.len()).unwrap_or(u32::MAX));
+        let is_keyless = !keys.is_empty() && keys.iter().all(Option::is_none);
+        if is_keyless && let Some(partition) = self.partition_keyless(topic, turn)? {
+            return Ok(vec![partition; keys.len()]);
+        }
+        self.assign(topic, turn, |needs, columns| {
             Columns::gather_keys(columns, needs, keys);
         })
     }

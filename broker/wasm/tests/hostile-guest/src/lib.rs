@@ -1,6 +1,6 @@
 //! Does what its option `behaviour` says as soon as a batch begins with the key `go`; answers
 //! partition 0 for every record of any other batch. Behaviours that begin with `keyless-` are for batches
-//! without keys.
+//! without keys; with `keyless-apart` they go elsewhere as a whole than record by record.
 
 use hostile_orders::Orders;
 use plugin_sdk::{Batch, Config, Layout, Partitioner};
@@ -33,6 +33,7 @@ impl Partitioner for Hostile {
         match self.0.behaviour() {
             "keyless-beyond" if layout.batches == 0 => Some(layout.partitions),
             "keyless-panic" if layout.batches == 0 => panic!("no keys, no answer"),
+            "keyless-apart" => Some(layout.partitions - 1),
             behaviour => behaviour.starts_with("keyless-").then_some(0),
         }
     }

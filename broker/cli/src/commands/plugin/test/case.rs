@@ -21,11 +21,16 @@ pub(super) trait Case {
     /// Why the case cannot be asked: a mistake in the fixture.
     fn mistake(&self) -> Option<String>;
 
-    /// Asks a fresh instance. `Asking::Apart` asks for what may also come in pieces.
+    /// Asks a fresh instance.
     fn ask(&self, plugin: &Subject<'_>) -> Result<Self::Answer, PluginError>;
 
-    /// The same asked in smaller pieces, for a kind whose answer must not depend on the pieces.
-    fn ask_in_pieces(&self, _plugin: &Subject<'_>) -> Option<Result<Self::Answer, PluginError>> {
+    /// Asks the same another way, for a kind that a broker asks in two ways; what to say if the answer is another
+    /// one.
+    fn contradiction(
+        &self,
+        _plugin: &Subject<'_>,
+        _answer: &Result<Self::Answer, PluginError>,
+    ) -> Option<String> {
         None
     }
 
@@ -125,18 +130,15 @@ fn problems<'a, C: Case>(
     if !is_same(&answer, &case.ask(&fresh())) {
         problems.push("two instances answer the same question differently".to_owned());
     }
-    let in_pieces = case.ask_in_pieces(&fresh());
-    if in_pieces.is_some_and(|answered| !is_same(&answer, &answered)) {
-        problems.push(
-            "the answer changes when the same records come one by one; a cleaning groups them as it likes"
-                .to_owned(),
-        );
-    }
+    problems.extend(case.contradiction(&fresh(), &answer));
     problems
 }
 
 /// Failures are the same if they are of one kind: their texts may tell of times.
-fn is_same<A: PartialEq>(one: &Result<A, PluginError>, other: &Result<A, PluginError>) -> bool {
+pub(super) fn is_same<A: PartialEq>(
+    one: &Result<A, PluginError>,
+    other: &Result<A, PluginError>,
+) -> bool {
     match (one, other) {
         (Ok(one), Ok(other)) => one == other,
         (Err(one), Err(other)) => one.kind == other.kind,

@@ -5,10 +5,12 @@ use broker_wasm::{
     Compactor, Layout, Partitioner, PluginError, Retention, RetentionView, SegmentFacts,
 };
 
-use super::case::{Case, Subject, TOPIC, shown};
+use super::case::{Case, Subject, TOPIC, is_same, shown};
 use super::fixture::{CompactionCase, PartitionerCase, Record, RetentionCase};
 use super::records::Columns;
 
+/// How many places of an answer are shown where two answers differ.
+const PLACES_SHOWN: usize = 10;
 /// What a case that expects nothing is told.
 pub(super) const EXPECTS_NOTHING: &str = "it expects nothing";
 
@@ -37,24 +39,28 @@ impl Case for PartitionerCase {
     }
 
     fn ask(&self, subject: &Subject<'_>) -> Result<Vec<u32>, PluginError> {
-        let options = self.options.pairs();
-        let engine = &subject.offline.engine;
-        let mut plugin = Partitioner::new(engine, &subject.plugin, TOPIC, &options)?;
-        let only = [self.partitions];
-        let layout = Layout {
-            partitions: self.partitions,
-            counts: self.counts.as_deref().unwrap_or(&only),
-            sequence: self.sequence,
-            batches: self.batches,
-        };
+        let mut plugin = self.bind(subject)?;
         // As a broker asks: about a batch without keys as a whole first.
-        if self.records.iter().all(|record| record.key.0.is_none()) {
-            let records = u32::try_from(self.records.len()).unwrap_or(u32::MAX);
-            if let Some(partition) = plugin.keyless(records, &layout)? {
-                return Ok(vec![partition; self.records.len()]);
-            }
+        match self.together(&mut plugin) {
+            Some(together) => together,
+            None => self.apart(&mut plugin),
         }
-        plugin.assign(&Columns::produced(&self.records).batch(), &layout)
+    }
+
+    fn contradiction(
+        &self,
+        subject: &Subject<'_>,
+        _answer: &Result<Vec<u32>, PluginError>,
+    ) -> Option<String> {
+        let mut plugin = self.bind(subject).ok()?;
+        let together = self.together(&mut plugin)?;
+        let apart = self.apart(&mut plugin);
+        (!is_same(&together, &apart)).then(|| {
+            let (together, apart) = (placed(&together), placed(&apart));
+            format!(
+                "`keyless` and `assign` disagree about records without keys: keyless, which a broker asks first, {together}; assign {apart}"
+            )
+        })
     }
 
     fn differences(&self, answer: &Vec<u32>) -> Vec<String> {
@@ -66,6 +72,53 @@ impl Case for PartitionerCase {
                 format!("record {row} (key {key}): expected partition {expected}, got {got}")
             })
             .collect()
+    }
+}
+
+impl PartitionerCase {
+    fn bind(&self, subject: &Subject<'_>) -> Result<Partitioner, PluginError> {
+        let options = self.options.pairs();
+        let engine = &subject.offline.engine;
+        Partitioner::new(engine, &subject.plugin, TOPIC, &options)
+    }
+
+    /// What `keyless` answers for every record, if the case is one to ask it about and it knows an answer.
+    fn together(&self, plugin: &mut Partitioner) -> Option<Result<Vec<u32>, PluginError>> {
+        let mut keys = self.records.iter().map(|record| &record.key.0);
+        if self.records.is_empty() || !keys.all(Option::is_none) {
+            return None;
+        }
+        let records = u32::try_from(self.records.len()).unwrap_or(u32::MAX);
+        let only = [self.partitions];
+        let answer = plugin.keyless(records, &self.layout(&only)).transpose()?;
+        Some(answer.map(|partition| vec![partition; self.records.len()]))
+    }
+
+    fn apart(&self, plugin: &mut Partitioner) -> Result<Vec<u32>, PluginError> {
+        let (columns, only) = (Columns::produced(&self.records), [self.partitions]);
+        plugin.assign(&columns.batch(), &self.layout(&only))
+    }
+
+    /// `only` is what the topic's counts are unless the case says more.
+    fn layout<'a>(&'a self, only: &'a [u32]) -> Layout<'a> {
+        Layout {
+            partitions: self.partitions,
+            counts: self.counts.as_deref().unwrap_or(only),
+            sequence: self.sequence,
+            batches: self.batches,
+        }
+    }
+}
+
+/// Where an answer sends records, in words; of many the first.
+fn placed(answer: &Result<Vec<u32>, PluginError>) -> String {
+    match answer {
+        Ok(partitions) if partitions.len() <= PLACES_SHOWN => format!("says {partitions:?}"),
+        Ok(partitions) => {
+            let shown = partitions.get(..PLACES_SHOWN).unwrap_or_default();
+            format!("says {shown:?} and so on")
+        }
+        Err(error) => format!("fails: {error}"),
     }
 }
 
@@ -176,8 +229,16 @@ impl Case for CompactionCase {
         self.clean(subject, self.records.len().max(1))
     }
 
-    fn ask_in_pieces(&self, subject: &Subject<'_>) -> Option<Result<Vec<u64>, PluginError>> {
-        Some(self.clean(subject, 1))
+    fn contradiction(
+        &self,
+        subject: &Subject<'_>,
+        answer: &Result<Vec<u64>, PluginError>,
+    ) -> Option<String> {
+        let one_by_one = self.clean(subject, 1);
+        (!is_same(answer, &one_by_one)).then(|| {
+            "the answer changes when the same records come one by one; a cleaning groups them as it likes"
+                .to_owned()
+        })
     }
 
     fn differences(&self, answer: &Vec<u64>) -> Vec<String> {

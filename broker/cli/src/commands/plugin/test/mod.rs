@@ -25,7 +25,8 @@ use crate::session::Session;
 ///
 /// Given the folder of a crate, builds it first. Ends with exit code 1 if a case fails. Every case
 /// is asked of two instances, which have to give the same answer; a compaction policy is asked a
-/// third time with one record after the other.
+/// third time with one record after the other, a partitioner about records without keys both as a
+/// whole (`keyless`) and record by record (`assign`).
 ///
 /// Fixtures are cases, as JSON lines or as a YAML list. Each has a name, what the plugin is asked,
 /// and what it has to answer; `options` are optional. Bytes are null, text, {"hex": "00ff"} or

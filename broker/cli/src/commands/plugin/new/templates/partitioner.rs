@@ -17,7 +17,8 @@ impl Partitioner for Plugin {
         Ok(Plugin { separator })
     }
 
-    // `needs` is not here: keys are what a partitioner gets unless it asks for more columns.
+    // `needs` is not here: keys are what a partitioner gets unless it asks for more columns. Nor is `keyless`:
+    // it would save the broker taking batches without keys apart, see the page of the trait.
 
     /// One partition for each record, below `layout.partitions`. Same input, same answer.
     fn assign(&mut self, batch: &Batch, layout: &Layout) -> Result<Vec<u32>, String> {
