@@ -62,7 +62,7 @@ pub mod retention_plugin;
 pub mod serializer_plugin;
 
 /// FNV-1a of the `plugin.wit` that the bindings were generated from.
-pub const WIT_FINGERPRINT: u64 = 0xd8b6_879e_1c0e_df8f;
+pub const WIT_FINGERPRINT: u64 = 0x2e27_ac9e_1c0e_df8f;
 
 #[cfg(test)]
 mod tests {
