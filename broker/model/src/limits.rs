@@ -90,7 +90,7 @@ pub const LIST_REQUESTS_WAITING: usize = 16 * 1024;
 /// Partitions that long polls of one connection may wait for at once, each poll counting as 8 more: `BUSY`.
 pub const WAITS_PER_CONNECTION: usize = 16 * 1024;
 /// The same on the whole broker; beyond it long polls are answered without waiting.
-pub const WAITS_TOTAL: usize = 128 * 1024;
+pub const WAITS_TOTAL: usize = 96 * 1024;
 
 /// Longest time a fetch may wait for data.
 pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(60);
@@ -165,4 +165,4 @@ pub const ANSWER_BYTES_PER_CONNECTION: usize = 16 * 1024 * 1024;
 /// alone, on the whole broker; nothing else draws on it.
 pub const ANSWERS_TINY_BYTES_MAX: usize = 6 * 1024 * 1024;
 /// Bytes of answers that wait for their sockets, on the whole broker.
-pub const ANSWER_BYTES_TOTAL: usize = 48 * 1024 * 1024;
+pub const ANSWER_BYTES_TOTAL: usize = 40 * 1024 * 1024;
