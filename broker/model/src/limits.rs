@@ -35,7 +35,7 @@ pub const IN_FLIGHT_BYTES_TINY: usize = 16 * 1024 * 1024;
 /// ... up to 256 KiB ...
 pub const IN_FLIGHT_BYTES_SMALL: usize = 32 * 1024 * 1024;
 /// ... up to 2 MiB, where most large batches are ...
-pub const IN_FLIGHT_BYTES_BATCHES: usize = 64 * 1024 * 1024;
+pub const IN_FLIGHT_BYTES_BATCHES: usize = 48 * 1024 * 1024;
 /// ... and beyond.
 pub const IN_FLIGHT_BYTES_LARGE: usize = 32 * 1024 * 1024;
 /// Memory that all kinds of it have in common which grow with what clients ask: what each uses beyond its own.
