@@ -143,7 +143,8 @@ impl FileSlice {
             ScanDepth::Bodies,
             self.range.clone(),
             self.first,
-        );
+        )
+        .up_to(self.next);
         let bad = loop {
             match scanner.next().map_err(failed)? {
                 Some(Scanned::Batch { .. }) => {}

@@ -12,7 +12,7 @@ mod support;
 use std::sync::Arc;
 
 use broker_model::{LeaderEpoch, Offset};
-use broker_record::{OpaqueClaims, ProducedBatch, StoredBatch, Validation};
+use broker_record::{BatchHeader, OpaqueClaims, ProducedBatch, StoredBatch, Validation};
 use broker_storage::io::Io;
 use broker_storage::io::recording::{Fault, Operation, RecordingIo, Survival};
 use broker_storage::{
@@ -123,6 +123,45 @@ fn a_damaged_batch_in_the_way_is_named_and_nothing_is_changed() {
         assert_eq!((log.segments(), leftovers(&io)), (segments, Vec::new()));
         assert_eq!(dir.is_failed(), None);
     }
+}
+
+/// Where the batch with an offset stands in a data file.
+fn place_of(bytes: &[u8], wanted: u64) -> std::ops::Range<usize> {
+    let mut at = 0;
+    loop {
+        let header = BatchHeader::decode(&bytes[at..at + BatchHeader::LEN]).unwrap();
+        let place = at..at + header.batch_len();
+        if header.base_offset == offset(wanted) {
+            return place;
+        }
+        at = place.end;
+    }
+}
+
+#[test]
+fn a_stale_copy_from_a_later_segment_does_not_say_where_the_good_batches_go_on() {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, small());
+    for number in 0..40 {
+        put(&mut log, "a", &format!("{number:02}"));
+    }
+    settle(&dir, &mut log);
+    let base = log.segments()[1].base.get();
+    drop((log, dir));
+    let io = io.after_kill();
+    let later = file_bytes(&io, &segment_file(base, "log"));
+    let stale = later[place_of(&later, base)].to_vec();
+    edit(&io, &segment_file(0, "log"), |bytes| {
+        let place = place_of(bytes, 5);
+        bytes[place].copy_from_slice(&stale);
+    });
+    let (_dir, mut log, _) = open(&io, small());
+    let failed = run(begin(&mut log), &mut LatestByKey::default());
+    let Err(CleaningFailed::Corrupt(corruption)) = failed else {
+        panic!("{failed:?}");
+    };
+    let told = (corruption.offset, corruption.next_good);
+    assert_eq!(told, (offset(5), Some(offset(6))));
 }
 
 #[test]

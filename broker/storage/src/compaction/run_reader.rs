@@ -161,11 +161,12 @@ impl<'a> RunReader<'a> {
             ScanDepth::Bodies,
             self.position..u64::from(self.source.len),
             self.expected,
-        );
+        )
+        .up_to(self.source.next);
         let path = self.source.data.path();
         match scanner.next() {
             Ok(Some(bad @ (Scanned::Bad { .. } | Scanned::Incomplete { .. }))) => {
-                CleaningFailed::Corrupt(bad.into_corruption(path, None))
+                CleaningFailed::Corrupt(bad.into_corruption(path, Some(self.source.next)))
             }
             // Read once more it is sound: then what was read first was not what is stored.
             Ok(_) => CleaningFailed::Changed {

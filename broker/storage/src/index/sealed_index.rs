@@ -139,7 +139,6 @@ fn mapped(io: &dyn Io, path: &IndexPath) -> Result<IndexSource, IndexDamaged> {
         map.inspect_err(|error| path.tell_unreadable(error)).ok()
     });
     mapped
-        .inspect(|_| path.was_read())
         .map(IndexSource::Map)
         .ok_or(IndexDamaged { number: 0 })
 }

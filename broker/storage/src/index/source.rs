@@ -27,7 +27,8 @@ pub(crate) enum IndexSource {
     File(Arc<dyn IoFile>, Arc<IndexPath>),
 }
 
-/// Where an index file is. That it cannot be read is told once, until it can be again: what searches it does without.
+/// Where an index file is. That it cannot be read is told once: what searches it does without. One with a single bad
+/// sector can be searched in between, which is no reason to tell it again.
 pub(crate) struct IndexPath {
     path: PathBuf,
     was_told: AtomicBool,
@@ -55,13 +56,6 @@ impl IndexPath {
         }
         if !self.was_told.swap(true, Ordering::Relaxed) {
             tracing::warn!(file = %self.path.display(), %error, "an index cannot be read: it is made anew, or done without");
-        }
-    }
-
-    /// A search of the file came to its end: the next time it cannot be read is news again.
-    pub(super) fn was_read(&self) {
-        if self.was_told.load(Ordering::Relaxed) {
-            self.was_told.store(false, Ordering::Relaxed);
         }
     }
 
@@ -113,9 +107,6 @@ impl IndexSource {
             } else {
                 high = middle;
             }
-        }
-        if let Self::File(_, path) = self {
-            path.was_read();
         }
         Ok(found)
     }

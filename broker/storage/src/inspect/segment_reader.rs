@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use broker_model::Offset;
 use broker_record::{BatchError, BatchHeader, StoredBatch};
 
 use super::SegmentFile;
@@ -41,14 +42,20 @@ impl SegmentReader {
     /// # Errors
     /// When the file cannot be opened.
     pub fn open(io: &dyn Io, segment: &SegmentFile) -> io::Result<Self> {
-        Self::open_of(io, segment, Owner::default())
+        Self::open_of(io, segment, Owner::default(), None)
     }
 
-    /// Opens a segment of a log that is known.
-    pub(super) fn open_of(io: &dyn Io, segment: &SegmentFile, owner: Owner) -> io::Result<Self> {
+    /// Opens a segment of a log that is known, whose offsets are `below` that of the next segment, if there is one.
+    pub(super) fn open_of(
+        io: &dyn Io,
+        segment: &SegmentFile,
+        owner: Owner,
+        below: Option<Offset>,
+    ) -> io::Result<Self> {
         let file = io.open(&segment.path, OpenMode::Read)?;
         let (len, depth) = (file.len()?, ScanDepth::Bodies);
-        let scanner = BatchScanner::new(Arc::clone(&file), owner, depth, 0..len, segment.base);
+        let scanner = BatchScanner::new(Arc::clone(&file), owner, depth, 0..len, segment.base)
+            .up_to(below.unwrap_or(Offset::MAX));
         Ok(Self {
             path: segment.path.clone(),
             file,

@@ -137,8 +137,8 @@ impl<'a> Verifier<'a> {
             let before = number.checked_sub(1).and_then(|before| files.get(before));
             pass.check_follows(before, segment);
             pass.check_owner(segment);
-            let is_last = number + 1 == files.len();
-            match pass.segment(segment, is_last) {
+            let below = files.get(number + 1).map(|next| next.base);
+            match pass.segment(segment, below) {
                 Err(error) if self.in_use && error.kind() == io::ErrorKind::NotFound => {}
                 done => done?,
             }
@@ -298,12 +298,13 @@ impl Pass<'_> {
         }
     }
 
-    fn segment(&mut self, segment: &SegmentFile, is_last: bool) -> io::Result<()> {
-        let verifier = self.verifier;
+    /// A segment whose offsets are `below` that of the next one, if one follows.
+    fn segment(&mut self, segment: &SegmentFile, below: Option<Offset>) -> io::Result<()> {
+        let (verifier, is_last) = (self.verifier, below.is_none());
         self.summary.segments += 1;
         self.summary.bytes += segment.bytes;
         self.summary.next = segment.base;
-        let mut reader = SegmentReader::open_of(verifier.io, segment, self.owner)?;
+        let mut reader = SegmentReader::open_of(verifier.io, segment, self.owner, below)?;
         let mut indexes = Indexes::of(verifier.io, segment);
         let mut last = IndexPoint::first(segment.base);
         while let Some(found) = reader.next_found()? {

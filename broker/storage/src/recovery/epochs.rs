@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use broker_model::Offset;
+
 use crate::segment::{ActiveSegment, BatchScanner, DataFile, ScanDepth, Scanned, SealedSegment};
 use crate::small_file::LeaderEpochs;
 
@@ -13,13 +15,17 @@ pub(super) fn from_headers(
 ) -> io::Result<LeaderEpochs> {
     let mut epochs = LeaderEpochs::default();
     for segment in sealed {
-        note(&segment.data, segment.len, &mut epochs)?;
+        note(&segment.data, (segment.len, segment.next), &mut epochs)?;
     }
-    note(&active.data, active.len, &mut epochs)?;
+    note(&active.data, (active.len, active.next), &mut epochs)?;
     Ok(epochs)
 }
 
-fn note(data: &Arc<DataFile>, len: u32, epochs: &mut LeaderEpochs) -> io::Result<()> {
+fn note(
+    data: &Arc<DataFile>,
+    (len, next): (u32, Offset),
+    epochs: &mut LeaderEpochs,
+) -> io::Result<()> {
     if len == 0 {
         return Ok(());
     }
@@ -31,7 +37,8 @@ fn note(data: &Arc<DataFile>, len: u32, epochs: &mut LeaderEpochs) -> io::Result
         ScanDepth::Headers,
         0..end,
         data.base(),
-    );
+    )
+    .up_to(next);
     while let Some(scanned) = scanner.next()? {
         if let Scanned::Batch { header, .. } = scanned {
             epochs.note(header.leader_epoch, header.base_offset);

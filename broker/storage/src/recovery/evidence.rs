@@ -69,7 +69,7 @@ impl Recovery<'_> {
             },
         });
         if active.len > 0 {
-            self.open_sealed(active.data.base(), active.len)?;
+            self.open_sealed(active.data.base(), active.len, Some(behind))?;
         } else {
             self.remove(&active.data)?;
         }

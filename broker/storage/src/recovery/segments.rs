@@ -20,9 +20,11 @@ impl Recovery<'_> {
             .files
             .partition_point(|(base, _)| *base < self.point.segment);
         let files: Vec<_> = self.files.drain(..below).collect();
-        for (base, len) in files {
+        for (number, (base, len)) in files.iter().copied().enumerate() {
             self.note_hole_before(base);
-            if let Some(indexed) = self.open_sealed(base, len)? {
+            let next = files.get(number + 1).map(|(base, _)| *base);
+            let below = next.unwrap_or(self.point.segment);
+            if let Some(indexed) = self.open_sealed(base, len, Some(below))? {
                 self.note_cut(base, len, &indexed);
             }
         }
@@ -74,7 +76,7 @@ impl Recovery<'_> {
                 },
                 expected: if from_start { base } else { self.point.end },
                 len: u64::from(len),
-                is_last: self.files.is_empty(),
+                below: self.next_base(),
                 is_behind_clean_end: shared.was_clean
                     && !self.request.is_reopened
                     && !self.is_doubtful
@@ -124,7 +126,7 @@ impl Recovery<'_> {
         if found.is_some() {
             self.files.remove(0);
             self.note_hole_before(base);
-            self.open_sealed(base, len)?;
+            self.open_sealed(base, len, self.next_base())?;
             offset = self.sealed.last().map_or(base, |segment| segment.next);
             // The end of the file is inside a batch: that says nothing more.
             self.report
@@ -153,8 +155,8 @@ impl Recovery<'_> {
     ) -> Result<Option<Offset>, OpenLogError> {
         let data = self.data(base);
         let len = u32::try_from(range.len).unwrap_or(u32::MAX);
-        if range.from == range.len && !range.is_last {
-            self.open_sealed(base, len)?;
+        if range.from == range.len && !range.is_last() {
+            self.open_sealed(base, len, range.below)?;
             return Ok(Some(range.expected));
         }
         let rule = match self.request.shared.planted.cut_corrupt_middle {
@@ -171,17 +173,17 @@ impl Recovery<'_> {
                 self.cut_tail(&data, &tail, len)?;
                 Ok(None)
             }
-            TailEnd::Whole if range.is_last => {
+            TailEnd::Whole if range.is_last() => {
                 self.activate(&data, &tail)?;
                 Ok(None)
             }
             TailEnd::Whole => {
-                self.open_sealed(base, len)?;
+                self.open_sealed(base, len, range.below)?;
                 Ok(Some(tail.next))
             }
             TailEnd::Damaged { offsets_below } => {
-                self.open_sealed(base, len)?;
-                if range.is_last {
+                self.open_sealed(base, len, range.below)?;
+                if range.is_last() {
                     let behind = offsets_below.max(self.point.end);
                     self.active = Some(self.new_active(behind)?);
                     return Ok(None);
@@ -287,15 +289,22 @@ impl Recovery<'_> {
         Ok(ActiveSegment::new(data, index))
     }
 
-    /// Opens a complete segment; answers what its index said where that does not fit its length.
+    /// Where the first segment begins that was not opened yet.
+    fn next_base(&self) -> Option<Offset> {
+        self.files.first().map(|(base, _)| *base)
+    }
+
+    /// Opens a complete segment whose offsets are below that one, if it is known; answers what its index said
+    /// where that does not fit its length.
     pub(super) fn open_sealed(
         &mut self,
         base: Offset,
         len: u32,
+        below: Option<Offset>,
     ) -> Result<Option<SealedSummary>, OpenLogError> {
         let data = self.data(base);
         let interval = self.request.config.index_interval_bytes;
-        let opened = SealedSegment::open(Arc::clone(&data), len, interval)
+        let opened = SealedSegment::open(Arc::clone(&data), len, interval, below)
             .map_err(|source| self.io_failed(data.path(), source))?;
         for damage in opened.damage {
             if !self

@@ -66,10 +66,17 @@ pub(super) struct TailRange {
     pub(super) expected: Offset,
     /// Where the file ends.
     pub(super) len: u64,
-    /// Whether no segment follows.
-    pub(super) is_last: bool,
+    /// The offset with which the next segment begins, if one follows.
+    pub(super) below: Option<Offset>,
     /// Whether the log was closed where it begins, so that whatever is in it was put there since.
     pub(super) is_behind_clean_end: bool,
+}
+
+impl TailRange {
+    /// Whether no segment follows.
+    pub(super) fn is_last(&self) -> bool {
+        self.below.is_none()
+    }
 }
 
 /// What decides about bytes that are no batch.
@@ -99,7 +106,8 @@ pub(super) fn read_tail(
         ScanDepth::Bodies,
         range.from..range.len,
         range.expected,
-    );
+    )
+    .up_to(range.below.unwrap_or(Offset::MAX));
     while let Some(scanned) = scanner.next()? {
         if let Scanned::Batch { position, header } = scanned {
             tail.position = position + header.batch_len() as u64;
@@ -128,9 +136,12 @@ pub(super) fn read_tail(
             _ => None,
         };
         tail.end = verdict;
-        tail.damage.push(scanned.into_corruption(data.path(), None));
+        let damage = scanned.into_corruption(data.path(), None);
+        // What lies before and behind damage is never verified as one, even if it takes up no bytes.
+        let behind_damage = damage.position + 1;
+        tail.damage.push(damage);
         if let Some((position, offset)) = resume {
-            verified_from = position;
+            verified_from = position.max(behind_damage);
             tail.position = position;
             tail.next = offset;
         }
@@ -146,7 +157,7 @@ fn is_put_there(scanned: &Scanned, range: &TailRange) -> bool {
         scanned,
         Scanned::Bad { position, resume: None, .. } if *position == range.from
     );
-    is_all && range.is_last && range.is_behind_clean_end
+    is_all && range.is_last() && range.is_behind_clean_end
 }
 
 fn judge(
@@ -163,7 +174,7 @@ fn judge(
         Scanned::Bad {
             resume: Some(_), ..
         } => Ok(TailEnd::Whole),
-        Scanned::Incomplete { .. } if range.is_last => Ok(TailEnd::Cut),
+        Scanned::Incomplete { .. } if range.is_last() => Ok(TailEnd::Cut),
         Scanned::Bad {
             position,
             offset,
@@ -171,7 +182,7 @@ fn judge(
             ..
         } => {
             let zeros = last_stop == LastStop::Unknown
-                && range.is_last
+                && range.is_last()
                 && only_zeros(file, *position, range.len)?;
             if zeros {
                 return Ok(TailEnd::Cut);

@@ -131,7 +131,8 @@ impl ScrubTarget {
             ScanDepth::Bodies,
             0..end,
             self.data.base(),
-        );
+        )
+        .up_to(self.end.1);
         let mut indexes = self.is_sealed.then(|| Indexes::open(self));
         let mut last = IndexPoint::first(self.data.base());
         while let Some(scanned) = scanner.next().map_err(|source| self.failed(source))? {

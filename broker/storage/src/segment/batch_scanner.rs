@@ -53,9 +53,10 @@ pub(crate) struct BatchScanner {
     depth: ScanDepth,
     position: u64,
     end: u64,
-    /// The offset that the next batch must begin with; after damage, one that it must not be below.
+    /// The offset that the next batch must begin with.
     expected: Offset,
-    exact: bool,
+    /// What begins behind damage and ends above this is a stale copy from elsewhere.
+    known_end: Offset,
     buffer: Vec<u8>,
     buffer_at: u64,
 }
@@ -76,10 +77,16 @@ impl BatchScanner {
             position: range.start,
             end: range.end,
             expected,
-            exact: true,
+            known_end: Offset::MAX,
             buffer: Vec::new(),
             buffer_at: 0,
         }
+    }
+
+    /// Where it is known at which offset the range ends: the way behind damage never leads beyond that, however
+    /// sound a header looks that was copied there.
+    pub(crate) fn up_to(self, known_end: Offset) -> Self {
+        Self { known_end, ..self }
     }
 
     /// Where it goes on.
@@ -109,8 +116,14 @@ impl BatchScanner {
             return self.bad(Damage::OfAnotherLog).map(Some);
         }
         let found = header.base_offset;
-        if found < offset || (self.exact && found > offset) {
-            return self.bad(Damage::OutOfPlace { found }).map(Some);
+        if found != offset {
+            let is_behind_gap = found > offset && header.next_offset() <= self.known_end;
+            let damage = Damage::OutOfPlace { found };
+            return match is_behind_gap {
+                // The batch here may be sound, and what is missing in front of it.
+                true => self.go_on(damage, Some((position, header))).map(Some),
+                false => self.bad(damage).map(Some),
+            };
         }
         let len = header.batch_len() as u64;
         if left < len {
@@ -120,7 +133,6 @@ impl BatchScanner {
         let sound = self.depth == ScanDepth::Headers || self.body_is_sound(&header)?;
         self.position += len;
         self.expected = header.next_offset();
-        self.exact = true;
         if sound {
             return Ok(Some(Scanned::Batch { position, header }));
         }
@@ -140,32 +152,65 @@ impl BatchScanner {
 
     /// Damage that leaves the batch's length unknown: looks for the next header.
     fn bad(&mut self, damage: Damage) -> io::Result<Scanned> {
+        let found = self.find_header(self.position + 1, self.known_end)?;
+        self.go_on(damage, found)
+    }
+
+    /// Damage behind which it goes on with that batch, unless another one stands further on that has lower
+    /// offsets: then that batch is a stale copy of one from behind the other.
+    fn go_on(
+        &mut self,
+        damage: Damage,
+        mut found: Option<(u64, BatchHeader)>,
+    ) -> io::Result<Scanned> {
+        while let Some((at, header)) = &found {
+            if self.is_followed(*at, header)? {
+                break;
+            }
+            match self.find_header(at + 1, header.base_offset)? {
+                None => break,
+                lower => found = lower,
+            }
+        }
+        let resume = found.map(|(at, header)| (at, header.base_offset));
+        Ok(self.resumed(damage, resume))
+    }
+
+    /// Whether the range ends with that batch or the one that belongs behind it begins there.
+    fn is_followed(&mut self, at: u64, header: &BatchHeader) -> io::Result<bool> {
+        let behind = at + header.batch_len() as u64;
+        if behind + BatchHeader::LEN as u64 > self.end {
+            return Ok(behind == self.end);
+        }
+        let next = BatchHeader::decode(self.bytes(behind, BatchHeader::LEN)?);
+        let log_mark = self.log_mark;
+        Ok(next.is_ok_and(|next| {
+            next.base_offset == header.next_offset() && !next.log_mark.differs_from(log_mark)
+        }))
+    }
+
+    /// Damage behind which it goes on there, if anywhere.
+    fn resumed(&mut self, damage: Damage, resume: Option<(u64, Offset)>) -> Scanned {
         let (position, offset) = (self.position, self.expected);
-        let resume = match damage {
-            // A gap: the batch here is sound, what is missing is in front of it.
-            Damage::OutOfPlace { found } if found > offset => Some((position, found)),
-            _ => self.find_header(position + 1, offset)?,
-        };
         match resume {
             Some((at, found)) => {
                 self.position = at;
                 self.expected = found;
-                self.exact = true;
             }
             None => self.position = self.end,
         }
-        Ok(Scanned::Bad {
+        Scanned::Bad {
             position,
             offset,
             damage,
             resume,
-        })
+        }
     }
 
     /// The first position from `from` on where a header of this log stands whose checksum fits and whose
-    /// offset is above the damaged batch's, with its base offset.
-    fn find_header(&mut self, from: u64, above: Offset) -> io::Result<Option<(u64, Offset)>> {
-        let log_mark = self.log_mark;
+    /// offsets are above the damaged batch's and below that end.
+    fn find_header(&mut self, from: u64, end: Offset) -> io::Result<Option<(u64, BatchHeader)>> {
+        let (log_mark, above) = (self.log_mark, self.expected);
         let mut at = from;
         while at + BatchHeader::LEN as u64 <= self.end {
             let wanted = (self.end - at).min(BODIES_CHUNK as u64);
@@ -180,9 +225,10 @@ impl BatchScanner {
                 }
                 if let Ok(header) = BatchHeader::decode(window)
                     && header.base_offset > above
+                    && header.next_offset() <= end
                     && !header.log_mark.differs_from(log_mark)
                 {
-                    return Ok(Some((at + step as u64, header.base_offset)));
+                    return Ok(Some((at + step as u64, header)));
                 }
             }
             at += tried as u64;

@@ -45,7 +45,8 @@ impl<'a> CutSegment<'a> {
                 ScanDepth::Headers,
                 begin..len,
                 from.offset,
-            );
+            )
+            .up_to(segment.end().offset);
             end = from;
             let mut is_sound = true;
             while let Some(scanned) = scanner.next().map_err(failed)? {

@@ -315,6 +315,7 @@ impl<'a> Search<'a> {
             u64::from(at.position)..u64::from(self.segment.end().position),
             at.offset,
         )
+        .up_to(self.segment.end().offset)
     }
 
     fn corrupt(&self, bad: Scanned) -> ReadError {

@@ -62,11 +62,13 @@ impl SealedSegment {
 
     /// Opens a segment whose data file has `len` bytes. Its indexes are made anew when they are
     /// missing, damaged, incomplete or of another length of the data file; what is found damaged
-    /// in the data on that occasion is answered too.
+    /// in the data on that occasion is answered too. Its offsets are `below` that of the next segment, if one is
+    /// known.
     pub(crate) fn open(
         data: Arc<DataFile>,
         len: u32,
         index_interval: u32,
+        below: Option<Offset>,
     ) -> io::Result<OpenedSegment> {
         let indexed = SealedIndex::summary(data.io(), data.path(), data.id());
         if let Some(summary) = indexed.filter(|summary| summary.len == len) {
@@ -76,7 +78,8 @@ impl SealedSegment {
                 indexed: None,
             });
         }
-        let (summary, damage) = rebuild_index(&data, len, index_interval, None)?;
+        let end = below.map_or(KnownEnd::Unknown, KnownEnd::NotAbove);
+        let (summary, damage) = rebuild_index(&data, len, index_interval, end)?;
         Ok(OpenedSegment {
             segment: Self::new(data, summary, index_interval),
             damage,
@@ -197,7 +200,8 @@ impl Searchable for SealedSegment {
         }
         let mut index = self.index();
         index.release();
-        match rebuild_index(&self.data, self.len, self.index_interval, Some(self.next)) {
+        let end = KnownEnd::At(self.next);
+        match rebuild_index(&self.data, self.len, self.index_interval, end) {
             Ok((summary, _)) => {
                 *index = SealedIndex::new(self.data.path(), self.data.base(), summary.count);
                 true
@@ -210,14 +214,27 @@ impl Searchable for SealedSegment {
     }
 }
 
+/// What is known of the offset at which a sealed segment ends.
+#[derive(Clone, Copy)]
+enum KnownEnd {
+    Unknown,
+    NotAbove(Offset),
+    At(Offset),
+}
+
 /// Makes both index files of a sealed segment anew from the headers in its data file. Where the offset
 /// it ends at is known, that stays: what lies above is a stale copy from elsewhere.
 fn rebuild_index(
     data: &Arc<DataFile>,
     len: u32,
     index_interval: u32,
-    next: Option<Offset>,
+    end: KnownEnd,
 ) -> io::Result<(SealedSummary, Vec<Corruption>)> {
+    let (next, at_most) = match end {
+        KnownEnd::Unknown => (None, Offset::MAX),
+        KnownEnd::NotAbove(offset) => (None, offset),
+        KnownEnd::At(offset) => (Some(offset), offset),
+    };
     let file = data.file()?;
     let index = ActiveIndex::new(data.shared_io(), data.path(), data.id());
     let mut segment = ActiveSegment::new(Arc::clone(data), index);
@@ -228,7 +245,8 @@ fn rebuild_index(
         ScanDepth::Headers,
         0..u64::from(len),
         data.base(),
-    );
+    )
+    .up_to(at_most);
     while let Some(scanned) = scanner.next()? {
         let Scanned::Batch { position, header } = scanned else {
             damage.push(scanned.into_corruption(data.path(), None));

@@ -1,0 +1,195 @@
+//! Batches of this log, whole and with good checksums, that stand where others were: nobody is served
+//! past what lies between.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use broker_model::LeaderEpoch;
+use broker_storage::inspect::Verifier;
+use broker_storage::io::Io;
+use broker_storage::io::recording::RecordingIo;
+use broker_storage::{LastStop, Log, LogConfig, Pace, ReadLimit};
+use support::{
+    BATCH, DIR, at, batch_of, corruption_at, edit, file_bytes, killed, offset, open, partition_dir,
+    read_at, segment_file, small, sync,
+};
+
+/// Nobody knows any more how far the logs are durable.
+fn forget_points(io: &Arc<RecordingIo>) {
+    for name in ["durable-positions", "recovery-point-checkpoint"] {
+        io.remove_file(&Path::new(DIR).join(name)).unwrap();
+    }
+}
+
+/// The next offset after what is served of two batches.
+fn read_two(log: &Log, from: u64) -> u64 {
+    let limit = ReadLimit::OneBatchOr(2 * BATCH);
+    let slice = log.read(offset(from), log.end(), limit).unwrap();
+    slice.verified().unwrap().next_offset().get()
+}
+
+#[test]
+fn a_stale_copy_that_recovery_has_read_is_not_served_in_place_of_another() {
+    let config = LogConfig {
+        segment_bytes: 1 << 20,
+        ..small()
+    };
+    let io = killed(25, 25, config);
+    forget_points(&io);
+    edit(&io, &segment_file(0, "log"), |bytes| {
+        let (from, to) = (18 * BATCH as usize, 15 * BATCH as usize);
+        bytes.copy_within(from..from + BATCH as usize, to);
+    });
+    let (_dir, log, report) = open(&io, config);
+    assert_eq!(report.last_stop, LastStop::Unknown);
+    assert!(!report.corruption.is_empty());
+    for _ in 0..2 {
+        assert_eq!(read_two(&log, 14), 15, "the one behind it is another");
+        assert_eq!(corruption_at(&log, 15).position, 15 * BATCH);
+    }
+}
+
+/// Files that are lost besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lost {
+    Nothing,
+    Indexes,
+    Points,
+    All,
+}
+
+/// Twenty-five batches in segments of ten. In the second of them the fourth batch is gone, and where the sixth
+/// was there is one of the segment behind it.
+fn with_a_batch_of_the_next_segment(lost: Lost) -> Arc<RecordingIo> {
+    let io = killed(25, 25, small());
+    replace_two(&io);
+    lose(&io, lost);
+    io
+}
+
+fn lose(io: &Arc<RecordingIo>, lost: Lost) {
+    if matches!(lost, Lost::Indexes | Lost::All) {
+        for extension in ["index", "timeindex"] {
+            io.remove_file(&segment_file(10, extension)).unwrap();
+        }
+    }
+    if matches!(lost, Lost::Points | Lost::All) {
+        forget_points(io);
+    }
+}
+
+fn replace_two(io: &Arc<RecordingIo>) {
+    let later = file_bytes(io, &segment_file(20, "log"));
+    edit(io, &segment_file(10, "log"), |bytes| {
+        let (fourth, sixth) = (3 * BATCH as usize, 5 * BATCH as usize);
+        bytes[fourth..fourth + BATCH as usize].fill(0);
+        let stale = &later[BATCH as usize..2 * BATCH as usize];
+        bytes[sixth..sixth + BATCH as usize].copy_from_slice(stale);
+    });
+}
+
+#[test]
+fn a_stale_copy_of_a_later_batch_leads_no_reader_past_what_lies_between() {
+    for lost in [Lost::Nothing, Lost::Indexes, Lost::Points, Lost::All] {
+        let io = with_a_batch_of_the_next_segment(lost);
+        let (_dir, mut log, report) = open(&io, small());
+        for told in &report.corruption {
+            assert!(
+                told.next_good <= Some(told.offset.next()),
+                "{lost:?} {told}"
+            );
+        }
+        assert_eq!(log.segments()[1].next, offset(20), "{lost:?}");
+        for scrubbed in [false, true] {
+            let next_good = |at| corruption_at(&log, at).next_good;
+            assert_eq!(next_good(13), Some(offset(14)), "{lost:?} {scrubbed}");
+            assert_eq!(next_good(15), Some(offset(16)), "{lost:?} {scrubbed}");
+            for good in [12, 14, 16, 19, 20, 24] {
+                assert!(read_at(&log, good).is_ok(), "{good} {lost:?} {scrubbed}");
+            }
+            for target in log.scrub_targets() {
+                log.on_scrubbed(target.run(&Pace::unthrottled()).unwrap());
+            }
+        }
+    }
+}
+
+#[test]
+fn leader_epochs_are_not_made_again_from_a_stale_copy() {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, small());
+    for number in 0..25_u32 {
+        let epoch = LeaderEpoch::new(1 + number / 20);
+        let mut batches = [batch_of(&format!("{number:05}"), 100)];
+        log.append(&mut batches, epoch, at(5)).unwrap();
+    }
+    sync(&dir, &mut log);
+    let epochs = log.leader_epochs().clone();
+    drop((dir, log));
+    let file = partition_dir().join("leader-epoch-checkpoint");
+    io.remove_file(&file).unwrap();
+    let batch = file_bytes(&io, &segment_file(10, "log")).len() / 10;
+    let later = file_bytes(&io, &segment_file(20, "log"));
+    edit(&io, &segment_file(10, "log"), |bytes| {
+        bytes[5 * batch..6 * batch].copy_from_slice(&later[batch..2 * batch]);
+    });
+    let (_dir, log, _) = open(&io.after_kill(), small());
+    assert_eq!(log.leader_epochs(), &epochs);
+}
+
+#[test]
+fn a_segment_cut_behind_a_stale_copy_ends_with_its_own_last_batch() {
+    let config = LogConfig {
+        index_interval_bytes: 1 << 20,
+        ..small()
+    };
+    let io = killed(25, 25, config);
+    replace_two(&io);
+    let (_dir, log, _) = open(&io, config);
+    edit(&io, &segment_file(10, "log"), |bytes| {
+        bytes.truncate(7 * BATCH as usize);
+    });
+    let missing = corruption_at(&log, 17);
+    assert_eq!(missing.offset, offset(17), "{missing}");
+    assert_eq!(missing.next_good, Some(offset(20)));
+    assert!(read_at(&log, 16).is_ok());
+}
+
+#[test]
+fn a_verification_of_the_files_is_not_led_astray_by_a_stale_copy() {
+    let io = with_a_batch_of_the_next_segment(Lost::Nothing);
+    let mut found = Vec::new();
+    Verifier::new(&*io)
+        .partition(&partition_dir(), &mut |finding| found.push(finding))
+        .unwrap();
+    let offsets: Vec<_> = found.iter().map(|finding| finding.offset).collect();
+    assert_eq!(offsets, [Some(offset(13)), Some(offset(15))], "{found:?}");
+    assert!(found[1].then.contains("go on at offset 16"), "{found:?}");
+}
+
+#[test]
+fn a_stale_copy_of_a_later_batch_of_the_same_segment_is_no_gap() {
+    for lost in [Lost::Nothing, Lost::Indexes, Lost::Points, Lost::All] {
+        let io = killed(25, 25, small());
+        edit(&io, &segment_file(10, "log"), |bytes| {
+            let (from, to) = (8 * BATCH as usize, 5 * BATCH as usize);
+            bytes.copy_within(from..from + BATCH as usize, to);
+        });
+        lose(&io, lost);
+        let (_dir, mut log, _) = open(&io, small());
+        for scrubbed in [false, true] {
+            let told = corruption_at(&log, 15);
+            assert_eq!(told.next_good, Some(offset(16)), "{lost:?} {scrubbed}");
+            for good in (10..25).filter(|good| *good != 15) {
+                let next = read_at(&log, good).unwrap();
+                assert_eq!(next, offset(good + 1), "{lost:?} {scrubbed}");
+            }
+            for target in log.scrub_targets() {
+                log.on_scrubbed(target.run(&Pace::unthrottled()).unwrap());
+            }
+        }
+    }
+}
