@@ -59,7 +59,20 @@ pub(crate) fn write_same(value: Option<u64>, count: usize, out: &mut Vec<u8>) {
     let Some(one) = bytes.get(..len) else { return };
     match one {
         [byte] => out.resize(out.len() + count, *byte),
-        _ => out.extend(one.iter().copied().cycle().take(len * count)),
+        _ => repeat(one, count, out),
+    }
+}
+
+/// Writes `one` so many times, most of it by copying what was written.
+fn repeat(one: &[u8], count: usize, out: &mut Vec<u8>) {
+    let start = out.len();
+    let end = start + one.len() * count;
+    out.reserve(end - start);
+    while out.len() < end {
+        match out.len() - start {
+            0 => out.extend_from_slice(one),
+            written => out.extend_from_within(start..start + written.min(end - out.len())),
+        }
     }
 }
 

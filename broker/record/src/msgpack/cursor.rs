@@ -56,6 +56,7 @@ impl<'a> Cursor<'a> {
                 let (bytes, rest) = split(rest, usize::from(*len))?;
                 (Some(bytes), rest)
             }
+            [0xc0, rest @ ..] => (None, rest),
             rest => any_bytes_or_nil(rest)?,
         };
         Ok(self.advance(read))

@@ -11,6 +11,10 @@ use crate::frame::{FRAME_HEADER_LEN, FrameTooLarge, frame_header};
 use crate::wire_error::WireError;
 use crate::writer::{MapWriter, write_array_len};
 
+/// Records up to this size are copied into what is said around them; more are a piece of their own, for a copy of
+/// megabytes holds up whoever makes it, and takes their memory once more.
+const COPIED_RECORDS_BYTES_MAX: usize = 16 * 1024;
+
 /// A part of a frame, to be sent in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece<F> {
@@ -65,12 +69,14 @@ impl<F> FetchAnswer<F> {
         let mut external = 0_u64;
         let mut out = vec![0; FRAME_HEADER_LEN];
         response_prefix(id, &mut out);
-        encode_result_into(answers, &mut out, &mut |out, len, source| {
+        encode_result_into(answers, &mut out, &mut |out, piece| {
             if !out.is_empty() {
                 pieces.push(Piece::Bytes(Bytes::from(std::mem::take(out))));
             }
-            pieces.push(Piece::External { len, source });
-            external = external.saturating_add(len);
+            if let Piece::External { len, .. } = &piece {
+                external = external.saturating_add(*len);
+            }
+            pieces.push(piece);
         });
         if !out.is_empty() {
             pieces.push(Piece::Bytes(out.into()));
@@ -88,7 +94,8 @@ impl<F> FetchAnswer<F> {
         Ok(pieces)
     }
 
-    fn encode(self, out: &mut Vec<u8>, external: &mut impl FnMut(&mut Vec<u8>, u64, F)) {
+    /// `apart` gets what is not copied into `out`.
+    fn encode(self, out: &mut Vec<u8>, apart: &mut impl FnMut(&mut Vec<u8>, Piece<F>)) {
         let mut map = MapWriter::new(out);
         map.text("topic", &self.topic);
         map.unsigned("partition", u64::from(self.partition.get()));
@@ -104,7 +111,11 @@ impl<F> FetchAnswer<F> {
             FetchData::Records(array) => {
                 map.key("records");
                 map.finish();
-                out.extend_from_slice(&array);
+                if array.len() > COPIED_RECORDS_BYTES_MAX {
+                    apart(out, Piece::Bytes(array));
+                } else {
+                    out.extend_from_slice(&array);
+                }
             }
             FetchData::Batch(sources) => {
                 let len = sources
@@ -114,7 +125,7 @@ impl<F> FetchAnswer<F> {
                 map.bin_len(usize::try_from(len).unwrap_or(usize::MAX));
                 map.finish();
                 for (len, source) in sources {
-                    external(out, len, source);
+                    apart(out, Piece::External { len, source });
                 }
             }
         }
@@ -149,19 +160,22 @@ pub(super) fn encode_result<F>(
     out: &mut Vec<u8>,
     mut write: impl FnMut(&mut Vec<u8>, F),
 ) {
-    encode_result_into(answers, out, &mut |out, _, source| write(out, source));
+    encode_result_into(answers, out, &mut |out, piece| match piece {
+        Piece::Bytes(bytes) => out.extend_from_slice(&bytes),
+        Piece::External { source, .. } => write(out, source),
+    });
 }
 
 fn encode_result_into<F>(
     answers: Vec<FetchAnswer<F>>,
     out: &mut Vec<u8>,
-    external: &mut impl FnMut(&mut Vec<u8>, u64, F),
+    apart: &mut impl FnMut(&mut Vec<u8>, Piece<F>),
 ) {
     let mut map = MapWriter::new(out);
     map.key("partitions");
     map.finish();
     write_array_len(answers.len(), out);
     for answer in answers {
-        answer.encode(out, external);
+        answer.encode(out, apart);
     }
 }

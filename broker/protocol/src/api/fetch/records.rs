@@ -70,8 +70,9 @@ impl RecordsWriter {
         self.out.len() - MARKER_ROOM
     }
 
-    /// The array.
+    /// The array, in as much memory as it needs: it may wait for its reader.
     pub fn finish(mut self) -> Bytes {
+        self.out.shrink_to_fit();
         let mut marker = Vec::with_capacity(MARKER_ROOM);
         write_array_len(self.count, &mut marker);
         let start = MARKER_ROOM - marker.len();

@@ -200,6 +200,41 @@ fn pieces_joined_are_the_frame_in_one() {
 }
 
 #[test]
+fn many_records_go_into_the_frame_without_being_copied() {
+    let mut writer = RecordsWriter::new();
+    let value = vec![b'v'; 100_000];
+    writer.push(
+        Offset::ZERO,
+        Timestamp::from_millis(1),
+        None,
+        Some(&value),
+        [].into_iter(),
+    );
+    let many = writer.finish();
+    let answers = vec![
+        answer(0, FetchData::<&str>::Records(many.clone())),
+        answer(1, FetchData::Records(records())),
+    ];
+    let pieces = FetchAnswer::response_frame(5, answers).unwrap();
+    let is_same = |piece: &Piece<&str>| matches!(piece, Piece::Bytes(bytes) if bytes.as_ptr() == many.as_ptr() && bytes.len() == many.len());
+    assert_eq!(pieces.iter().filter(|piece| is_same(piece)).count(), 1);
+    assert_eq!(
+        pieces.len(),
+        3,
+        "what few there are is copied into what is said around them"
+    );
+    let as_partition = |number, array| {
+        partition(
+            number,
+            FetchedData::Records(FetchedRecords::new(array).unwrap()),
+        )
+    };
+    let partitions = vec![as_partition(0, many), as_partition(1, records())];
+    let whole = response_frame(5, &FetchResponse { partitions });
+    assert_eq!(joined(pieces), whole);
+}
+
+#[test]
 fn neighbouring_sources_leave_no_empty_piece_between_them() {
     let sources = vec![(1, "a"), (1, "b"), (1, "c")];
     let pieces =
