@@ -4,7 +4,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use broker_model::{Clock, SystemClock, TopicPartition};
 use tokio::runtime;
 
 use crate::background::Background;
+use crate::standstill::{Standstill, ThreadWatch};
 
 /// One of the arbiters that connections and partitions share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub(crate) struct Shard(usize);
 #[derive(Clone)]
 pub(crate) struct Arbiters {
     shards: Arc<[EventLoop]>,
-    control: ArbiterHandle,
+    control: Arc<EventLoop>,
     background: Background,
     clock: Arc<SystemClock>,
     next_connection: Arc<AtomicUsize>,
@@ -32,24 +33,59 @@ struct EventLoop {
     arbiter: ArbiterHandle,
     runtime: runtime::Handle,
     disk_wait: DiskWait,
+    polled: Polled,
+    standstill: Standstill,
 }
 
-/// Whether an arbiter's thread is at a call just now that may have to wait for a disk.
+/// How long an arbiter's thread was up for nothing but to look whether something has come; cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct DiskWait(Arc<AtomicBool>);
+pub(crate) struct Polled(Arc<AtomicU64>);
+
+impl Polled {
+    /// So much longer.
+    pub(crate) fn add(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.0.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// All of it.
+    pub(crate) fn so_far(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Whether an arbiter's thread is at a call just now that may have to wait for a disk, and how many have ended.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DiskWait(Arc<DiskCalls>);
+
+#[derive(Debug, Default)]
+struct DiskCalls {
+    is_at_one: AtomicBool,
+    ended: AtomicU64,
+}
 
 impl DiskWait {
     /// Does such a thing on that thread.
     pub(crate) fn during<T>(&self, work: impl FnOnce() -> T) -> T {
-        struct Ends<'a>(&'a AtomicBool);
+        struct Ends<'a>(&'a DiskCalls);
         impl Drop for Ends<'_> {
             fn drop(&mut self) {
-                self.0.store(false, Ordering::Relaxed);
+                self.0.is_at_one.store(false, Ordering::Relaxed);
+                self.0.ended.fetch_add(1, Ordering::Relaxed);
             }
         }
-        self.0.store(true, Ordering::Relaxed);
+        self.0.is_at_one.store(true, Ordering::Relaxed);
         let _ends = Ends(&self.0);
         work()
+    }
+
+    /// How many have ended.
+    pub(crate) fn ended(&self) -> u64 {
+        self.0.ended.load(Ordering::Relaxed)
+    }
+
+    fn is_at_one(&self) -> bool {
+        self.0.is_at_one.load(Ordering::Relaxed)
     }
 }
 
@@ -83,7 +119,7 @@ impl Arbiters {
             .collect();
         Self {
             shards,
-            control: start_arbiter(BLOCKING_THREADS + disk_threads.of_control).arbiter,
+            control: Arc::new(start_arbiter(BLOCKING_THREADS + disk_threads.of_control)),
             background: Background::start(),
             clock: Arc::default(),
             next_connection: Arc::default(),
@@ -92,7 +128,7 @@ impl Arbiters {
 
     /// The arbiter of the controller and of the broker actor.
     pub(crate) fn control(&self) -> &ArbiterHandle {
-        &self.control
+        &self.control.arbiter
     }
 
     /// Where work goes that takes long.
@@ -112,19 +148,44 @@ impl Arbiters {
         Shard(usize::try_from(index).unwrap_or(0))
     }
 
-    /// The shard of the next connection, round robin, but none that waits for a disk at this moment if there is
-    /// another: it may wait for long.
+    /// The shard of the next connection, round robin, but none that waits for a disk at this moment or stands still
+    /// if there is another.
     pub(crate) fn for_connection(&self) -> Shard {
         let shards = self.shards.len();
         let next = self.next_connection.fetch_add(1, Ordering::Relaxed) % shards;
         let mut from_next = (next..shards).chain(0..next);
-        let is_free = |shard: &usize| !self.waits_for_disk(Shard(*shard));
+        let is_free = |shard: &usize| !self.keeps_waiting(Shard(*shard));
         Shard(from_next.find(is_free).unwrap_or(next))
     }
 
+    /// Whether the thread of a shard stands still, for others who ask it for something.
+    pub(crate) fn standstill(&self, shard: Shard) -> &Standstill {
+        &self.shards[shard.0].standstill
+    }
+
+    /// Whether somebody who goes to live on a shard may have to wait there for long.
+    pub(crate) fn keeps_waiting(&self, shard: Shard) -> bool {
+        self.waits_for_disk(shard) || self.standstill(shard).is_stuck()
+    }
+
+    /// What looks whether the threads of partitions, connections and metadata get on.
+    pub(crate) fn watches(&self) -> Vec<ThreadWatch> {
+        let shards = self.shards.iter().enumerate();
+        let of_shard = "the connections that live on it wait, requests of others to its partitions are refused";
+        let of_control =
+            "changes of topics and plugins wait, and whatever else the controller decides";
+        let shards = shards.map(|(number, shard)| ((format!("shard {number}"), of_shard), shard));
+        let control = std::iter::once((("control".to_owned(), of_control), &*self.control));
+        let watch = |(name, thread): ((String, &'static str), &EventLoop)| {
+            let counts = (thread.runtime.clone(), thread.disk_wait.clone());
+            ThreadWatch::new(name, counts, thread.standstill.clone())
+        };
+        shards.chain(control).map(watch).collect()
+    }
+
     /// Whether the thread of a shard is at a call at this moment that may have to wait for a disk.
-    pub(crate) fn waits_for_disk(&self, shard: Shard) -> bool {
-        self.shards[shard.0].disk_wait.0.load(Ordering::Relaxed)
+    fn waits_for_disk(&self, shard: Shard) -> bool {
+        self.shards[shard.0].disk_wait.is_at_one()
     }
 
     /// Where the thread of a shard notes that it waits for a disk.
@@ -137,12 +198,20 @@ impl Arbiters {
         &self.shards[shard.0].arbiter
     }
 
-    /// How long a shard has been busy up to now.
+    /// Where the thread of a shard notes how long it has polled.
+    pub(crate) fn polled(&self, shard: Shard) -> Polled {
+        self.shards[shard.0].polled.clone()
+    }
+
+    /// How long a shard has been busy up to now, without the time for which it only polled.
     pub(crate) fn busy_time(&self, shard: Shard) -> BusyTime {
-        let metrics = self.shards[shard.0].runtime.metrics();
+        let EventLoop {
+            runtime, polled, ..
+        } = &self.shards[shard.0];
+        let busy = runtime.metrics().worker_total_busy_duration(0);
         BusyTime {
             at: self.clock.monotonic(),
-            busy: metrics.worker_total_busy_duration(0),
+            busy: busy.saturating_sub(polled.so_far()),
         }
     }
 
@@ -151,7 +220,7 @@ impl Arbiters {
         for shard in self.shards.iter() {
             shard.arbiter.stop();
         }
-        self.control.stop();
+        self.control.arbiter.stop();
         self.background.stop();
     }
 }
@@ -174,7 +243,10 @@ const BLOCKING_THREADS: usize = 8;
 
 fn start_arbiter(blocking_threads: usize) -> EventLoop {
     let (sender, handle) = mpsc::sync_channel(1);
+    let standstill = Standstill::default();
+    let of_thread = standstill.clone();
     let arbiter = Arbiter::with_tokio_rt(move || {
+        of_thread.is_of_this_thread();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(blocking_threads)
@@ -187,6 +259,8 @@ fn start_arbiter(blocking_threads: usize) -> EventLoop {
     EventLoop {
         arbiter: arbiter.handle(),
         disk_wait: DiskWait::default(),
+        polled: Polled::default(),
+        standstill,
         runtime: handle
             .recv()
             .expect("an arbiter starts with its event loop"),

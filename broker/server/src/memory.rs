@@ -3,6 +3,8 @@
 //! the resident set; both go back once the broker is quiet. The one file of this crate with `unsafe` in it.
 #![allow(unsafe_code)]
 
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::ops::Range;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -19,15 +21,62 @@ const BURST_FAULTS: i64 = 512;
 
 /// Allocations of so many bytes are maps of their own, which go back when they are freed: large frames and what
 /// batches unfold to leave no holes between what is small. Below it memory that was used before is much cheaper.
-const OWN_MAP_BYTES: i32 = 4 * 1024 * 1024;
+const OWN_MAP_BYTES: usize = 4 * 1024 * 1024;
 /// So much free memory at the end of a heap is kept there.
-const FREE_END_BYTES: i32 = 16 * 1024 * 1024;
+const FREE_END_BYTES: usize = 16 * 1024 * 1024;
+
+/// Blocks of these sizes are copied when they grow, by whoever has them grow: the system would do it while it holds
+/// the lock of their heap, for milliseconds if it is a thread of low priority, and event loops wait for that lock.
+/// Larger ones have maps of their own, each of which grows without a copy and without a lock.
+const COPIED_TO_GROW: Range<usize> = 64 * 1024..OWN_MAP_BYTES;
+
+#[global_allocator]
+static HEAPS: Heaps = Heaps;
+
+/// The system's heaps, except that large blocks grow outside of their locks.
+struct Heaps;
+
+// SAFETY: all blocks are the system's, which keeps the contract; a block that grows becomes another one with the same
+// bytes, as the contract allows.
+unsafe impl GlobalAlloc for Heaps {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller has promised what is asked for here, and in the next two.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_bytes: usize) -> *mut u8 {
+        let bytes = layout.size();
+        if new_bytes <= bytes || !COPIED_TO_GROW.contains(&bytes) {
+            // SAFETY: the caller has promised what is asked for.
+            return unsafe { System.realloc(block, layout, new_bytes) };
+        }
+        // SAFETY: the caller has promised that the new size fits the alignment. The new block is not the old one, and
+        // both have the bytes that are copied.
+        unsafe {
+            let new_layout = Layout::from_size_align_unchecked(new_bytes, layout.align());
+            let grown = System.alloc(new_layout);
+            if !grown.is_null() {
+                std::ptr::copy_nonoverlapping(block, grown, bytes);
+                System.dealloc(block, layout);
+            }
+            grown
+        }
+    }
+}
 
 /// To be called first thing in the process: as many heaps as there are threads that serve, not eight for each
 /// core. Blocking threads, which come and go, share them.
 pub(crate) fn limit_heaps() {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    set_heaps(i32::try_from(cores.saturating_add(2)).unwrap_or(i32::MAX));
+    set_heaps(cores.saturating_add(2));
 }
 
 /// Gives memory back after each burst, until `stopping` says so.
@@ -85,13 +134,14 @@ impl Usage {
 }
 
 #[cfg(target_env = "gnu")]
-fn set_heaps(heaps: i32) {
+fn set_heaps(heaps: usize) {
     let settings = [
         (libc::M_ARENA_MAX, heaps),
         (libc::M_MMAP_THRESHOLD, OWN_MAP_BYTES),
         (libc::M_TRIM_THRESHOLD, FREE_END_BYTES),
     ];
     for (setting, value) in settings {
+        let value = i32::try_from(value).unwrap_or(i32::MAX);
         // SAFETY: changes a setting of the allocator, which it guards itself.
         let done = unsafe { libc::mallopt(setting, value) };
         if done == 0 {
@@ -101,7 +151,7 @@ fn set_heaps(heaps: i32) {
 }
 
 #[cfg(not(target_env = "gnu"))]
-fn set_heaps(_: i32) {}
+fn set_heaps(_: usize) {}
 
 #[cfg(target_env = "gnu")]
 fn give_back_heap() {
@@ -160,6 +210,40 @@ mod tests {
 7f10-7f20 r-xp 00000000 fe:00 2  /usr/lib/libc.so.6
 7f20-7f30 r-xp 00000000 fe:00 3  /usr/bin/broker (deleted)";
         assert_eq!(code_ranges(maps, "/bin/broker"), [(0x55f0, 0x10)]);
+    }
+
+    #[test]
+    fn a_block_keeps_its_bytes_while_it_grows_and_shrinks() {
+        let sizes = [
+            1,
+            10,
+            COPIED_TO_GROW.start,
+            1 << 20,
+            3 << 20,
+            COPIED_TO_GROW.end,
+            9 << 20,
+        ];
+        let mut bytes = Vec::<usize>::new();
+        for size in sizes
+            .iter()
+            .chain(sizes.iter().rev())
+            .map(|bytes| bytes.div_ceil(8))
+        {
+            bytes.truncate(size);
+            bytes.shrink_to_fit();
+            bytes.reserve_exact(size - bytes.len());
+            bytes.extend(bytes.len()..size);
+            assert!(bytes.iter().copied().eq(0..size), "{size}");
+        }
+    }
+
+    #[test]
+    fn a_large_block_is_not_grown_by_the_system() {
+        // At the end of its heap, where it could grow in place.
+        let mut large = Vec::<u8>::with_capacity(COPIED_TO_GROW.start);
+        let before = large.as_ptr();
+        large.reserve_exact(COPIED_TO_GROW.start + 1);
+        assert_ne!(large.as_ptr(), before);
     }
 
     #[test]

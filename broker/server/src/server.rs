@@ -32,7 +32,7 @@ use crate::descriptors::Descriptors;
 use crate::dry_run::DryRuns;
 use crate::log_dirs::LogDirs;
 use crate::memory;
-use crate::net::listener::{ConnectionCount, accept_connections};
+use crate::net::listener::{self, ConnectionCount, accept_connections};
 use crate::net::{BusyPolls, RequestBudget};
 use crate::plugins::Plugins;
 use crate::request::follow_manifest;
@@ -250,7 +250,7 @@ fn ignore_file_size_signal() {
 async fn listen(addresses: &[String]) -> Result<Vec<TcpListener>, StartError> {
     let mut listeners = Vec::new();
     for address in addresses {
-        let listening = TcpListener::bind(address).await;
+        let listening = listener::bind(address).await;
         let failed = |source| StartError::Listen {
             address: address.clone(),
             source,
@@ -292,7 +292,8 @@ fn start_arbiters(count: usize, config: &BrokerConfig, dirs: &Arc<LogDirs>) -> A
     };
     let arbiters = Arbiters::start(count, disk_threads);
     let watched = Arc::downgrade(dirs);
-    arbiters.background().spawn(move || watch(watched));
+    let threads = arbiters.watches();
+    arbiters.background().spawn(move || watch(watched, threads));
     arbiters
 }
 

@@ -8,9 +8,7 @@ use broker_storage::LogDir;
 use tracing::warn;
 
 use crate::log_dirs::LogDirs;
-
-/// How often it is looked at meanwhile.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+use crate::standstill::{LOOK_EVERY, ThreadWatch};
 
 /// How long a disk is waited for by who has others waiting behind.
 pub(super) const MOMENT: Duration = Duration::from_secs(3);
@@ -35,15 +33,28 @@ pub(crate) fn hanging_or_hung(dir: &LogDir) -> String {
     })
 }
 
-/// Looks at every disk for as long as the directories are open, so that one that hangs is known although nobody waits
-/// for it, or all who do are stuck themselves.
-pub(crate) async fn watch(dirs: Weak<LogDirs>) {
+/// Looks at every disk and every thread for as long as the directories are open, so that one that hangs is known
+/// although nobody waits for it, or all who do are stuck themselves.
+pub(crate) async fn watch(dirs: Weak<LogDirs>, mut threads: Vec<ThreadWatch>) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let Some(dirs) = dirs.upgrade() else { return };
         for dir in dirs.all() {
             dir.look_whether_it_hangs();
         }
+        for thread in &mut threads {
+            thread.look(|| slow_disks(&dirs));
+        }
+    }
+}
+
+/// The directories whose disks have been at one call for more than a moment.
+fn slow_disks(dirs: &LogDirs) -> String {
+    let slow = dirs.all().iter().filter(|dir| is_slow(dir));
+    let slow: Vec<_> = slow.map(|dir| dir.path().display().to_string()).collect();
+    match slow.is_empty() {
+        true => "none has been at one call for long".to_owned(),
+        false => format!("at one call for long: {}", slow.join(", ")),
     }
 }
 

@@ -238,6 +238,7 @@ impl Hosting {
                 stats: assignment.stats,
                 inline_from: self.inline_from(),
                 disk_wait: self.arbiters.disk_wait(shard),
+                standstill: self.arbiters.standstill(shard).clone(),
                 offline,
                 death,
             },

@@ -49,8 +49,8 @@ impl Affinity {
         if self.wanted == self.home || self.in_a_row < REQUESTS_IN_A_ROW {
             return None;
         }
-        // It may be stuck there, which does not count as busy.
-        if arbiters.waits_for_disk(self.wanted) {
+        // A thread that is stuck does not count as busy.
+        if arbiters.keeps_waiting(self.wanted) {
             return None;
         }
         let now = arbiters.busy_time(self.wanted);

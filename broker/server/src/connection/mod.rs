@@ -90,7 +90,10 @@ async fn serve(connection: Resting, shard: Shard) {
     let writer = AnswerWriter::new(answers, writing, state.budget.answers().clone());
     let idle = writer.idle();
     let writer = actix_rt::spawn(writer.run());
-    let mut reader = FrameReader::resume(reading, input, context.busy_polls.for_connection());
+    let rhythm = context
+        .busy_polls
+        .for_connection(context.arbiters.polled(shard));
+    let mut reader = FrameReader::resume(reading, input, rhythm);
     let session = Rc::new(Session::resume(context.clone(), state, shard));
     let end = read_requests(&session, (&mut reader, &stint), next, || idle.get()).await;
     stint.end();

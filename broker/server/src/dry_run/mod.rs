@@ -16,6 +16,7 @@ use broker_model::Clock;
 use broker_model::limits::DRY_RUNS_MAX;
 use broker_protocol::api::dry_run_status::DryRunReport;
 use broker_storage::Pace;
+use tokio::runtime::Handle;
 
 use crate::background::Background;
 use crate::plugins::{BoundSlot, Plugins, SlotError};
@@ -195,8 +196,11 @@ impl DryRuns {
             runs.runs.insert(id, progress.clone());
             id
         };
+        let runtime = Handle::current();
         // It ends when it ends, whoever waits.
         drop(background.run_long(move || {
+            // It asks partitions, and waits for what they answer.
+            let _entered = runtime.enter();
             let ran =
                 std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&dry_run, &progress)));
             let outcome = match ran {

@@ -141,7 +141,7 @@ mod tests {
     #[actix_rt::test]
     async fn an_answer_that_nobody_reads_holds_nothing_of_its_frame() {
         const MIB: usize = 1024 * 1024;
-        let budget = RequestBudget::new(Workers::of_this_runtime());
+        let budget = RequestBudget::new(Workers::start());
         let _batches = answered(&budget, MIB, 2 * IN_FLIGHT_BYTES_BATCHES / MIB).await;
         let tiny = 2 * IN_FLIGHT_BYTES_TINY / TINY_FRAME_BYTES;
         let _tiny = answered(&budget, TINY_FRAME_BYTES, tiny).await;

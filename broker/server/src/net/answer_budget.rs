@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 
 use super::ceiling::{Allowance, Ceiling, Drawn};
+use crate::counted::Counted;
 
 /// Answers up to this size are counted by their number, and only when there are some that the socket does not take.
 const TINY_ANSWER_BYTES: usize = 512;
@@ -137,22 +138,6 @@ impl Drop for AnswerMemory {
     }
 }
 
-/// Counts a request among those that wait.
-struct InLine<'a>(&'a Unread);
-
-impl<'a> InLine<'a> {
-    fn enter(unread: &'a Unread) -> Self {
-        unread.waiting.fetch_add(1, Ordering::Relaxed);
-        Self(unread)
-    }
-}
-
-impl Drop for InLine<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl AnswerBudget {
     /// Counts an answer that was made; none when it is tiny.
     pub(crate) fn charge(&self, bytes: usize) -> Option<AnswerMemory> {
@@ -256,7 +241,7 @@ impl AnswerBudget {
             // Who waits for its own answers to be read is in nobody's line.
             let others_are_in_the_way = !enough(0, self.free());
             if in_line.is_some() != others_are_in_the_way {
-                in_line = others_are_in_the_way.then(|| InLine::enter(&self.total.0));
+                in_line = others_are_in_the_way.then(|| Counted::one_of(&self.total.0.waiting));
             }
             sleep(LOOK_EVERY).await;
         }

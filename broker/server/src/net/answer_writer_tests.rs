@@ -63,7 +63,7 @@ fn listener() -> TcpListener {
 
 #[actix_rt::test]
 async fn tiny_answers_that_many_do_not_read_have_a_bound_and_whoever_has_few_stays() {
-    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let budget = RequestBudget::new(Workers::start());
     let listener = listener();
     let modest = Unreading::of(&budget, &listener).await;
     let mut greedy = Vec::new();

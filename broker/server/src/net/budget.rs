@@ -26,6 +26,7 @@ use super::standing::{InFlight, Sender, Standing};
 use super::unfolding::Unfolding;
 use super::waits::{Fetches, FetchesOfConnection};
 use crate::background::Workers;
+use crate::counted::Counted;
 
 /// A frame up to this size is read before it takes its place.
 pub(crate) const TINY_FRAME_BYTES: usize = 16 * 1024;
@@ -160,7 +161,7 @@ impl Room {
         match self.bytes.clone().try_acquire_many_owned(bytes) {
             Ok(permit) => permit,
             Err(_) => {
-                let _in_line = InLine::enter(&self.waiting);
+                let _in_line = Counted::one_of(&self.waiting);
                 acquire(&self.bytes, bytes).await
             }
         }
@@ -282,22 +283,6 @@ impl Drop for Incomplete {
         self.frames
             .incomplete_bytes
             .fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-/// Counts a frame among those that wait, also when its connection ends meanwhile.
-struct InLine<'a>(&'a AtomicUsize);
-
-impl<'a> InLine<'a> {
-    fn enter(waiting: &'a AtomicUsize) -> Self {
-        waiting.fetch_add(1, Ordering::Relaxed);
-        Self(waiting)
-    }
-}
-
-impl Drop for InLine<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

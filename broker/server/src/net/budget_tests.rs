@@ -19,7 +19,7 @@ fn known_for(budget: &RequestBudget, bytes: usize) -> ConnectionBudget {
 
 #[actix_rt::test]
 async fn frames_of_one_size_do_not_take_the_place_of_another() {
-    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let budget = RequestBudget::new(Workers::start());
     let mut held = Vec::new();
     let mut fill = async |size: usize, total: usize| {
         for _ in 0..total / size {
@@ -44,7 +44,7 @@ async fn frames_of_one_size_do_not_take_the_place_of_another() {
 
 #[actix_rt::test]
 async fn newcomers_do_not_hold_up_those_who_have_completed_frames() {
-    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let budget = RequestBudget::new(Workers::start());
     let mut held = Vec::new();
     for _ in 0..IN_FLIGHT_BYTES_BATCHES / MIB / NEWCOMERS_PART {
         held.push(budget.for_connection().acquire(MIB).await);
@@ -70,7 +70,7 @@ async fn newcomers_do_not_hold_up_those_who_have_completed_frames() {
 
 #[actix_rt::test]
 async fn who_sends_what_is_much_work_makes_up_for_it_with_as_much_that_is_little() {
-    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let budget = RequestBudget::new(Workers::start());
     let connection = known_for(&budget, 2 * MIB);
     let sender = |bytes| connection.standing.sender(bytes);
     assert!(connection.acquire(MIB).await.distrust());
@@ -89,7 +89,7 @@ async fn who_sends_what_is_much_work_makes_up_for_it_with_as_much_that_is_little
 
 #[actix_rt::test]
 async fn bombs_and_dust_are_judged_by_what_they_came_to() {
-    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let budget = RequestBudget::new(Workers::start());
     for (records, unfolded, sender) in [
         (1, MIB, Sender::Known),
         (1_000, 8 * MIB, Sender::Known),
@@ -110,7 +110,7 @@ async fn bombs_and_dust_are_judged_by_what_they_came_to() {
 
 #[actix_rt::test]
 async fn a_frame_that_was_much_work_is_so_whatever_comes_of_it() {
-    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let budget = RequestBudget::new(Workers::start());
     let connection = budget.for_connection();
     let mut place = connection.acquire(MIB).await;
     assert!(place.distrust());
@@ -121,7 +121,7 @@ async fn a_frame_that_was_much_work_is_so_whatever_comes_of_it() {
 
 #[actix_rt::test]
 async fn a_known_sender_may_ask_for_what_is_no_batch() {
-    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let budget = RequestBudget::new(Workers::start());
     let known = known_for(&budget, MIB);
     assert!(known.acquire(20_000).await.doubt());
     assert_eq!(known.standing.sender(MIB), Sender::Known);
@@ -138,7 +138,7 @@ async fn a_known_sender_may_ask_for_what_is_no_batch() {
 
 #[actix_rt::test]
 async fn a_permit_is_given_back_when_dropped() {
-    let connection = RequestBudget::new(Workers::of_this_runtime()).for_connection();
+    let connection = RequestBudget::new(Workers::start()).for_connection();
     let permit = connection.acquire(1_000).await;
     drop(permit);
     assert!(connection.is_idle());
@@ -150,7 +150,7 @@ async fn a_permit_is_given_back_when_dropped() {
 
 #[actix_rt::test]
 async fn a_frame_may_stand_still_as_long_as_nobody_waits_for_its_place() {
-    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let budget = RequestBudget::new(Workers::start());
     let holder = known_for(&budget, 16 * MIB);
     let held = holder.acquire(16 * MIB).await;
     let second = budget.for_connection().acquire(16 * MIB).await;
@@ -168,7 +168,7 @@ async fn a_frame_may_stand_still_as_long_as_nobody_waits_for_its_place() {
 
 #[actix_rt::test]
 async fn tiny_frames_that_do_not_end_are_counted() {
-    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let budget = RequestBudget::new(Workers::start());
     let connection = budget.for_connection();
     let mut begun = connection.begin(1);
     assert_eq!(connection.stall_max(100), None);
@@ -180,7 +180,7 @@ async fn tiny_frames_that_do_not_end_are_counted() {
 
 #[actix_rt::test]
 async fn what_a_newcomer_sends_is_read_with_caution() {
-    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let budget = RequestBudget::new(Workers::start());
     let newcomer = budget.for_connection();
     assert_eq!(newcomer.caution(MIB), CAUTION);
     assert_eq!(newcomer.caution(100), 1, "anybody may send tiny frames");
@@ -193,7 +193,7 @@ async fn what_a_newcomer_sends_is_read_with_caution() {
 
 #[actix_rt::test]
 async fn a_frame_that_waits_for_memory_holds_no_place_that_others_need() {
-    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let budget = RequestBudget::new(Workers::start());
     let batches = &budget.frames.batches;
     let of_others = &batches.memory.as_ref().unwrap().of_others;
     let _all = of_others.charge(MEMORY_IN_COMMON);
@@ -207,7 +207,7 @@ async fn a_frame_that_waits_for_memory_holds_no_place_that_others_need() {
 
 #[actix_rt::test]
 async fn a_frame_within_what_known_senders_have_of_their_own_may_stand_still() {
-    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let budget = RequestBudget::new(Workers::start());
     let known = known_for(&budget, MIB);
     let _place = known.acquire(MIB).await;
     let greedy = budget.for_connection();
@@ -224,7 +224,7 @@ async fn a_frame_within_what_known_senders_have_of_their_own_may_stand_still() {
 
 #[actix_rt::test]
 async fn two_large_modules_at_once_get_their_turns_and_lists_theirs() {
-    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let budget = RequestBudget::new(Workers::start());
     let (first, second) = tokio::join!(
         budget.lists().memory(4 * MIB),
         budget.lists().memory(4 * MIB)
@@ -241,7 +241,7 @@ async fn two_large_modules_at_once_get_their_turns_and_lists_theirs() {
 
 #[actix_rt::test]
 async fn a_module_that_is_compiled_counts_and_waits_for_nothing() {
-    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let budget = RequestBudget::new(Workers::start());
     let of_others = &budget.frames.small.memory.as_ref().unwrap().of_others;
     let before = of_others.free();
     let all = of_others.charge(before - MIB);

@@ -11,6 +11,8 @@ use std::sync::{Arc, MutexGuard};
 use broker_model::limits::MEMORY_IN_COMMON;
 use tokio::sync::{Mutex, Notify};
 
+use crate::counted::Counted;
+
 /// Memory in common; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Ceiling(Arc<Common>);
@@ -162,22 +164,6 @@ impl Drop for Drawn {
     }
 }
 
-/// Counts one among those of a kind that wait, also when it goes away.
-struct InLine<'a>(&'a Kind);
-
-impl<'a> InLine<'a> {
-    fn enter(kind: &'a Kind) -> Self {
-        kind.in_line.fetch_add(1, Ordering::Relaxed);
-        Self(kind)
-    }
-}
-
-impl Drop for InLine<'_> {
-    fn drop(&mut self) {
-        self.0.in_line.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// The first in line of his kind. He waits among those of other kinds as soon as he has seen that there is too little.
 struct First<'a> {
     kind: &'a Kind,
@@ -233,7 +219,7 @@ impl Allowance {
         if let Some(drawn) = self.try_take(bytes) {
             return drawn;
         }
-        let _in_line = InLine::enter(&self.0);
+        let _in_line = Counted::one_of(&self.0.in_line);
         let _turn = self.0.line.lock().await;
         let mut first = First {
             kind: &self.0,

@@ -181,6 +181,7 @@ impl FrameReader {
                 let read = self.buffer.len();
                 let frame_bytes = (read + missing).saturating_sub(FRAME_HEADER_LEN);
                 let begun = begun.get_or_insert_with(|| {
+                    stint.has_begun();
                     let by = Instant::now() + self.frame_time_max;
                     Begun::new(budget, (frame_bytes, read), by)
                 });
@@ -240,7 +241,7 @@ impl FrameReader {
 
     /// Looks whether a frame begins for a moment, if its client is quick.
     async fn poll_first(&mut self, now: Instant) -> Result<Option<usize>, ReadError> {
-        if let Some(poll) = self.rhythm.poll(now) {
+        if let Some(mut poll) = self.rhythm.poll(now) {
             while poll.goes_on().await {
                 match self.try_read(BUFFER_BYTES_MIN) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

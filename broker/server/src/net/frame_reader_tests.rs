@@ -9,6 +9,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::arbiters::Polled;
 use crate::background::Workers;
 use crate::net::{BusyPolls, RequestBudget};
 
@@ -30,7 +31,7 @@ async fn connected_polling(longest: Duration) -> (TcpStream, FrameReader, OwnedW
     let peer = TcpStream::connect(address).await.expect("it listens");
     let (socket, _) = listener.accept().await.expect("somebody connects");
     let (reading, writing) = socket.into_split();
-    let rhythm = BusyPolls::on(1, longest, Workers::of_this_runtime()).for_connection();
+    let rhythm = BusyPolls::on(1, longest, Workers::start()).for_connection(Polled::default());
     let mut reader = FrameReader::resume(reading, ReadAhead::default(), rhythm);
     reader.allow_large_frames();
     (peer, reader, writing)
@@ -39,7 +40,7 @@ async fn connected_polling(longest: Duration) -> (TcpStream, FrameReader, OwnedW
 /// How often the thread slept while a client, once it was known, asked a hundred times, each time at once.
 async fn sleeps_within_a_hundred_requests(longest: Duration) -> u64 {
     const LEARNING: usize = 100;
-    let budget = RequestBudget::new(Workers::of_this_runtime()).for_connection();
+    let budget = RequestBudget::new(Workers::start()).for_connection();
     let (peer, mut reader, writing) = connected_polling(longest).await;
     let mut peer = peer.into_std().expect("a socket");
     peer.set_nonblocking(false).expect("it is a socket");
@@ -78,7 +79,7 @@ async fn for_a_client_that_asks_again_at_once_the_thread_does_not_sleep() {
 async fn of_a_large_frame_that_starts_wrong_nothing_more_is_wanted() {
     const MIB: usize = 1024 * 1024;
     const START: usize = 8 * 1024;
-    let budget = RequestBudget::new(Workers::of_this_runtime()).for_connection();
+    let budget = RequestBudget::new(Workers::start()).for_connection();
     let (mut peer, mut reader) = connected().await;
     let length = u32::try_from(MIB).expect("it fits").to_be_bytes();
     let start = [&[0xce], length.as_slice(), &[0x91; START]].concat();
@@ -96,14 +97,14 @@ async fn of_a_large_frame_that_starts_wrong_nothing_more_is_wanted() {
         peer.write_all(&ping).await.expect("it is read");
         std::future::pending::<()>().await;
     });
-    let next = reader.next(&budget, patience, &stint).await;
+    let next = stint.take_in(reader.next(&budget, patience, &stint)).await;
     let (body, _) = next.expect("a frame").expect("it is there");
     assert_eq!(&body[..], PING);
 }
 
 #[actix_rt::test]
 async fn a_frame_that_drips_loses_its_place_to_one_that_waits() {
-    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let budget = RequestBudget::new(Workers::start());
     let (mut peer, mut reader) = connected().await;
     let (dripping, other) = (budget.for_connection(), budget.for_connection());
     tokio::task::spawn_local(async move {
@@ -127,7 +128,7 @@ async fn a_frame_that_drips_loses_its_place_to_one_that_waits() {
 
 #[actix_rt::test]
 async fn a_frame_that_gets_no_place_in_time_is_not_its_senders_fault() {
-    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let budget = RequestBudget::new(Workers::start());
     let (mut peer, mut reader) = connected().await;
     reader.frame_time_max = 10 * DRIP_EVERY;
     let others: Vec<_> = (0..2).map(|_| budget.for_connection()).collect();
@@ -150,7 +151,7 @@ async fn a_frame_that_gets_no_place_in_time_is_not_its_senders_fault() {
 #[actix_rt::test]
 async fn a_frame_whose_bytes_lie_in_the_socket_does_not_stand_still() {
     const PIECE: usize = 20 * 1024;
-    let budget = RequestBudget::new(Workers::of_this_runtime());
+    let budget = RequestBudget::new(Workers::start());
     let (mut peer, mut reader) = connected().await;
     let (sender, other) = (budget.for_connection(), budget.for_connection());
     tokio::task::spawn_local(async move {

@@ -22,7 +22,7 @@ const BYTES_OF_WORK: usize = 32 * 1024;
 const READ_TIMES: usize = 2;
 /// Taking in a connection is as much work as so many requests, and so is taking it down.
 const ARRIVAL_WORK: u32 = 8;
-/// To be woken for a request, and to answer it alone, is as much work as so many that come together.
+/// To be woken for a request or its first part, and to answer it alone, is as much work as so many that come together.
 const WAKING_WORK: u32 = 4;
 /// So often a newcomer has to show that it is light: many that come and go at once do not stay for so long.
 const TRIALS: u32 = 32;
@@ -271,6 +271,11 @@ impl Stint {
         self.is_busy.set(true);
         self.go_on().await;
         self.work(ARRIVAL_WORK);
+    }
+
+    /// Within [`Self::take_in`], it was woken for a request that is still to come in part.
+    pub(crate) fn has_begun(&self) {
+        self.work(WAKING_WORK);
     }
 
     /// Before many bytes are read or written: lets others run, if many were on this thread.

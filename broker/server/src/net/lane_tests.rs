@@ -322,6 +322,31 @@ async fn connections_that_come_do_so_in_passes() {
 }
 
 #[actix_rt::test]
+async fn frames_that_begin_and_are_not_complete_are_taken_in_in_passes() {
+    let lane = Rc::<Lane>::default();
+    let begun = Rc::<Cell<u32>>::default();
+    for _ in 0..BUSY {
+        let (stint, begun) = (Stint::in_lane(lane.clone()), begun.clone());
+        tokio::task::spawn_local(async move {
+            let reading = async {
+                stint.has_begun();
+                begun.set(begun.get() + 1);
+                std::future::pending::<()>().await;
+            };
+            stint.take_in(reading).await;
+        });
+    }
+    let mut before = 0;
+    while before < BUSY {
+        tokio::task::yield_now().await;
+        let now = begun.get();
+        let at_once = now - before;
+        assert!(at_once <= PASS_WORK / WAKING_WORK, "{at_once} at once");
+        before = now;
+    }
+}
+
+#[actix_rt::test]
 async fn much_that_is_copied_is_copied_in_parts_and_others_run_between() {
     const PIECE: usize = COPIED_BYTES_MAX / 4;
     let lane = Rc::<Lane>::default();

@@ -8,11 +8,21 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use broker_protocol::{ErrorCode, WireError, error_frame};
-use tokio::net::{TcpListener, TcpStream};
+use futures::FutureExt;
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
+/// So many connections are accepted in a row, or this many refused, ...
+const ACCEPTED_IN_A_ROW: usize = 8;
+const REFUSED_IN_A_ROW: usize = 128;
+/// ... and then none for a moment: to be woken for each takes the core from whoever serves, and thousands a second are
+/// enough.
+const PAUSE_AFTER_SOME: Duration = Duration::from_millis(1);
+/// So many may wait to be accepted, if the system lets them (`net.core.somaxconn`): all that come back at once when
+/// the broker was away. Those beyond it try again after a second or more.
+const BACKLOG: u32 = 4096;
 /// How long accepting pauses after the system refused to hand out a socket.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 /// How often the log says that connections are refused, however many are.
@@ -111,7 +121,34 @@ impl ConnectionCount {
     }
 }
 
-/// Accepts until `stop` says so. `serve` gets each connection, on the accepting thread.
+/// Listens on the first of the addresses of `address` that can be listened on.
+///
+/// # Errors
+/// Why the last of them cannot, or that there is none.
+pub(crate) async fn bind(address: &str) -> io::Result<TcpListener> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in lookup_host(address).await? {
+        match listen_on(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // Connections of a broker that was here before do not keep this one out.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Accepts until `stop` says so, those that come together in parts. `serve` gets each connection, on the accepting
+/// thread.
 pub(crate) async fn accept_connections(
     listener: TcpListener,
     count: ConnectionCount,
@@ -119,20 +156,42 @@ pub(crate) async fn accept_connections(
     serve: impl Fn(std::net::TcpStream, SocketAddr, ConnectionPlace),
 ) {
     let mut refusals = Refusals::default();
+    let mut last_came = Instant::now();
     loop {
-        let accepted = tokio::select! {
+        let first = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => return,
         };
-        match accepted {
-            Ok((socket, peer)) => match count.enter(peer.ip()) {
-                Ok(place) => hand_over(socket, peer, place, &serve),
-                Err(reason) => refusals.refuse(&socket, peer, reason),
-            },
-            Err(error) => {
-                warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(PAUSE_AFTER_ERROR).await;
+        let at_once = || listener.accept().now_or_never();
+        let (mut accepted, mut refused) = (0, 0);
+        let mut pause = PAUSE_AFTER_SOME;
+        for came in std::iter::once(first).chain(std::iter::from_fn(at_once)) {
+            match came {
+                Ok((socket, peer)) => match count.enter(peer.ip()) {
+                    Ok(place) => {
+                        hand_over(socket, peer, place, &serve);
+                        accepted += 1;
+                    }
+                    Err(reason) => {
+                        refusals.refuse(&socket, peer, reason);
+                        refused += 1;
+                    }
+                },
+                Err(error) => {
+                    warn!(%error, "cannot accept a connection");
+                    pause = PAUSE_AFTER_ERROR;
+                    break;
+                }
             }
+            if accepted == ACCEPTED_IN_A_ROW || refused == REFUSED_IN_A_ROW {
+                break;
+            }
+        }
+        let was_quiet = last_came.elapsed() > PAUSE_AFTER_SOME;
+        last_came = Instant::now();
+        let is_alone = was_quiet && (accepted, refused) == (1, 0);
+        if !is_alone || pause > PAUSE_AFTER_SOME {
+            tokio::time::sleep(pause).await;
         }
     }
 }
@@ -174,9 +233,53 @@ impl Refusals {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::net::Ipv4Addr;
+    use std::rc::Rc;
 
     use super::*;
+
+    #[actix_rt::test]
+    async fn those_that_come_together_are_accepted_in_parts() {
+        const CLIENTS: usize = 5 * ACCEPTED_IN_A_ROW;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connect = |_| std::net::TcpStream::connect(address).unwrap();
+        let clients: Vec<_> = (0..CLIENTS).map(connect).collect();
+        let (accepted, (stop, stopping)) = (Rc::new(Cell::new(0)), watch::channel(false));
+        let counted = accepted.clone();
+        let accepting = actix_rt::spawn(accept_connections(
+            listener,
+            ConnectionCount::new(CLIENTS, CLIENTS),
+            stopping,
+            move |_, _, _| counted.set(counted.get() + 1),
+        ));
+        let mut before = 0;
+        while accepted.get() < CLIENTS {
+            tokio::task::yield_now().await;
+            let at_once = accepted.get() - before;
+            assert!(
+                at_once <= ACCEPTED_IN_A_ROW,
+                "{at_once} while nobody else got to run"
+            );
+            before = accepted.get();
+        }
+        stop.send_replace(true);
+        accepting.await.unwrap();
+        drop(clients);
+    }
+
+    #[actix_rt::test]
+    async fn many_may_wait_to_be_accepted() {
+        let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+        let most: usize = most.trim().parse().unwrap();
+        let listener = bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        // Beyond what may wait, the system does not answer at all.
+        let connect = |_| std::net::TcpStream::connect_timeout(&address, Duration::from_secs(20));
+        let waiting: Result<Vec<_>, _> = (0..most.min(500)).map(connect).collect();
+        waiting.unwrap();
+    }
 
     #[test]
     fn one_address_cannot_take_every_place() {

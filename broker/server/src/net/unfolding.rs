@@ -10,7 +10,7 @@ use broker_model::limits::{
 use tokio::sync::Semaphore;
 
 use super::ceiling::{Allowance, Ceiling};
-use crate::background::Workers;
+use crate::background::{BrokenOff, Workers};
 
 const MIB: usize = 1024 * 1024;
 /// Up to here a batch is unfolded where it is needed, and its connection has done as much work: producers of batches
@@ -56,7 +56,7 @@ impl Unfolding {
         &self,
         work: impl Fn(usize) -> T + Clone + Send + 'static,
         is_too_low: impl Fn(&T) -> bool,
-    ) -> Result<T, tokio::task::JoinError> {
+    ) -> Result<T, BrokenOff> {
         let done = self.step(&self.steps, work.clone(), STEP_BYTES).await?;
         if is_too_low(&done) {
             let limit = BATCH_DECOMPRESSED_BYTES_MAX;
@@ -70,7 +70,7 @@ impl Unfolding {
         places: &Arc<Semaphore>,
         work: impl Fn(usize) -> T + Send + 'static,
         limit: usize,
-    ) -> Result<T, tokio::task::JoinError> {
+    ) -> Result<T, BrokenOff> {
         let place = places.clone().acquire_owned().await;
         let place = place.expect("this budget is never closed");
         let memory = self.memory.take(limit).await;
@@ -91,7 +91,7 @@ mod tests {
 
     #[actix_rt::test]
     async fn work_is_tried_with_a_higher_limit_when_the_first_was_too_low() {
-        let unfolding = Unfolding::by(Workers::of_this_runtime(), &Ceiling::default());
+        let unfolding = Unfolding::by(Workers::start(), &Ceiling::default());
         let tried = Arc::new(Mutex::new(Vec::new()));
         let seen = tried.clone();
         let work = move |limit| {
@@ -108,7 +108,7 @@ mod tests {
 
     #[actix_rt::test]
     async fn one_of_the_largest_at_a_time_is_in_nobodys_way() {
-        let unfolding = Unfolding::by(Workers::of_this_runtime(), &Ceiling::default());
+        let unfolding = Unfolding::by(Workers::start(), &Ceiling::default());
         let _bomb = unfolding.largest.acquire().await.unwrap();
         let second = unfolding.in_steps(|limit| limit, |limit| *limit < 9 * MIB);
         let waited = tokio::time::timeout(std::time::Duration::from_millis(50), second).await;

@@ -3,7 +3,7 @@
 //! fetch is answered at once with what there is.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use broker_model::limits::{
     FETCHES_BYTES_MAX, MEMORY_OWN_FETCHES, MEMORY_OWN_WAITS, WAITS_PER_CONNECTION, WAITS_TOTAL,
@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::ceiling::{Allowance, Ceiling, Drawn};
+use crate::counted::Counted;
 
 /// What a poll weighs beside its partitions.
 const POLL_WEIGHT: usize = 8;
@@ -42,23 +43,8 @@ pub(crate) struct CarriedOut {
     _of_few: Option<OfFew>,
 }
 
-/// Counts a fetch of few partitions among those of its connection.
-#[derive(Debug)]
-pub(crate) struct OfFew(Arc<AtomicUsize>);
-
-impl OfFew {
-    fn enter(under_way: &Arc<AtomicUsize>) -> Option<Self> {
-        let counted = Self(under_way.clone());
-        // Counted until dropped, also when it is one too many.
-        (under_way.fetch_add(1, Ordering::Relaxed) < OF_FEW_UNCOUNTED).then_some(counted)
-    }
-}
-
-impl Drop for OfFew {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
+/// One fetch of few partitions among those of its connection.
+type OfFew = Counted<Arc<AtomicUsize>>;
 
 impl CarriedOut {
     fn of_few(one: OfFew) -> Self {
@@ -75,11 +61,12 @@ impl CarriedOut {
         }
     }
 
-    /// Keeps so much and gives the rest back.
-    pub(crate) fn shrink_to(&mut self, bytes: usize) {
+    /// Goes on with no more than so much, until that is done: a disk that hangs keeps it for long.
+    pub(crate) async fn keeping<T>(mut self, bytes: usize, rest: impl Future<Output = T>) -> T {
         if let Some(drawn) = &mut self.drawn {
             drawn.shrink_to(bytes);
         }
+        rest.await
     }
 }
 
@@ -170,7 +157,7 @@ impl FetchesOfConnection {
 
     fn one_of_few(&self, args_bytes: usize) -> Option<OfFew> {
         (args_bytes <= FEW_PARTITIONS_BYTES)
-            .then(|| OfFew::enter(&self.of_few))
+            .then(|| OfFew::one_of_few(self.of_few.clone(), OF_FEW_UNCOUNTED))
             .flatten()
     }
 
@@ -260,6 +247,20 @@ mod tests {
         let many = own.memory(FEW_PARTITIONS_BYTES + 1, soon());
         let waited = tokio::time::timeout(Duration::from_secs(5), many).await;
         assert_eq!(waited.expect("it ends").err(), Some(FetchesFull));
+    }
+
+    #[actix_rt::test]
+    async fn memory_that_is_not_needed_to_go_on_is_others_meanwhile() {
+        let fetches = Fetches::below(&Ceiling::default());
+        let all_free = fetches.carried_out.free();
+        let own = fetches.for_connection();
+        let (took_apart, kept) = (64 * 1024, 1_000);
+        let memory = own.memory(took_apart / CARRIED_OUT_TIMES, soon()).await;
+        assert_eq!(fetches.carried_out.free(), all_free - took_apart);
+        let reading = async { fetches.carried_out.free() };
+        let free_meanwhile = memory.expect("there is some").keeping(kept, reading).await;
+        assert_eq!(free_meanwhile, all_free - kept);
+        assert_eq!(fetches.carried_out.free(), all_free);
     }
 
     #[actix_rt::test]

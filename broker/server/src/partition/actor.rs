@@ -14,17 +14,17 @@ use broker_cluster::{
 };
 use broker_model::limits::PARTITION_MAILBOX;
 use broker_model::{Clock, LeaderEpoch, Occasional, Offset, TopicPartition};
-use broker_record::{ProducedBatch, TimestampType};
-use broker_storage::{AppendError, BehindSyncs, Log, LogDir};
+use broker_record::ProducedBatch;
+use broker_storage::{BehindSyncs, Log, LogDir};
 use tokio::sync::watch;
 use tracing::warn;
 
 use super::error::PartitionError;
 use super::handle::PartitionHandle;
-use super::messages::{Append, AppendReply, Appended};
 use super::offsets::PartitionOffsets;
-use super::parked::{Parked, ParkedAppends};
+use super::parked::ParkedAppends;
 use super::vanishing::OfflineNotice;
+use super::writing::Waiting;
 use crate::actor_stats::ActorStats;
 use crate::arbiters::{DiskWait, Shard};
 use crate::broker::hanging;
@@ -32,7 +32,7 @@ use crate::cold_reads::ColdReads;
 use crate::death_notice::DeathNotice;
 use crate::plugins::Plugins;
 use crate::reply::Reply;
-use crate::solitude;
+use crate::standstill::Standstill;
 use crate::topic_settings::{TopicSettings, batch_bytes_max, roll_after};
 use crate::turn::{TakesTurns, Turn, stand_back};
 
@@ -52,16 +52,9 @@ pub(crate) struct PartitionSetup {
     /// When, on the monotonic clock, a sync may first hold up the actor's thread.
     pub(crate) inline_from: Duration,
     pub(crate) disk_wait: DiskWait,
+    pub(crate) standstill: Standstill,
     pub(crate) offline: OfflineNotice,
     pub(crate) death: DeathNotice,
-}
-
-/// A batch that waits for the end of the mailbox drain.
-pub(super) struct Waiting {
-    pub(super) acks: Acks,
-    pub(super) deadline: Duration,
-    pub(super) timeout: Duration,
-    pub(super) reply: AppendReply,
 }
 
 /// The live part of one partition replica.
@@ -76,8 +69,9 @@ pub(crate) struct PartitionActor {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) stats: Arc<ActorStats>,
     pub(super) replica: PartitionReplica<u64>,
-    /// Same length: batch i is answered through waiting i.
+    /// Room for those that are being written.
     pub(super) batches: Vec<ProducedBatch>,
+    /// Those that will be.
     pub(super) waiting: Vec<Waiting>,
     /// Whether a write is to follow when the mailbox has been drained.
     pub(super) write_spawned: bool,
@@ -132,13 +126,14 @@ impl PartitionActor {
             end: setup.log.end(),
         };
         let (sender, receiver) = watch::channel(first);
-        let (stats, cold_reads) = (setup.stats.clone(), setup.cold_reads.clone());
+        let with = (setup.stats.clone(), setup.cold_reads.clone());
+        let on = (shard, setup.standstill.clone());
         // The mailbox has its bound from the first message on, also before the arbiter gets to run.
         let (mailbox, messages) = channel::channel(PARTITION_MAILBOX);
         arbiter.spawn_fn(move || {
             Context::with_receiver(messages).run(Self::new(setup, replica, sender));
         });
-        PartitionHandle::new(Addr::new(mailbox), receiver, (shard, stats), cold_reads)
+        PartitionHandle::new(Addr::new(mailbox), receiver, on, with)
     }
 
     fn new(
@@ -230,10 +225,10 @@ impl PartitionActor {
         }
     }
 
-    pub(super) fn check_append(&self, message: &Append) -> Result<(), PartitionError> {
+    pub(super) fn check_append(&self, acks: Acks, size: usize) -> Result<(), PartitionError> {
         self.check_in_service()?;
         self.replica
-            .admit(message.acks, self.settings.config.min_insync_replicas)
+            .admit(acks, self.settings.config.min_insync_replicas)
             .map_err(|problem| match problem {
                 NotAdmitted::NotEnoughReplicas { in_sync, required } => {
                     PartitionError::NotEnoughReplicas { in_sync, required }
@@ -242,7 +237,7 @@ impl PartitionActor {
                     reason: problem.to_string(),
                 },
             })?;
-        let (size, max) = (message.batch.size(), batch_bytes_max(&self.settings.config));
+        let max = batch_bytes_max(&self.settings.config);
         if u32::try_from(size).is_ok_and(|size| size <= max) {
             Ok(())
         } else {
@@ -253,91 +248,8 @@ impl PartitionActor {
         }
     }
 
-    /// Writes what the mailbox drain brought, all of it in one vectored write.
-    pub(super) fn write_waiting(&mut self, ctx: &mut Context<Self>) {
-        if self.batches.is_empty() {
-            return;
-        }
-        if let Err(error) = self.check_answering() {
-            // It has become plain since they came.
-            self.batches.clear();
-            for waiting in self.waiting.drain(..) {
-                waiting.reply.send(Err(error.clone()));
-            }
-            return;
-        }
-        solitude::note_append(std::ptr::from_ref(self).addr());
-        let now = self.clock.now();
-        let mut batches = std::mem::take(&mut self.batches);
-        let mut waiting = std::mem::take(&mut self.waiting);
-        let epoch = self.leader_epoch;
-        let disk_wait = self.disk_wait.clone();
-        match disk_wait.during(|| self.log_mut().append(&mut batches, epoch, now)) {
-            Ok(run) => {
-                self.fall_behind_if_late();
-                let log_start = self.log().start();
-                let mut effects = Effects::default();
-                for (batch, waiting) in batches.iter().zip(waiting.drain(..)) {
-                    effects.merge(self.on_appended(batch, waiting, log_start));
-                }
-                debug_assert_eq!(
-                    run.end,
-                    self.log().end(),
-                    "an append ends where the log ends"
-                );
-                // First, so that whoever is answered can read at once what was acknowledged.
-                self.publish();
-                self.carry_out(effects);
-                self.after_write(ctx);
-            }
-            Err(error) => {
-                if let AppendError::Vanished(vanished) = &error {
-                    self.go_offline(vanished);
-                }
-                let error = PartitionError::from(error);
-                self.tell_refusal(&error);
-                for waiting in waiting.drain(..) {
-                    waiting.reply.send(Err(error.clone()));
-                }
-            }
-        }
-        batches.clear();
-        // Their room is kept for what comes next.
-        self.batches = batches;
-        self.waiting = waiting;
-    }
-
-    fn on_appended(
-        &mut self,
-        batch: &ProducedBatch,
-        waiting: Waiting,
-        log_start: Offset,
-    ) -> Effects<u64> {
-        let header = &batch.header;
-        let answer = Appended {
-            base_offset: header.base_offset,
-            log_append_time: (header.timestamp_type == TimestampType::LogAppendTime)
-                .then_some(header.max_timestamp),
-            log_start,
-        };
-        let Waiting {
-            acks,
-            deadline,
-            timeout,
-            reply,
-        } = waiting;
-        let token = self.parked.park(Parked {
-            answer,
-            deadline,
-            timeout,
-            reply,
-        });
-        self.replica
-            .on_appended(header.base_offset, header.next_offset(), acks, token)
-    }
-
     /// Starts whatever has to follow a write: a sync now or later, a roll by age.
-    fn after_write(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn after_write(&mut self, ctx: &mut Context<Self>) {
         match self.settings.config.flush_mode {
             FlushMode::Sync if self.may_sync_inline() => self.sync_inline(ctx),
             FlushMode::Sync => self.start_sync(ctx),

@@ -67,6 +67,9 @@ pub(crate) enum PartitionError {
     /// A read failed.
     #[error("reading failed: {reason}")]
     ReadFailed { reason: String },
+    /// Nobody can say whether it was done, nor when that will be known.
+    #[error("it was asked for that and has not answered: {reason}; it may or may not be done yet")]
+    Unanswered { reason: String },
     /// The acknowledgement did not come in time; the write may still become durable.
     #[error("no acknowledgement within {} ms", .after.as_millis())]
     TimedOut { after: Duration },

@@ -29,6 +29,7 @@ use crate::actor_stats::ActorStats;
 use crate::arbiters::Shard;
 use crate::cold_reads::ColdReads;
 use crate::reply::Reply;
+use crate::standstill::Standstill;
 use crate::topic_settings::TopicSettings;
 
 /// A cheap clone that speaks to one partition.
@@ -37,6 +38,7 @@ pub(crate) struct PartitionHandle {
     addr: Addr<PartitionActor>,
     offsets: watch::Receiver<PartitionOffsets>,
     shard: Shard,
+    pub(super) standstill: Standstill,
     stats: Arc<ActorStats>,
     cold_reads: Arc<ColdReads>,
 }
@@ -45,13 +47,14 @@ impl PartitionHandle {
     pub(super) fn new(
         addr: Addr<PartitionActor>,
         offsets: watch::Receiver<PartitionOffsets>,
-        (shard, stats): (Shard, Arc<ActorStats>),
-        cold_reads: Arc<ColdReads>,
+        (shard, standstill): (Shard, Standstill),
+        (stats, cold_reads): (Arc<ActorStats>, Arc<ColdReads>),
     ) -> Self {
         Self {
             addr,
             offsets,
             shard,
+            standstill,
             stats,
             cold_reads,
         }
@@ -78,7 +81,8 @@ impl PartitionHandle {
         self.cold_reads.dir()
     }
 
-    /// Appends a batch; the answer comes when `acks` says.
+    /// Appends a batch; the answer comes when `acks` says, or when the thread that it is for stands still: then a batch
+    /// that is not being written yet never will be.
     pub(crate) fn append(
         &self,
         batch: ProducedBatch,
@@ -86,6 +90,7 @@ impl PartitionHandle {
         timeout: Duration,
         reply: AppendReply,
     ) {
+        let (batch, reply) = self.standstill.or_withdraw(batch, reply, unanswered);
         self.post(Append {
             batch,
             acks,
@@ -116,7 +121,8 @@ impl PartitionHandle {
         &self,
         before: Option<Offset>,
     ) -> Result<Offset, PartitionError> {
-        self.ask(|reply| DeleteRecords { before, reply }).await
+        self.ask_for_change(|reply| DeleteRecords { before, reply })
+            .await
     }
 
     /// Sizes and segments, for describe.
@@ -155,7 +161,8 @@ impl PartitionHandle {
         &self,
         purpose: CleaningPurpose,
     ) -> Result<Option<Cleaning>, PartitionError> {
-        self.ask(|reply| BeginCleaning { purpose, reply }).await
+        self.ask_however_long(|reply| BeginCleaning { purpose, reply })
+            .await
     }
 
     /// Puts the result of a cleaning in place.
@@ -172,7 +179,7 @@ impl PartitionHandle {
 
     /// What a scrub has to read.
     pub(crate) async fn scrub_targets(&self) -> Result<Vec<ScrubTarget>, PartitionError> {
-        self.ask(|reply| BeginScrub { reply }).await
+        self.ask_however_long(|reply| BeginScrub { reply }).await
     }
 
     /// Hands over what a scrub of a segment has found; answers the damage that is news.
@@ -221,28 +228,56 @@ impl PartitionHandle {
         &self.stats
     }
 
-    async fn ask<T, M>(
+    /// Asks for something that changes nothing.
+    async fn ask<T: Send + 'static, M: Refusable>(
         &self,
         message: impl FnOnce(Reply<T, PartitionError>) -> M,
     ) -> Result<T, PartitionError>
     where
-        T: Send + 'static,
-        M: Message<Result = ()> + Send + 'static,
         PartitionActor: Handler<M>,
         <PartitionActor as actix::Actor>::Context: ToEnvelope<PartitionActor, M>,
-        M: Refusable,
+    {
+        let otherwise = |reason| PartitionError::NotYet { reason };
+        let message = |reply| message(self.standstill.or_give_up(reply, otherwise));
+        self.ask_however_long(message).await
+    }
+
+    /// Asks for something of which nobody knows whether it was done when there is no answer.
+    async fn ask_for_change<T: Send + 'static, M: Refusable>(
+        &self,
+        message: impl FnOnce(Reply<T, PartitionError>) -> M,
+    ) -> Result<T, PartitionError>
+    where
+        PartitionActor: Handler<M>,
+        <PartitionActor as actix::Actor>::Context: ToEnvelope<PartitionActor, M>,
+    {
+        let message = |reply| message(self.standstill.or_give_up(reply, unanswered));
+        self.ask_however_long(message).await
+    }
+
+    /// Asks for something that the asker has to take when it comes.
+    async fn ask_however_long<T: Send + 'static, M: Refusable>(
+        &self,
+        message: impl FnOnce(Reply<T, PartitionError>) -> M,
+    ) -> Result<T, PartitionError>
+    where
+        PartitionActor: Handler<M>,
+        <PartitionActor as actix::Actor>::Context: ToEnvelope<PartitionActor, M>,
     {
         let (reply, answer) = Reply::channel();
         self.post(message(reply));
         answer.await
     }
 
-    fn post<M>(&self, message: M)
+    fn post<M: Refusable>(&self, message: M)
     where
-        M: Message<Result = ()> + Send + Refusable + 'static,
         PartitionActor: Handler<M>,
         <PartitionActor as actix::Actor>::Context: ToEnvelope<PartitionActor, M>,
     {
+        if let Some(reason) = self.standstill.reason() {
+            message.refuse(PartitionError::NotYet { reason });
+            return;
+        }
         self.stats.sent();
         match self.addr.try_send(message) {
             Ok(()) => {}
@@ -259,8 +294,13 @@ impl PartitionHandle {
     }
 }
 
+/// What is told of a change that was asked for, of a thread that stands still.
+fn unanswered(reason: String) -> PartitionError {
+    PartitionError::Unanswered { reason }
+}
+
 /// A message that can be answered without having reached the actor.
-pub(super) trait Refusable {
+pub(super) trait Refusable: Message<Result = ()> + Send + 'static {
     /// Answers with `error`, which is definite: nothing was done.
     fn refuse(self, error: PartitionError);
 }

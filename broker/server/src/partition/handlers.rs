@@ -7,16 +7,18 @@ use std::task::{self, Poll};
 use actix::prelude::*;
 use broker_cluster::FlushMode;
 use broker_model::limits::BATCHES_PER_WRITE_MAX;
+use broker_record::ProducedBatch;
 use broker_storage::{ChangeError, RetentionOutcome};
 use tracing::{info, warn};
 
-use super::actor::{PartitionActor, Waiting};
+use super::actor::PartitionActor;
 use super::error::PartitionError;
 use super::messages::{
     Append, BeginCleaning, BeginScrub, CheckRetention, CleaningPurpose, Close, Configure, Crash,
     DeleteRecords, FindTimestamp, FinishCleaning, FinishScrub, LookAtCleaning, PartitionSummary,
     Read, Summarize, Synced,
 };
+use super::writing::Waiting;
 use crate::plugins::PluginRetention;
 use crate::topic_settings::{compaction_settings, log_config};
 use crate::turn::MUCH_TO_WRITE;
@@ -25,8 +27,13 @@ impl Handler<Append> for PartitionActor {
     type Result = ();
 
     fn handle(&mut self, message: Append, ctx: &mut Self::Context) {
-        self.took_bytes(message.batch.size(), ctx);
-        if let Err(error) = self.check_append(&message) {
+        let size = message.batch.look(ProducedBatch::size);
+        self.took_bytes(size.unwrap_or(0), ctx);
+        let Some(size) = size else {
+            // It was withdrawn, and is answered.
+            return;
+        };
+        if let Err(error) = self.check_append(message.acks, size) {
             message.reply.send(Err(error));
             return;
         }
@@ -37,19 +44,16 @@ impl Handler<Append> for PartitionActor {
             timeout,
             reply,
         } = message;
-        self.batches.push(batch);
         self.waiting.push(Waiting {
+            batch,
             acks,
             deadline,
             timeout,
             reply,
         });
-        let is_much = self
-            .batches
-            .last()
-            .is_some_and(|batch| batch.size() >= MUCH_TO_WRITE);
+        let is_much = size >= MUCH_TO_WRITE;
         let is_all = self.stats.mailbox_depth() == 0 && !is_much;
-        if is_all || self.batches.len() >= BATCHES_PER_WRITE_MAX {
+        if is_all || self.waiting.len() >= BATCHES_PER_WRITE_MAX {
             self.write_waiting(ctx);
         } else if !self.write_spawned {
             self.write_spawned = true;

@@ -107,3 +107,29 @@ async fn nobody_looks_what_there_is_to_clean_on_a_disk_that_hangs() {
     rig.answers_again().await;
     assert!(rig.hosted.handle.cleaning_state().await.is_ok());
 }
+
+#[actix_rt::test]
+async fn what_waits_for_a_thread_that_stands_still_is_withdrawn_and_never_written() {
+    let arbiter = actix_rt::Arbiter::new();
+    let hosted = host_on(RealIo::new(), &arbiter.handle(), &[]);
+    let first = send(&hosted.handle, Acks::All).await.expect("durable");
+    assert_eq!(first.base_offset, Offset::ZERO);
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    arbiter.spawn_fn(move || {
+        let _ = begun.send(());
+        let _ = held.recv();
+    });
+    has_begun.await.expect("it runs");
+    let waiting = send(&hosted.handle, Acks::All);
+    hosted.handle.standstill.give_up_all();
+    let answer = waiting.await;
+    assert!(
+        matches!(answer, Err(PartitionError::NotYet { .. })),
+        "{answer:?}"
+    );
+    drop(release);
+    let next = send(&hosted.handle, Acks::All).await.expect("durable");
+    assert_eq!(next.base_offset, Offset::new(1), "nothing came between");
+    arbiter.stop();
+}

@@ -15,6 +15,7 @@ use broker_storage::{
 
 use super::error::PartitionError;
 use crate::reply::Reply;
+use crate::standstill::Handed;
 use crate::topic_settings::TopicSettings;
 
 /// Where a batch went.
@@ -38,11 +39,13 @@ pub(crate) struct PartitionSummary {
 }
 
 pub(super) type AppendReply = Reply<Appended, PartitionError>;
+/// A batch until it is written, or withdrawn because the thread stands still.
+pub(super) type HandedBatch = Handed<Appended, ProducedBatch>;
 
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Append {
-    pub(super) batch: ProducedBatch,
+    pub(super) batch: HandedBatch,
     pub(super) acks: Acks,
     pub(super) timeout: Duration,
     pub(super) reply: AppendReply,

@@ -15,6 +15,7 @@ mod syncing;
 pub(crate) mod tests;
 mod unacknowledged;
 mod vanishing;
+mod writing;
 
 pub(crate) use actor::{PartitionActor, PartitionSetup};
 pub(crate) use error::PartitionError;

@@ -57,9 +57,8 @@ fn host_with(
     choose(&mut options);
     let dir = LogDir::open(options).expect("a log dir");
     let config = configured(overrides);
-    let name = TopicName::new("t").expect("a name");
+    let (name, id) = (TopicName::new("t").expect("a name"), TopicId::random());
     let partition = TopicPartition::new(name.clone(), PartitionId::new(0));
-    let id = TopicId::random();
     let opened = dir.open_or_create_log(&partition, id, log_config(&config));
     let (log, _) = opened.expect("a log");
     let topic = (id, name.clone());
@@ -82,6 +81,7 @@ fn host_with(
         stats: Arc::new(ActorStats::default()),
         inline_from: Duration::ZERO,
         disk_wait: Default::default(),
+        standstill: Default::default(),
         offline: Box::new(|_| {}),
         death: DeathNotice::new(move || {
             let _ = sender.send(());

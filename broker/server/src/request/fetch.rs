@@ -103,13 +103,17 @@ impl Fetch {
             Ok(None) => return,
             Err(error) => return asker.refuse(error),
         };
-        // A disk that hangs keeps it for long: what it was taken apart in is others' meanwhile.
+        // What it was taken apart in is others' while it reads.
         let of_found: usize = found.iter().map(Located::occupies).sum();
         let of_request = match request.form {
             FetchForm::Batch => 0,
             FetchForm::Records => size_of_val(request.partitions.as_slice()),
         };
-        memory.shrink_to(of_found + of_request);
+        let reading = self.read_and_answer(request, found, asker);
+        memory.keeping(of_found + of_request, reading).await;
+    }
+
+    async fn read_and_answer(&self, request: FetchRequest, found: Vec<Located>, asker: Asker) {
         match request.form {
             FetchForm::Batch => {
                 drop(request);

@@ -43,10 +43,7 @@ async fn everything(hosted: &Hosted) -> FileSlice {
 }
 
 fn as_records() -> Wanted {
-    Wanted::Records(Unfolding::by(
-        Workers::of_this_runtime(),
-        &Ceiling::default(),
-    ))
+    Wanted::Records(Unfolding::by(Workers::start(), &Ceiling::default()))
 }
 
 #[actix_rt::test]
@@ -132,7 +129,7 @@ async fn a_batch_that_unfolds_to_less_than_a_large_one_waits_for_no_bomb() {
     append(&hosted, batch(512 * 1024, Codec::Zstd)).await;
     let slice = everything(&hosted).await;
     assert!(slice.len() < 64 * 1024, "{} bytes", slice.len());
-    let unfolding = Unfolding::by(Workers::of_this_runtime(), &Ceiling::default());
+    let unfolding = Unfolding::by(Workers::start(), &Ceiling::default());
     let (release, held) = std::sync::mpsc::channel::<()>();
     let held = Arc::new(std::sync::Mutex::new(held));
     // More than are unfolded in steps at once.

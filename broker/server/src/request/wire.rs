@@ -57,7 +57,9 @@ fn partition_code(error: &PartitionError) -> (ErrorCode, bool) {
         }
         PartitionError::NoDescriptor { .. } => (ErrorCode::Busy, true),
         PartitionError::ReadFailed { .. } => (ErrorCode::StorageFailed, true),
-        PartitionError::TimedOut { .. } => (ErrorCode::TimedOut, false),
+        PartitionError::TimedOut { .. } | PartitionError::Unanswered { .. } => {
+            (ErrorCode::TimedOut, false)
+        }
     }
 }
 

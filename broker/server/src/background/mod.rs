@@ -4,15 +4,16 @@
 //! thread; work without an await that soon ends goes to a few others, what takes a moment to others, and what may
 //! take minutes or waits for a disk to others again, so that a few of those never keep everybody from the few.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+mod pool;
 
 use actix_rt::{Arbiter, ArbiterHandle};
 use broker_model::limits::DRY_RUNS_MAX;
-use rustix::process::nice;
+use rustix::process::{getpriority_process, setpriority_process};
 use tokio::runtime;
-use tokio::task::{JoinError, JoinHandle};
 use tracing::debug;
+
+use self::pool::Pool;
+pub(crate) use self::pool::{BrokenOff, Handed};
 
 /// Threads for work that soon ends, at least; half as many as there are cores, if that is more.
 const WORKERS_MIN: usize = 2;
@@ -20,55 +21,22 @@ const WORKERS_MIN: usize = 2;
 const LONG_THREADS: usize = DRY_RUNS_MAX + 12;
 /// How far its threads stand back: they get a tenth of what an arbiter gets that competes with them. With a third the
 /// arbiter waits for milliseconds until it gets its share again.
-const NICENESS: i32 = 10;
+const STANDS_BACK: i32 = 10;
 
 /// Handles of the background; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Background {
     arbiter: ArbiterHandle,
-    /// The event loop of the arbiter, for its threads that may block.
-    long: runtime::Handle,
+    long: Pool,
     workers: Workers,
 }
 
 /// The threads for work that soon ends, without an await and without a disk to wait for; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Workers {
-    runtime: runtime::Handle,
+    usual: Pool,
     /// For what takes a moment.
-    quick: runtime::Handle,
-    /// What they are asked for and have not done.
-    under_way: Arc<AtomicUsize>,
-    _threads: Option<Arc<[Threads; 2]>>,
-}
-
-/// Work that is not done; it is when this is dropped.
-struct UnderWay(Arc<AtomicUsize>);
-
-impl UnderWay {
-    fn enter(all: &Arc<AtomicUsize>) -> Self {
-        all.fetch_add(1, Ordering::Relaxed);
-        Self(all.clone())
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A runtime that is there for its threads alone; nothing runs on its event loop.
-#[derive(Debug)]
-struct Threads(Option<runtime::Runtime>);
-
-impl Drop for Threads {
-    fn drop(&mut self) {
-        // Whoever is last may be on an arbiter, which must not wait for them.
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
+    quick: Pool,
 }
 
 impl Background {
@@ -77,18 +45,19 @@ impl Background {
     /// # Panics
     /// Outside an actix system, and when the system has no room for a thread.
     pub(crate) fn start() -> Self {
-        let (sender, handle) = mpsc::sync_channel(1);
+        let niceness = low_priority();
         let arbiter = Arbiter::with_tokio_rt(move || {
-            stand_back();
-            let runtime = low_priority_runtime(LONG_THREADS);
-            // Whoever starts the arbiter waits for it.
-            let _ = sender.send(runtime.handle().clone());
-            runtime
+            set_priority(niceness);
+            runtime::Builder::new_current_thread()
+                .enable_all()
+                .max_blocking_threads(LONG_THREADS)
+                .on_thread_start(move || set_priority(niceness))
+                .build()
+                .expect("the system has room for an event loop")
         });
-        let long = handle.recv();
         Self {
             arbiter: arbiter.handle(),
-            long: long.expect("an arbiter starts with its event loop"),
+            long: Pool::new("long-work", LONG_THREADS),
             workers: Workers::start(),
         }
     }
@@ -108,8 +77,8 @@ impl Background {
     pub(crate) fn run_long<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> JoinHandle<T> {
-        self.long.spawn_blocking(work)
+    ) -> Handed<T> {
+        self.long.hand_over(work)
     }
 
     /// The threads for work that soon ends.
@@ -124,26 +93,13 @@ impl Background {
 }
 
 impl Workers {
-    fn start() -> Self {
+    /// They start when there is work.
+    pub(crate) fn start() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let few = || low_priority_runtime(WORKERS_MIN.max(cores / 2));
-        let (runtime, quick) = (few(), few());
+        let few = WORKERS_MIN.max(cores / 2);
         Self {
-            runtime: runtime.handle().clone(),
-            quick: quick.handle().clone(),
-            under_way: Arc::default(),
-            _threads: Some(Arc::new([runtime, quick].map(|one| Threads(Some(one))))),
-        }
-    }
-
-    /// Those of the runtime that this is called on.
-    #[cfg(test)]
-    pub(crate) fn of_this_runtime() -> Self {
-        Self {
-            runtime: runtime::Handle::current(),
-            quick: runtime::Handle::current(),
-            under_way: Arc::default(),
-            _threads: None,
+            usual: Pool::new("work", few),
+            quick: Pool::new("quick-work", few),
         }
     }
 
@@ -154,8 +110,8 @@ impl Workers {
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, JoinError> {
-        self.runtime.spawn_blocking(self.counted(work)).await
+    ) -> Result<T, BrokenOff> {
+        self.usual.hand_over(work).await
     }
 
     /// Does `work` that takes a moment, when one of the threads for it is free: it waits for nothing that takes
@@ -166,43 +122,31 @@ impl Workers {
     pub(crate) async fn run_quick<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, JoinError> {
-        self.quick.spawn_blocking(self.counted(work)).await
+    ) -> Result<T, BrokenOff> {
+        self.quick.hand_over(work).await
     }
 
     /// Whether there is anything that they have not done.
     pub(crate) fn have_work(&self) -> bool {
-        self.under_way.load(Ordering::Relaxed) > 0
-    }
-
-    fn counted<T, W: FnOnce() -> T>(&self, work: W) -> impl FnOnce() -> T + use<T, W> {
-        let under_way = UnderWay::enter(&self.under_way);
-        move || {
-            let _under_way = under_way;
-            work()
-        }
+        self.usual.has_work() || self.quick.has_work()
     }
 }
 
-/// An event loop whose other threads, at most so many, have a low priority.
-fn low_priority_runtime(threads: usize) -> runtime::Runtime {
-    runtime::Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(threads)
-        .on_thread_start(stand_back)
-        .build()
-        .expect("the system has room for an event loop")
+/// The niceness of threads that stand back behind this one.
+fn low_priority() -> i32 {
+    getpriority_process(None).unwrap_or(0) + STANDS_BACK
 }
 
-/// Lowers the priority of this thread alone.
-fn stand_back() {
-    if let Err(error) = nice(NICENESS) {
+/// Sets the priority of this thread alone. What it began with was that of who started it, which may be a low one.
+fn set_priority(niceness: i32) {
+    if let Err(error) = setpriority_process(None, niceness) {
         debug!(%error, "a thread of the background keeps its priority");
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
     use std::time::Duration;
 
     use super::*;
@@ -230,22 +174,5 @@ mod tests {
         let after = tokio::time::timeout(Duration::from_secs(30), background.run_long(|| 8)).await;
         assert_eq!(after.expect("those that ended made room").unwrap(), 8);
         background.stop();
-    }
-
-    #[actix_rt::test]
-    async fn workers_may_be_let_go_of_on_an_event_loop_and_on_one_of_their_threads() {
-        let workers = Workers::start();
-        let last = workers.clone();
-        let (sender, gone) = tokio::sync::oneshot::channel();
-        workers
-            .run(move || std::thread::spawn(|| ()).join().is_ok())
-            .await
-            .unwrap();
-        drop(workers.runtime.spawn_blocking(move || {
-            drop(last);
-            let _ = sender.send(());
-        }));
-        drop(workers);
-        gone.await.unwrap();
     }
 }
