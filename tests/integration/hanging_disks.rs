@@ -271,14 +271,33 @@ fn files_that_are_not_opened_hold_up_nobody_on_the_other_disk() {
     }
 }
 
+/// A thread for each of the four partitions, however many cores there are.
+fn on_threads_of_their_own() -> FaultyDisks {
+    let setup = Setup::new().option("num.arbiters", "4");
+    FaultyDisks::start_with(setup, &["first", "second"])
+}
+
+/// A producer that has moved to the thread of its partition, and whose next record is not written.
+fn stuck_append(rig: &FaultyDisks, partition: u32) -> Wire {
+    let mut stuck = rig.broker.connect();
+    for _ in 0..100 {
+        stuck.produce("t", partition, vec![valued("before")]);
+    }
+    rig.hang_writes(&format!("second/t-{partition}/"));
+    stuck.send("produce", record("t", partition));
+    stuck
+}
+
+fn fetch(partition: u32) -> Value {
+    let wanted = map! { "topic" => "t", "partition" => partition, "offset" => 0 };
+    map! { "partitions" => vec![wanted], "form" => "batch", "max_wait_ms" => 0 }
+}
+
 #[test]
 fn an_append_that_hangs_is_noticed_and_newcomers_are_served() {
-    let rig = FaultyDisks::start();
+    let rig = on_threads_of_their_own();
     let (good, bad) = (rig.partitions_in("first"), rig.partitions_in("second"));
-    let mut stuck = rig.broker.connect();
-    stuck.produce("t", bad[0], vec![valued("before")]);
-    rig.hang_writes(&format!("second/t-{}/", bad[0]));
-    stuck.send("produce", record("t", bad[0]));
+    let mut stuck = stuck_append(&rig, bad[0]);
     let mut wires: Vec<Wire> = (0..8).map(|_| rig.broker.connect()).collect();
     for wire in &mut wires {
         wire.call("ping", map! {}).expect("it is answered");
@@ -293,11 +312,76 @@ fn an_append_that_hangs_is_noticed_and_newcomers_are_served() {
     assert!(!stuck.has_answer());
     rig.heal();
     let answer = stuck.receive().outcome.expect("it is durable");
-    assert_eq!(answer.get("base_offset").u64(), 1);
+    assert_eq!(answer.get("base_offset").u64(), 100);
     eventually("it takes records again", || {
         wires[3].call("produce", record("t", bad[1])).ok()
     });
-    assert_eq!(wires[3].read_all("t", bad[0]).len(), 2);
+    let fetch = fetch(bad[0]);
+    eventually("its thread is known to go on", || {
+        wires[3].send("fetch", fetch.clone());
+        (!fetched(&mut wires[3]).contains("PARTITION_OFFLINE")).then_some(())
+    });
+    assert_eq!(wires[3].read_all("t", bad[0]).len(), 101);
+}
+
+/// The answer about one partition's fetch.
+fn fetched(wire: &mut Wire) -> String {
+    let answer = wire.receive().outcome.expect("an answer");
+    format!("{:?}", answer.get("partitions").list()[0].get("error"))
+}
+
+#[test]
+fn who_asks_a_thread_that_an_append_keeps_is_answered_before_the_disk_is() {
+    let rig = on_threads_of_their_own();
+    let bad = rig.partitions_in("second")[0];
+    // Those that live on the same thread wait with it; there are more threads than one.
+    let mut writers: Vec<Wire> = (0..4).map(|_| rig.broker.connect()).collect();
+    let mut readers: Vec<Wire> = (0..4).map(|_| rig.broker.connect()).collect();
+    let mut probe = rig.broker.connect();
+    let mut stuck = stuck_append(&rig, bad);
+    let fetch = fetch(bad);
+    eventually("the append hangs", || {
+        probe.send("fetch", fetch.clone());
+        std::thread::sleep(Duration::from_millis(500));
+        let hangs = !probe.has_answer();
+        if !hangs {
+            fetched(&mut probe);
+        }
+        hangs.then_some(())
+    });
+    for (writer, reader) in writers.iter_mut().zip(&mut readers) {
+        writer.send("produce", record("t", bad));
+        reader.send("fetch", fetch.clone());
+    }
+    eventually("those elsewhere are answered", || {
+        let answered = |wires: &[Wire]| wires.iter().filter(|wire| wire.has_answer()).count();
+        (answered(&writers) > 0 && answered(&readers) > 0).then_some(())
+    });
+    let mut newcomer = rig.broker.connect();
+    let error = newcomer
+        .call("produce", record("t", bad))
+        .expect_err("it is not written");
+    assert!(error.definite && error.retriable, "{error:?}");
+    let reasons = ["has been stuck", "does not answer"];
+    let is_told = reasons.iter().any(|told| error.message.contains(told));
+    assert!(is_told, "{error:?}");
+    for writer in writers.iter_mut().filter(|writer| writer.has_answer()) {
+        let error = writer.receive().outcome.expect_err("it is withdrawn");
+        assert!(error.definite && error.retriable, "{error:?}");
+        assert!(error.message.contains("has been stuck"), "{error:?}");
+    }
+    for reader in readers.iter_mut().filter(|reader| reader.has_answer()) {
+        assert!(fetched(reader).contains("has been stuck"));
+    }
+    let log = rig.broker.log();
+    let thread = log.find("a thread is stuck").expect("it is logged");
+    let disk = log.find("the disk does not answer");
+    assert!(disk.is_none_or(|disk| thread < disk), "{log}");
+    rig.heal();
+    stuck.receive().outcome.expect("it is durable");
+    eventually("it takes records again", || {
+        newcomer.call("produce", record("t", bad)).ok()
+    });
 }
 
 /// A producer that its thread has served alone for a while, and whose next record waits for a disk that hangs.
