@@ -467,3 +467,30 @@ fn a_cleaning_that_hangs_keeps_no_other_disk_from_being_cleaned() {
     assert_eq!(newest.value, Some(format!("{:0100}", 199).into_bytes()));
     rig.broker.stop();
 }
+
+#[test]
+fn a_thread_that_an_append_keeps_does_not_keep_topics_of_other_disks_from_being_deleted() {
+    // Two disks for each thread.
+    let names = ["first", "second", "third", "fourth"];
+    let rig = FaultyDisks::start_with(Setup::new().option("num.arbiters", "2"), &names);
+    let mut stuck = {
+        rig.broker.connect().create_topic("gone", 4, &[]);
+        stuck_append(&rig, rig.partitions_in("second")[0])
+    };
+    let mut wire = rig.broker.connect();
+    wire.call("delete_topic", map! { "name" => "gone" })
+        .expect("it is deleted");
+    wire.call("create_topic", map! { "name" => "new", "partitions" => 4 })
+        .expect("changes go on");
+    let is_there = |name: &&str| {
+        let entries = fs::read_dir(rig.dir(name)).expect("it can be listed");
+        let mut names = entries.map(|entry| entry.expect("an entry").file_name());
+        names.any(|name| name.to_string_lossy().starts_with("gone-"))
+    };
+    assert!(names.iter().any(|name| is_there(name)), "none was stuck");
+    rig.heal();
+    stuck.receive().outcome.expect("it is durable");
+    eventually("what was deleted is gone", || {
+        (!names.iter().any(|name| is_there(name))).then_some(())
+    });
+}

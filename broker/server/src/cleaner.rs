@@ -196,8 +196,8 @@ impl Cleaner {
         let done = unless_it_hangs(due.handle.dir(), &mut run).await;
         drop(free);
         let done = match done {
-            Some(done) => done,
-            None => run.await,
+            Ok(done) => done,
+            Err(_) => run.await,
         };
         let cleaned = match done {
             Ok(Ok(cleaned)) => {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use broker_storage::{FileSlice, LogDir};
 use tokio::sync::Semaphore;
 
-use crate::broker::{hanging, hanging_or_hung, unless_it_hangs};
+use crate::broker::{hanging, unless_it_hangs};
 use crate::partition::PartitionError;
 
 /// Reads of one directory at once.
@@ -71,19 +71,20 @@ impl ColdReads {
             });
             reading.await
         };
-        let hangs_now = self.dir.hangs() && hanging(&self.dir).is_some();
-        let done = match hangs_now {
-            true => None,
-            false => unless_it_hangs(&self.dir, reading).await,
+        let hangs = match self.dir.hangs() {
+            true => hanging(&self.dir),
+            false => None,
+        };
+        let done = match hangs {
+            Some(reason) => Err(reason),
+            None => unless_it_hangs(&self.dir, reading).await,
         };
         match done {
-            Some(Ok(done)) => Ok(done),
-            Some(Err(panicked)) => Err(PartitionError::ReadFailed {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(panicked)) => Err(PartitionError::ReadFailed {
                 reason: panicked.to_string(),
             }),
-            None => Err(PartitionError::NotYet {
-                reason: hanging_or_hung(&self.dir),
-            }),
+            Err(reason) => Err(PartitionError::NotYet { reason }),
         }
     }
 }

@@ -9,7 +9,7 @@ use broker_storage::LogDirError;
 use futures::StreamExt;
 use tracing::{error, info, warn};
 
-use super::hanging::{hanging, hanging_or_hung, unless_it_hangs};
+use super::hanging::{hanging, unless};
 use super::hosting::{Hosting, OPENS_AT_ONCE};
 use crate::topics::HostedPartition;
 
@@ -33,7 +33,8 @@ impl Hosting {
         info!(topic = %name, "topic deleted");
     }
 
-    /// Ends a partition and deletes its files. On a disk that hangs that goes on without anybody waiting for it.
+    /// Ends a partition and deletes its files. Where its disk hangs or its thread is stuck that goes on without anybody
+    /// waiting for it.
     async fn delete_partition(
         self: &Arc<Self>,
         partition: TopicPartition,
@@ -41,21 +42,27 @@ impl Hosting {
         hosted: HostedPartition,
     ) {
         let dir = self.dirs.begin_deletion(&partition, id);
-        let (hosting, name) = (self.clone(), partition.clone());
+        let (hosting, name, online) = (self.clone(), partition.clone(), hosted.clone());
         let deleting = actix_rt::spawn(async move {
-            if let HostedPartition::Online(handle) = hosted {
+            if let HostedPartition::Online(handle) = online {
                 // An actor that died instead has closed its log all the same.
                 let _ = handle.close().await;
             }
             hosting.delete_files(name, id).await;
         });
-        let Some(dir) = dir else {
-            let _ = deleting.await;
-            return;
+        let hangs = || {
+            let stuck = match &hosted {
+                HostedPartition::Online(handle) => handle.stuck(),
+                HostedPartition::Offline { .. } => None,
+            };
+            stuck.or_else(|| dir.as_ref().and_then(hanging))
         };
-        if hanging(&dir).is_some() || unless_it_hangs(&dir, deleting).await.is_none() {
-            let reason = hanging_or_hung(&dir);
-            warn!(%partition, reason, "files of a deleted partition stay until the disk goes on");
+        let deleted = match hangs() {
+            Some(reason) => Err(reason),
+            None => unless(hangs, deleting).await,
+        };
+        if let Err(reason) = deleted {
+            warn!(%partition, reason, "files of a deleted partition stay until that goes on");
         }
     }
 

@@ -23,16 +23,6 @@ pub(crate) fn hanging(dir: &LogDir) -> Option<String> {
     ))
 }
 
-/// The same when it was given up: the disk may have answered by now.
-pub(crate) fn hanging_or_hung(dir: &LogDir) -> String {
-    hanging(dir).unwrap_or_else(|| {
-        format!(
-            "the disk of log directory {} did not answer until just now: try again",
-            dir.path().display()
-        )
-    })
-}
-
 /// Looks at every disk and every thread for as long as the directories are open, so that one that hangs is known
 /// although nobody waits for it, or all who do are stuck themselves.
 pub(crate) async fn watch(dirs: Weak<LogDirs>, mut threads: Vec<ThreadWatch>) {
@@ -63,22 +53,26 @@ pub(crate) fn is_slow(dir: &LogDir) -> bool {
     dir.owes_for().is_some_and(|owed| owed >= MOMENT)
 }
 
-/// Waits for work in a directory; `None` once its disk hangs, whereupon the work goes on by itself or not at all.
-pub(crate) async fn unless_it_hangs<T>(dir: &LogDir, work: impl Future<Output = T>) -> Option<T> {
-    unless(|| hanging(dir).is_some(), work).await
+/// Waits for work in a directory; tells why not once its disk hangs, whereupon the work goes on by itself or not at all.
+pub(crate) async fn unless_it_hangs<T>(
+    dir: &LogDir,
+    work: impl Future<Output = T>,
+) -> Result<T, String> {
+    unless(|| hanging(dir), work).await
 }
 
-/// Waits for work; `None` once that is found to be over with, which is looked at now and then.
-pub(super) async fn unless<T>(
-    is_over: impl Fn() -> bool,
+/// Waits for work; tells why not once there is a reason, which is looked for now and then.
+pub(super) async fn unless<T, R>(
+    why_not: impl Fn() -> Option<R>,
     work: impl Future<Output = T>,
-) -> Option<T> {
+) -> Result<T, R> {
     let mut work = std::pin::pin!(work);
     loop {
-        match tokio::time::timeout(LOOK_EVERY, &mut work).await {
-            Ok(done) => return Some(done),
-            Err(_) if is_over() => return None,
-            Err(_) => {}
+        if let Ok(done) = tokio::time::timeout(LOOK_EVERY, &mut work).await {
+            return Ok(done);
+        }
+        if let Some(reason) = why_not() {
+            return Err(reason);
         }
     }
 }
@@ -86,8 +80,7 @@ pub(super) async fn unless<T>(
 /// Waits for work in a directory however long it takes, and says so once if its disk hangs.
 pub(super) async fn however_long(dir: &LogDir, work: impl Future<Output = ()>) {
     let mut work = std::pin::pin!(work);
-    if unless_it_hangs(dir, &mut work).await.is_none() {
-        let reason = hanging_or_hung(dir);
+    if let Err(reason) = unless_it_hangs(dir, &mut work).await {
         warn!(dir = %dir.path().display(), reason, "the stop waits for a disk; what is in other directories is safe, and what was acknowledged here under flush.mode = sync too");
         work.await;
     }

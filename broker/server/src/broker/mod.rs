@@ -17,6 +17,6 @@ mod vanishing;
 
 pub(crate) use actor::BrokerActor;
 pub(crate) use handle::{BrokerError, BrokerHandle};
-pub(crate) use hanging::{hanging, hanging_or_hung, is_slow, unless_it_hangs, watch};
+pub(crate) use hanging::{hanging, is_slow, unless_it_hangs, watch};
 pub(crate) use hosting::Hosting;
 pub(crate) use opening::Openings;

@@ -101,9 +101,9 @@ impl Hosting {
         if is_over_before {
             return goes_on;
         }
-        let opened = match unless(is_over, &mut opening).await {
-            Some(opened) => opened.ok(),
-            None => {
+        let opened = match unless(|| is_over().then_some(()), &mut opening).await {
+            Ok(opened) => opened.ok(),
+            Err(()) => {
                 opening.close();
                 opening.try_recv().ok()
             }

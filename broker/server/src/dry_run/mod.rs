@@ -170,6 +170,30 @@ impl Progress {
     }
 }
 
+/// Ends a run when it is dropped, also one that panicked or never began: it keeps a place until it has ended.
+struct Ending {
+    progress: Arc<Progress>,
+    clock: Arc<dyn Clock>,
+    outcome: Option<Outcome>,
+}
+
+impl Ending {
+    fn with(mut self, outcome: Outcome) {
+        self.outcome = Some(outcome);
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let outcome = self.outcome.take().unwrap_or_else(|| {
+            Outcome::Failed(Failure::Other(
+                "the run was broken off: it panicked, there was no room for a thread, or the broker stops; see the broker's log".to_owned(),
+            ))
+        });
+        self.progress.end(outcome, self.clock.monotonic());
+    }
+}
+
 /// The runs of this broker.
 #[derive(Default)]
 pub(crate) struct DryRuns(Mutex<Runs>);
@@ -197,23 +221,22 @@ impl DryRuns {
             id
         };
         let runtime = Handle::current();
+        let ending = Ending {
+            progress,
+            clock: dry_run.clock.clone(),
+            outcome: None,
+        };
         // It ends when it ends, whoever waits.
         drop(background.run_long(move || {
             // It asks partitions, and waits for what they answer.
             let _entered = runtime.enter();
-            let ran =
-                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&dry_run, &progress)));
-            let outcome = match ran {
-                Ok(Ok(report)) => Outcome::Done(Box::new(report)),
-                Ok(Err(_)) if progress.cancelled.load(Ordering::Relaxed) => Outcome::Cancelled,
-                Ok(Err(Stopped::Cancelled)) => Outcome::Cancelled,
-                Ok(Err(Stopped::Failed(failure))) => Outcome::Failed(failure),
-                Err(_) => {
-                    let reason = "the run panicked; see the broker's log";
-                    Outcome::Failed(Failure::Other(reason.to_owned()))
-                }
+            let outcome = match run(&dry_run, &ending.progress) {
+                Ok(report) => Outcome::Done(Box::new(report)),
+                Err(_) if ending.progress.cancelled.load(Ordering::Relaxed) => Outcome::Cancelled,
+                Err(Stopped::Cancelled) => Outcome::Cancelled,
+                Err(Stopped::Failed(failure)) => Outcome::Failed(failure),
             };
-            progress.end(outcome, dry_run.clock.monotonic());
+            ending.with(outcome);
         }));
         Some(id)
     }
@@ -269,5 +292,32 @@ fn run(dry_run: &DryRun, progress: &Progress) -> Result<DryRunReport, Stopped> {
         }
         PluginSlot::RetentionPolicy => deciding::retention(dry_run, progress),
         PluginSlot::CompactionPolicy => deciding::compaction(dry_run, progress),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use broker_model::{ManualClock, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn a_run_that_never_began_makes_room_for_others() {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp::from_millis(1_000)));
+        let progress = Arc::new(Progress::new(PluginSlot::Partitioner));
+        let mut runs = Runs::default();
+        for id in 0..DRY_RUNS_MAX as u64 {
+            runs.runs.insert(id, progress.clone());
+        }
+        runs.forget_old(clock.monotonic());
+        assert_eq!(runs.runs.len(), DRY_RUNS_MAX, "they are under way");
+        drop(Ending {
+            progress: progress.clone(),
+            clock: clock.clone(),
+            outcome: None,
+        });
+        assert!(matches!(progress.outcome(), Some(Outcome::Failed(_))));
+        runs.forget_old(clock.monotonic());
+        assert!(runs.runs.len() < DRY_RUNS_MAX);
     }
 }

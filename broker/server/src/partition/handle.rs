@@ -71,6 +71,11 @@ impl PartitionHandle {
         }
     }
 
+    /// What to say of its thread if that is stuck.
+    pub(crate) fn stuck(&self) -> Option<String> {
+        self.standstill.reason()
+    }
+
     /// What reads go through that wait for the disk.
     pub(crate) fn cold_reads(&self) -> &Arc<ColdReads> {
         &self.cold_reads
@@ -156,13 +161,13 @@ impl PartitionHandle {
         self.ask(|reply| LookAtCleaning { reply }).await
     }
 
-    /// Begins a cleaning that is due, or a survey; none when there is nothing to clean.
+    /// Begins a cleaning that is due, or a survey; none when there is nothing to clean. One that comes when nobody waits
+    /// for it any more is over at once.
     pub(crate) async fn begin_cleaning(
         &self,
         purpose: CleaningPurpose,
     ) -> Result<Option<Cleaning>, PartitionError> {
-        self.ask_however_long(|reply| BeginCleaning { purpose, reply })
-            .await
+        self.ask(|reply| BeginCleaning { purpose, reply }).await
     }
 
     /// Puts the result of a cleaning in place.
@@ -179,7 +184,7 @@ impl PartitionHandle {
 
     /// What a scrub has to read.
     pub(crate) async fn scrub_targets(&self) -> Result<Vec<ScrubTarget>, PartitionError> {
-        self.ask_however_long(|reply| BeginScrub { reply }).await
+        self.ask(|reply| BeginScrub { reply }).await
     }
 
     /// Hands over what a scrub of a segment has found; answers the damage that is news.
