@@ -6,9 +6,12 @@
  *   slow    a part of paths, and milliseconds: syncs of such files take so much longer. Each appends a line
  *           to the file `synced` when it is done: how long the file was when it began, and its path
  *   stuck   a part of paths: syncs of such files wait for as long as this is there
- *   hold    a part of paths: reads of such files into memory wait for as long as this is there
+ *   hold    a part of paths: reads of such files into memory wait for as long as this is there, and nothing
+ *           of them counts as being in memory
+ *   cold    a part of paths: nothing of such files counts as being in memory
  *   open    a part of paths: whoever opens such files waits for as long as this is there
- *   write   a part of paths: vectored writes to such files wait for as long as this is there
+ *   write   a part of paths: vectored writes to such files wait for as long as this is there. A file
+ *           `writing` is there once one does
  *   hang    a part of paths: whoever asks for the room on such file systems waits for as long as this is there
  *   make    a part of paths: whoever makes such directories waits for as long as this is there
  */
@@ -127,6 +130,17 @@ ssize_t pread64(int fd, void *buffer, size_t len, off64_t at)
     return ((ssize_t (*)(int, void *, size_t, off64_t))dlsym(RTLD_NEXT, "pread64"))(fd, buffer, len, at);
 }
 
+ssize_t preadv64v2(int fd, const struct iovec *parts, int count, off64_t at, int flags)
+{
+    long unused;
+    if ((flags & RWF_NOWAIT) && (is_about("hold", fd, &unused, &unused) || is_about("cold", fd, &unused, &unused))) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return ((ssize_t (*)(int, const struct iovec *, int, off64_t, int))dlsym(RTLD_NEXT, "preadv64v2"))(
+        fd, parts, count, at, flags);
+}
+
 static void hang(const char *rule, const char *path)
 {
     const char *folder = getenv("IO_FAULTS");
@@ -166,9 +180,20 @@ int open64(const char *path, int flags, ...)
     return ((int (*)(const char *, int, ...))dlsym(RTLD_NEXT, "open64"))(path, flags, mode);
 }
 
+static void note(const char *what)
+{
+    char name[512];
+    snprintf(name, sizeof name, "%s/%s", getenv("IO_FAULTS"), what);
+    FILE *file = fopen(name, "w");
+    if (file)
+        fclose(file);
+}
+
 ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t at)
 {
     long unused;
+    if (is_about("write", fd, &unused, &unused))
+        note("writing");
     while (is_about("write", fd, &unused, &unused))
         usleep(2000);
     return ((ssize_t (*)(int, const struct iovec *, int, off64_t))dlsym(RTLD_NEXT, "pwritev64"))(fd, parts, count, at);

@@ -70,12 +70,22 @@ impl FaultyDisks {
         self.rule("stuck", &format!("{path}\n"));
     }
 
+    /// Syncs that do not return go on.
+    pub(crate) fn let_syncs_go(&self) {
+        let _ = fs::remove_file(self.folder.path().join("stuck"));
+    }
+
     /// The slow syncs that are done: a line each, with the length that the file had when it began.
     pub(crate) fn synced(&self) -> String {
         fs::read_to_string(self.folder.path().join("synced")).unwrap_or_default()
     }
 
-    /// From now on reads of such files into memory wait.
+    /// From now on nothing of files with this in their paths counts as being in memory.
+    pub(crate) fn nothing_in_memory(&self, path: &str) {
+        self.rule("cold", &format!("{path}\n"));
+    }
+
+    /// From now on reads of such files into memory wait, and nothing of them counts as being there.
     pub(crate) fn hold_reads(&self, path: &str) {
         self.rule("hold", &format!("{path}\n"));
     }
@@ -88,6 +98,11 @@ impl FaultyDisks {
     /// From now on vectored writes to files with this in their paths do not return.
     pub(crate) fn hang_writes(&self, path: &str) {
         self.rule("write", &format!("{path}\n"));
+    }
+
+    /// Whether such a write has begun.
+    pub(crate) fn a_write_hangs(&self) -> bool {
+        self.folder.path().join("writing").exists()
     }
 
     /// From now on whoever asks how much room there is on such a path waits.
@@ -110,7 +125,7 @@ impl FaultyDisks {
     /// The disks are well again.
     pub(crate) fn heal(&self) {
         let names = [
-            "sync", "read", "slow", "stuck", "hold", "hang", "make", "open", "write",
+            "sync", "read", "slow", "stuck", "hold", "cold", "hang", "make", "open", "write",
         ];
         for name in names {
             let _ = fs::remove_file(self.folder.path().join(name));

@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpStream};
 
 use super::record::{Fetched, Rec};
 use super::value::{Value, map};
-use super::waiting::patience;
+use super::waiting::{eventually, patience};
 
 /// A connection.
 pub(crate) struct Wire {
@@ -205,9 +205,39 @@ impl Wire {
         }
     }
 
-    /// Creates a topic; `config` are overrides.
+    /// Creates a topic and waits until its logs are open, which a disk under tests may take long for; `config`
+    /// are overrides.
     #[track_caller]
     pub(crate) fn create_topic(
+        &mut self,
+        name: &str,
+        partitions: u32,
+        config: &[(&str, &str)],
+    ) -> Value {
+        let made = self.begin_topic(name, partitions, config);
+        if opens_late(&made) {
+            self.wait_until_open(name, partitions);
+        }
+        made
+    }
+
+    /// Waits until none of so many partitions is one whose log is still being opened.
+    #[track_caller]
+    pub(crate) fn wait_until_open(&mut self, topic: &str, partitions: u32) {
+        for partition in 0..partitions {
+            let query = map! { "topic" => topic, "partition" => partition, "at" => "latest" };
+            eventually("the log is open", || {
+                let args = map! { "partitions" => vec![query.clone()] };
+                let answer = self.call("list_offsets", args).ok()?;
+                let error = format!("{:?}", answer.get("partitions").list()[0].get("error"));
+                (!error.contains(TAKES_LONG)).then_some(())
+            });
+        }
+    }
+
+    /// Creates a topic and waits for no log that a disk takes long for.
+    #[track_caller]
+    pub(crate) fn begin_topic(
         &mut self,
         name: &str,
         partitions: u32,
@@ -359,6 +389,14 @@ impl Wire {
         let answer = self.call("describe_topic", map! { "name" => name });
         answer.unwrap_or_else(|error| panic!("describe_topic {name}: {error:?}"))
     }
+}
+
+/// What is said of a disk at which a log is not open yet.
+const TAKES_LONG: &str = "takes long to answer";
+
+/// Whether what was made says that logs of it are not open yet.
+pub(crate) fn opens_late(made: &Value) -> bool {
+    format!("{:?}", made.get("warnings")).contains(TAKES_LONG)
 }
 
 /// A frame around any body.
