@@ -441,7 +441,7 @@ fn hello_frame() -> Vec<u8> {
 #[test]
 fn an_idle_connection_is_told_and_closed() {
     let broker = Setup::new()
-        .option("connections.max.idle.ms", "200")
+        .option("connections.max.idle.ms", "2000")
         .start();
     let mut wire = broker.connect();
     let answer = wire.receive();

@@ -315,7 +315,7 @@ fn a_producer_that_waits_says_so_in_json_when_json_is_asked_for() {
     let mut broker = Broker::start();
     let mut wire = broker.connect();
     wire.create_topic("t", 1, &[]);
-    let mut command = broker.command(&["--json", "produce", "t", "--delivery-timeout", "5s"]);
+    let mut command = broker.command(&["--json", "produce", "t", "--delivery-timeout", "10s"]);
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = piped.stderr(Stdio::piped()).spawn().expect("it starts");
     let mut stdin = child.stdin.take().expect("it was asked for");

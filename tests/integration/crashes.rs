@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Broker, Ledger, map, plain, produce_until_killed, valued};
+use crate::harness::{Broker, Ledger, eventually, map, plain, produce_until_killed, valued};
 
 fn kill_under_load(flush_mode: &str, rounds: u64) {
     let mut broker = Broker::start();
@@ -23,9 +23,9 @@ fn kill_under_load(flush_mode: &str, rounds: u64) {
                 scope.spawn(move || produce_until_killed(wire, "t", partition, ledger));
             }
             // At least some of each round is acknowledged; the rest of the wait varies the moment.
-            while ledger.count() < before + 50 {
-                std::thread::sleep(Duration::from_millis(5));
-            }
+            eventually("there is a load", || {
+                (ledger.count() >= before + 50).then_some(())
+            });
             std::thread::sleep(Duration::from_millis(37 * (round % 5)));
             broker.kill();
         });

@@ -4,10 +4,15 @@
 use std::time::{Duration, Instant};
 
 use broker_model::limits::IN_FLIGHT_REQUESTS_PER_CONNECTION;
+use broker_tests::flood::Report;
 use broker_tests::flood::link::Fate;
 use broker_tests::flood::stage::Size;
 
 use crate::harness::{Broker, Flooded, Setup, Wire, counted, eventually, map};
+
+fn serves_large(report: &Report) -> bool {
+    report.during.large.served() > 0
+}
 
 fn is_busy(fate: &Fate) -> bool {
     *fate == Fate::SentAway("BUSY".to_owned())
@@ -16,26 +21,18 @@ fn is_busy(fate: &Fate) -> bool {
 #[test]
 fn half_sent_large_frames_hold_up_neither_small_nor_other_large_ones() {
     let flooded = Flooded::on(Size::Small);
-    let report = flooded.by("half-frames", 60);
     // 32 MiB hold two of them; the others lose their place to each other.
-    assert!(
-        report.during.large.served() > 0,
-        "{:?}",
-        report.during.large
-    );
-    assert!(counted(&report, is_busy) > 0, "{:?}", report.fates);
+    flooded.until("half-frames", 60, |report| {
+        serves_large(report) && counted(report, is_busy) > 0
+    });
 }
 
 #[test]
 fn half_sent_batches_lose_their_place_to_whole_ones() {
     let flooded = Flooded::on(Size::Small);
-    let report = flooded.by("half-batches", 150);
-    assert!(counted(&report, is_busy) > 0, "{:?}", report.fates);
-    assert!(
-        report.during.large.served() > 0,
-        "{:?}",
-        report.during.large
-    );
+    flooded.until("half-batches", 150, |report| {
+        serves_large(report) && counted(report, is_busy) > 0
+    });
     flooded.by("trickle", 150);
     flooded.by("almost-small", 200);
 }
@@ -60,12 +57,7 @@ fn costly_requests_of_many_hold_up_nobody_for_long() {
     let flooded = Flooded::on(Size::Small);
     flooded.by("many-names", 20);
     flooded.by("many-keys", 10);
-    let deploys = flooded.by("deploys", 10);
-    assert!(
-        deploys.during.large.served() > 0,
-        "{:?}",
-        deploys.during.large
-    );
+    flooded.until("deploys", 10, serves_large);
     flooded.by("tiny-produces", 20);
 }
 
@@ -91,7 +83,7 @@ fn notifications_hold_places_as_requests_do() {
 #[test]
 fn many_attacks_at_once_hold_up_nobody_for_long() {
     let flooded = Flooded::on(Size::Small);
-    let report = flooded.by_all(&[
+    let attacks = [
         ("half-batches", 60),
         ("tiny-produces", 10),
         ("unread-pings", 10),
@@ -100,9 +92,10 @@ fn many_attacks_at_once_hold_up_nobody_for_long() {
         ("empty-elements", 5),
         ("bombs-lz4", 5),
         ("open-close", 10),
-    ]);
-    assert!(report.during.large.served() > 0, "{report:?}");
-    assert!(report.during.reader.served() > 0, "{report:?}");
+    ];
+    flooded.all_until(&attacks, |report| {
+        serves_large(report) && report.during.reader.served() > 0
+    });
 }
 
 #[test]
@@ -115,13 +108,7 @@ fn records_with_nothing_in_them_are_routed_in_bounded_memory() {
         ("routed-nothing", &refused as &dyn Fn(&Fate) -> bool),
         ("routed-little", &accepted),
     ] {
-        let mut tries = 1;
-        let mut few = flooded.by(attack, 2);
-        while counted(&few, meant) == 0 {
-            assert!(tries < 15, "{attack}: {:?}", few.fates);
-            few = flooded.by(attack, 2);
-            tries += 1;
-        }
+        flooded.until(attack, 2, |few| counted(few, meant) > 0);
     }
     let many = flooded.by("routed-nothing", 30);
     assert_eq!(counted(&many, accepted), 0, "{:?}", many.fates);

@@ -133,7 +133,7 @@ fn a_connection_that_moved_needs_no_hello_and_may_send_large_frames() {
 
 #[test]
 fn a_connection_that_moved_is_closed_when_idle_and_counted_once() {
-    let broker = two_arbiters(|setup| setup.option("connections.max.idle.ms", "2000"));
+    let broker = two_arbiters(|setup| setup.option("connections.max.idle.ms", "5000"));
     let mut wire = moved(&broker);
     let answer = wire.receive();
     let error = answer.outcome.unwrap_err();

@@ -5,8 +5,9 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
-use crate::harness::{Broker, Setup, Value, eventually, map, plain};
+use crate::harness::{Broker, Setup, Value, eventually, map, patience, plain};
 
 /// Requests that a connection has under way; the broker allows as many.
 const PIPELINE: usize = 100;
@@ -18,7 +19,8 @@ struct Answers {
     busy: u64,
 }
 
-/// Sends requests in pipelines until told to stop; anything but a result or BUSY is no answer.
+/// Sends requests in pipelines until told to stop, and until one of them was taken; anything but a result or BUSY is
+/// no answer.
 fn flood(
     broker: &Broker,
     stop: &Arc<AtomicBool>,
@@ -27,8 +29,9 @@ fn flood(
 ) -> JoinHandle<Answers> {
     let (mut wire, stop) = (broker.connect(), Arc::clone(stop));
     std::thread::spawn(move || {
-        let mut answers = Answers::default();
-        while !stop.load(Ordering::Relaxed) {
+        let (mut answers, began) = (Answers::default(), Instant::now());
+        let is_in_vain = |taken: u64| taken == 0 && began.elapsed() < patience();
+        while !stop.load(Ordering::Relaxed) || is_in_vain(answers.taken) {
             for _ in 0..PIPELINE {
                 wire.send(method, args.clone());
             }

