@@ -53,6 +53,7 @@ mod shutdown;
 mod slow_clients;
 mod slow_disks;
 mod slow_syncs;
+mod stuck_threads;
 mod supervision;
 mod suspension;
 mod topics;
