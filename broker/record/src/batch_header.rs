@@ -255,6 +255,14 @@ impl BatchHeader {
         Self::LEN + self.body_len as usize
     }
 
+    /// How long its length field says that a batch is, header included, whether or not the checksum of these bytes
+    /// fits; `None` with fewer bytes than that.
+    pub fn stated_batch_len(bytes: &[u8]) -> Option<u64> {
+        let field = bytes.get(at::LENGTH..at::HEADER_CRC)?;
+        let stated = u32::from_be_bytes(field.try_into().ok()?);
+        Some(at::HEADER_CRC as u64 + u64::from(stated))
+    }
+
     /// Checks the body against its checksum.
     ///
     /// # Errors

@@ -74,6 +74,13 @@ pub enum Damage {
     },
 }
 
+impl Corruption {
+    /// Whether nothing but batches in front of this position is missing: the one that stands there is sound.
+    pub(crate) fn is_gap(&self) -> bool {
+        matches!(self.damage, Damage::OutOfPlace { found } if self.next_good == Some(found))
+    }
+}
+
 struct NextGood(Option<Offset>);
 
 impl fmt::Display for NextGood {

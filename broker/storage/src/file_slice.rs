@@ -122,7 +122,7 @@ impl FileSlice {
         if data.is_verified(&self.range) {
             return Ok(None);
         }
-        if let Some(known) = data.damage_in(&self.range) {
+        if let Some(known) = data.damage_in(&self.range, self.first) {
             let good = self.up_to(&known);
             return match good.check()? {
                 None => Ok(Some((good, known))),

@@ -53,7 +53,7 @@ fn partitions_segments_and_batches_are_listed() {
         segments.iter().map(|s| s.base.get()).collect::<Vec<_>>(),
         [0, 10, 20]
     );
-    let mut reader = SegmentReader::open(&*io, &segments[1]).unwrap();
+    let mut reader = SegmentReader::open(&*io, &segments[1], None).unwrap();
     let mut offsets = Vec::new();
     while let Some(found) = reader.next_found().unwrap() {
         let Found::Batch { position, header } = found else {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use broker_model::LeaderEpoch;
-use broker_storage::inspect::Verifier;
+use broker_storage::inspect::{Found, SegmentReader, Verifier, segments};
 use broker_storage::io::Io;
 use broker_storage::io::recording::RecordingIo;
 use broker_storage::{LastStop, Log, LogConfig, Pace, ReadLimit};
@@ -49,6 +49,40 @@ fn a_stale_copy_that_recovery_has_read_is_not_served_in_place_of_another() {
     for _ in 0..2 {
         assert_eq!(read_two(&log, 14), 15, "the one behind it is another");
         assert_eq!(corruption_at(&log, 15).position, 15 * BATCH);
+    }
+}
+
+#[test]
+fn nobody_is_served_past_missing_batches_and_who_begins_behind_them_is_served() {
+    let config = LogConfig {
+        segment_bytes: 1 << 20,
+        ..small()
+    };
+    let io = killed(25, 25, config);
+    forget_points(&io);
+    edit(&io, &segment_file(0, "log"), |bytes| {
+        bytes.drain(15 * BATCH as usize..16 * BATCH as usize);
+    });
+    let (_dir, mut log, report) = open(&io, config);
+    assert!(!report.corruption.is_empty());
+    for scrubbed in [false, true] {
+        for _ in 0..2 {
+            assert_eq!(read_two(&log, 14), 15, "the one behind it is another");
+            let gap = corruption_at(&log, 15);
+            assert_eq!(
+                (gap.position, gap.next_good),
+                (15 * BATCH, Some(offset(16)))
+            );
+            for good in [14, 16, 17] {
+                let slice = log.read(offset(good), log.end(), ReadLimit::OneBatchOr(1));
+                let slice = slice.unwrap().verified().unwrap();
+                assert_eq!(slice.next_offset(), offset(good + 1), "{scrubbed}");
+                slice.read().unwrap();
+            }
+        }
+        for target in log.scrub_targets() {
+            log.on_scrubbed(target.run(&Pace::unthrottled()).unwrap());
+        }
     }
 }
 
@@ -168,6 +202,28 @@ fn a_verification_of_the_files_is_not_led_astray_by_a_stale_copy() {
     let offsets: Vec<_> = found.iter().map(|finding| finding.offset).collect();
     assert_eq!(offsets, [Some(offset(13)), Some(offset(15))], "{found:?}");
     assert!(found[1].then.contains("go on at offset 16"), "{found:?}");
+}
+
+#[test]
+fn whoever_reads_one_file_is_told_which_offsets_it_cannot_have() {
+    let io = killed(25, 25, small());
+    let later = file_bytes(&io, &segment_file(20, "log"));
+    edit(&io, &segment_file(10, "log"), |bytes| {
+        let from = 7 * BATCH as usize;
+        bytes[from..from + BATCH as usize].fill(0);
+        let stale = &later[BATCH as usize..3 * BATCH as usize];
+        bytes[from + BATCH as usize..].copy_from_slice(stale);
+    });
+    let files = segments(&*io, &partition_dir()).unwrap();
+    let below = Some(files[2].base);
+    let mut reader = SegmentReader::open(&*io, &files[1], below).unwrap();
+    let mut offsets = Vec::new();
+    while let Some(found) = reader.next_found().unwrap() {
+        if let Found::Batch { header, .. } = found {
+            offsets.push(header.base_offset.get());
+        }
+    }
+    assert_eq!(offsets, (10..17).collect::<Vec<_>>());
 }
 
 #[test]

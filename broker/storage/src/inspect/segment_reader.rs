@@ -37,15 +37,15 @@ pub struct SegmentReader {
 }
 
 impl SegmentReader {
-    /// Opens a segment.
+    /// Opens a segment, whose offsets are `below` that of the next one, if there is one.
     ///
     /// # Errors
     /// When the file cannot be opened.
-    pub fn open(io: &dyn Io, segment: &SegmentFile) -> io::Result<Self> {
-        Self::open_of(io, segment, Owner::default(), None)
+    pub fn open(io: &dyn Io, segment: &SegmentFile, below: Option<Offset>) -> io::Result<Self> {
+        Self::open_of(io, segment, Owner::default(), below)
     }
 
-    /// Opens a segment of a log that is known, whose offsets are `below` that of the next segment, if there is one.
+    /// The same of a log that is known.
     pub(super) fn open_of(
         io: &dyn Io,
         segment: &SegmentFile,

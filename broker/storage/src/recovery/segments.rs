@@ -77,6 +77,7 @@ impl Recovery<'_> {
                 expected: if from_start { base } else { self.point.end },
                 len: u64::from(len),
                 below: self.next_base(),
+                is_cleaned: base < self.cleaned.cleaned_to(),
                 is_behind_clean_end: shared.was_clean
                     && !self.request.is_reopened
                     && !self.is_doubtful

@@ -68,11 +68,24 @@ pub(super) struct TailRange {
     pub(super) len: u64,
     /// The offset with which the next segment begins, if one follows.
     pub(super) below: Option<Offset>,
+    /// Whether a cleaning has written it, which may leave one batch with the offsets of many.
+    pub(super) is_cleaned: bool,
     /// Whether the log was closed where it begins, so that whatever is in it was put there since.
     pub(super) is_behind_clean_end: bool,
 }
 
 impl TailRange {
+    /// No batch in it has this offset or a later one: that of the next segment, or else one that there are not bytes
+    /// for.
+    fn offsets_below(&self) -> Offset {
+        let bytes = self.len.saturating_sub(self.from);
+        match self.below {
+            Some(below) => below,
+            None if self.is_cleaned => Offset::MAX,
+            None => behind(self.expected, bytes),
+        }
+    }
+
     /// Whether no segment follows.
     pub(super) fn is_last(&self) -> bool {
         self.below.is_none()
@@ -107,7 +120,7 @@ pub(super) fn read_tail(
         range.from..range.len,
         range.expected,
     )
-    .up_to(range.below.unwrap_or(Offset::MAX));
+    .up_to(range.offsets_below());
     while let Some(scanned) = scanner.next()? {
         if let Scanned::Batch { position, header } = scanned {
             tail.position = position + header.batch_len() as u64;
@@ -138,10 +151,12 @@ pub(super) fn read_tail(
         tail.end = verdict;
         let damage = scanned.into_corruption(data.path(), None);
         // What lies before and behind damage is never verified as one, even if it takes up no bytes.
-        let behind_damage = damage.position + 1;
+        if damage.is_gap() {
+            data.mark_gap(damage.position);
+        }
         tail.damage.push(damage);
         if let Some((position, offset)) = resume {
-            verified_from = position.max(behind_damage);
+            verified_from = position;
             tail.position = position;
             tail.next = offset;
         }
@@ -200,11 +215,16 @@ fn judge(
 /// of what may have been acknowledged (under `async`, or by a sync whose point was not noted yet), and nobody
 /// knows which offsets it had. A gap in the offsets breaks no promise; an offset given out twice would.
 fn damaged_end(offset: Offset, bytes: u64) -> TailEnd {
+    TailEnd::Damaged {
+        offsets_below: behind(offset, bytes),
+    }
+}
+
+/// Behind every offset that so many bytes of batches may have, the first of which is this one.
+fn behind(offset: Offset, bytes: u64) -> Offset {
     let batches = 1 + bytes / (BatchHeader::LEN as u64 + 1);
     let records = batches.saturating_mul(u64::from(BATCH_RECORDS_MAX));
-    TailEnd::Damaged {
-        offsets_below: offset.checked_plus(records).unwrap_or(Offset::MAX),
-    }
+    offset.checked_plus(records).unwrap_or(Offset::MAX)
 }
 
 fn only_zeros(file: &dyn IoFile, from: u64, to: u64) -> io::Result<bool> {

@@ -2,6 +2,8 @@
 //! incomplete end apart, and finds its way behind damage. It judges nothing: what an incomplete end
 //! or a damaged batch means depends on what was durable, which recovery knows.
 
+mod way_on;
+
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -55,10 +57,18 @@ pub(crate) struct BatchScanner {
     end: u64,
     /// The offset that the next batch must begin with.
     expected: Offset,
-    /// What begins behind damage and ends above this is a stale copy from elsewhere.
+    /// What begins behind damage and ends above this is not what belongs there.
     known_end: Offset,
-    buffer: Vec<u8>,
-    buffer_at: u64,
+    window: Window,
+    /// What is looked at further on, behind damage.
+    ahead: Window,
+}
+
+/// A part of a file in memory.
+#[derive(Default)]
+struct Window {
+    bytes: Vec<u8>,
+    at: u64,
 }
 
 impl BatchScanner {
@@ -78,8 +88,8 @@ impl BatchScanner {
             end: range.end,
             expected,
             known_end: Offset::MAX,
-            buffer: Vec::new(),
-            buffer_at: 0,
+            window: Window::default(),
+            ahead: Window::default(),
         }
     }
 
@@ -117,13 +127,7 @@ impl BatchScanner {
         }
         let found = header.base_offset;
         if found != offset {
-            let is_behind_gap = found > offset && header.next_offset() <= self.known_end;
-            let damage = Damage::OutOfPlace { found };
-            return match is_behind_gap {
-                // The batch here may be sound, and what is missing in front of it.
-                true => self.go_on(damage, Some((position, header))).map(Some),
-                false => self.bad(damage).map(Some),
-            };
+            return self.bad(Damage::OutOfPlace { found }).map(Some);
         }
         let len = header.batch_len() as u64;
         if left < len {
@@ -150,48 +154,10 @@ impl BatchScanner {
         Ok(header.verify_body(body).is_ok())
     }
 
-    /// Damage that leaves the batch's length unknown: looks for the next header.
+    /// What stands here is not the batch that belongs here: looks for the one to go on with.
     fn bad(&mut self, damage: Damage) -> io::Result<Scanned> {
-        let found = self.find_header(self.position + 1, self.known_end)?;
-        self.go_on(damage, found)
-    }
-
-    /// Damage behind which it goes on with that batch, unless another one stands further on that has lower
-    /// offsets: then that batch is a stale copy of one from behind the other.
-    fn go_on(
-        &mut self,
-        damage: Damage,
-        mut found: Option<(u64, BatchHeader)>,
-    ) -> io::Result<Scanned> {
-        while let Some((at, header)) = &found {
-            if self.is_followed(*at, header)? {
-                break;
-            }
-            match self.find_header(at + 1, header.base_offset)? {
-                None => break,
-                lower => found = lower,
-            }
-        }
-        let resume = found.map(|(at, header)| (at, header.base_offset));
-        Ok(self.resumed(damage, resume))
-    }
-
-    /// Whether the range ends with that batch or the one that belongs behind it begins there.
-    fn is_followed(&mut self, at: u64, header: &BatchHeader) -> io::Result<bool> {
-        let behind = at + header.batch_len() as u64;
-        if behind + BatchHeader::LEN as u64 > self.end {
-            return Ok(behind == self.end);
-        }
-        let next = BatchHeader::decode(self.bytes(behind, BatchHeader::LEN)?);
-        let log_mark = self.log_mark;
-        Ok(next.is_ok_and(|next| {
-            next.base_offset == header.next_offset() && !next.log_mark.differs_from(log_mark)
-        }))
-    }
-
-    /// Damage behind which it goes on there, if anywhere.
-    fn resumed(&mut self, damage: Damage, resume: Option<(u64, Offset)>) -> Scanned {
         let (position, offset) = (self.position, self.expected);
+        let resume = self.way_on()?;
         match resume {
             Some((at, found)) => {
                 self.position = at;
@@ -199,62 +165,45 @@ impl BatchScanner {
             }
             None => self.position = self.end,
         }
-        Scanned::Bad {
+        Ok(Scanned::Bad {
             position,
             offset,
             damage,
             resume,
-        }
-    }
-
-    /// The first position from `from` on where a header of this log stands whose checksum fits and whose
-    /// offsets are above the damaged batch's and below that end.
-    fn find_header(&mut self, from: u64, end: Offset) -> io::Result<Option<(u64, BatchHeader)>> {
-        let (log_mark, above) = (self.log_mark, self.expected);
-        let mut at = from;
-        while at + BatchHeader::LEN as u64 <= self.end {
-            let wanted = (self.end - at).min(BODIES_CHUNK as u64);
-            let wanted = usize::try_from(wanted).unwrap_or(BODIES_CHUNK);
-            let bytes = self.bytes(at, wanted)?;
-            let windows = bytes.windows(BatchHeader::LEN);
-            let tried = windows.len();
-            for (step, window) in windows.enumerate() {
-                // Version and format, before the dearer checksum.
-                if window.get(20..22) != Some(&[1, 1]) {
-                    continue;
-                }
-                if let Ok(header) = BatchHeader::decode(window)
-                    && header.base_offset > above
-                    && header.next_offset() <= end
-                    && !header.log_mark.differs_from(log_mark)
-                {
-                    return Ok(Some((at + step as u64, header)));
-                }
-            }
-            at += tried as u64;
-        }
-        Ok(None)
+        })
     }
 
     /// `len` bytes at `at`, which lie inside the range.
     fn bytes(&mut self, at: u64, len: usize) -> io::Result<&[u8]> {
-        let buffered =
-            at >= self.buffer_at && at + len as u64 <= self.buffer_at + self.buffer.len() as u64;
-        if !buffered {
-            let chunk = match self.depth {
-                ScanDepth::Headers => HEADERS_CHUNK,
-                ScanDepth::Bodies => BODIES_CHUNK,
-            };
-            let left = usize::try_from(self.end.saturating_sub(at)).unwrap_or(usize::MAX);
-            self.buffer.resize(len.max(chunk).min(left).max(len), 0);
-            self.buffer_at = at;
-            if let Err(error) = self.file.read_exact_at(&mut self.buffer, at) {
-                self.buffer.clear();
+        let chunk = match self.depth {
+            ScanDepth::Headers => HEADERS_CHUNK,
+            ScanDepth::Bodies => BODIES_CHUNK,
+        };
+        self.window.bytes(&*self.file, self.end, at, (len, chunk))
+    }
+}
+
+impl Window {
+    /// `len` bytes at `at`, which lie before `end`; where they are not at hand, a `chunk` is read.
+    fn bytes(
+        &mut self,
+        file: &dyn IoFile,
+        end: u64,
+        at: u64,
+        (len, chunk): (usize, usize),
+    ) -> io::Result<&[u8]> {
+        let is_at_hand = at >= self.at && at + len as u64 <= self.at + self.bytes.len() as u64;
+        if !is_at_hand {
+            let left = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
+            self.bytes.resize(len.max(chunk).min(left).max(len), 0);
+            self.at = at;
+            if let Err(error) = file.read_exact_at(&mut self.bytes, at) {
+                self.bytes.clear();
                 return Err(error);
             }
         }
-        let start = usize::try_from(at - self.buffer_at).unwrap_or(usize::MAX);
-        self.buffer
+        let start = usize::try_from(at - self.at).unwrap_or(usize::MAX);
+        self.bytes
             .get(start..start.saturating_add(len))
             .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }

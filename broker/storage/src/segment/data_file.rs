@@ -379,6 +379,11 @@ impl DataFile {
         lock(&self.known).add_verified(range);
     }
 
+    /// Batches are missing in front of this position: what lies before and behind it is never verified as one.
+    pub(crate) fn mark_gap(&self, position: u64) {
+        lock(&self.known).add_gap(position);
+    }
+
     /// The same of this version of the file, which may not be the open one any more.
     pub(crate) fn mark_verified_in(&self, range: Range<u64>, of: FileVersion) {
         let mut known = lock(&self.known);
@@ -413,13 +418,17 @@ impl DataFile {
         lock(&self.known).forget_missing_end();
     }
 
-    /// The first batch in a range that is known to be damaged.
-    pub(crate) fn damage_in(&self, range: &Range<u64>) -> Option<Corruption> {
+    /// The first batch that is known to be damaged in a range that begins with an offset. One that begins behind
+    /// a gap is none of that gap's business.
+    pub(crate) fn damage_in(&self, range: &Range<u64>, first: Offset) -> Option<Corruption> {
         let known = lock(&self.known);
+        let is_behind = |known: &Corruption| {
+            known.is_gap() && known.position == range.start && known.next_good <= Some(first)
+        };
         let mut inside = known
             .damage()
             .iter()
-            .filter(|known| range.contains(&known.position));
+            .filter(|known| range.contains(&known.position) && !is_behind(known));
         inside.next().cloned()
     }
 

@@ -114,6 +114,11 @@ impl Known {
         self.verified.cut(len);
     }
 
+    /// Batches are missing in front of this position, which a slice behind it has nothing to do with.
+    pub(super) fn add_gap(&mut self, position: u64) {
+        self.verified.add_gap(position);
+    }
+
     pub(super) fn damage(&self) -> &[Corruption] {
         &self.damage
     }
@@ -128,8 +133,10 @@ impl Known {
         }
     }
 
+    /// All damage there is, gaps too.
     pub(super) fn set_damage(&mut self, damage: Vec<Corruption>) {
         self.damage = damage;
+        self.verified.forget_gaps();
         self.doubt_damaged();
     }
 
@@ -142,7 +149,10 @@ impl Known {
 
     fn doubt_damaged(&mut self) {
         for known in &self.damage {
-            self.verified.remove(known.position);
+            match known.is_gap() {
+                true => self.verified.add_gap(known.position),
+                false => self.verified.remove(known.position),
+            }
         }
     }
 }

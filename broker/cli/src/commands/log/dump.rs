@@ -91,7 +91,9 @@ impl Dump<'_> {
             }
             self.segment_line(partition, segment)?;
             let failed = |error: std::io::Error| Failure::from(error).after(segment.path.display());
-            let mut reader = SegmentReader::open(&*target.io, segment).map_err(failed)?;
+            let below = next.map(|next| next.base);
+            let reader = SegmentReader::open(&*target.io, segment, below);
+            let mut reader = reader.map_err(failed)?;
             while left > 0 {
                 let Some(found) = reader.next_found().map_err(failed)? else {
                     break;
