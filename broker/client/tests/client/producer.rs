@@ -162,7 +162,7 @@ async fn a_full_buffer_makes_senders_wait_for_room() {
     let cluster = FakeCluster::start(1).await;
     cluster.topic("orders", 1);
     cluster.hook(|seen| match seen.method {
-        Method::Produce => Act::Slow(Duration::from_millis(600)),
+        Method::Produce => Act::Slow(Duration::from_millis(1_500)),
         _ => Act::Normal,
     });
     let client = cluster.client().await;

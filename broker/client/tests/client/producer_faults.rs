@@ -197,7 +197,7 @@ async fn what_cannot_be_delivered_in_time_says_so_and_why() {
             _ => Act::Refuse(WireError::new(ErrorCode::TimedOut, "slow disk")),
         });
         let builder = builder(&cluster).await;
-        let timeout = Duration::from_millis(600);
+        let timeout = Duration::from_millis(1_500);
         let producer = builder.delivery_timeout(timeout).build().unwrap();
         let sent = [producer.send(record(0)), producer.send(record(1))];
         for failed in join_all(sent).await {

@@ -277,7 +277,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         // Beyond what may wait, the system does not answer at all.
         let connect = |_| std::net::TcpStream::connect_timeout(&address, Duration::from_secs(20));
-        let waiting: Result<Vec<_>, _> = (0..most.min(500)).map(connect).collect();
+        let waiting: Result<Vec<_>, _> = (0..most.min(300)).map(connect).collect();
         waiting.unwrap();
     }
 
