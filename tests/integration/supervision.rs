@@ -1,7 +1,9 @@
 //! Supervision: each kind of actor is made to panic while the broker is used. Whoever was waiting is told
 //! that the outcome is unknown, the actor comes back on what is stored, the others never stop.
 
-use crate::harness::{Broker, Setup, Value, Wire, eventually, keyed, map, plain, valued};
+use std::time::Instant;
+
+use crate::harness::{Broker, Setup, Value, Wire, eventually, keyed, map, patience, plain, valued};
 
 fn broken_on_demand() -> Broker {
     Setup::new()
@@ -123,6 +125,22 @@ fn a_partition_that_panics_comes_back_with_all_that_was_acknowledged() {
     assert_eq!(restarts(&mut wire, "partition", "t-1"), Some(0));
 }
 
+/// Sends records one by one, and answers which were acknowledged, and where they are. While the partition starts again
+/// each is refused at once: it goes on until one is acknowledged.
+fn produce_in_spite_of_crashes(mut wire: Wire, producer: u32) -> Vec<(u64, String)> {
+    let (mut acknowledged, mut sent, began) = (Vec::new(), 0, Instant::now());
+    while sent < 150 || acknowledged.is_empty() && began.elapsed() < patience() {
+        let text = format!("{producer}-{sent}");
+        let args = map! { "topic" => "t", "partition" => 0, "records" => vec![valued(&text)] };
+        match wire.call("produce", args) {
+            Ok(answer) => acknowledged.push((answer.get("base_offset").u64(), text)),
+            Err(error) => assert!(error.retriable, "{error:?}"),
+        }
+        sent += 1;
+    }
+    acknowledged
+}
+
 #[test]
 fn a_crash_under_load_tells_every_producer_something() {
     let broker = broken_on_demand();
@@ -131,19 +149,8 @@ fn a_crash_under_load_tells_every_producer_something() {
     let acknowledged = std::thread::scope(|scope| {
         let producers: Vec<_> = (0..2)
             .map(|producer| {
-                let mut wire = broker.connect();
-                scope.spawn(move || {
-                    let mut acknowledged = Vec::new();
-                    for number in 0..150 {
-                        let text = format!("{producer}-{number}");
-                        let args = map! { "topic" => "t", "partition" => 0, "records" => vec![valued(&text)] };
-                        match wire.call("produce", args) {
-                            Ok(answer) => acknowledged.push((answer.get("base_offset").u64(), text)),
-                            Err(error) => assert!(error.retriable, "{error:?}"),
-                        }
-                    }
-                    acknowledged
-                })
+                let wire = broker.connect();
+                scope.spawn(move || produce_in_spite_of_crashes(wire, producer))
             })
             .collect();
         for _ in 0..2 {
