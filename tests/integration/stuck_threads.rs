@@ -156,10 +156,10 @@ fn a_thread_that_an_append_keeps_does_not_keep_topics_of_other_disks_from_being_
         let mut names = entries.map(|entry| entry.expect("an entry").file_name());
         names.any(|name| name.to_string_lossy().starts_with("gone-"))
     };
-    assert!(names.iter().any(|name| is_there(name)), "none was stuck");
+    assert!(names.iter().any(&is_there), "none was stuck");
     rig.heal();
     stuck.receive().outcome.expect("it is durable");
     eventually("what was deleted is gone", || {
-        (!names.iter().any(|name| is_there(name))).then_some(())
+        (!names.iter().any(&is_there)).then_some(())
     });
 }
