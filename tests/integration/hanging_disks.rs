@@ -30,11 +30,6 @@ fn noted(rig: &FaultyDisks, partition: u32) -> Option<u64> {
         .map(|offset| offset.parse().expect("a number"))
 }
 
-fn is_clean(rig: &FaultyDisks, dir: &str) -> bool {
-    let file = rig.dir(dir).join("recovery-point-checkpoint");
-    fs::read_to_string(file).is_ok_and(|text| text.contains("clean=true"))
-}
-
 #[test]
 fn a_disk_that_hangs_holds_up_nobody_on_the_others() {
     let mut rig = FaultyDisks::start();
@@ -80,9 +75,9 @@ fn a_disk_that_hangs_holds_up_nobody_on_the_others() {
 
     rig.broker.signal_term();
     eventually("the good disk is cleanly stopped", || {
-        is_clean(&rig, "first").then_some(())
+        rig.is_clean("first").then_some(())
     });
-    assert!(!is_clean(&rig, "second"));
+    assert!(!rig.is_clean("second"));
     rig.heal();
     assert!(rig.broker.wait().success(), "{}", rig.broker.log());
 }
@@ -140,7 +135,7 @@ fn more_partitions_than_threads_on_a_disk_that_hangs_hold_up_nobody() {
     });
     rig.broker.signal_term();
     eventually("the good disk is cleanly stopped", || {
-        is_clean(&rig, "first").then_some(())
+        rig.is_clean("first").then_some(())
     });
     rig.heal();
     assert!(rig.broker.wait().success(), "{}", rig.broker.log());
@@ -177,10 +172,15 @@ fn what_a_disk_makes_late_of_a_deleted_topic_is_removed() {
     }
 }
 
+/// What the broker warns of.
+pub(crate) fn warnings(wire: &mut Wire) -> String {
+    let told = wire.call("describe_cluster", map! {}).unwrap();
+    format!("{:?}", told.get("warnings"))
+}
+
 /// Whether the broker tells that a disk does not answer.
 pub(crate) fn is_told(wire: &mut Wire) -> bool {
-    let told = wire.call("describe_cluster", map! {}).unwrap();
-    format!("{:?}", told.get("warnings")).contains("does not answer")
+    warnings(wire).contains("does not answer")
 }
 
 pub(crate) fn record(topic: &str, partition: u32) -> Value {

@@ -179,6 +179,35 @@ fn a_fallback_answers_where_its_plugin_fails() {
 }
 
 #[test]
+fn a_module_that_answers_for_whole_batches_only_at_times_places_them_elsewhere_and_no_more() {
+    let name = "keyless-at-times";
+    let zoo = Menagerie::start(&[name], "");
+    // On every thread, which has a guest of its own.
+    let mut wires: Vec<Wire> = (0..8).map(|_| zoo.broker.connect()).collect();
+    let mut expected = [Vec::new(), Vec::new()];
+    for number in 0..80 {
+        let values = [format!("{number} first"), format!("{number} second")];
+        let records: Vec<_> = values.iter().map(|value| valued(value)).collect();
+        let placed = wires[number % 8].produce_routed(name, records);
+        assert_eq!(placed.len(), values.len());
+        for ((partition, offset), value) in placed.into_iter().zip(values) {
+            expected[partition as usize].push((offset, value));
+        }
+    }
+    for (partition, expected) in (0..2).zip(expected) {
+        assert!(
+            !expected.is_empty(),
+            "{partition}: it has not changed its mind"
+        );
+        let found = wires[0].read_all(name, partition);
+        let found = (0..).zip(found.iter().map(|record| record.text()));
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+    }
+    let (_, errors, traps) = counters(&mut wires[0], name);
+    assert_eq!((errors, traps), (0, 0));
+}
+
+#[test]
 fn a_plugin_that_floods_the_log_is_held_back() {
     let zoo = Menagerie::start(&["flood", "giant-line", "long-line"], "");
     let mut wire = zoo.broker.connect();

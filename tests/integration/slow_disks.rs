@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::harness::{FaultyDisks, Wire, eventually, map, opens_late, plain, valued};
+use crate::harness::{FaultyDisks, Setup, Wire, eventually, map, opens_late, plain, valued};
 
 /// More than is answered by copy, and so goes from the file to the socket.
 const RECORDS: u64 = 2_000;
@@ -132,4 +132,57 @@ fn who_creates_waits_for_its_own_logs_whatever_else_a_disk_is_at() {
         assert_eq!(wire.offset_at(name, partition, "latest"), Some(0));
     }
     rig.heal();
+}
+
+/// A stop that waits for a log in `second` that is not opened so far.
+fn stop_beside_an_opening() -> FaultyDisks {
+    let setup = Setup::new().log_filter("broker_server=debug");
+    let rig = FaultyDisks::start_with(setup, &["first", "second"]);
+    let mut wire = rig.broker.connect();
+    for partition in rig.partitions_in("second") {
+        wire.produce("t", partition, vec![valued("x")]);
+    }
+    rig.hang_opens("second/late-");
+    assert!(opens_late(&wire.begin_topic("late", 2, &[])));
+    rig.broker.signal_term();
+    eventually("the other disk is cleanly stopped", || {
+        rig.is_clean("first").then_some(())
+    });
+    rig
+}
+
+#[test]
+fn a_log_that_is_opened_while_the_broker_stops_is_cleanly_stopped() {
+    let mut rig = stop_beside_an_opening();
+    assert!(!rig.is_clean("second"));
+    rig.heal();
+    assert!(rig.broker.wait().success(), "{}", rig.broker.log());
+    assert!(rig.is_clean("second"), "{}", rig.broker.log());
+    let before = rig.broker.log().len();
+    rig.broker.start_again();
+    let log = &rig.broker.log()[before..];
+    let opened = log.lines().filter(|line| line.contains("log opened"));
+    let read = opened.filter(|line| !line.contains("scanned_bytes=0"));
+    assert_eq!(read.count(), 0, "{log}");
+    let mut wire = rig.broker.connect();
+    for partition in 0..2 {
+        wire.produce("late", partition, vec![valued("x")]);
+    }
+}
+
+#[test]
+fn a_stop_does_not_wait_for_ever_for_a_log_to_be_opened() {
+    let mut rig = stop_beside_an_opening();
+    eventually("it is given up", || {
+        let told = "its disk has not opened a log";
+        rig.broker.log().contains(told).then_some(())
+    });
+    rig.heal();
+    assert!(rig.broker.wait().success(), "{}", rig.broker.log());
+    assert!(!rig.is_clean("second"));
+    rig.broker.start_again();
+    let mut wire = rig.broker.connect();
+    for partition in rig.partitions_in("second") {
+        assert_eq!(wire.read_all("t", partition).len(), 1);
+    }
 }

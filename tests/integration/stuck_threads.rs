@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::hanging_disks::{is_refused, is_told, record};
+use crate::hanging_disks::{is_refused, is_told, record, warnings};
 use crate::harness::{FaultyDisks, Setup, Value, Wire, eventually, map, valued};
 
 /// A thread for each of the four partitions, however many cores there are.
@@ -61,6 +61,10 @@ fn an_append_that_hangs_is_noticed_and_newcomers_are_served() {
     }
     eventually("it is told", || is_told(&mut wires[0]).then_some(()));
     is_refused(&mut wires[1], "t", bad[1]);
+    let is_stuck = |wire: &mut Wire| warnings(wire).contains("thread shard");
+    eventually("the thread is told", || {
+        is_stuck(&mut wires[0]).then_some(())
+    });
     wires[2].create_topic("new", 1, &[]);
     assert!(!stuck.has_answer());
     rig.heal();
@@ -75,6 +79,27 @@ fn an_append_that_hangs_is_noticed_and_newcomers_are_served() {
         (!fetched(&mut wires[3]).contains("PARTITION_OFFLINE")).then_some(())
     });
     assert_eq!(wires[3].read_from("t", bad[0], end).len(), 1);
+}
+
+#[test]
+fn a_change_of_metadata_that_hangs_is_told_by_those_who_are_served() {
+    let rig = on_threads_of_their_own();
+    let (mut changes, mut other) = (rig.broker.connect(), rig.broker.connect());
+    rig.hang_writes("__cluster_metadata-0/");
+    let new = map! { "name" => "new", "partitions" => 1, "timeout_ms" => 300_000 };
+    changes.send("create_topic", new);
+    eventually("the thread is told", || {
+        let told = warnings(&mut other);
+        (told.contains("thread control") && told.contains("changes of topics")).then_some(())
+    });
+    for partition in rig.partitions_in("second") {
+        other.produce("t", partition, vec![valued("x")]);
+    }
+    rig.heal();
+    changes.receive().outcome.expect("it is created");
+    eventually("it goes on", || {
+        (!warnings(&mut other).contains("thread")).then_some(())
+    });
 }
 
 /// The answer about one partition's fetch.

@@ -13,7 +13,7 @@ use broker_model::{Clock, SystemClock, TopicPartition};
 use tokio::runtime;
 
 use crate::background::Background;
-use crate::standstill::{Standstill, ThreadWatch};
+use crate::standstill::{STUCK_AFTER, Standstill, ThreadWatch};
 
 /// One of the arbiters that connections and partitions share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -168,19 +168,39 @@ impl Arbiters {
         self.waits_for_disk(shard) || self.standstill(shard).is_stuck()
     }
 
-    /// What looks whether the threads of partitions, connections and metadata get on.
-    pub(crate) fn watches(&self) -> Vec<ThreadWatch> {
+    /// The threads of partitions, connections and metadata, with their names and what it means to others that one is
+    /// stuck.
+    fn threads(&self) -> impl Iterator<Item = ((String, &'static str), &EventLoop)> {
         let shards = self.shards.iter().enumerate();
         let of_shard = "the connections that live on it wait, requests of others to its partitions are refused";
         let of_control =
             "changes of topics and plugins wait, and whatever else the controller decides";
-        let shards = shards.map(|(number, shard)| ((format!("shard {number}"), of_shard), shard));
+        let shards =
+            shards.map(move |(number, shard)| ((format!("shard {number}"), of_shard), shard));
         let control = std::iter::once((("control".to_owned(), of_control), &*self.control));
+        shards.chain(control)
+    }
+
+    /// What looks whether they get on.
+    pub(crate) fn watches(&self) -> Vec<ThreadWatch> {
         let watch = |(name, thread): ((String, &'static str), &EventLoop)| {
             let counts = (thread.runtime.clone(), thread.disk_wait.clone());
             ThreadWatch::new(name, counts, thread.standstill.clone())
         };
-        shards.chain(control).map(watch).collect()
+        self.threads().map(watch).collect()
+    }
+
+    /// What there is to say of those that are stuck.
+    pub(crate) fn stuck(&self) -> impl Iterator<Item = String> {
+        let stuck = self
+            .threads()
+            .filter(|(_, thread)| thread.standstill.is_stuck());
+        stuck.map(|((name, until_then), _)| {
+            let since = STUCK_AFTER.as_secs();
+            format!(
+                "thread {name} of the broker has been stuck for {since} s or more in one call or piece of work, a call to a disk if one hangs: {until_then} until it goes on"
+            )
+        })
     }
 
     /// Whether the thread of a shard is at a call at this moment that may have to wait for a disk.

@@ -21,6 +21,8 @@ use crate::reply::Reply;
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// After so many looks at which it had done nothing since the one before, a thread stands still.
 const LOOKS: u32 = 20;
+/// Which is about as long.
+pub(crate) const STUCK_AFTER: Duration = LOOK_EVERY.saturating_mul(LOOKS);
 /// Whoever asks looks at so many of those that are remembered, and forgets those that were used: more than one, or
 /// they would become ever more.
 const LOOKED_AT: usize = 2;
@@ -212,7 +214,7 @@ impl Standstill {
 fn reason() -> String {
     format!(
         "the broker's thread that it lives on has been stuck for {} s or more, in a call to a disk if one hangs; see the broker's log",
-        (LOOK_EVERY * LOOKS).as_secs()
+        STUCK_AFTER.as_secs()
     )
 }
 
@@ -275,7 +277,7 @@ impl ThreadWatch {
             .store(is_stuck, Ordering::Relaxed);
         match (was_stuck, is_stuck) {
             (false, true) => {
-                let (since, disks) = (LOOK_EVERY * LOOKS, disks());
+                let (since, disks) = (STUCK_AFTER, disks());
                 warn!(
                     thread,
                     ?since,

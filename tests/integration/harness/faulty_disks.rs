@@ -137,6 +137,12 @@ impl FaultyDisks {
         self.folder.path().join(name)
     }
 
+    /// Whether a directory is marked as cleanly stopped.
+    pub(crate) fn is_clean(&self, dir: &str) -> bool {
+        let file = self.dir(dir).join("recovery-point-checkpoint");
+        fs::read_to_string(file).is_ok_and(|text| text.contains("clean=true"))
+    }
+
     /// The partitions of `t` in a directory.
     pub(crate) fn partitions_in(&self, name: &str) -> Vec<u32> {
         let is_here = |number: &u32| self.dir(name).join(format!("t-{number}")).exists();

@@ -15,7 +15,7 @@ use tracing::{error, warn};
 use super::handle::BrokerError;
 use super::hosting::Hosting;
 use super::messages::{
-    Apply, ControllerDied, Crash, HostAll, LogOpened, PartitionDied, PartitionVanished, Shutdown,
+    Apply, ControllerDied, Crash, HostAll, LogsAreLate, PartitionDied, PartitionVanished, Shutdown,
     Tick, VanishedNoted,
 };
 use super::restarts::Restarts;
@@ -59,6 +59,8 @@ impl BrokerActor {
 
     /// Tries the partitions again that could not be opened for a reason that passes.
     fn open_waiting(&self) {
+        // A panic may have taken the message that tells of late ones.
+        self.hosting.host_late();
         for partition in self.hosting.waiting_to_open() {
             self.hosting.open_again(&partition);
         }
@@ -213,12 +215,12 @@ impl Handler<VanishedNoted> for BrokerActor {
     }
 }
 
-impl Handler<LogOpened> for BrokerActor {
+impl Handler<LogsAreLate> for BrokerActor {
     type Result = ();
 
-    fn handle(&mut self, opened: LogOpened, _: &mut Self::Context) {
+    fn handle(&mut self, _: LogsAreLate, _: &mut Self::Context) {
         self.handled();
-        self.hosting.host_late(opened);
+        self.hosting.host_late();
     }
 }
 

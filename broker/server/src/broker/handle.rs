@@ -10,7 +10,7 @@ use broker_model::{TopicId, TopicPartition};
 
 use super::BrokerActor;
 use super::messages::{
-    Apply, ControllerDied, Crash, HostAll, LogOpened, PartitionDied, PartitionVanished, Shutdown,
+    Apply, ControllerDied, Crash, HostAll, LogsAreLate, PartitionDied, PartitionVanished, Shutdown,
     VanishedNoted,
 };
 use crate::actor_stats::ActorStats;
@@ -77,9 +77,9 @@ impl BrokerHandle {
         self.send(VanishedNoted(vanished));
     }
 
-    /// A log that nobody has waited for to the end.
-    pub(super) fn log_opened(&self, opened: LogOpened) {
-        self.send(opened);
+    /// Logs are kept that nobody has waited for to the end.
+    pub(super) fn logs_are_late(&self) {
+        self.send(LogsAreLate);
     }
 
     /// The controller's death notice.

@@ -5,13 +5,8 @@ use std::sync::Arc;
 use actix::Message;
 use broker_cluster::{Change, ClusterMetadata};
 use broker_model::{TopicId, TopicPartition};
-use broker_storage::{Log, LogDir, RecoveryReport};
-use tokio::task::JoinError;
 
 use super::handle::BrokerError;
-use super::hosting::Assignment;
-use super::opening::UnderWay;
-use crate::not_opened::NotOpened;
 use crate::reply::Reply;
 
 /// Carry out committed changes.
@@ -44,15 +39,10 @@ pub(super) struct PartitionVanished {
     pub(super) reason: String,
 }
 
-/// A log was opened, or was not, that nobody has waited for to the end.
+/// Logs were opened, or were not, that nobody has waited for to the end.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct LogOpened {
-    pub(super) assignment: Assignment,
-    pub(super) dir: LogDir,
-    pub(super) outcome: Result<Result<(Log, RecoveryReport), NotOpened>, JoinError>,
-    pub(super) under_way: UnderWay,
-}
+pub(super) struct LogsAreLate;
 
 /// What has vanished, once the high watermarks of these partitions are on the disk.
 #[derive(Message)]

@@ -1,21 +1,22 @@
 //! Opening logs, on blocking threads. Nothing that was begun is thrown away: who waits for a log does so for a
-//! moment, for others wait behind, and one that takes longer goes to the broker actor when it is there. Of each
-//! partition one opening is under way at a time.
+//! moment, for others wait behind, and one that takes longer is kept for the broker actor, or for the stop of its
+//! directory. Of each partition one opening is under way at a time.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use broker_model::{TopicId, TopicPartition};
-use broker_storage::{LogDir, RecoveryReport};
-use tokio::sync::oneshot;
+use broker_storage::{Log, LogDir, RecoveryReport};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinError;
 use tracing::{debug, error, info, warn};
 
 use super::hanging::{MOMENT, hanging, unless};
 use super::hosting::{Assignment, Hosting};
-use super::messages::LogOpened;
+use crate::not_opened::NotOpened;
 use crate::topic_settings::log_config;
-use crate::topics::{HostedPartition, Outlook};
+use crate::topics::{HostedPartition, HostedTopic, Outlook};
 
 /// How long a log is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +32,26 @@ type Key = (TopicPartition, TopicId);
 /// The number of its directory, and since when on the monotonic clock.
 type Begun = (usize, Duration);
 
-/// The logs that are being opened, or were and are on their way to the broker actor.
+/// The logs that are being opened, or were and are not in service yet.
 #[derive(Clone, Default)]
-pub(crate) struct Openings(Arc<Mutex<HashMap<Key, Begun>>>);
+pub(crate) struct Openings(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    under_way: Mutex<HashMap<Key, Begun>>,
+    /// Those that are over, and that nobody has waited for to the end.
+    late: Mutex<Vec<LogOpened>>,
+    /// Told whenever one is over.
+    ended: Notify,
+}
+
+/// What came of opening a log, which is under way until this is dropped.
+pub(super) struct LogOpened {
+    assignment: Assignment,
+    dir: LogDir,
+    outcome: Result<Result<(Log, RecoveryReport), NotOpened>, JoinError>,
+    under_way: UnderWay,
+}
 
 impl Openings {
     /// `None` when it is under way already.
@@ -43,10 +61,36 @@ impl Openings {
             return None;
         }
         under_way.insert(key.clone(), begun);
-        Some(UnderWay {
-            openings: self.clone(),
-            key,
-        })
+        let (openings, dir) = (self.clone(), begun.0);
+        Some(UnderWay { openings, key, dir })
+    }
+
+    fn keep(&self, late: LogOpened) {
+        unpoisoned(&self.0.late).push(late);
+        self.0.ended.notify_waiters();
+    }
+
+    /// Takes what was kept, of every directory.
+    fn take_late(&self) -> Vec<LogOpened> {
+        std::mem::take(&mut *unpoisoned(&self.0.late))
+    }
+
+    /// Takes one that was kept of this directory, and waits for it if need be; `None` when none is under way.
+    async fn next_in(&self, dir: usize) -> Option<LogOpened> {
+        loop {
+            let ended = self.0.ended.notified();
+            {
+                let mut late = unpoisoned(&self.0.late);
+                let found = late.iter().position(|opened| opened.under_way.dir == dir);
+                if let Some(found) = found {
+                    return Some(late.swap_remove(found));
+                }
+            }
+            if self.under_way().values().all(|begun| begun.0 != dir) {
+                return None;
+            }
+            ended.await;
+        }
     }
 
     /// Whether one of this topic in this directory has been under way for more than a moment.
@@ -58,20 +102,27 @@ impl Openings {
     }
 
     fn under_way(&self) -> MutexGuard<'_, HashMap<Key, Begun>> {
-        // Nothing panics while it is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        unpoisoned(&self.0.under_way)
     }
 }
 
+fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it is held.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Until it is dropped, no other opening of the partition is begun.
-pub(super) struct UnderWay {
+struct UnderWay {
     openings: Openings,
     key: Key,
+    /// The number of its directory.
+    dir: usize,
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.openings.under_way().remove(&self.key);
+        self.openings.0.ended.notify_waiters();
     }
 }
 
@@ -111,15 +162,15 @@ impl Hosting {
         opened.map_or(goes_on, |opened| self.host_opened(opened))
     }
 
-    /// Begins to open a log, unless that is under way or its disk hangs. Nobody has to wait for it: where the
-    /// receiver is dropped, the log goes to the broker actor.
+    /// Begins to open a log, unless that is under way, its disk hangs or the broker stops. Nobody has to wait for
+    /// it: where the receiver is dropped, the log is kept, and the broker actor told.
     pub(super) fn begin_opening(
         self: &Arc<Self>,
         assignment: Assignment,
     ) -> Option<oneshot::Receiver<LogOpened>> {
         let key = (assignment.partition.clone(), assignment.topic_id);
         let dir = self.dirs.place(&key.0, key.1);
-        if hanging(&dir).is_some() {
+        if self.is_stopping() || hanging(&dir).is_some() {
             return None;
         }
         let begun = (self.dirs.index_of(&key.0), self.now());
@@ -128,6 +179,9 @@ impl Hosting {
         let hosting = self.clone();
         actix_rt::spawn(async move {
             let place = hosting.dirs.place_at_work(&assignment.partition).await;
+            if hosting.is_stopping() {
+                return;
+            }
             let (dirs, to_open, wanted) = (hosting.dirs.clone(), dir.clone(), assignment.clone());
             let opening = actix_rt::task::spawn_blocking(move || {
                 let _place = place;
@@ -142,7 +196,8 @@ impl Hosting {
                 under_way,
             };
             if let Err(opened) = sender.send(opened) {
-                hosting.handle().log_opened(opened);
+                hosting.openings.keep(opened);
+                hosting.handle().logs_are_late();
             }
         });
         Some(receiver)
@@ -168,22 +223,19 @@ impl Hosting {
         HostedPartition::Offline { reason, outlook }
     }
 
-    /// Puts a partition into service whose log nobody has waited for, if there still is one that waits for it.
-    pub(super) fn host_late(self: &Arc<Self>, opened: LogOpened) {
+    /// Puts the partitions into service whose logs nobody has waited for, as far as they still wait for them.
+    pub(super) fn host_late(self: &Arc<Self>) {
+        if self.is_stopping() {
+            return;
+        }
+        for opened in self.openings.take_late() {
+            self.host_late_one(opened);
+        }
+    }
+
+    fn host_late_one(self: &Arc<Self>, opened: LogOpened) {
         let partition = opened.assignment.partition.clone();
-        let hosted = self.topics.get(partition.topic.as_str());
-        let hosted = hosted.filter(|hosted| hosted.id == opened.assignment.topic_id);
-        let waits = hosted
-            .as_ref()
-            .and_then(|hosted| Some((hosted, hosted.partition(partition.partition)?)));
-        let Some((
-            hosted,
-            HostedPartition::Offline {
-                reason: told,
-                outlook: Outlook::Passing,
-            },
-        )) = waits.filter(|_| !self.is_stopping())
-        else {
+        let Some((hosted, told)) = self.waiting_for(&opened) else {
             debug!(%partition, "a log was opened that nobody waits for any more");
             // What is left of it may be removed with it, for which a disk may take long.
             actix_rt::task::spawn_blocking(move || drop(opened));
@@ -196,7 +248,7 @@ impl Hosting {
                 handle.configure(hosted.settings());
                 info!(%partition, "a partition that was offline is open");
             }
-            HostedPartition::Offline { reason, .. } if reason == told => {
+            HostedPartition::Offline { reason, .. } if *reason == told => {
                 debug!(%partition, reason, "still offline");
             }
             HostedPartition::Offline { reason, .. } => {
@@ -204,6 +256,52 @@ impl Hosting {
             }
         }
         self.replace(&partition.topic, [(partition.partition, now)]);
+    }
+
+    /// The topic that waits for a log, and why it was told that it has to.
+    fn waiting_for(&self, opened: &LogOpened) -> Option<(Arc<HostedTopic>, String)> {
+        let Assignment {
+            partition,
+            topic_id,
+            ..
+        } = &opened.assignment;
+        let hosted = self.topics.get(partition.topic.as_str());
+        let hosted = hosted.filter(|hosted| hosted.id == *topic_id)?;
+        match hosted.partition(partition.partition)? {
+            HostedPartition::Offline {
+                reason,
+                outlook: Outlook::Passing,
+            } => {
+                let told = reason.clone();
+                Some((hosted, told))
+            }
+            _ => None,
+        }
+    }
+
+    /// Closes the logs of a directory that are opened while the broker stops, each when it is; nothing more is
+    /// begun then. Until it is over, the directory is not cleanly stopped.
+    pub(super) async fn close_late(&self, dir: usize) {
+        while let Some(opened) = self.openings.next_in(dir).await {
+            let is_wanted = self.waiting_for(&opened).is_some();
+            let closing = actix_rt::task::spawn_blocking(move || opened.close(is_wanted));
+            if let Err(panicked) = closing.await {
+                error!(%panicked, "a log that was opened late is not closed");
+            }
+        }
+    }
+}
+
+impl LogOpened {
+    /// Ends it. A log that is still wanted is left as a clean stop leaves it.
+    fn close(self, is_wanted: bool) {
+        let partition = self.assignment.partition.clone();
+        if let (Ok(Ok((log, report))), true) = (self.outcome, is_wanted) {
+            log_recovery(&partition, &self.dir, &report);
+            if let Err(problem) = log.close() {
+                error!(%partition, %problem, "a log that was opened late is not closed: the next start recovers it");
+            }
+        }
     }
 }
 

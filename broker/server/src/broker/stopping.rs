@@ -13,7 +13,7 @@ use crate::controller::MetadataLog;
 use crate::partition::PartitionHandle;
 use crate::topics::HostedPartition;
 
-/// How long cleaning and scrubbing, which have been told to end, are waited for.
+/// How long cleaning and scrubbing, which have been told to end, are waited for, and logs that are being opened.
 const BACKGROUND_STOP_MAX: Duration = Duration::from_secs(10);
 
 impl Hosting {
@@ -39,9 +39,17 @@ impl Hosting {
         }
         let closing = self.partitions_in(dir);
         let closing = closing.iter().map(PartitionHandle::close);
+        let late = tokio::time::timeout(BACKGROUND_STOP_MAX, self.close_late(index));
         // One that could not be closed keeps its directory from being marked.
-        futures::future::join_all(closing).await;
-        self.close_clean(index).await;
+        let (_, late) = futures::future::join(futures::future::join_all(closing), late).await;
+        match late {
+            Ok(()) => self.close_clean(index).await,
+            Err(_) => {
+                let dir = dir.path().display();
+                warn!(%dir, "not marked as cleanly stopped: its disk has not opened a log so far; the next start looks at what was written");
+                self.write_checkpoints_for(index, || vec![()]).await;
+            }
+        }
     }
 
     fn partitions_in(&self, dir: &LogDir) -> Vec<PartitionHandle> {

@@ -1,5 +1,5 @@
 //! `describe_cluster`: the brokers with version, uptime and disks, and what needs somebody's attention:
-//! directories, partitions, damage, losses, plugins, the clock. Only partitions with damage are asked.
+//! directories, threads, partitions, damage, losses, plugins, the clock. Only partitions with damage are asked.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +65,7 @@ pub(super) async fn handle(
 async fn warnings(context: &Context, log_dirs: &[LogDirDescription]) -> Vec<String> {
     let mut warnings = of_dirs(log_dirs);
     warnings.extend(context.dirs.all().iter().filter_map(hanging));
+    warnings.extend(context.arbiters.stuck());
     let trouble = context.controller.trouble();
     warnings.extend(trouble.map(|reason| {
         format!("topics and plugins can be used, and not created, changed or deleted: {reason}")

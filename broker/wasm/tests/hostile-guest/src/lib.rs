@@ -1,6 +1,7 @@
 //! Does what its option `behaviour` says as soon as a batch begins with the key `go`; answers
 //! partition 0 for every record of any other batch. Behaviours that begin with `keyless-` are for batches
-//! without keys; with `keyless-apart` they go elsewhere as a whole than record by record.
+//! without keys; with `keyless-apart` they go elsewhere as a whole than record by record, with `keyless-at-times`
+//! the guest has no answer for every third of them, whatever it has said before.
 
 use hostile_orders::Orders;
 use plugin_sdk::{Batch, Config, Layout, Partitioner};
@@ -34,6 +35,7 @@ impl Partitioner for Hostile {
             "keyless-beyond" if layout.batches == 0 => Some(layout.partitions),
             "keyless-panic" if layout.batches == 0 => panic!("no keys, no answer"),
             "keyless-apart" => Some(layout.partitions - 1),
+            "keyless-at-times" => (layout.batches % 3 != 2).then_some(layout.partitions - 1),
             behaviour => behaviour.starts_with("keyless-").then_some(0),
         }
     }
