@@ -32,7 +32,7 @@ const MAY_TOUCH_FILES: [Exception; 3] = [
         "the one door to files below log.dirs",
     ),
     except(
-        "broker/server/src/memory.rs",
+        "broker/server/src/memory/mod.rs",
         "asks /proc where its code is mapped",
     ),
     except(
@@ -63,8 +63,8 @@ const MAY_BE_UNSAFE: [Exception; 3] = [
         "read-only maps of sealed files",
     ),
     except(
-        "broker/server/src/memory.rs",
-        "settings of the allocator, advice to the kernel",
+        "broker/server/src/memory/",
+        "the allocator and its settings, advice to the kernel",
     ),
     except(
         "plugin-sdk/src/identity.rs",

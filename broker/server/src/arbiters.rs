@@ -13,6 +13,7 @@ use broker_model::{Clock, SystemClock, TopicPartition};
 use tokio::runtime;
 
 use crate::background::Background;
+use crate::memory;
 use crate::standstill::{STUCK_AFTER, Standstill, ThreadWatch};
 
 /// One of the arbiters that connections and partitions share.
@@ -267,6 +268,7 @@ fn start_arbiter(blocking_threads: usize) -> EventLoop {
     let of_thread = standstill.clone();
     let arbiter = Arbiter::with_tokio_rt(move || {
         of_thread.is_of_this_thread();
+        memory::exchange::take_part();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(blocking_threads)

@@ -1,7 +1,9 @@
 //! What the process asks the system for and gives back. A burst (a plugin that is compiled, large batches,
 //! thousands of topics at start) leaves free memory in the allocator and code that will not run again for hours in
-//! the resident set; both go back once the broker is quiet. The one file of this crate with `unsafe` in it.
+//! the resident set; both go back once the broker is quiet. `unsafe` is for this folder alone in this crate.
 #![allow(unsafe_code)]
+
+pub(crate) mod exchange;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ops::Range;
@@ -9,6 +11,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tracing::debug;
+
+use exchange::Size;
 
 /// When it is looked first: most code of the start does not run again.
 const FIRST_CHECK: Duration = Duration::from_millis(500);
@@ -33,27 +37,48 @@ const COPIED_TO_GROW: Range<usize> = 64 * 1024..OWN_MAP_BYTES;
 #[global_allocator]
 static HEAPS: Heaps = Heaps;
 
-/// The system's heaps, except that large blocks grow outside of their locks.
+/// The system's heaps, except that large blocks grow outside of their locks, and event loops exchange small ones.
 struct Heaps;
 
 // SAFETY: all blocks are the system's, which keeps the contract; a block that grows becomes another one with the same
-// bytes, as the contract allows.
+// bytes, as the contract allows. Small ones have room for all of their size, so that any of them will do for another.
 unsafe impl GlobalAlloc for Heaps {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller has promised what is asked for here, and in the next two.
-        unsafe { System.alloc(layout) }
+        match Size::of(layout) {
+            Some(size) => {
+                exchange::take(size).unwrap_or_else(|| unsafe { System.alloc(size.layout()) })
+            }
+            None => unsafe { System.alloc(layout) },
+        }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        unsafe { System.alloc_zeroed(layout) }
+        match Size::of(layout) {
+            Some(size) => unsafe { System.alloc_zeroed(size.layout()) },
+            None => unsafe { System.alloc_zeroed(layout) },
+        }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(block, layout) }
+        let is_kept = Size::of(layout).is_some_and(|size| unsafe { exchange::keep(size, block) });
+        if !is_kept {
+            unsafe { System.dealloc(block, layout) }
+        }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_bytes: usize) -> *mut u8 {
         let bytes = layout.size();
+        // SAFETY: the caller has promised that the new size fits the alignment.
+        let new_size =
+            Size::of(unsafe { Layout::from_size_align_unchecked(new_bytes, layout.align()) });
+        if let Some(size) = new_size {
+            return match Size::of(layout) == Some(size) {
+                true => block,
+                // SAFETY: the caller has promised what is asked for.
+                false => unsafe { System.realloc(block, layout, size.layout().size()) },
+            };
+        }
         if new_bytes <= bytes || !COPIED_TO_GROW.contains(&bytes) {
             // SAFETY: the caller has promised what is asked for.
             return unsafe { System.realloc(block, layout, new_bytes) };
@@ -155,6 +180,7 @@ fn set_heaps(_: usize) {}
 
 #[cfg(target_env = "gnu")]
 fn give_back_heap() {
+    exchange::give_back();
     // SAFETY: returns pages that hold no allocation; the allocator guards itself.
     unsafe { libc::malloc_trim(0) };
 }
