@@ -126,6 +126,11 @@ impl Workers {
         self.quick.hand_over(work).await
     }
 
+    /// Has `work` done that takes a moment and that nobody waits for.
+    pub(crate) fn see_to(&self, work: impl FnOnce() + Send + 'static) {
+        drop(self.quick.hand_over(work));
+    }
+
     /// Whether there is anything that they have not done.
     pub(crate) fn have_work(&self) -> bool {
         self.usual.has_work() || self.quick.has_work()

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex};
 
 use broker_cluster::Acks;
-use broker_model::{PartitionId, Timestamp};
+use broker_model::{Offset, PartitionId, Timestamp};
 use broker_protocol::WireError;
 use broker_protocol::api::produce::{ProduceResponse, RecordErrors, Routed, RoutedTogether};
 use broker_record::{PartitionBatch, ProducedBatch, RoutableRecords};
@@ -14,11 +14,15 @@ use bytes::Bytes;
 
 use super::produce::{Answerer, Terms};
 use super::{lookup, wire};
+use crate::background::Workers;
 use crate::context::Context;
 use crate::partition::{Appended, PartitionError};
 use crate::plugins::Turn;
 use crate::reply::Reply;
 use crate::topics::HostedTopic;
+
+/// Answers about so many records are put together on the thread of the partition that was the last to answer, ...
+const ANSWERED_AT_ONCE: usize = 5_000;
 
 /// Records that know where they go.
 pub(super) enum RoutedRecords {
@@ -66,15 +70,31 @@ pub(super) fn route(
 
 impl RoutedRecords {
     /// Sends every batch to its partition.
-    pub(super) fn append(self, topic: &Arc<HostedTopic>, terms: Terms, asker: impl Answerer) {
+    pub(super) fn append(
+        self,
+        context: &Context,
+        topic: &Arc<HostedTopic>,
+        terms: Terms,
+        asker: impl Answerer,
+    ) {
+        let workers = context.arbiters.background().workers();
         match self {
             Self::Together(partition, batch) => {
-                append_together(topic, partition, (*batch, terms), asker);
+                append_together(topic, partition, (*batch, terms), workers, asker);
             }
             Self::Apart(partitions, batches) => {
-                append_apart(topic, (partitions, batches), terms, asker);
+                let gathering = Gathering::new(partitions, batches.len(), workers, asker);
+                append_apart(topic, batches, terms, &Arc::new(gathering));
             }
         }
+    }
+}
+
+/// ... those about more by `workers`: that takes a moment in which others are not to wait for the thread.
+fn tell(records: usize, workers: &Workers, answer: impl FnOnce() + Send + 'static) {
+    match records {
+        ..=ANSWERED_AT_ONCE => answer(),
+        _ => workers.see_to(answer),
     }
 }
 
@@ -83,6 +103,7 @@ fn append_together(
     topic: &Arc<HostedTopic>,
     partition: PartitionId,
     (batch, terms): (ProducedBatch, Terms),
+    workers: &Workers,
     asker: impl Answerer,
 ) {
     let together = RoutedTogether {
@@ -94,19 +115,19 @@ fn append_together(
         Ok(handle) => handle,
         Err(error) => return not_appended(together, error, asker),
     };
-    let topic = topic.clone();
-    let reply = Reply::new(
-        move |result: Result<Appended, PartitionError>| match result {
-            Ok(appended) => asker.answer_together(RoutedTogether {
-                base_offset: (terms.acks != Acks::None).then_some(appended.base_offset),
-                ..together
-            }),
-            Err(error) => {
-                let error = wire::partition_error(topic.name.as_str(), partition, error);
-                not_appended(together, error, asker);
-            }
-        },
-    );
+    let (topic, workers) = (topic.clone(), workers.clone());
+    let answer = move |result: Result<Appended, PartitionError>| match result {
+        Ok(appended) => asker.answer_together(RoutedTogether {
+            base_offset: (terms.acks != Acks::None).then_some(appended.base_offset),
+            ..together
+        }),
+        Err(error) => {
+            let error = wire::partition_error(topic.name.as_str(), partition, error);
+            not_appended(together, error, asker);
+        }
+    };
+    let records = usize::try_from(together.record_count).unwrap_or(usize::MAX);
+    let reply = Reply::new(move |result| tell(records, &workers, move || answer(result)));
     handle.append(batch, terms.acks, terms.timeout, reply);
 }
 
@@ -123,11 +144,10 @@ fn not_appended(together: RoutedTogether, error: WireError, asker: impl Answerer
 /// Sends every batch to its partition.
 fn append_apart(
     topic: &Arc<HostedTopic>,
-    (partitions, batches): (Vec<Option<PartitionId>>, Vec<PartitionBatch>),
+    batches: Vec<PartitionBatch>,
     terms: Terms,
-    asker: impl Answerer,
+    gathering: &Arc<Gathering<impl Answerer>>,
 ) {
-    let gathering = Arc::new(Gathering::new(partitions, batches.len(), asker));
     for PartitionBatch {
         partition,
         batch,
@@ -141,7 +161,7 @@ fn append_apart(
                 let reply = Reply::new(
                     move |result: Result<Appended, PartitionError>| match result {
                         Ok(_) if terms.acks == Acks::None => gathering.accepted(),
-                        Ok(appended) => gathering.appended(&indexes, appended),
+                        Ok(appended) => gathering.appended(indexes, appended),
                         Err(error) => {
                             let name = topic.name.as_str();
                             let error = wire::partition_error(name, partition, error);
@@ -156,37 +176,45 @@ fn append_apart(
 }
 
 /// The answer while it is put together; the partitions answer from their own threads.
-struct Gathering<A>(Mutex<Gathered<A>>);
+struct Gathering<A> {
+    workers: Workers,
+    gathered: Mutex<Gathered<A>>,
+}
 
 struct Gathered<A> {
     routed: Routed,
+    /// Which records went to each partition that has answered, and where the first of them is.
+    runs: Vec<(Vec<u32>, Offset)>,
     left: usize,
     asker: Option<A>,
 }
 
 impl<A: Answerer> Gathering<A> {
-    fn new(partitions: Vec<Option<PartitionId>>, batches: usize, asker: A) -> Self {
+    fn new(
+        partitions: Vec<Option<PartitionId>>,
+        batches: usize,
+        workers: &Workers,
+        asker: A,
+    ) -> Self {
         let offsets = vec![None; partitions.len()];
         let routed = Routed {
             partitions,
             offsets,
             ..Routed::default()
         };
-        Self(Mutex::new(Gathered {
-            routed,
-            left: batches,
-            asker: Some(asker),
-        }))
+        Self {
+            workers: workers.clone(),
+            gathered: Mutex::new(Gathered {
+                routed,
+                runs: Vec::with_capacity(batches),
+                left: batches,
+                asker: Some(asker),
+            }),
+        }
     }
 
-    fn appended(&self, indexes: &[u32], appended: Appended) {
-        self.one_done(|routed| {
-            for (index, nth) in indexes.iter().zip(0_u64..) {
-                if let Some(offset) = routed.offsets.get_mut(*index as usize) {
-                    *offset = Some(appended.base_offset.plus(nth));
-                }
-            }
-        });
+    fn appended(&self, indexes: Vec<u32>, appended: Appended) {
+        self.one_done(|gathered| gathered.runs.push((indexes, appended.base_offset)));
     }
 
     fn accepted(&self) {
@@ -194,21 +222,91 @@ impl<A: Answerer> Gathering<A> {
     }
 
     fn failed(&self, indexes: Vec<u32>, error: WireError) {
-        self.one_done(|routed| routed.errors.push(RecordErrors { indexes, error }));
+        self.one_done(|gathered| {
+            let errors = &mut gathered.routed.errors;
+            errors.push(RecordErrors { indexes, error });
+        });
     }
 
-    fn one_done(&self, note: impl FnOnce(&mut Routed)) {
+    fn one_done(&self, note: impl FnOnce(&mut Gathered<A>)) {
         let mut gathered = self
-            .0
+            .gathered
             .lock()
             .expect("no code panics while it holds this lock");
-        note(&mut gathered.routed);
+        note(&mut gathered);
         gathered.left -= 1;
         if gathered.left == 0
             && let Some(asker) = gathered.asker.take()
         {
-            let routed = std::mem::take(&mut gathered.routed);
-            asker.answer(Ok(ProduceResponse::Routed(routed)));
+            let mut routed = std::mem::take(&mut gathered.routed);
+            let runs = std::mem::take(&mut gathered.runs);
+            tell(routed.partitions.len(), &self.workers, move || {
+                put_together(&mut routed, &runs);
+                asker.answer(Ok(ProduceResponse::Routed(routed)));
+            });
         }
+    }
+}
+
+/// Says of each record that was appended where it is.
+fn put_together(routed: &mut Routed, runs: &[(Vec<u32>, Offset)]) {
+    for (indexes, base_offset) in runs {
+        for (index, nth) in indexes.iter().zip(0_u64..) {
+            if let Some(offset) = routed.offsets.get_mut(*index as usize) {
+                *offset = Some(base_offset.plus(nth));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread::{self, ThreadId};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Tells where it was answered, and what.
+    struct Told(mpsc::Sender<(ThreadId, Routed)>);
+
+    impl Answerer for Told {
+        fn answer(self, result: Result<ProduceResponse, WireError>) {
+            let Ok(ProduceResponse::Routed(routed)) = result else {
+                panic!("it was routed");
+            };
+            self.0.send((thread::current().id(), routed)).unwrap();
+        }
+    }
+
+    /// So many records that went to two partitions in turn, which have answered on this thread.
+    fn answered(records: usize) -> (ThreadId, Routed) {
+        let (told, answer) = mpsc::channel();
+        let workers = Workers::start();
+        let partitions = vec![Some(PartitionId::new(0)); records];
+        let gathering = Gathering::new(partitions, 2, &workers, Told(told));
+        let all = 0..u32::try_from(records).unwrap();
+        for first in [0, 1] {
+            let indexes = all.clone().skip(first).step_by(2).collect();
+            let appended = Appended {
+                base_offset: Offset::new(1_000_000 * u64::try_from(first).unwrap()),
+                log_append_time: None,
+                log_start: Offset::ZERO,
+            };
+            gathering.appended(indexes, appended);
+        }
+        answer.recv_timeout(Duration::from_secs(30)).unwrap()
+    }
+
+    #[test]
+    fn an_answer_about_very_many_records_is_not_made_on_the_thread_of_a_partition() {
+        let (of_some, _) = answered(ANSWERED_AT_ONCE);
+        assert_eq!(of_some, thread::current().id());
+        let (of_many, routed) = answered(ANSWERED_AT_ONCE + 1);
+        assert_ne!(of_many, thread::current().id());
+        let offset = |index: usize| routed.offsets[index].unwrap().get();
+        assert_eq!((offset(0), offset(1)), (0, 1_000_000));
+        assert_eq!((offset(2), offset(3)), (1, 1_000_001));
+        assert_eq!(routed.offsets.len(), ANSWERED_AT_ONCE + 1);
     }
 }

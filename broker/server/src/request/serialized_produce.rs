@@ -139,7 +139,7 @@ impl Prepared {
         asker: Asker,
     ) {
         if self.refused.is_empty() {
-            return self.accepted.append(topic, terms, asker);
+            return self.accepted.append(context, topic, terms, asker);
         }
         let dead_letter_topic = topic.config.dead_letters_of(topic.name.as_str());
         let listed = self.refused.iter().take(REFUSED_RECORDS_MAX);
@@ -156,7 +156,7 @@ impl Prepared {
         match self.accepted {
             Accepted::Nothing if takes_none => waiting.main_is(Some(Ok(nothing(self.partition)))),
             Accepted::Nothing => waiting.main_is(None),
-            accepted => accepted.append(topic, terms, MainPart(waiting.clone())),
+            accepted => accepted.append(context, topic, terms, MainPart(waiting.clone())),
         }
         let Some(name) = dead_letter_topic else {
             return;
@@ -177,17 +177,23 @@ impl Prepared {
             Ok((target, routed))
         });
         match routed {
-            Ok((target, routed)) => routed.append(&target, terms, part),
+            Ok((target, routed)) => routed.append(context, &target, terms, part),
             Err(error) => part.answer(Err(error)),
         }
     }
 }
 
 impl Accepted {
-    fn append(self, topic: &Arc<HostedTopic>, terms: Terms, asker: impl Answerer) {
+    fn append(
+        self,
+        context: &Context,
+        topic: &Arc<HostedTopic>,
+        terms: Terms,
+        asker: impl Answerer,
+    ) {
         match self {
             Self::Nothing => {}
-            Self::Routed(routed) => routed.append(topic, terms, asker),
+            Self::Routed(routed) => routed.append(context, topic, terms, asker),
             Self::Batch(partition, batch) => match lookup::partition(topic, partition) {
                 Ok(handle) => append(handle, topic, partition, (*batch, terms), asker),
                 Err(error) => asker.answer(Err(error)),

@@ -97,7 +97,7 @@ impl ThroughPlugins {
             }
         };
         match routed {
-            Ok(routed) => routed.append(&topic, terms, asker),
+            Ok(routed) => routed.append(&context, &topic, terms, asker),
             Err(error) => asker.refuse(error),
         }
     }
