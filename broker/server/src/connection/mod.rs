@@ -11,6 +11,7 @@ mod session;
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,8 +66,9 @@ pub(crate) fn start(
     Resting::new(socket, peer, context, place).go_to(shard);
 }
 
-/// Serves a connection until it ends or moves.
-async fn serve(connection: Resting, shard: Shard) {
+/// Serves a connection until it ends or moves. There may be very many that only wait for a request: what comes once
+/// in the life of a connection is apart from its task.
+async fn serve(connection: Box<Resting>, shard: Shard) {
     let Resting {
         socket,
         peer,
@@ -75,8 +77,8 @@ async fn serve(connection: Resting, shard: Shard) {
         state,
         input,
         answers,
-        next,
-    } = connection;
+        mut next,
+    } = *connection;
     let stint = Stint::of_newcomer();
     stint.arrive().await;
     let socket = match TcpStream::from_std(socket) {
@@ -95,12 +97,11 @@ async fn serve(connection: Resting, shard: Shard) {
         .for_connection(context.arbiters.polled(shard));
     let mut reader = FrameReader::resume(reading, input, rhythm);
     let session = Rc::new(Session::resume(context.clone(), state, shard));
-    let end = read_requests(&session, (&mut reader, &stint), next, || idle.get()).await;
+    let end = read_requests(&session, (&mut reader, &stint), &mut next, || idle.get()).await;
     stint.end();
     if let Ok(End::Move(shard, next)) = end {
         debug!(%peer, ?shard, "a connection moves to another arbiter");
-        let packed = pack(session, reader, writer).await;
-        match packed {
+        match Box::pin(pack(session, reader, writer)).await {
             Ok((socket, state, input, answers)) => Resting {
                 socket,
                 peer,
@@ -121,7 +122,7 @@ async fn serve(connection: Resting, shard: Shard) {
     drop(session);
     let sent_away = matches!(end, Err(_) | Ok(End::SentAway));
     let written = if sent_away {
-        part(writer, (&mut reader, &stint), &context).await
+        Box::pin(part(writer, (&mut reader, &stint), &context)).await
     } else {
         Some(writer.await)
     };
@@ -155,14 +156,17 @@ async fn part(
     };
     let mut stopping = context.stopping.clone();
     let leaving = async {
+        let leaving = pin!(reader.leave_frame(stint));
         tokio::select! {
-            () = stint.take_in(reader.leave_frame(stint)) => {}
+            () = stint.take_in(leaving) => {}
             _ = stopping.wait_for(|stop| *stop) => {}
         }
         stint.end();
     };
     let (written, ()) = tokio::join!(writing, leaving);
-    stint.take_in(reader.drain(DRAIN_TIME_MAX, stint)).await;
+    stint
+        .take_in(pin!(reader.drain(DRAIN_TIME_MAX, stint)))
+        .await;
     stint.end();
     written
 }
@@ -172,13 +176,13 @@ async fn part(
 async fn read_requests(
     session: &Rc<Session>,
     (reader, stint): (&mut FrameReader, &Stint),
-    mut first: Option<Request>,
+    first: &mut Option<Request>,
     no_answer_is_written: impl Fn() -> bool,
 ) -> Result<End, ReadError> {
     let handshake_until = Instant::now() + HANDSHAKE_TIME_MAX;
     let mut stopping = session.context().stopping.clone();
     // Nobody reads the answers any more when the writer has given up.
-    let mut over = std::pin::pin!(async {
+    let mut over = pin!(async {
         tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => {}
             () = session.sink().closed() => {}
@@ -193,11 +197,14 @@ async fn read_requests(
         };
         let next = match first.take() {
             Some(carried) => Some(carried),
-            None => tokio::select! {
-                biased;
-                next = stint.take_in(reader.next(session.budget(), patience, stint)) => next?,
-                () = &mut over => return Ok(End::Over),
-            },
+            None => {
+                let reading = pin!(reader.next(session.budget(), patience, stint));
+                tokio::select! {
+                    biased;
+                    next = stint.take_in(reading) => next?,
+                    () = &mut over => return Ok(End::Over),
+                }
+            }
         };
         let Some((body, in_flight)) = next else {
             return Ok(End::Over);
@@ -212,7 +219,7 @@ async fn read_requests(
         stint.has_worked_on(session.take_work());
         if let Next::Heavy(body, in_flight) = next {
             stint.end();
-            next = session.start_heavy(body, in_flight).await;
+            next = Box::pin(session.start_heavy(body, in_flight)).await;
         }
         match next {
             Next::After(work) => {
@@ -282,6 +289,19 @@ mod tests {
             told(ReadError::FrameTime { missing: 1 }),
             "MALFORMED_FRAME"
         ));
+    }
+
+    /// What a future takes that is made by this.
+    fn bytes_of<A, F: Future>(_: impl Fn(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_connection_that_waits_for_a_request_takes_little() {
+        let serving = bytes_of(|(connection, shard)| serve(connection, shard));
+        assert!(serving <= 3 * 1024, "{serving} bytes to read");
+        let writing = bytes_of(AnswerWriter::run);
+        assert!(writing <= 1024 + 128, "{writing} bytes to write");
     }
 
     #[test]

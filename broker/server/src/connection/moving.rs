@@ -69,9 +69,11 @@ impl Resting {
     /// Is served on a shard from now on.
     pub(super) fn go_to(self, shard: Shard) {
         let arbiters = self.context.arbiters.clone();
+        // What it consists of is taken apart there, and is not to be in its task beside its parts.
+        let resting = Box::new(self);
         // A broker that has stopped drops it.
         arbiters.shard(shard).spawn_fn(move || {
-            actix_rt::spawn(serve(self, shard));
+            actix_rt::spawn(serve(resting, shard));
         });
     }
 }

@@ -12,6 +12,7 @@ use broker_storage::FileSlice;
 use bytes::{Buf, Bytes};
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use tokio::io::Interest;
+use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::timeout_at;
 
@@ -173,23 +174,18 @@ async fn write_bytes(
         }
         count += 1;
     }
-    let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
-    let mut room = BYTES_PER_WRITE;
-    for (slice, piece) in slices.iter_mut().zip(pieces.iter().take(count)) {
-        if let AnswerPiece::Bytes(bytes) = piece {
-            let some = bytes.get(..room).unwrap_or(bytes);
-            room -= some.len();
-            *slice = IoSlice::new(some);
-        }
-    }
-    if room < BYTES_PER_WRITE / 2 {
+    let bytes: usize = pieces
+        .iter()
+        .take(count)
+        .map(bytes_of)
+        .map(<[u8]>::len)
+        .sum();
+    if bytes > BYTES_PER_WRITE / 2 {
         reader.stint.breathe().await;
     }
     let written = loop {
         let sent = reader.socket.try_io(Interest::WRITABLE, || {
-            let mut nothing = SendAncillaryBuffer::default();
-            let slices = slices.get(..count).unwrap_or_default();
-            Ok(sendmsg(reader.socket, slices, &mut nothing, flags)?)
+            send(reader.socket, pieces.iter().take(count), flags)
         });
         match sent {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -203,6 +199,40 @@ async fn write_bytes(
     reader.stint.has_copied(written);
     consume(pieces, written);
     Ok(())
+}
+
+/// Writes these pieces, as far as they go out at once. The list of them is made for each attempt: a writer that waits
+/// for its socket is not to keep it, for there may be very many of those.
+fn send<'a>(
+    socket: &TcpStream,
+    pieces: impl Iterator<Item = &'a AnswerPiece>,
+    flags: SendFlags,
+) -> io::Result<usize> {
+    let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
+    let mut room = BYTES_PER_WRITE;
+    let mut count = 0;
+    for (slice, piece) in slices.iter_mut().zip(pieces) {
+        let bytes = bytes_of(piece);
+        let some = bytes.get(..room).unwrap_or(bytes);
+        room -= some.len();
+        *slice = IoSlice::new(some);
+        count += 1;
+    }
+    let slices = slices.get(..count).unwrap_or_default();
+    Ok(sendmsg(
+        socket,
+        slices,
+        &mut SendAncillaryBuffer::default(),
+        flags,
+    )?)
+}
+
+/// What of a piece is in memory.
+fn bytes_of(piece: &AnswerPiece) -> &[u8] {
+    match piece {
+        AnswerPiece::Bytes(bytes) => bytes,
+        AnswerPiece::External { .. } => &[],
+    }
 }
 
 /// Drops what was written from the front, and pieces that are empty.

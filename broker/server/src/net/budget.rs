@@ -349,6 +349,11 @@ impl ConnectionBudget {
         }
     }
 
+    /// Whether nothing is known of the connection: no frame of it was found to be little work.
+    pub(crate) fn is_newcomer(&self) -> bool {
+        self.standing.completed.load(Ordering::Relaxed) == 0
+    }
+
     /// How many times their number the bytes of a frame of this size count while they are read. What a newcomer
     /// sends may be anything, and memory for it is touched for the first time.
     pub(crate) fn caution(&self, frame_bytes: usize) -> usize {

@@ -3,7 +3,7 @@
 //! its first bytes have been read: nothing but those is in memory without a place. A frame that was begun has to be
 //! complete in `FRAME_TIME_MAX`, waiting included, and has to go on while others wait for its place.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::time::Duration;
@@ -11,7 +11,6 @@ use std::time::Duration;
 use broker_model::limits::{FRAME_TIME_MAX, READ_BUFFER_TRUSTED_BYTES};
 use broker_protocol::{Decoded, Envelope, FRAME_HEADER_LEN, FrameDecoder};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use rustix::net::{RecvFlags, recv};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
@@ -23,15 +22,19 @@ use super::busy_poll::Rhythm;
 use super::lane::Stint;
 use super::read_error::ReadError;
 use super::standing::InFlight;
+use super::unwanted::throw_away;
 
 /// Room for small requests, several of which arrive at once when a client pipelines.
 const BUFFER_BYTES_MIN: usize = TINY_FRAME_BYTES;
+/// Of one of whom nothing is known no more is read before it is known what its frame needs: the rest stays in the
+/// socket if there is no place for that.
+const NEWCOMER_READ_BYTES: usize = 4 * 1024;
+/// The start of a frame that is no longer than this is copied while it waits, to hold no room for more.
+const SHORT_START_BYTES: usize = NEWCOMER_READ_BYTES;
 /// Bytes that are read at once.
 const READ_BYTES_MAX: usize = 128 * 1024;
 /// How often a frame that stands still is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Bytes that are thrown away at once.
-const THROWN_AWAY_AT_ONCE: usize = 256 * 1024;
 /// Bytes that are thrown away of one that was sent away, after the frame that it was in.
 const DRAINED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// So many bytes more and a frame does not stand still.
@@ -98,6 +101,8 @@ pub(crate) struct FrameReader {
     decoder: FrameDecoder,
     /// Bytes still to come of a frame that nobody wants any more.
     unwanted: usize,
+    /// Bytes that are read when none are there yet.
+    first_read_max: usize,
     frame_time_max: Duration,
     /// For waiting until a frame begins; kept, since setting it costs more than reading a small frame.
     timer: Option<Pin<Box<Sleep>>>,
@@ -132,6 +137,7 @@ impl FrameReader {
             buffer: input.buffer,
             decoder: input.decoder,
             unwanted: input.unwanted,
+            first_read_max: NEWCOMER_READ_BYTES,
             frame_time_max: FRAME_TIME_MAX,
             timer: None,
             rhythm,
@@ -161,7 +167,13 @@ impl FrameReader {
         patience: Patience,
         stint: &Stint,
     ) -> Result<Option<(Bytes, InFlight)>, ReadError> {
-        self.skip_unwanted(stint).await?;
+        if self.unwanted > 0 {
+            Box::pin(self.skip_unwanted(stint)).await?;
+        }
+        self.first_read_max = match budget.is_newcomer() {
+            true => NEWCOMER_READ_BYTES,
+            false => READ_BYTES_MAX,
+        };
         let mut permit = None;
         let mut begun: Option<Begun> = None;
         loop {
@@ -195,6 +207,7 @@ impl FrameReader {
                         let place = budget.acquire(start.len()).await;
                         return Ok(Some((start, place)));
                     }
+                    self.put_room_away();
                     let place = timeout_at(begun.deadline, budget.acquire(frame_bytes));
                     permit = Some(place.await.map_err(|_| self.got_no_place(missing))?);
                     *begun = Begun::new(budget, (frame_bytes, read), begun.deadline);
@@ -311,6 +324,9 @@ impl FrameReader {
         loop {
             match self.try_read(missing) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if begun.incomplete.is_some() {
+                        self.put_room_away();
+                    }
                     let since = Instant::now();
                     let until = begun.deadline.min(since + LOOK_EVERY);
                     match timeout_at(until, self.socket.readable()).await {
@@ -338,7 +354,11 @@ impl FrameReader {
     /// Reads what is there into the buffer, which is given room for `wanted` bytes within reason.
     fn try_read(&mut self, wanted: usize) -> io::Result<usize> {
         self.make_room(wanted);
-        let room = (self.buffer.capacity() - self.buffer.len()).min(READ_BYTES_MAX);
+        let most = match self.buffer.is_empty() {
+            true => self.first_read_max,
+            false => READ_BYTES_MAX,
+        };
+        let room = (self.buffer.capacity() - self.buffer.len()).min(most);
         let read = self
             .socket
             .try_read_buf(&mut (&mut self.buffer).limit(room))?;
@@ -354,16 +374,31 @@ impl FrameReader {
 
     /// Makes room for `wanted` bytes within reason, if there is none.
     fn make_room(&mut self, wanted: usize) {
-        if self.buffer.capacity() == 0 {
-            self.buffer = SPARE.take();
+        let mut start = BytesMut::new();
+        if self.buffer.capacity() == self.buffer.len() && self.buffer.len() <= SHORT_START_BYTES {
+            start = std::mem::replace(&mut self.buffer, SPARE.take());
         }
         // From its start, when nobody holds anything in it any more.
         let is_free = self.buffer.is_empty() && self.buffer.try_reclaim(BUFFER_BYTES_MIN);
-        if !is_free && self.buffer.capacity() == self.buffer.len() {
+        if !is_free && self.buffer.capacity() - self.buffer.len() <= start.len() {
             self.has_grown |= !self.buffer.is_empty() || wanted > BUFFER_BYTES_MIN;
             self.buffer
                 .reserve(wanted.clamp(BUFFER_BYTES_MIN, READ_BUFFER_TRUSTED_BYTES));
         }
+        self.buffer.extend_from_slice(&start);
+    }
+
+    /// Holds no more than the start of a frame, if that is short: the room is left to whoever comes next. There may be
+    /// very many connections that have begun one and do not go on.
+    fn put_room_away(&mut self) {
+        let len = self.buffer.len();
+        if len > SHORT_START_BYTES || self.buffer.capacity() - len < SHORT_START_BYTES {
+            return;
+        }
+        let start = BytesMut::from(&*self.buffer);
+        self.buffer.clear();
+        self.put_buffer_away();
+        self.buffer = start;
     }
 
     /// Holds no buffer any more: a small one is left to whoever comes next.
@@ -448,24 +483,6 @@ thread_local! {
     /// The room of the connection of this thread that fell idle last, for the next that has something to read: to
     /// get and to give back as much for each request costs more than to read it.
     static SPARE: Cell<BytesMut> = Cell::default();
-    /// Where bytes go that nobody wants. The kernel drops them and copies nothing; it only wants to be told room.
-    static NOWHERE: RefCell<Vec<u8>> = RefCell::new(vec![0; THROWN_AWAY_AT_ONCE]);
-}
-
-/// Waits for bytes, and throws away what there is of them, at most so many; 0 when the peer has closed. Nothing is
-/// held while it waits.
-async fn throw_away(socket: &OwnedReadHalf, bytes_max: usize) -> io::Result<usize> {
-    let socket: &TcpStream = socket.as_ref();
-    let at_once = bytes_max.min(THROWN_AWAY_AT_ONCE);
-    let take = |nowhere: &RefCell<Vec<u8>>| {
-        let mut nowhere = nowhere.borrow_mut();
-        let room = nowhere.get_mut(..at_once).unwrap_or_default();
-        let (_, taken) = recv(socket, room, RecvFlags::TRUNC)?;
-        Ok(taken)
-    };
-    socket
-        .async_io(Interest::READABLE, || NOWHERE.with(take))
-        .await
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use broker_model::limits::{FRAME_BYTES_MAX, FRAME_STALL_MAX};
 use std::io::{Read, Write};
+use std::pin::pin;
 
 use broker_protocol::encode_frame;
 use tokio::io::AsyncWriteExt;
@@ -59,7 +60,9 @@ async fn sleeps_within_a_hundred_requests(longest: Duration, pause: Duration) ->
         if request == LEARNING {
             known = metrics.worker_park_count(0);
         }
-        let next = stint.take_in(reader.next(&budget, patience, &stint)).await;
+        let next = stint
+            .take_in(pin!(reader.next(&budget, patience, &stint)))
+            .await;
         next.expect("a frame").expect("it is there");
         writing.try_write(b"!").expect("there is room");
     }
@@ -100,9 +103,76 @@ async fn of_a_large_frame_that_starts_wrong_nothing_more_is_wanted() {
         peer.write_all(&ping).await.expect("it is read");
         std::future::pending::<()>().await;
     });
-    let next = stint.take_in(reader.next(&budget, patience, &stint)).await;
+    let next = stint
+        .take_in(pin!(reader.next(&budget, patience, &stint)))
+        .await;
     let (body, _) = next.expect("a frame").expect("it is there");
     assert_eq!(&body[..], PING);
+}
+
+#[actix_rt::test]
+async fn who_waits_for_the_rest_of_a_frame_holds_no_room_for_it() {
+    let budget = RequestBudget::new(Workers::start()).for_connection();
+    let (mut peer, mut reader) = connected().await;
+    let body = [0xc0; 10 * 1024];
+    let frame = encode_frame(&body).expect("it is small");
+    let (patience, stint) = (Patience::Idle(FRAME_TIME_MAX), Stint::of_task());
+    let mut sent = 0;
+    for until in [10, 11, 2_000, SHORT_START_BYTES] {
+        peer.write_all(&frame[sent..until])
+            .await
+            .expect("it is read");
+        sent = until;
+        while reader.buffer.len() < sent {
+            let next = pin!(reader.next(&budget, patience, &stint));
+            let next = stint.take_in(next);
+            assert!(timeout_at(Instant::now() + DRIP_EVERY, next).await.is_err());
+        }
+        let room = reader.buffer.capacity() - sent;
+        assert!(room < SHORT_START_BYTES, "room for {room} bytes more");
+    }
+    peer.write_all(&frame[sent..]).await.expect("it is read");
+    let next = stint
+        .take_in(pin!(reader.next(&budget, patience, &stint)))
+        .await;
+    let (read, _) = next.expect("a frame").expect("it is there");
+    assert_eq!(&read[..], body);
+}
+
+#[actix_rt::test]
+async fn of_a_newcomer_little_is_read_until_there_is_a_place_for_its_frame() {
+    const MIB: usize = 1024 * 1024;
+    let budget = RequestBudget::new(Workers::start());
+    let (own, other) = (budget.for_connection(), budget.for_connection());
+    let mut held = Vec::new();
+    while let Ok(place) = timeout_at(Instant::now() + DRIP_EVERY, other.acquire(MIB)).await {
+        held.push(place);
+    }
+    let (mut peer, mut reader) = connected().await;
+    let body = vec![0xc0; MIB];
+    // Looks like a request.
+    let body = [b"\x94\x00\x07\xa7produce".as_slice(), &body[11..]].concat();
+    let frame = encode_frame(&body).expect("it is small enough");
+    let sending = tokio::task::spawn_local(async move {
+        peer.write_all(&frame).await.expect("it is read");
+        peer
+    });
+    let (patience, stint) = (Patience::Idle(FRAME_TIME_MAX), Stint::of_task());
+    while reader.buffer.is_empty() {
+        let next = pin!(reader.next(&own, patience, &stint));
+        let next = stint.take_in(next);
+        let waited = timeout_at(Instant::now() + 10 * DRIP_EVERY, next).await;
+        assert!(waited.is_err(), "there is no place");
+    }
+    let room = reader.buffer.capacity();
+    assert!(room <= NEWCOMER_READ_BYTES, "{room} bytes are in memory");
+    drop(held);
+    let next = stint
+        .take_in(pin!(reader.next(&own, patience, &stint)))
+        .await;
+    let (read, _) = next.expect("a frame").expect("it is there");
+    assert!(read == body);
+    sending.await.expect("all was sent");
 }
 
 #[actix_rt::test]
@@ -172,7 +242,9 @@ async fn a_frame_whose_bytes_lie_in_the_socket_does_not_stand_still() {
         drop(other.acquire(FRAME_BYTES_MAX).await);
     });
     let (patience, stint) = (Patience::Idle(FRAME_TIME_MAX), Stint::of_task());
-    let read = stint.take_in(reader.next(&sender, patience, &stint)).await;
+    let read = stint
+        .take_in(pin!(reader.next(&sender, patience, &stint)))
+        .await;
     let (body, _) = read.expect("a frame").expect("it is there");
     assert_eq!(body.len(), FRAME_BYTES_MAX);
 }
@@ -183,7 +255,9 @@ async fn throwing_away_ends_with_its_time_also_while_there_is_more() {
     peer.write_all(&[0; 1024]).await.expect("there is room");
     reader.socket.readable().await.expect("it came");
     let stint = Stint::of_task();
-    stint.take_in(reader.drain(Duration::ZERO, &stint)).await;
+    stint
+        .take_in(pin!(reader.drain(Duration::ZERO, &stint)))
+        .await;
     assert!(reader.try_read(1024).is_ok(), "it is still there");
 }
 

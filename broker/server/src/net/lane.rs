@@ -7,7 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
@@ -242,9 +242,9 @@ impl Stint {
     }
 
     /// Takes in the next request. It holds the lane only while it runs: whenever it has to wait for
-    /// anything, the stint is over.
-    pub(crate) async fn take_in<F: Future>(&self, reading: F) -> F::Output {
-        let mut reading = pin!(reading);
+    /// anything, the stint is over. What reads is pinned by whoever asks, for every connection has one: taken by
+    /// value it would be in memory twice.
+    pub(crate) async fn take_in<F: Future>(&self, mut reading: Pin<&mut F>) -> F::Output {
         loop {
             self.go_on().await;
             match std::future::poll_fn(|task| Poll::Ready(reading.as_mut().poll(task))).await {

@@ -43,7 +43,7 @@ impl Sender {
 /// Takes in a request; without a stint, as if there were no lane.
 async fn take_in(stint: Option<&Stint>, reading: impl Future<Output = ()>) {
     match stint {
-        Some(stint) => stint.take_in(reading).await,
+        Some(stint) => stint.take_in(pin!(reading)).await,
         None => reading.await,
     }
 }
@@ -139,7 +139,7 @@ async fn much_now_and_then_does_not_wait_for_much_all_the_time() {
         let (stint, served) = (Stint::in_lane(lane.clone()), served.clone());
         tokio::task::spawn_local(async move {
             loop {
-                stint.take_in(async {}).await;
+                stint.take_in(pin!(async {})).await;
                 served.set(served.get() + 1);
             }
         });
@@ -152,7 +152,7 @@ async fn much_now_and_then_does_not_wait_for_much_all_the_time() {
         }
         let before = served.get();
         for _ in 0..BATCH {
-            now_and_then.take_in(async {}).await;
+            now_and_then.take_in(pin!(async {})).await;
         }
         now_and_then.end();
         let between = served.get() - before;
@@ -171,7 +171,7 @@ async fn between_a_burst_after(earlier: impl AsyncFn(&Stint)) -> u32 {
         let (stint, served) = (Stint::in_lane(lane.clone()), served.clone());
         tokio::task::spawn_local(async move {
             for _ in 0..REQUESTS {
-                stint.take_in(async {}).await;
+                stint.take_in(pin!(async {})).await;
                 served.set(served.get() + 1);
             }
         });
@@ -181,7 +181,7 @@ async fn between_a_burst_after(earlier: impl AsyncFn(&Stint)) -> u32 {
     }
     let before = served.get();
     for _ in 0..4 * LIGHT_WORK {
-        old.take_in(async {}).await;
+        old.take_in(pin!(async {})).await;
     }
     served.get() - before
 }
@@ -191,7 +191,7 @@ async fn what_one_did_in_a_long_life_is_not_held_against_it() {
     let between = between_a_burst_after(async |old| {
         for _ in 0..1_000_000 / LIGHT_WORK {
             for _ in 0..LIGHT_WORK {
-                old.take_in(async {}).await;
+                old.take_in(pin!(async {})).await;
             }
             old.end();
         }
@@ -200,7 +200,7 @@ async fn what_one_did_in_a_long_life_is_not_held_against_it() {
     assert!(between <= 8 * PASS_WORK, "{between} after little at a time");
     let between = between_a_burst_after(async |old| {
         for _ in 0..1_000_000 {
-            old.take_in(async {}).await;
+            old.take_in(pin!(async {})).await;
         }
     });
     let between = between.await;
@@ -229,13 +229,13 @@ async fn one_in_line_that_goes_away_is_passed_over() {
 async fn nobody_holds_the_lane_while_it_waits() {
     let lane = Rc::<Lane>::default();
     let (holder, other) = (Stint::in_lane(lane.clone()), Stint::in_lane(lane));
-    holder.take_in(async {}).await;
+    holder.take_in(pin!(async {})).await;
     assert!(holder.place.borrow().is_some(), "it is in the lane");
     tokio::task::spawn_local(async move {
-        holder.take_in(std::future::pending::<()>()).await;
+        holder.take_in(pin!(std::future::pending::<()>())).await;
     });
     tokio::task::yield_now().await;
-    other.take_in(async {}).await;
+    other.take_in(pin!(async {})).await;
     assert!(other.place.borrow().is_some());
 }
 
@@ -244,7 +244,7 @@ async fn who_has_to_queue_is_seen_by_what_came_at_once() {
     let stint = Stint::in_lane(Rc::default());
     for (requests, is_busy) in [(LIGHT_WORK + 1, true), (1, false)] {
         for _ in 0..requests {
-            stint.take_in(async {}).await;
+            stint.take_in(pin!(async {})).await;
         }
         stint.end();
         assert_eq!(stint.is_busy.get(), is_busy, "after {requests} requests");
@@ -268,7 +268,7 @@ async fn bytes_that_come_in_small_pieces_are_as_much_work_as_at_once() {
 async fn connections_that_never_cease_to_come_do_not_keep_one_with_much_waiting() {
     let lane = Rc::<Lane>::default();
     let much = Stint::in_lane(lane.clone());
-    much.take_in(async {}).await;
+    much.take_in(pin!(async {})).await;
     much.work(PASS_WORK);
     much.end();
     let arrived = Rc::new(Cell::new(0_u32));
@@ -333,7 +333,7 @@ async fn frames_that_begin_and_are_not_complete_are_taken_in_in_passes() {
                 begun.set(begun.get() + 1);
                 std::future::pending::<()>().await;
             };
-            stint.take_in(reading).await;
+            stint.take_in(pin!(reading)).await;
         });
     }
     let mut before = 0;
@@ -362,7 +362,7 @@ async fn much_that_is_copied_is_copied_in_parts_and_others_run_between() {
                     stint.has_copied(PIECE);
                     copied.set(copied.get() + PIECE);
                 };
-                stint.take_in(read).await;
+                stint.take_in(pin!(read)).await;
             }
         });
     }
@@ -384,7 +384,7 @@ async fn connections_that_are_reset_at_once_are_taken_down_in_passes() {
         let (stint, left) = (Stint::in_lane(lane.clone()), left.clone());
         stint.is_busy.set(false);
         tokio::task::spawn_local(async move {
-            stint.take_in(async {}).await;
+            stint.take_in(pin!(async {})).await;
             stint.end();
             stint.leave().await;
             left.set(left.get() + 1);
@@ -405,7 +405,7 @@ async fn a_newcomer_queues_until_it_has_been_light_for_a_while() {
     let stint = Stint::of_newcomer();
     for trial in 0..TRIALS {
         assert!(stint.is_busy.get(), "trial {trial}");
-        stint.take_in(async {}).await;
+        stint.take_in(pin!(async {})).await;
         stint.end();
     }
     assert!(!stint.is_busy.get());
@@ -415,7 +415,7 @@ async fn a_newcomer_queues_until_it_has_been_light_for_a_while() {
 async fn who_did_much_queues_the_next_time_however_often_it_looked_meanwhile() {
     let stint = Stint::of_task();
     for _ in 0..=LIGHT_WORK {
-        stint.take_in(async {}).await;
+        stint.take_in(pin!(async {})).await;
     }
     stint.end();
     // As when a thread polls.
@@ -423,7 +423,7 @@ async fn who_did_much_queues_the_next_time_however_often_it_looked_meanwhile() {
         stint.end();
         assert!(stint.is_busy.get());
     }
-    stint.take_in(async {}).await;
+    stint.take_in(pin!(async {})).await;
     stint.end();
     assert!(!stint.is_busy.get());
 }
@@ -434,11 +434,12 @@ async fn who_lets_others_run_before_it_copies_gives_its_place_to_them() {
     let (copying, other) = (Stint::in_lane(lane.clone()), Stint::in_lane(lane.clone()));
     copying.go_on().await;
     copying.has_copied(COPIED_BYTES_MAX);
-    let mut read = pin!(copying.take_in(copying.breathe()));
+    let breath = pin!(copying.breathe());
+    let mut read = pin!(copying.take_in(breath));
     let first = std::future::poll_fn(|task| Poll::Ready(read.as_mut().poll(task))).await;
     assert!(first.is_pending(), "much was copied");
     assert!(copying.place.borrow().is_none());
-    other.take_in(async {}).await;
+    other.take_in(pin!(async {})).await;
     assert!(other.place.borrow().is_some());
     other.end();
     read.await;
@@ -450,7 +451,7 @@ async fn whoever_wakes_a_connection_for_a_single_request_makes_more_work_than_wh
     for _ in 0..BUSY {
         let (stint, served) = (Stint::in_lane(lane.clone()), served.clone());
         tokio::task::spawn_local(async move {
-            stint.take_in(async {}).await;
+            stint.take_in(pin!(async {})).await;
             stint.end();
             served.set(served.get() + 1);
         });

@@ -16,6 +16,7 @@ pub(crate) mod reading_pace;
 pub(crate) mod routing;
 pub(crate) mod standing;
 pub(crate) mod unfolding;
+mod unwanted;
 pub(crate) mod waits;
 
 pub(crate) use answer::{Answer, AnswerSink, Answers};

@@ -3,6 +3,7 @@
 //! broker's budget for answers. How many polls wait is bounded, too.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -52,7 +53,11 @@ pub(super) fn start(session: &Rc<Session>, args: Bytes, mut asker: Asker) {
                 Err(NoMemory::Full) => asker.refuse(no_memory()),
                 Ok(memory) => match decode(args, &mut asker) {
                     Err(error) => asker.refuse(error),
-                    Ok(request) => Box::pin(fetch.carry_out(request, memory, asker)).await,
+                    Ok(request) => {
+                        // Apart from the task, which is small while it waits: there may be very many.
+                        let found = Box::pin(fetch.carry_out(&request, memory, &asker)).await;
+                        tell(asker, found);
+                    }
                 },
             }
         });
@@ -64,7 +69,10 @@ pub(super) fn start(session: &Rc<Session>, args: Bytes, mut asker: Asker) {
             if let Some(shard) = common_shard(&fetch.context, &request) {
                 session.note_shard(shard);
             }
-            actix_rt::spawn(fetch.carry_out(request, memory, asker));
+            actix_rt::spawn(async move {
+                let found = fetch.carry_out(&request, memory, &asker).await;
+                tell(asker, found);
+            });
         }
     }
 }
@@ -97,37 +105,34 @@ impl Fetch {
         }
     }
 
-    async fn carry_out(self, request: FetchRequest, mut memory: CarriedOut, asker: Asker) {
-        let found = match find(&self, &request, &mut memory, &asker).await {
-            Ok(Some(found)) => found,
-            Ok(None) => return,
-            Err(error) => return asker.refuse(error),
+    /// What is to be answered; nothing when nobody asks any more. There may be very many that wait: whatever goes
+    /// from one step to the next by value is in memory twice.
+    async fn carry_out(
+        &self,
+        request: &FetchRequest,
+        mut memory: CarriedOut,
+        asker: &Asker,
+    ) -> Result<Option<Read>, WireError> {
+        let Some(found) = find(self, request, &mut memory, asker).await? else {
+            return Ok(None);
         };
         // What it was taken apart in is others' while it reads.
         let of_found: usize = found.iter().map(Located::occupies).sum();
-        let of_request = match request.form {
-            FetchForm::Batch => 0,
-            FetchForm::Records => size_of_val(request.partitions.as_slice()),
-        };
-        let reading = self.read_and_answer(request, found, asker);
-        memory.keeping(of_found + of_request, reading).await;
-    }
-
-    async fn read_and_answer(&self, request: FetchRequest, found: Vec<Located>, asker: Asker) {
+        memory.keep(of_found + size_of_val(request.partitions.as_slice()));
         match request.form {
             FetchForm::Batch => {
-                drop(request);
                 let mut unused_room = RECORDS_BYTES_MAX;
                 let reading = read_all(found, &Wanted::Batches, &mut unused_room);
                 let answers = Box::pin(reading).await;
-                reply(asker, answers, None);
+                Ok(Some((answers, None)))
             }
-            FetchForm::Records => {
-                answer(&self.context, &self.budget, &request, found, asker).await;
-            }
+            FetchForm::Records => read_records(self, request, found, asker).await,
         }
     }
 }
+
+/// What was read, and the memory that it takes if it is not in files.
+type Read = (Vec<FetchAnswer<FileSlice>>, Option<AnswerMemory>);
 
 /// The request, which is all that stays of its frame: it may wait for long.
 fn decode(args: Bytes, asker: &mut Asker) -> Result<FetchRequest, WireError> {
@@ -259,7 +264,7 @@ async fn watch_all(
         let watching = async {
             watches.extend(some.iter().filter_map(|wanted| watch(context, wanted)));
         };
-        stint.take_in(watching).await;
+        stint.take_in(pin!(watching)).await;
     }
     watches
 }
@@ -279,7 +284,7 @@ async fn locate_all(context: &Context, request: &FetchRequest, max_bytes: u32) -
     let stint = Stint::of_task();
     for wanted in &request.partitions {
         let one = locate(context, wanted, request.form, &mut room);
-        located.push(stint.take_in(one).await);
+        located.push(stint.take_in(pin!(one)).await);
     }
     located
 }
@@ -314,7 +319,7 @@ async fn begin_to_wait(
         changes.extend(some.iter_mut().map(changed));
         // Looks only at those that are new, and at any that has changed meanwhile.
         let begin = poll_fn(|task| Poll::Ready(changes.poll_next_unpin(task)));
-        if let Poll::Ready(Some(())) = stint.take_in(begin).await {
+        if let Poll::Ready(Some(())) = stint.take_in(pin!(begin)).await {
             return (changes, true);
         }
     }
@@ -334,15 +339,15 @@ const DECODED_RATIO: u64 = 8;
 /// Room for this much is asked for however little is stored.
 const DECODED_BYTES_MIN: u64 = 256 * 1024;
 
-/// Decodes what was found and answers. The memory for it is reserved first, and kept until the answer is
-/// written; when others leave little of it, the answer has fewer records.
-async fn answer(
-    context: &Context,
-    budget: &AnswerBudget,
+/// Decodes what was found. The memory for it is reserved first, and kept until the answer is written; when others
+/// leave little of it, the answer has fewer records.
+async fn read_records(
+    fetch: &Fetch,
     request: &FetchRequest,
     found: Vec<Located>,
-    asker: Asker,
-) {
+    asker: &Asker,
+) -> Result<Option<Read>, WireError> {
+    let (context, budget) = (&*fetch.context, &fetch.budget);
     let form = if request.decode {
         Wanted::Decoded(
             context.plugins.clone(),
@@ -361,10 +366,10 @@ async fn answer(
     let mut found = Some(found);
     loop {
         let Ok(mut memory) = reserving else {
-            return asker.refuse(WireError::new(ErrorCode::Busy, AnswersFull::MESSAGE));
+            return Err(WireError::new(ErrorCode::Busy, AnswersFull::MESSAGE));
         };
         if asker.is_gone() {
-            return;
+            return Ok(None);
         }
         let granted = memory.bytes().min(RECORDS_BYTES_MAX);
         let located = match found.take() {
@@ -384,7 +389,7 @@ async fn answer(
             continue;
         }
         memory.shrink_to(granted - room);
-        return reply(asker, answers, Some(memory));
+        return Ok(Some((answers, Some(memory))));
     }
 }
 
@@ -410,12 +415,18 @@ async fn read_all(
             stint.has_done(decoded).await;
             answer
         };
-        answers.push(stint.take_in(reading).await);
+        answers.push(stint.take_in(pin!(reading)).await);
     }
     answers
 }
 
-fn reply(asker: Asker, answers: Vec<FetchAnswer<FileSlice>>, memory: Option<AnswerMemory>) {
+/// Answers, if anybody still asks.
+fn tell(asker: Asker, found: Result<Option<Read>, WireError>) {
+    let (answers, memory) = match found {
+        Ok(Some(read)) => read,
+        Ok(None) => return,
+        Err(error) => return asker.refuse(error),
+    };
     asker.answer_with(
         |id, in_flight| match FetchAnswer::response_frame(id, answers) {
             Ok(pieces) => Answer {

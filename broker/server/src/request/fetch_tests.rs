@@ -156,3 +156,18 @@ fn partitions_that_cannot_be_watched_are_looked_up_again_soon() {
     let soon = Instant::now();
     assert_eq!(wait_until(soon, 1), soon);
 }
+
+#[test]
+fn a_fetch_that_waits_takes_little() {
+    type Parts = (
+        &'static Fetch,
+        &'static FetchRequest,
+        CarriedOut,
+        &'static Asker,
+    );
+    fn bytes_of<F: Future>(_: impl Fn(Parts) -> F) -> usize {
+        size_of::<F>()
+    }
+    let bytes = bytes_of(|(fetch, request, memory, asker)| fetch.carry_out(request, memory, asker));
+    assert!(bytes <= 1024, "{bytes} bytes");
+}
