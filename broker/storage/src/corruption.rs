@@ -34,9 +34,15 @@ pub enum Damage {
     /// The body's checksum differs from the header's.
     #[error("the body of the batch fails its checksum")]
     Body,
-    /// A whole batch, but not the one that belongs here.
+    /// Batches that belong here are missing: one from further on follows at once.
     #[error("the batch found here has base offset {found}")]
     OutOfPlace {
+        /// The base offset in its header.
+        found: Offset,
+    },
+    /// A whole batch of this log that belongs elsewhere stands in the place of others.
+    #[error("a batch with base offset {found} stands here that belongs elsewhere")]
+    StaleCopy {
         /// The base offset in its header.
         found: Offset,
     },
@@ -77,7 +83,7 @@ pub enum Damage {
 impl Corruption {
     /// Whether nothing but batches in front of this position is missing: the one that stands there is sound.
     pub(crate) fn is_gap(&self) -> bool {
-        matches!(self.damage, Damage::OutOfPlace { found } if self.next_good == Some(found))
+        matches!(self.damage, Damage::OutOfPlace { .. })
     }
 }
 

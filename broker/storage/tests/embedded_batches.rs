@@ -7,6 +7,7 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 
+use broker_record::BatchHeader;
 use broker_storage::io::Io;
 use broker_storage::io::recording::RecordingIo;
 use broker_storage::{Log, LogConfig, Pace, ReadLimit};
@@ -158,18 +159,86 @@ fn a_batch_in_a_value_is_not_served_in_place_of_what_others_have_written() {
 }
 
 #[test]
-fn a_batch_in_the_last_value_of_a_log_does_not_use_up_its_offsets() {
+fn a_batch_in_the_last_value_of_a_log_neither_uses_up_nor_gives_back_its_offsets() {
     let config = LogConfig {
         segment_bytes: 1 << 20,
         ..small()
     };
-    for kind in [Damage::Bit, Damage::Header] {
-        let io = Forged::Last.log(config, BEHIND);
+    for (forged, kind, are_lost) in ALL.into_iter().flat_map(|forged| {
+        let kinds = [(Damage::Bit, false), (Damage::Header, false)];
+        let lost = [(Damage::Bit, true), (Damage::Header, true)];
+        kinds
+            .into_iter()
+            .chain(lost)
+            .map(move |(kind, are_lost)| (forged, kind, are_lost))
+    }) {
+        let what = format!("{forged:?} {kind:?} {are_lost}");
+        let io = forged.log(config, BEHIND);
         damage(&io, config, kind);
-        lose_notes(&io);
+        if are_lost {
+            lose_notes(&io);
+        }
         let (_dir, mut log, _) = open(&io, config);
-        assert!(log.end() >= offset(BEHIND), "{kind:?}");
-        assert!(log.end() < offset(1 << 40), "{kind:?} {}", log.end());
+        assert!(log.end() >= offset(BEHIND), "{what} {}", log.end());
+        assert!(log.end() < offset(1 << 40), "{what} {}", log.end());
+        if kind == Damage::Bit {
+            corruption_at(&log, HOSTILE);
+        }
+        let at = log.end();
         append(&mut log, batch_of("on it goes", 100));
+        assert_eq!(read_at(&log, at.get()).unwrap(), log.end(), "{what}");
+    }
+}
+
+#[test]
+fn a_batch_alone_between_damaged_ones_is_found_behind_values_that_are_batches() {
+    let config = LogConfig {
+        segment_bytes: 1 << 20,
+        ..small()
+    };
+    let io = Forged::Near.log(config, END);
+    damage(&io, config, Damage::Bit);
+    edit(&io, &segment_file(0, "log"), |bytes| {
+        let hostile = (HOSTILE * support::BATCH) as usize;
+        let len = BatchHeader::stated_batch_len(&bytes[hostile..]).unwrap();
+        bytes[hostile + len as usize + support::BATCH as usize + 12] ^= 1;
+    });
+    lose_notes(&io);
+    let (_dir, log, _) = open(&io, config);
+    assert_eq!(corruption_at(&log, HOSTILE).next_good, Some(offset(BEHIND)));
+    assert_eq!(read_at(&log, BEHIND).unwrap(), offset(BEHIND + 1));
+    assert_eq!(
+        corruption_at(&log, BEHIND + 1).next_good,
+        Some(offset(BEHIND + 2))
+    );
+}
+
+#[test]
+fn a_header_in_a_value_that_claims_more_than_any_batch_has_hides_nothing() {
+    const LARGE: u64 = 300;
+    let config = LogConfig {
+        segment_bytes: 1 << 26,
+        ..small()
+    };
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, config);
+    append_numbers(&mut log, 0..HOSTILE as usize);
+    let mut records: Vec<Record> = (0..4).map(|_| Record::new("value", 1_000)).collect();
+    let mut forged = batch_of("forged", 100);
+    forged.header.base_offset = offset(HOSTILE + 1);
+    forged.header.body_len = 17 << 20;
+    records[1].value = forged.header.encode().to_vec();
+    append(&mut log, batch(&records));
+    for _ in 0..LARGE {
+        append(&mut log, batch_of(&"x".repeat(60_000), 100));
+    }
+    sync(&dir, &mut log);
+    drop((dir, log));
+    let io = io.after_kill();
+    damage(&io, config, Damage::Header);
+    lose_notes(&io);
+    let (_dir, log, _) = open(&io, config);
+    for good in BEHIND..BEHIND + LARGE {
+        assert_eq!(read_at(&log, good).unwrap(), offset(good + 1));
     }
 }

@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use broker_model::LeaderEpoch;
 use broker_storage::inspect::{Found, SegmentReader, Verifier, segments};
-use broker_storage::io::Io;
 use broker_storage::io::recording::RecordingIo;
+use broker_storage::io::{Io, OpenMode};
 use broker_storage::{LastStop, Log, LogConfig, Pace, ReadLimit};
 use support::{
-    BATCH, DIR, at, batch_of, corruption_at, edit, file_bytes, killed, offset, open, partition_dir,
-    read_at, segment_file, small, sync,
+    BATCH, DIR, append_numbers, at, batch_of, corruption_at, edit, file_bytes, killed, offset,
+    open, partition_dir, read_at, segment_file, small, sync,
 };
 
 /// Nobody knows any more how far the logs are durable.
@@ -248,4 +248,28 @@ fn a_stale_copy_of_a_later_batch_of_the_same_segment_is_no_gap() {
             }
         }
     }
+}
+
+#[test]
+fn a_copy_of_the_very_next_batch_is_not_served_once_a_scrub_has_found_it() {
+    let config = LogConfig {
+        segment_bytes: 1 << 20,
+        ..small()
+    };
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, config);
+    append_numbers(&mut log, 0..25);
+    sync(&dir, &mut log);
+    let file = segment_file(0, "log");
+    let copied = &file_bytes(&io, &file)[16 * BATCH as usize..17 * BATCH as usize];
+    let file = io.open(&file, OpenMode::Write).unwrap();
+    file.write_all_at(copied, 15 * BATCH).unwrap();
+    for target in log.scrub_targets() {
+        log.on_scrubbed(target.run(&Pace::unthrottled()).unwrap());
+    }
+    let told = corruption_at(&log, 15);
+    assert_eq!(told.position, 15 * BATCH);
+    assert_eq!(told.next_good, Some(offset(16)));
+    assert_eq!(read_two(&log, 14), 15);
+    assert_eq!(read_at(&log, 16).unwrap(), offset(17));
 }

@@ -135,7 +135,9 @@ fn walk(data: &Arc<DataFile>, from: OffsetEntry, to: u32) -> io::Result<Walked> 
     let range = u64::from(from.position)..u64::from(to);
     let mut scanner = headers(data, range, from.offset)?;
     let mut walked = Walked::To(from.offset);
+    let mut is_damaged = false;
     while let Some(scanned) = scanner.next()? {
+        is_damaged |= matches!(scanned, Scanned::Bad { .. });
         walked = match scanned {
             Scanned::Bad {
                 damage: Damage::OfAnotherLog,
@@ -149,7 +151,9 @@ fn walk(data: &Arc<DataFile>, from: OffsetEntry, to: u32) -> io::Result<Walked> 
             Scanned::Incomplete { .. } => Walked::Past,
         };
     }
-    Ok(walked)
+    // What was found behind damage may be part of a record's value.
+    let is_open = is_damaged && walked == Walked::Past;
+    Ok(if is_open { Walked::Nowhere } else { walked })
 }
 
 /// Offsets were skipped before the point, as behind damage: then the next batch, if there is one, has

@@ -78,7 +78,8 @@ fn walk(
             ScanDepth::Headers,
             u64::from(segment.len)..u64::from(len),
             segment.next,
-        );
+        )
+        .up_to(end);
         while let Some(scanned) = scanner.next()? {
             if let Scanned::Batch { position, header } = scanned {
                 let at = u32::try_from(position).map_err(|_| io::ErrorKind::FileTooLarge)?;

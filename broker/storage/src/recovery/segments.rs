@@ -127,7 +127,8 @@ impl Recovery<'_> {
         if found.is_some() {
             self.files.remove(0);
             self.note_hole_before(base);
-            self.open_sealed(base, len, self.next_base())?;
+            let below = self.next_base().unwrap_or(self.point.end);
+            self.open_sealed(base, len, Some(below))?;
             offset = self.sealed.last().map_or(base, |segment| segment.next);
             // The end of the file is inside a batch: that says nothing more.
             self.report
@@ -183,9 +184,10 @@ impl Recovery<'_> {
                 Ok(Some(tail.next))
             }
             TailEnd::Damaged { offsets_below } => {
-                self.open_sealed(base, len, range.below)?;
+                let behind = offsets_below.max(self.point.end);
+                let below = range.below.or(Some(behind).filter(|_| !range.is_cleaned));
+                self.open_sealed(base, len, below)?;
                 if range.is_last() {
-                    let behind = offsets_below.max(self.point.end);
                     self.active = Some(self.new_active(behind)?);
                     return Ok(None);
                 }

@@ -9,7 +9,7 @@
 //! | unknown    | cut                   | damage: stays                 | as above, but zeros to the end are cut |
 //!
 //! An incomplete batch in a segment that is not the last is damage unless the machine was restarted:
-//! a segment is followed by another only when it is complete.
+//! a segment is followed by another only when it is complete. Behind damage that stays, nothing is cut either.
 
 use std::io;
 use std::sync::Arc;
@@ -138,7 +138,13 @@ pub(super) fn read_tail(
         let verdict = match rule {
             TailRule::CutAnything => TailEnd::Cut,
             TailRule::After(_) if is_put_there(&scanned, range) => TailEnd::Cut,
-            TailRule::After(last_stop) => judge(&scanned, &*file, range, last_stop)?,
+            TailRule::After(last_stop) => match judge(&scanned, &*file, range, last_stop)? {
+                // What was found behind damage may be part of a value in what is damaged.
+                TailEnd::Cut if last_stop != LastStop::OtherBoot && !tail.damage.is_empty() => {
+                    damaged_end(tail.next, range.len - tail.position)
+                }
+                verdict => verdict,
+            },
         };
         if verdict == TailEnd::Cut {
             tail.end = verdict;

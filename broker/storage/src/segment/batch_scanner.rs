@@ -134,7 +134,7 @@ impl BatchScanner {
             self.position = self.end;
             return Ok(Some(Scanned::Incomplete { position, offset }));
         }
-        let sound = self.depth == ScanDepth::Headers || self.body_is_sound(&header)?;
+        let sound = self.depth == ScanDepth::Headers || self.body_is_sound(position, &header)?;
         self.position += len;
         self.expected = header.next_offset();
         if sound {
@@ -148,8 +148,8 @@ impl BatchScanner {
         }))
     }
 
-    fn body_is_sound(&mut self, header: &BatchHeader) -> io::Result<bool> {
-        let body_at = self.position + BatchHeader::LEN as u64;
+    fn body_is_sound(&mut self, position: u64, header: &BatchHeader) -> io::Result<bool> {
+        let body_at = position + BatchHeader::LEN as u64;
         let body = self.bytes(body_at, header.body_len as usize)?;
         Ok(header.verify_body(body).is_ok())
     }
@@ -158,6 +158,12 @@ impl BatchScanner {
     fn bad(&mut self, damage: Damage) -> io::Result<Scanned> {
         let (position, offset) = (self.position, self.expected);
         let resume = self.way_on()?;
+        let damage = match damage {
+            Damage::OutOfPlace { found } if resume != Some((position, found)) => {
+                Damage::StaleCopy { found }
+            }
+            damage => damage,
+        };
         match resume {
             Some((at, found)) => {
                 self.position = at;
@@ -215,7 +221,7 @@ impl Scanned {
         matches!(
             self,
             Self::Bad {
-                damage: Damage::OutOfPlace { .. } | Damage::OfAnotherLog,
+                damage: Damage::OutOfPlace { .. } | Damage::StaleCopy { .. } | Damage::OfAnotherLog,
                 ..
             }
         )

@@ -41,39 +41,48 @@ impl Run {
 impl BatchScanner {
     /// Where it goes on behind what stands at the present position, which is not the batch that belongs there.
     pub(super) fn way_on(&mut self) -> io::Result<Option<(u64, Offset)>> {
-        let here = self.run_at(self.position)?;
+        let here = self.run_at(self.position, u64::MAX)?;
         let found = match here {
             // Batches are missing, and this one is sound.
             Some(here) if here.lasts => Some(here),
             Some(here) if here.count > 1 => self.search()?,
-            _ => match self.run_behind_length(here)? {
-                Some(run) => Some(run),
+            _ => match self.stated_end()? {
+                // Nothing stands behind it, and what stands in it is its own.
+                Some(end) if end == self.end => None,
+                Some(end) => match self.run_behind_length(end, here)? {
+                    Some(run) => Some(run),
+                    None => self.search()?,
+                },
                 None => self.search()?,
             },
         };
         Ok(found.map(|run| (run.at, run.first.base_offset)))
     }
 
-    /// Where the length leads that the header here states, be it damaged: that is the broker's own word. A batch
-    /// that stands `here` is passed over only for one that belongs in front of it.
-    fn run_behind_length(&mut self, here: Option<Run>) -> io::Result<Option<Run>> {
+    /// Where the length leads that the header here states, be it damaged: that is the broker's own word, and nothing
+    /// in front of it is another batch.
+    fn stated_end(&mut self) -> io::Result<Option<u64>> {
         let position = self.position;
         let header = self.bytes(position, BatchHeader::LEN)?;
-        let Some(len) = BatchHeader::stated_batch_len(header) else {
-            return Ok(None);
-        };
-        let run = self.run_at(position.saturating_add(len))?;
-        let run = run.filter(|run| run.lasts || run.count > 1);
-        Ok(
-            run.filter(|run| {
-                here.is_none_or(|here| run.first.base_offset < here.first.base_offset)
-            }),
-        )
+        let len = BatchHeader::stated_batch_len(header);
+        Ok(len.map(|len| position.saturating_add(len)))
     }
 
-    fn run_at(&mut self, at: u64) -> io::Result<Option<Run>> {
+    /// The batches there. What stands `here` is passed over only for one that belongs in front of it, and one alone
+    /// has to be whole, for the length may be damaged.
+    fn run_behind_length(&mut self, at: u64, here: Option<Run>) -> io::Result<Option<Run>> {
+        let Some(run) = self.run_at(at, 2)? else {
+            return Ok(None);
+        };
+        let belongs = here.is_none_or(|here| run.first.base_offset < here.first.base_offset);
+        let is_one = run.lasts || run.count > 1 || self.body_is_sound(at, &run.first)?;
+        Ok(Some(run).filter(|_| belongs && is_one))
+    }
+
+    /// The run at a position, or so many batches of it.
+    fn run_at(&mut self, at: u64, enough: u64) -> io::Result<Option<Run>> {
         match self.header_ahead(at)? {
-            Some(first) => self.run_from(at, first, &[], &mut HashMap::new()),
+            Some(first) => self.run_from((at, first), enough, &[], &mut HashMap::new()),
             None => Ok(None),
         }
     }
@@ -84,7 +93,7 @@ impl BatchScanner {
         let mut at = self.position;
         while let Some((found, first)) = self.find_header(at)? {
             at = found + 1;
-            let Some(run) = self.run_from(found, first, &runs, &mut seen)? else {
+            let Some(run) = self.run_from((found, first), u64::MAX, &runs, &mut seen)? else {
                 continue;
             };
             runs.push(run);
@@ -105,12 +114,12 @@ impl BatchScanner {
         Ok(found.copied())
     }
 
-    /// The run that begins with a header; none without a whole batch. It goes on as one of `others` does where it
-    /// meets that, which `seen` knows by position.
+    /// The run that begins with a header, or `enough` batches of it; none without a whole batch. It goes on as one of
+    /// `others` does where it meets that, which `seen` knows by position.
     fn run_from(
         &mut self,
-        at: u64,
-        first: BatchHeader,
+        (at, first): (u64, BatchHeader),
+        enough: u64,
         others: &[Run],
         seen: &mut HashMap<u64, usize>,
     ) -> io::Result<Option<Run>> {
@@ -147,7 +156,7 @@ impl BatchScanner {
                 break;
             }
             match self.header_ahead(end)? {
-                Some(next) if next.base_offset == run.next => header = next,
+                Some(next) if next.base_offset == run.next && run.count < enough => header = next,
                 _ => break,
             }
         }
@@ -171,6 +180,7 @@ impl BatchScanner {
         let (above, known_end, log_mark) = (self.expected, self.known_end, self.log_mark);
         move |header| {
             header.base_offset > above
+                && header.batch_len() as u64 <= BATCH_LEN_MAX
                 && header.next_offset() <= known_end
                 && !header.log_mark.differs_from(log_mark)
         }
