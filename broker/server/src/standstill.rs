@@ -94,14 +94,6 @@ enum Held<T, W> {
 }
 
 impl<T, W> Handed<T, W> {
-    /// Looks at it; `None` once it was withdrawn.
-    pub(crate) fn look<R>(&self, look: impl FnOnce(&W) -> R) -> Option<R> {
-        match &self.0 {
-            Held::Here(work) => work.as_ref().map(look),
-            Held::Shared(shared) => shared.open().work.as_ref().map(look),
-        }
-    }
-
     /// Takes it; `None` if it was withdrawn. From now on it is not.
     pub(crate) fn take(&mut self) -> Option<W> {
         match &mut self.0 {
@@ -405,7 +397,6 @@ mod tests {
         let taken = begun_there.take();
         standstill.give_up_all();
         assert_eq!(Arc::strong_count(&left), 1, "nothing of it is in memory");
-        assert_eq!(left_there.look(|_| ()), None);
         assert_eq!(left_there.take(), None, "it will not be done");
         assert!(taken.is_some());
         let (left, begun) = (left_answer.now_or_never(), begun_answer.now_or_never());

@@ -95,9 +95,11 @@ impl PartitionHandle {
         timeout: Duration,
         reply: AppendReply,
     ) {
+        let size = batch.size();
         let (batch, reply) = self.standstill.or_withdraw(batch, reply, unanswered);
         self.post(Append {
             batch,
+            size,
             acks,
             timeout,
             reply,
@@ -110,7 +112,8 @@ impl PartitionHandle {
         from: Offset,
         limit: ReadLimit,
     ) -> Result<FileSlice, PartitionError> {
-        self.ask(|reply| Read { from, limit, reply }).await
+        self.ask(not_done, |reply| Read { from, limit, reply })
+            .await
     }
 
     /// The first record at or after a time, with its own time.
@@ -118,7 +121,8 @@ impl PartitionHandle {
         &self,
         at: Timestamp,
     ) -> Result<Option<(Offset, Timestamp)>, PartitionError> {
-        self.ask(|reply| FindTimestamp { at, reply }).await
+        self.ask(not_done, |reply| FindTimestamp { at, reply })
+            .await
     }
 
     /// Moves the log start offset up; `None` means up to the high watermark.
@@ -126,13 +130,13 @@ impl PartitionHandle {
         &self,
         before: Option<Offset>,
     ) -> Result<Offset, PartitionError> {
-        self.ask_for_change(|reply| DeleteRecords { before, reply })
+        self.ask(unanswered, |reply| DeleteRecords { before, reply })
             .await
     }
 
     /// Sizes and segments, for describe.
     pub(crate) async fn summarize(&self) -> Result<PartitionSummary, PartitionError> {
-        self.ask(|reply| Summarize { reply }).await
+        self.ask(not_done, |reply| Summarize { reply }).await
     }
 
     /// Hands over a changed topic configuration.
@@ -158,7 +162,7 @@ impl PartitionHandle {
 
     /// Whether a cleaning is due, and how much there is to clean.
     pub(crate) async fn cleaning_state(&self) -> Result<CleaningState, PartitionError> {
-        self.ask(|reply| LookAtCleaning { reply }).await
+        self.ask(not_done, |reply| LookAtCleaning { reply }).await
     }
 
     /// Begins a cleaning that is due, or a survey; none when there is nothing to clean. One that comes when nobody waits
@@ -167,7 +171,8 @@ impl PartitionHandle {
         &self,
         purpose: CleaningPurpose,
     ) -> Result<Option<Cleaning>, PartitionError> {
-        self.ask(|reply| BeginCleaning { purpose, reply }).await
+        self.ask(not_done, |reply| BeginCleaning { purpose, reply })
+            .await
     }
 
     /// Puts the result of a cleaning in place.
@@ -184,7 +189,7 @@ impl PartitionHandle {
 
     /// What a scrub has to read.
     pub(crate) async fn scrub_targets(&self) -> Result<Vec<ScrubTarget>, PartitionError> {
-        self.ask(|reply| BeginScrub { reply }).await
+        self.ask(not_done, |reply| BeginScrub { reply }).await
     }
 
     /// Hands over what a scrub of a segment has found; answers the damage that is news.
@@ -233,36 +238,10 @@ impl PartitionHandle {
         &self.stats
     }
 
-    /// Asks for something that changes nothing.
+    /// Asks for something; what to say `otherwise` is for when the thread that it is for stands still.
     async fn ask<T: Send + 'static, M: Refusable>(
         &self,
-        message: impl FnOnce(Reply<T, PartitionError>) -> M,
-    ) -> Result<T, PartitionError>
-    where
-        PartitionActor: Handler<M>,
-        <PartitionActor as actix::Actor>::Context: ToEnvelope<PartitionActor, M>,
-    {
-        let otherwise = |reason| PartitionError::NotYet { reason };
-        let message = |reply| message(self.standstill.or_give_up(reply, otherwise));
-        self.ask_however_long(message).await
-    }
-
-    /// Asks for something of which nobody knows whether it was done when there is no answer.
-    async fn ask_for_change<T: Send + 'static, M: Refusable>(
-        &self,
-        message: impl FnOnce(Reply<T, PartitionError>) -> M,
-    ) -> Result<T, PartitionError>
-    where
-        PartitionActor: Handler<M>,
-        <PartitionActor as actix::Actor>::Context: ToEnvelope<PartitionActor, M>,
-    {
-        let message = |reply| message(self.standstill.or_give_up(reply, unanswered));
-        self.ask_however_long(message).await
-    }
-
-    /// Asks for something that the asker has to take when it comes.
-    async fn ask_however_long<T: Send + 'static, M: Refusable>(
-        &self,
+        otherwise: fn(String) -> PartitionError,
         message: impl FnOnce(Reply<T, PartitionError>) -> M,
     ) -> Result<T, PartitionError>
     where
@@ -270,7 +249,7 @@ impl PartitionHandle {
         <PartitionActor as actix::Actor>::Context: ToEnvelope<PartitionActor, M>,
     {
         let (reply, answer) = Reply::channel();
-        self.post(message(reply));
+        self.post(message(self.standstill.or_give_up(reply, otherwise)));
         answer.await
     }
 
@@ -299,7 +278,12 @@ impl PartitionHandle {
     }
 }
 
-/// What is told of a change that was asked for, of a thread that stands still.
+/// What is told of something that changes nothing.
+fn not_done(reason: String) -> PartitionError {
+    PartitionError::NotYet { reason }
+}
+
+/// What is told of a change, of which nobody knows then whether it was made.
 fn unanswered(reason: String) -> PartitionError {
     PartitionError::Unanswered { reason }
 }

@@ -7,7 +7,6 @@ use std::task::{self, Poll};
 use actix::prelude::*;
 use broker_cluster::FlushMode;
 use broker_model::limits::BATCHES_PER_WRITE_MAX;
-use broker_record::ProducedBatch;
 use broker_storage::{ChangeError, RetentionOutcome};
 use tracing::{info, warn};
 
@@ -27,23 +26,19 @@ impl Handler<Append> for PartitionActor {
     type Result = ();
 
     fn handle(&mut self, message: Append, ctx: &mut Self::Context) {
-        let size = message.batch.look(ProducedBatch::size);
-        self.took_bytes(size.unwrap_or(0), ctx);
-        let Some(size) = size else {
-            // It was withdrawn, and is answered.
-            return;
-        };
-        if let Err(error) = self.check_append(message.acks, size) {
-            message.reply.send(Err(error));
-            return;
-        }
-        let deadline = self.clock.monotonic() + message.timeout;
         let Append {
             batch,
+            size,
             acks,
             timeout,
             reply,
         } = message;
+        self.took_bytes(size, ctx);
+        if let Err(error) = self.check_append(acks, size) {
+            reply.send(Err(error));
+            return;
+        }
+        let deadline = self.clock.monotonic() + timeout;
         self.waiting.push(Waiting {
             batch,
             acks,

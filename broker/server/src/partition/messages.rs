@@ -46,6 +46,8 @@ pub(super) type HandedBatch = Handed<Appended, ProducedBatch>;
 #[rtype(result = "()")]
 pub(super) struct Append {
     pub(super) batch: HandedBatch,
+    /// That of the batch, on disk.
+    pub(super) size: usize,
     pub(super) acks: Acks,
     pub(super) timeout: Duration,
     pub(super) reply: AppendReply,
