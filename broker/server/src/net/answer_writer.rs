@@ -30,7 +30,7 @@ const SLICES_PER_WRITE: usize = 64;
 /// Regions of a file up to this size are copied into the write before them: cheaper than a call of their own.
 const COPIED_BYTES_MAX: u64 = 16 * 1024;
 /// Bytes of a file moved before other tasks of the arbiter get their turn.
-const FILE_BYTES_PER_TURN: usize = 1024 * 1024;
+const FILE_BYTES_PER_TURN: usize = 256 * 1024;
 
 /// The writing half of a connection.
 pub(crate) struct AnswerWriter {

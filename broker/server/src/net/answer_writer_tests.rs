@@ -1,8 +1,14 @@
-//! Clients that ask much and read nothing: real sockets, whose kernel takes no more.
+//! Clients that ask much and read nothing, or all of it: real sockets.
 
+use std::io::Read as _;
 use std::time::Duration;
 
 use broker_model::limits::{ANSWERS_TINY_BYTES_MAX, IN_FLIGHT_REQUESTS_PER_CONNECTION};
+use broker_model::{
+    BrokerId, LeaderEpoch, Offset, PartitionId, Timestamp, TopicId, TopicName, TopicPartition,
+};
+use broker_record::{BatchBuilder, Codec, ProducedBatch, Validation};
+use broker_storage::{LogConfig, LogDir, LogDirOptions, ReadLimit};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -87,4 +93,56 @@ async fn tiny_answers_that_many_do_not_read_have_a_bound_and_whoever_has_few_sta
     assert!(left <= enough, "{left} of them hold answers");
     assert!(left >= with_memory * 3 / 4, "only {left}: there was memory");
     assert!(!modest.writer.is_finished());
+}
+
+/// So many batches of half a MiB in a log of their own.
+fn stored(batches: usize, folder: &std::path::Path) -> FileSlice {
+    let dir = LogDir::open(LogDirOptions::new(folder, BrokerId::new(1))).unwrap();
+    let partition = TopicPartition::new(TopicName::new("t").unwrap(), PartitionId::new(0));
+    let opened = dir.open_or_create_log(&partition, TopicId::random(), LogConfig::default());
+    let (mut log, _) = opened.unwrap();
+    let now = Timestamp::from_millis(1_000_000);
+    let mut builder = BatchBuilder::new();
+    builder.push(None, Some(&MUCH), now, []).unwrap();
+    let (body, claims) = builder.build(Codec::None).unwrap();
+    let batch = ProducedBatch::opaque(body, claims, Validation::Trust).unwrap();
+    let mut batches = vec![batch; batches];
+    let run = log.append(&mut batches, LeaderEpoch::new(0), now).unwrap();
+    let limit = ReadLimit::OneBatchOr(u64::MAX);
+    log.read(Offset::ZERO, run.end, limit).unwrap()
+}
+
+#[actix_rt::test]
+async fn a_file_that_is_sent_at_once_leaves_others_their_turns() {
+    const MIB: usize = 4;
+    // It takes all of it without waiting, where the system lets it.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_send_buffer_size(8 * 1024 * 1024).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (_, writing) = listener.accept().await.unwrap().0.into_split();
+    let budget = RequestBudget::new(Workers::start()).for_connection();
+    let (sink, answers) = AnswerSink::channel(budget.answers().clone());
+    let folder = tempfile::tempdir().unwrap();
+    let source = stored(2 * MIB, folder.path());
+    let len = source.len();
+    assert!(len > (MIB * 1024 * 1024) as u64);
+    sink.send(Answer {
+        pieces: vec![AnswerPiece::External { len, source }],
+        in_flight: None,
+        memory: None,
+    });
+    drop(sink);
+    let reading = std::thread::spawn(move || peer.read_to_end(&mut Vec::new()).unwrap());
+    let writer = AnswerWriter::new(answers, writing, budget.answers().clone());
+    let writer = actix_rt::spawn(writer.run());
+    let mut turns = 0;
+    while !writer.is_finished() {
+        turns += 1;
+        tokio::task::yield_now().await;
+    }
+    assert!(writer.await.unwrap().is_ok());
+    assert_eq!(reading.join().unwrap() as u64, len);
+    assert!(turns >= 4 * MIB, "{turns} turns");
 }
