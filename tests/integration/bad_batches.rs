@@ -262,3 +262,93 @@ fn a_trusted_batch_that_cannot_be_decoded_says_where_reading_goes_on() {
         ("after 0", true)
     );
 }
+
+/// The body of a frame with an unknown field of so many bytes, this one, and these bytes as records.
+fn raw_request(padding: u16, field: &[u8], records: &[u8]) -> Vec<u8> {
+    let mut body = b"\x94\x00\x07\xa7produce\x84\xa5topic\xa1t\xa7padding\xc5".to_vec();
+    body.extend(padding.to_be_bytes());
+    body.resize(body.len() + usize::from(padding), 0);
+    [&body, field, b"\xa7records", records].concat()
+}
+
+#[test]
+fn what_is_wrong_with_a_small_request_is_told_as_with_a_large_one() {
+    const MORE: u16 = 30_000;
+    let mut target = Target::start();
+    let deep = [&[0x91; 40][..], &[0xc0]].concat();
+    let an_extension = b"\x91\x92\xc0\xd4\x01\x02";
+    let no_marker = b"\x91\x92\xc0\xc1";
+    let cut_off = b"\x91\x92\xc0\xc4\x05ab";
+    let a_count_that_lies = b"\x95\x92\xc0\xc0";
+    let a_byte_too_many = b"\x91\x92\xc0\xc0\xc0";
+    let none_and_a_byte = b"\xc0\xc0";
+    let a_boolean = b"\x91\x92\xc0\xc3";
+    let text = b"\xa1x";
+    let bad_records: [(&[u8], &str); 9] = [
+        (an_extension, "MALFORMED_FRAME"),
+        (no_marker, "MALFORMED_FRAME"),
+        (cut_off, "MALFORMED_FRAME"),
+        (a_count_that_lies, "MALFORMED_FRAME"),
+        (a_byte_too_many, "MALFORMED_FRAME"),
+        (none_and_a_byte, "MALFORMED_FRAME"),
+        (&deep, "NESTING_TOO_DEEP"),
+        (a_boolean, "INVALID_RECORD"),
+        (text, "MALFORMED_REQUEST"),
+    ];
+    let to_a_partition = b"\xa9partition\x00";
+    let ways: [&[u8]; 3] = [to_a_partition, b"\xa4acks\xc0", b"\xa6encode\xc3"];
+    for (records, name) in bad_records {
+        for field in ways {
+            let [small, large] = [0, MORE].map(|padding| {
+                let body = raw_request(padding, field, records);
+                target.wire.send_frame(&body);
+                let answer = target.wire.receive();
+                assert_eq!(answer.id, Some(7));
+                answer.outcome.expect_err(name)
+            });
+            let told = format!("{records:x?}: {small:?}, {large:?}");
+            assert_eq!(small.name, large.name, "{told}");
+            assert!(small.definite && large.definite, "{told}");
+            if name.starts_with("INVALID") {
+                continue;
+            }
+            assert_eq!(small.name, name, "{told}");
+            let position = |error: &WireError| match error.data.get("position") {
+                Value::Nil => 0,
+                position => position.u64(),
+            };
+            let more = position(&large) - position(&small);
+            assert!(more == 0 || more == u64::from(MORE), "{told}");
+            assert_eq!(more == 0, name == "MALFORMED_REQUEST", "{told}");
+        }
+    }
+    let good = raw_request(0, to_a_partition, b"\x91\x92\xc0\xc0");
+    target.wire.send_frame(&good);
+    assert!(target.wire.receive().outcome.is_ok());
+    assert_eq!(target.wire.offset_at("t", 0, "latest"), Some(1));
+}
+
+#[test]
+fn what_is_wrong_beside_the_records_of_a_small_request_is_told() {
+    let mut target = Target::start();
+    let topic = b"\xa5topic\xa1t\xa9partition\x00";
+    let records = b"\xa7records\x91\x92\xc0\xc0";
+    let start = [&b"\x94\x00\x07\xa7produce\x84"[..], topic].concat();
+    let a_byte_too_many = [&start, &records[..], b"\xa4acks\xc0\xc0"].concat();
+    let nested = |depth: usize| {
+        let value = [&[0x91].repeat(depth)[..], &[0xc0]].concat();
+        [&start, &b"\xa5other"[..], &value, records].concat()
+    };
+    for (body, name) in [
+        (a_byte_too_many, "MALFORMED_FRAME"),
+        (nested(31), "NESTING_TOO_DEEP"),
+    ] {
+        target.wire.send_frame(&body);
+        let refused = target.wire.receive().outcome.expect_err(name);
+        assert_eq!(refused.name, name, "{refused:?}");
+        assert_eq!(target.wire.offset_at("t", 0, "latest"), Some(0));
+    }
+    target.wire.send_frame(&nested(30));
+    let answer = target.wire.receive();
+    assert!(answer.outcome.is_ok(), "{:?}", answer.outcome);
+}

@@ -81,6 +81,12 @@ impl<'a> Envelope<'a> {
         }
     }
 
+    /// Takes the envelope of a body apart that nobody has checked; none when that fails. Its last element is all that
+    /// is left, whatever that is: whoever reads it to its end knows what is wrong with it.
+    pub fn unchecked(body: &'a [u8]) -> Option<Self> {
+        Self::read(&mut Reader::new(body)).ok()
+    }
+
     /// What is wrong with a body of which only the start is there, if that tells: whatever follows then, it is
     /// no envelope. Looks at a few values only.
     ///

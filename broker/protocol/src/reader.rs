@@ -2,6 +2,8 @@
 //! wanted and what was found. What the hand-written decoders and the serde deserializer stand on.
 //! Never panics and never allocates, whatever the bytes.
 
+use broker_model::limits::NESTING_DEPTH_MAX;
+
 use crate::call::InvalidValue;
 use crate::shape;
 
@@ -257,6 +259,14 @@ impl<'a> Reader<'a> {
         let raw = self.slice(self.at, end - self.at)?;
         self.at = end;
         Ok(raw)
+    }
+
+    /// Steps over one value that stands inside so many others of its frame.
+    pub(crate) fn skip_inside(&mut self, levels: usize) -> Result<(), InvalidValue> {
+        let depth_max = NESTING_DEPTH_MAX.saturating_sub(levels);
+        self.at = shape::value_end_within(self.bytes, self.at, depth_max)
+            .map_err(|error| InvalidValue::new(error.to_string()))?;
+        Ok(())
     }
 
     /// All the bytes that are left.

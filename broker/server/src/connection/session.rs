@@ -65,6 +65,8 @@ enum Parsed {
         id: Option<u64>,
         method: Result<Method, WireError>,
         args: Bytes,
+        /// The whole of it, if nobody has walked it yet.
+        unwalked: Option<Bytes>,
     },
     Refused {
         id: Option<u64>,
@@ -100,6 +102,26 @@ impl Parsed {
             id,
             method: Method::parse(method),
             args: body.slice_ref(args),
+            unwalked: None,
+        }
+    }
+
+    /// Of a frame that has so few bytes that it is light whatever is in it, if it asks to produce: its records are read
+    /// to the end anyway, so it is not walked before.
+    fn light_produce(body: &Bytes) -> Option<Self> {
+        if body.len() as u64 > LIGHT_FRAME_VALUES_MAX {
+            return None;
+        }
+        match Envelope::unchecked(body)? {
+            Envelope::Request { id, method, args } if method == Method::Produce.name() => {
+                Some(Self::Call {
+                    id: Some(id),
+                    method: Ok(Method::Produce),
+                    args: body.slice_ref(args),
+                    unwalked: Some(body.clone()),
+                })
+            }
+            _ => None,
         }
     }
 }
@@ -114,6 +136,8 @@ pub(crate) struct Asker {
     in_flight: Option<InFlight>,
     /// What its records occupy until then.
     room: RoutingRoom,
+    /// The frame that it came in, if nobody has walked it yet.
+    unwalked: Option<Bytes>,
 }
 
 impl Asker {
@@ -123,7 +147,25 @@ impl Asker {
             id,
             in_flight: Some(in_flight),
             room: RoutingRoom::default(),
+            unwalked: None,
         }
+    }
+
+    /// All of its frame was read, and nothing is wrong with it.
+    pub(crate) fn was_walked(&mut self) {
+        self.unwalked = None;
+    }
+
+    /// Walks its frame, if nobody has.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn walk(&mut self) -> Result<(), WireError> {
+        let Some(body) = self.unwalked.take() else {
+            return Ok(());
+        };
+        let checked = Envelope::parse(&body);
+        checked.map(drop).map_err(|bad| bad.error)
     }
 
     /// Keeps the room of its records until it is answered.
@@ -146,8 +188,9 @@ impl Asker {
         }
     }
 
-    /// Answers with an error.
-    pub(crate) fn refuse(self, error: WireError) {
+    /// Answers with an error, or with what is wrong with its frame, which comes first.
+    pub(crate) fn refuse(mut self, error: WireError) {
+        let error = self.walk().err().unwrap_or(error);
         debug!(%error, "request failed");
         self.answer_with(|id, in_flight| {
             Answer::bytes(error_frame(Some(id), &error), Some(in_flight))
@@ -260,6 +303,11 @@ impl Session {
     /// Takes a frame's body apart and starts what it asks for, unless that is much work.
     pub(super) fn start_request(self: &Rc<Self>, body: Bytes, in_flight: InFlight) -> Next {
         solitude::note_request(Rc::as_ptr(self).addr());
+        if self.is_greeted()
+            && let Some(produce) = Parsed::light_produce(&body)
+        {
+            return self.start_parsed(produce, Weight::Light, in_flight);
+        }
         let values_max = match body.len() {
             ..=LIGHT_FRAME_BYTES_MAX => LIGHT_FRAME_VALUES_MAX,
             _ => 0,
@@ -291,8 +339,13 @@ impl Session {
         weight: Weight,
         mut in_flight: InFlight,
     ) -> Next {
-        let (id, method, args) = match parsed {
-            Parsed::Call { id, method, args } => (id, method, args),
+        let (id, method, args, unwalked) = match parsed {
+            Parsed::Call {
+                id,
+                method,
+                args,
+                unwalked,
+            } => (id, method, args, unwalked),
             Parsed::Refused { id, error } => return self.refuse(id, &error, in_flight),
         };
         let known = match method {
@@ -325,7 +378,8 @@ impl Session {
             self.refuse_much(args, Asker::new(id, self.sink.clone(), in_flight), error);
             return Next::Continue;
         }
-        let asker = Asker::new(id, self.sink.clone(), in_flight);
+        let mut asker = Asker::new(id, self.sink.clone(), in_flight);
+        asker.unwalked = unwalked;
         match request::start(self, known, (args, weight), asker) {
             None => Next::Continue,
             Some(work) => Next::After(work),

@@ -79,6 +79,7 @@ fn begin(context: &Arc<Context>, args: &Bytes, mut asker: Asker) -> (Option<Begu
             batch,
             terms,
         }) => {
+            asker.was_walked();
             if let Some(place) = asker.place() {
                 place.trust();
             }

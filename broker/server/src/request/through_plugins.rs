@@ -38,6 +38,13 @@ impl ThroughPlugins {
 
     /// Does it at once, or gives back what has to be waited for.
     pub(super) fn start(self, mut asker: Asker) -> Option<WorkInOrder> {
+        // The values of records are given to serializers as they are.
+        if self.serializes()
+            && let Err(error) = asker.walk()
+        {
+            asker.refuse(error);
+            return None;
+        }
         let records = match record_count(&self.request.payload) {
             Ok(records) => records,
             Err(invalid) => {
@@ -77,9 +84,14 @@ impl ThroughPlugins {
         }))
     }
 
-    fn go(self, asker: Asker) {
+    fn serializes(&self) -> bool {
+        self.topic.plugins.serializes() || self.request.encode
+    }
+
+    fn go(self, mut asker: Asker) {
+        let serializes = self.serializes();
         let (context, topic, terms) = (self.context, self.topic, self.terms);
-        if topic.plugins.serializes() || self.request.encode {
+        if serializes {
             match serialized_produce::prepare(&context, &topic, self.request, self.timestamp) {
                 Ok(serialized) => serialized.append(&context, &topic, terms, asker),
                 Err(error) => asker.refuse(error),
@@ -97,7 +109,10 @@ impl ThroughPlugins {
             }
         };
         match routed {
-            Ok(routed) => routed.append(&context, &topic, terms, asker),
+            Ok(routed) => {
+                asker.was_walked();
+                routed.append(&context, &topic, terms, asker);
+            }
             Err(error) => asker.refuse(error),
         }
     }

@@ -1,5 +1,5 @@
 //! Arguments of `produce`. Decoded by hand, so that `records` and `body` stay slices of the frame;
-//! when they come last in the map, they are not even walked here.
+//! when they come last in the map, they are not even walked here. All else is, from the first byte to the last.
 
 use broker_model::{PartitionId, Timestamp, TopicId};
 use bytes::Bytes;
@@ -137,6 +137,9 @@ pub struct ProducerFields {
     pub base_sequence: i32,
 }
 
+/// Fields stand in the map of the arguments, and that in the envelope.
+const LEVELS_AROUND: usize = 2;
+
 /// Default of `timeout_ms`.
 pub(crate) const TIMEOUT_MS_DEFAULT: u32 = 30_000;
 
@@ -259,6 +262,9 @@ impl Request for ProduceRequest {
                 .read(key, &mut reader, left == 0)
                 .map_err(|invalid| invalid.inside(&String::from_utf8_lossy(key)))?;
         }
+        if !reader.read_rest().is_empty() {
+            return Err(InvalidValue::new("bytes follow the arguments"));
+        }
         fields.into_request(args)
     }
 }
@@ -321,7 +327,7 @@ impl<'a> Fields<'a> {
             ),
             b"crc" => put(&mut self.crc, reader.read_number("a 32-bit checksum")?),
             b"producer" => put(&mut self.producer, read_producer(reader)?),
-            _ => reader.read_raw().map(drop),
+            _ => reader.skip_inside(LEVELS_AROUND),
         }
     }
 
@@ -411,9 +417,7 @@ fn read_producer(reader: &mut Reader<'_>) -> Result<ProducerFields, InvalidValue
             "id" => id = Some(reader.read_number("a producer id")?),
             "epoch" => epoch = Some(reader.read_number("a producer epoch")?),
             "base_sequence" => base_sequence = Some(reader.read_number("a sequence number")?),
-            _ => {
-                reader.read_raw()?;
-            }
+            _ => reader.skip_inside(LEVELS_AROUND + 1)?,
         }
     }
     Ok(ProducerFields {
