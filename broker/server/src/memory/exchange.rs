@@ -7,6 +7,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ptr::null_mut;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The sizes that the system rounds up to anyway: this, ...
@@ -65,15 +66,24 @@ struct Shelf {
     lists: usize,
 }
 
+/// The place of a shelf, apart from those of the others.
+#[repr(align(64))]
+struct Place {
+    /// How many lists there are, about: whoever finds none takes no lock.
+    lists: AtomicUsize,
+    shelf: Mutex<Shelf>,
+}
+
 /// Those of all sizes.
-struct Shelves([Mutex<Shelf>; SIZES]);
+struct Shelves([Place; SIZES]);
 
 // SAFETY: blocks on a shelf are nobody's, whatever thread they come from.
 unsafe impl Send for Shelf {}
 
 /// This thread exchanges blocks from now on. What it keeps is lost when it ends: it is to live as long as the process.
 pub(crate) fn take_part() {
-    OWN.with(|own| own.takes_part.set(true));
+    // Elsewhere a lock may allocate when it is first taken.
+    OWN.with(|own| own.takes_part.set(cfg!(target_os = "linux")));
 }
 
 /// A free block of that size, if this thread can have one without the heap.
@@ -92,15 +102,20 @@ pub(super) unsafe fn keep(size: Size, block: *mut u8) -> bool {
 
 /// Gives what is on the shelves back to the heap.
 pub(super) fn give_back() {
-    for shelf in &SHELVES.0 {
+    for (steps, place) in SHELVES.0.iter().enumerate() {
         loop {
-            let list = lock(shelf).take();
+            let list = place.take();
             if list.len == 0 {
                 break;
             }
-            list.give_back();
+            list.give_back(Size(steps));
         }
     }
+}
+
+/// Whether there is anything on the shelves.
+pub(super) fn has_lists() -> bool {
+    SHELVES.0.iter().any(Place::has_lists)
 }
 
 impl Size {
@@ -149,10 +164,10 @@ impl List {
         Some(free.cast())
     }
 
-    fn give_back(mut self) {
+    fn give_back(mut self, size: Size) {
         while let Some(block) = self.pop() {
-            // SAFETY: it came from the system, which does not ask for its size.
-            unsafe { System.dealloc(block, Size(0).layout()) };
+            // SAFETY: it came from the system with this layout.
+            unsafe { System.dealloc(block, size.layout()) };
         }
     }
 }
@@ -180,7 +195,7 @@ impl Own {
             list = kept.spare.replace(List::EMPTY);
         }
         if list.len == 0 {
-            list = lock(shelves.0.get(size.0)?).take();
+            list = shelves.0.get(size.0)?.take();
         }
         let block = list.pop();
         kept.at_hand.set(list);
@@ -190,7 +205,7 @@ impl Own {
     /// # Safety
     /// As for the function of the same name.
     unsafe fn keep(&self, size: Size, block: *mut u8, shelves: &Shelves) -> bool {
-        let (Some(kept), Some(shelf)) = (self.kept.get(size.0), shelves.0.get(size.0)) else {
+        let (Some(kept), Some(place)) = (self.kept.get(size.0), shelves.0.get(size.0)) else {
             return false;
         };
         if !self.takes_part.get() {
@@ -200,8 +215,8 @@ impl Own {
         if list.len == LIST_LEN {
             let full = kept.spare.replace(list);
             list = List::EMPTY;
-            if full.len > 0 && !lock(shelf).put(full) {
-                full.give_back();
+            if full.len > 0 && !place.put(full) {
+                full.give_back(size);
             }
         }
         // SAFETY: as promised; the smallest has room for it.
@@ -242,22 +257,48 @@ impl Shelf {
     }
 }
 
-impl Shelves {
+impl Place {
     const fn new() -> Self {
-        Self(
-            [const {
-                Mutex::new(Shelf {
-                    first: null_mut(),
-                    lists: 0,
-                })
-            }; SIZES],
-        )
+        Self {
+            lists: AtomicUsize::new(0),
+            shelf: Mutex::new(Shelf {
+                first: null_mut(),
+                lists: 0,
+            }),
+        }
+    }
+
+    fn has_lists(&self) -> bool {
+        self.lists.load(Ordering::Relaxed) > 0
+    }
+
+    fn put(&self, list: List) -> bool {
+        let mut shelf = self.lock();
+        let is_put = shelf.put(list);
+        self.lists.store(shelf.lists, Ordering::Relaxed);
+        is_put
+    }
+
+    fn take(&self) -> List {
+        if !self.has_lists() {
+            return List::EMPTY;
+        }
+        let mut shelf = self.lock();
+        let list = shelf.take();
+        self.lists.store(shelf.lists, Ordering::Relaxed);
+        list
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shelf> {
+        // No code panics while it holds this lock.
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
-    // No code panics while it holds this lock.
-    shelf.lock().unwrap_or_else(PoisonError::into_inner)
+impl Shelves {
+    const fn new() -> Self {
+        Self([const { Place::new() }; SIZES])
+    }
 }
 
 #[cfg(test)]

@@ -40,8 +40,8 @@ static HEAPS: Heaps = Heaps;
 /// The system's heaps, except that large blocks grow outside of their locks, and event loops exchange small ones.
 struct Heaps;
 
-// SAFETY: all blocks are the system's, which keeps the contract; a block that grows becomes another one with the same
-// bytes, as the contract allows. Small ones have room for all of their size, so that any of them will do for another.
+// SAFETY: all blocks are the system's, which keeps the contract; a block that grows may become another one with the
+// same bytes, as the contract allows. Small ones have room for all of their size, so that any of them will do for another.
 unsafe impl GlobalAlloc for Heaps {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller has promised what is asked for here, and in the next two.
@@ -54,45 +54,55 @@ unsafe impl GlobalAlloc for Heaps {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        match Size::of(layout) {
-            Some(size) => unsafe { System.alloc_zeroed(size.layout()) },
-            None => unsafe { System.alloc_zeroed(layout) },
+        let Some(size) = Size::of(layout) else {
+            // SAFETY: as above.
+            return unsafe { System.alloc_zeroed(layout) };
+        };
+        match exchange::take(size) {
+            Some(block) => {
+                // SAFETY: a block of that size has room for it, and is nobody's.
+                unsafe { block.write_bytes(0, layout.size()) };
+                block
+            }
+            // SAFETY: as above.
+            None => unsafe { System.alloc_zeroed(size.layout()) },
         }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        let is_kept = Size::of(layout).is_some_and(|size| unsafe { exchange::keep(size, block) });
-        if !is_kept {
-            unsafe { System.dealloc(block, layout) }
+        // SAFETY: the caller gives up a block that was allocated with this layout, and so with that of its size.
+        match Size::of(layout) {
+            Some(size) => unsafe {
+                if !exchange::keep(size, block) {
+                    System.dealloc(block, size.layout());
+                }
+            },
+            None => unsafe { System.dealloc(block, layout) },
         }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_bytes: usize) -> *mut u8 {
         let bytes = layout.size();
         // SAFETY: the caller has promised that the new size fits the alignment.
-        let new_size =
-            Size::of(unsafe { Layout::from_size_align_unchecked(new_bytes, layout.align()) });
-        if let Some(size) = new_size {
-            return match Size::of(layout) == Some(size) {
-                true => block,
-                // SAFETY: the caller has promised what is asked for.
-                false => unsafe { System.realloc(block, layout, size.layout().size()) },
-            };
+        let new_layout = unsafe { Layout::from_size_align_unchecked(new_bytes, layout.align()) };
+        let (size, new_size) = (Size::of(layout), Size::of(new_layout));
+        if size.is_some() && size == new_size {
+            return block;
         }
-        if new_bytes <= bytes || !COPIED_TO_GROW.contains(&bytes) {
+        // A small one may be of a heap whose lock others hold, too.
+        let is_small = size.is_some() || new_size.is_some();
+        if !is_small && (new_bytes <= bytes || !COPIED_TO_GROW.contains(&bytes)) {
             // SAFETY: the caller has promised what is asked for.
             return unsafe { System.realloc(block, layout, new_bytes) };
         }
-        // SAFETY: the caller has promised that the new size fits the alignment. The new block is not the old one, and
-        // both have the bytes that are copied.
+        // SAFETY: the new block is not the old one, and both have the bytes that are copied.
         unsafe {
-            let new_layout = Layout::from_size_align_unchecked(new_bytes, layout.align());
-            let grown = System.alloc(new_layout);
-            if !grown.is_null() {
-                std::ptr::copy_nonoverlapping(block, grown, bytes);
-                System.dealloc(block, layout);
+            let moved = self.alloc(new_layout);
+            if !moved.is_null() {
+                std::ptr::copy_nonoverlapping(block, moved, bytes.min(new_bytes));
+                self.dealloc(block, layout);
             }
-            grown
+            moved
         }
     }
 }
@@ -119,7 +129,7 @@ pub(crate) async fn give_back_when_quiet(mut stopping: watch::Receiver<bool>) {
         let is_quiet = now.cpu.saturating_sub(last.cpu) < wait / QUIET_PART;
         wait = CHECK_INTERVAL;
         let was_burst = given_back_at.is_none_or(|at| now.faults - at.faults >= BURST_FAULTS);
-        if is_quiet && was_burst {
+        if is_quiet && (was_burst || exchange::has_lists()) {
             give_back_heap();
             give_back_code();
             given_back_at = Some(Usage::now());
@@ -238,29 +248,43 @@ mod tests {
         assert_eq!(code_ranges(maps, "/bin/broker"), [(0x55f0, 0x10)]);
     }
 
+    /// On a thread that exchanges blocks and on one that does not.
+    fn with_and_without_exchange(test: fn()) {
+        test();
+        let exchanging = std::thread::spawn(move || {
+            exchange::take_part();
+            test();
+        });
+        exchanging.join().unwrap();
+    }
+
     #[test]
     fn a_block_keeps_its_bytes_while_it_grows_and_shrinks() {
-        let sizes = [
-            1,
-            10,
-            COPIED_TO_GROW.start,
-            1 << 20,
-            3 << 20,
-            COPIED_TO_GROW.end,
-            9 << 20,
-        ];
-        let mut bytes = Vec::<usize>::new();
-        for size in sizes
-            .iter()
-            .chain(sizes.iter().rev())
-            .map(|bytes| bytes.div_ceil(8))
-        {
-            bytes.truncate(size);
-            bytes.shrink_to_fit();
-            bytes.reserve_exact(size - bytes.len());
-            bytes.extend(bytes.len()..size);
-            assert!(bytes.iter().copied().eq(0..size), "{size}");
-        }
+        with_and_without_exchange(|| {
+            let large = [1 << 20, 3 << 20, COPIED_TO_GROW.end, 9 << 20];
+            let small = [1, 10, 40, 100, 101, 520, 521, 600, 5_000];
+            let sizes = [&small[..], &[COPIED_TO_GROW.start], &large].concat();
+            let mut bytes = Vec::<u8>::new();
+            for size in sizes.iter().chain(sizes.iter().rev()).copied() {
+                bytes.truncate(size);
+                bytes.shrink_to_fit();
+                bytes.reserve_exact(size - bytes.len());
+                bytes.extend((bytes.len()..size).map(|at| (at % 251) as u8));
+                let expected = (0..size).map(|at| (at % 251) as u8);
+                assert!(bytes.iter().copied().eq(expected), "{size}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_small_block_that_was_used_before_is_zeroed_where_that_is_asked_for() {
+        with_and_without_exchange(|| {
+            for bytes in [1, 24, 100, 520] {
+                drop((0..100).map(|_| vec![7_u8; bytes]).collect::<Vec<_>>());
+                let zeroed: Vec<_> = (0..100).map(|_| vec![0_u8; bytes]).collect();
+                assert!(zeroed.iter().flatten().all(|byte| *byte == 0), "{bytes}");
+            }
+        });
     }
 
     #[test]
