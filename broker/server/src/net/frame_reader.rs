@@ -98,6 +98,8 @@ pub(crate) struct FrameReader {
     buffer: BytesMut,
     /// Whether the buffer may be larger than one for small requests.
     has_grown: bool,
+    /// The buffer holds the start of a frame and has no room.
+    is_start: bool,
     decoder: FrameDecoder,
     /// Bytes still to come of a frame that nobody wants any more.
     unwanted: usize,
@@ -134,6 +136,7 @@ impl FrameReader {
         Self {
             socket,
             has_grown: input.buffer.capacity() > 0,
+            is_start: false,
             buffer: input.buffer,
             decoder: input.decoder,
             unwanted: input.unwanted,
@@ -375,6 +378,7 @@ impl FrameReader {
     /// Makes room for `wanted` bytes within reason, if there is none.
     fn make_room(&mut self, wanted: usize) {
         let mut start = BytesMut::new();
+        self.is_start = false;
         if self.buffer.capacity() == self.buffer.len() && self.buffer.len() <= SHORT_START_BYTES {
             start = std::mem::replace(&mut self.buffer, SPARE.take());
         }
@@ -391,14 +395,15 @@ impl FrameReader {
     /// Holds no more than the start of a frame, if that is short: the room is left to whoever comes next. There may be
     /// very many connections that have begun one and do not go on.
     fn put_room_away(&mut self) {
-        let len = self.buffer.len();
-        if len > SHORT_START_BYTES || self.buffer.capacity() - len < SHORT_START_BYTES {
+        // One with little room may be the end of a block that it would keep.
+        if self.buffer.len() > SHORT_START_BYTES || self.is_start {
             return;
         }
         let start = BytesMut::from(&*self.buffer);
         self.buffer.clear();
         self.put_buffer_away();
         self.buffer = start;
+        self.is_start = true;
     }
 
     /// Holds no buffer any more: a small one is left to whoever comes next.

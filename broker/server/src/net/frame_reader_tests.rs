@@ -140,6 +140,32 @@ async fn who_waits_for_the_rest_of_a_frame_holds_no_room_for_it() {
 }
 
 #[actix_rt::test]
+async fn the_start_of_a_frame_at_the_end_of_a_block_does_not_hold_that() {
+    let budget = RequestBudget::new(Workers::start()).for_connection();
+    let (mut peer, mut reader) = connected().await;
+    let frame = encode_frame(&[0xc0; 100]).expect("it is small");
+    let frames = BUFFER_BYTES_MIN / frame.len() - 1;
+    let sent = [&frame.repeat(frames)[..], &frame[..1]].concat();
+    peer.write_all(&sent).await.expect("it is read");
+    let (patience, stint) = (Patience::Idle(FRAME_TIME_MAX), Stint::of_task());
+    for _ in 0..frames {
+        let next = pin!(reader.next(&budget, patience, &stint));
+        let next = stint.take_in(next).await;
+        drop(next.expect("a frame").expect("it is there"));
+    }
+    {
+        let next = pin!(reader.next(&budget, patience, &stint));
+        let next = stint.take_in(next);
+        assert!(timeout_at(Instant::now() + DRIP_EVERY, next).await.is_err());
+    }
+    assert_eq!(reader.buffer.capacity(), 1, "there is room for it alone");
+    assert!(
+        SPARE.take().try_reclaim(BUFFER_BYTES_MIN),
+        "it is left to others"
+    );
+}
+
+#[actix_rt::test]
 async fn of_a_newcomer_little_is_read_until_there_is_a_place_for_its_frame() {
     const MIB: usize = 1024 * 1024;
     let budget = RequestBudget::new(Workers::start());
