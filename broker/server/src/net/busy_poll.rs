@@ -124,8 +124,6 @@ pub(crate) struct BusyPoll {
 impl BusyPoll {
     /// Lets everybody else of this thread run and looks at all its sockets; false when it is time to sleep.
     pub(crate) async fn goes_on(&mut self) -> bool {
-        // The client may have been woken on this core, and would wait for it until this thread sleeps.
-        std::thread::yield_now();
         tokio::task::yield_now().await;
         let worked = Handle::current().metrics().worker_total_busy_duration(0);
         // What came before the first look was a request.
@@ -158,10 +156,7 @@ impl Drop for BusyPoll {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc;
-
-    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
     use super::*;
     use crate::arbiters::{Arbiters, DiskThreads};
@@ -240,50 +235,6 @@ mod tests {
         drop(release);
         work.await.unwrap();
         assert!(polls(&quick));
-    }
-
-    /// Whoever calls this shares its thread's core with everybody else who was told the same one.
-    fn stay_on(core: usize) {
-        let mut cores = CpuSet::new();
-        cores.set(core);
-        sched_setaffinity(None, &cores).expect("it is one of ours");
-    }
-
-    #[test]
-    fn who_waits_for_the_core_of_a_thread_that_polls_gets_it() {
-        const STEPS: usize = 200;
-        // What a thread that keeps its core does while another takes one step is some thousand looks.
-        const LOOKS_MAX: usize = 100 * STEPS;
-        let cores = sched_getaffinity(None).expect("it is known");
-        let core = (0..CpuSet::MAX_CPU).find(|core| cores.is_set(*core));
-        let core = core.expect("this runs on one");
-        let (begun, has_begun) = mpsc::channel();
-        let is_done = Arc::new(AtomicBool::new(false));
-        let done = is_done.clone();
-        let polling = std::thread::spawn(move || {
-            stay_on(core);
-            actix_rt::System::new().block_on(async move {
-                let long = BusyPolls::on(1, Duration::from_secs(3600), Workers::start());
-                let quick = after(&long, &[Duration::ZERO; 32]);
-                let mut poll = quick.poll(Instant::now()).expect("nobody else polls");
-                begun.send(()).unwrap();
-                let mut looks = 0;
-                while !done.load(Ordering::Relaxed) {
-                    assert!(poll.goes_on().await);
-                    looks += 1;
-                }
-                looks
-            })
-        });
-        let waiting = std::thread::spawn(move || {
-            stay_on(core);
-            has_begun.recv().unwrap();
-            (0..STEPS).for_each(|_| std::thread::yield_now());
-            is_done.store(true, Ordering::Relaxed);
-        });
-        waiting.join().unwrap();
-        let looks = polling.join().unwrap();
-        assert!(looks < LOOKS_MAX, "{looks} looks");
     }
 
     #[actix_rt::test]
