@@ -188,3 +188,20 @@ fn a_thread_that_an_append_keeps_does_not_keep_topics_of_other_disks_from_being_
         (!names.iter().any(&is_there)).then_some(())
     });
 }
+
+#[test]
+fn a_stop_names_every_directory_that_a_stuck_thread_keeps_from_being_closed() {
+    let names = ["first", "second", "third", "fourth"];
+    let mut rig = on_threads("2", &names);
+    let (stuck, _) = stuck_append(&rig, rig.partitions_in("second")[0]);
+    rig.broker.signal_term();
+    eventually("its own and the one beside it are named", || {
+        let log = rig.broker.log();
+        let named = log.matches("the stop waits to close this directory");
+        (named.count() == 2).then_some(())
+    });
+    rig.heal();
+    assert!(rig.broker.wait().success(), "{}", rig.broker.log());
+    assert!(names.iter().all(|name| rig.is_clean(name)));
+    drop(stuck);
+}

@@ -77,11 +77,16 @@ pub(super) async fn unless<T, R>(
     }
 }
 
-/// Waits for work in a directory however long it takes, and says so once if its disk hangs.
-pub(super) async fn however_long(dir: &LogDir, work: impl Future<Output = ()>) {
+/// Waits for work in a directory however long it takes, and says so once if its disk hangs or a thread that it needs is
+/// `stuck`.
+pub(super) async fn however_long(
+    dir: &LogDir,
+    stuck: impl Fn() -> Option<String>,
+    work: impl Future<Output = ()>,
+) {
     let mut work = std::pin::pin!(work);
-    if let Err(reason) = unless_it_hangs(dir, &mut work).await {
-        warn!(dir = %dir.path().display(), reason, "the stop waits for a disk; what is in other directories is safe, and what was acknowledged here under flush.mode = sync too");
+    if let Err(reason) = unless(|| hanging(dir).or_else(&stuck), &mut work).await {
+        warn!(dir = %dir.path().display(), reason, "the stop waits to close this directory; until then it is not marked as cleanly stopped. What was acknowledged under flush.mode = sync is safe");
         work.await;
     }
 }

@@ -29,16 +29,19 @@ impl Hosting {
             warn!("a cleaning or a scrub does not end: it waits for a disk, and is left alone");
         }
         let dirs = self.dirs.all().iter().enumerate();
-        let closing = dirs.map(|(index, dir)| however_long(dir, self.close_dir(index, dir)));
+        let closing = dirs.map(async |(index, dir)| {
+            let partitions = self.partitions_in(dir);
+            let stuck = || partitions.iter().find_map(PartitionHandle::stuck);
+            however_long(dir, stuck, self.close_dir(index, dir, &partitions)).await;
+        });
         futures::future::join_all(closing).await;
     }
 
-    async fn close_dir(&self, index: usize, dir: &LogDir) {
+    async fn close_dir(&self, index: usize, dir: &LogDir, partitions: &[PartitionHandle]) {
         if self.dirs.index_of(&MetadataLog::partition()) == index {
             self.controller.close().await;
         }
-        let closing = self.partitions_in(dir);
-        let closing = closing.iter().map(PartitionHandle::close);
+        let closing = partitions.iter().map(PartitionHandle::close);
         let late = tokio::time::timeout(BACKGROUND_STOP_MAX, self.close_late(index));
         // One that could not be closed keeps its directory from being marked.
         let (_, late) = futures::future::join(futures::future::join_all(closing), late).await;
