@@ -263,15 +263,15 @@ mod tests {
         with_and_without_exchange(|| {
             let large = [1 << 20, 3 << 20, COPIED_TO_GROW.end, 9 << 20];
             let small = [1, 10, 40, 100, 101, 520, 521, 600, 5_000];
+            let byte_at = |at: usize| u8::try_from(at % 251).unwrap();
             let sizes = [&small[..], &[COPIED_TO_GROW.start], &large].concat();
             let mut bytes = Vec::<u8>::new();
             for size in sizes.iter().chain(sizes.iter().rev()).copied() {
                 bytes.truncate(size);
                 bytes.shrink_to_fit();
                 bytes.reserve_exact(size - bytes.len());
-                bytes.extend((bytes.len()..size).map(|at| (at % 251) as u8));
-                let expected = (0..size).map(|at| (at % 251) as u8);
-                assert!(bytes.iter().copied().eq(expected), "{size}");
+                bytes.extend((bytes.len()..size).map(byte_at));
+                assert!(bytes.iter().copied().eq((0..size).map(byte_at)), "{size}");
             }
         });
     }
