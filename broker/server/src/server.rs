@@ -291,9 +291,7 @@ fn start_arbiters(count: usize, config: &BrokerConfig, dirs: &Arc<LogDirs>) -> A
         of_control: dirs.threads(config.cleaner_threads),
     };
     let arbiters = Arbiters::start(count, disk_threads);
-    let watched = Arc::downgrade(dirs);
-    let threads = arbiters.watches();
-    arbiters.background().spawn(move || watch(watched, threads));
+    watch(Arc::downgrade(dirs), arbiters.watches());
     arbiters
 }
 

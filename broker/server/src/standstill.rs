@@ -36,8 +36,8 @@ struct State {
     /// Whose it is.
     thread: OnceLock<ThreadId>,
     is_stuck: AtomicBool,
-    /// Replies that others wait for, or have got. Without a lock, for a thread of low priority may ask, too: while
-    /// such a one held it and had no core, every event loop that asks would wait.
+    /// Replies that others wait for, or have got. Without a lock over what is done with them, for a thread of low
+    /// priority may ask, too: while such a one held it and had no core, every event loop that asks would wait.
     asked: SegQueue<Weak<dyn GiveUp>>,
 }
 

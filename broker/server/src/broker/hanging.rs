@@ -2,6 +2,7 @@
 //! has stopped answering, as others wait for the actor.
 
 use std::sync::Weak;
+use std::thread;
 use std::time::Duration;
 
 use broker_storage::LogDir;
@@ -24,18 +25,25 @@ pub(crate) fn hanging(dir: &LogDir) -> Option<String> {
 }
 
 /// Looks at every disk and every thread for as long as the directories are open, so that one that hangs is known
-/// although nobody waits for it, or all who do are stuck themselves.
-pub(crate) async fn watch(dirs: Weak<LogDirs>, mut threads: Vec<ThreadWatch>) {
-    loop {
-        tokio::time::sleep(LOOK_EVERY).await;
-        let Some(dirs) = dirs.upgrade() else { return };
-        for dir in dirs.all() {
-            dir.look_whether_it_hangs();
+/// although nobody waits for it, or all who do are stuck themselves. On a thread that does nothing else: nothing that
+/// keeps another one, nor a low priority under load, makes it late.
+pub(crate) fn watch(dirs: Weak<LogDirs>, mut threads: Vec<ThreadWatch>) {
+    let watching = move || {
+        loop {
+            thread::sleep(LOOK_EVERY);
+            let Some(dirs) = dirs.upgrade() else { return };
+            for dir in dirs.all() {
+                dir.look_whether_it_hangs();
+            }
+            for thread in &mut threads {
+                thread.look(|| slow_disks(&dirs));
+            }
         }
-        for thread in &mut threads {
-            thread.look(|| slow_disks(&dirs));
-        }
-    }
+    };
+    let started = thread::Builder::new()
+        .name("watch".to_owned())
+        .spawn(watching);
+    started.expect("the system has room for a thread");
 }
 
 /// The directories whose disks have been at one call for more than a moment.
