@@ -107,3 +107,28 @@ fn a_write_that_cannot_be_made_durable_is_never_forgotten_with_its_file() {
     assert!(logs[0].on_synced(&outcome).is_err());
     assert_eq!(logs[0].durable_end(), offset(0));
 }
+
+#[test]
+fn a_write_that_a_sync_has_overtaken_is_synced_before_it_is_acknowledged() {
+    let io = RecordingIo::new();
+    let (dir, mut logs) = open_all(&io, 1);
+    sync_all(&dir, &mut logs);
+    append_numbers(&mut logs[0], 0..1);
+    // The sync of the first batch comes when the second is about to be written, and misses it.
+    let first = logs[0].sync_request().unwrap();
+    let (done, outcomes) = std::sync::mpsc::channel();
+    let dir = Arc::new(dir);
+    let syncing = Arc::clone(&dir);
+    io.before_next_write(move || done.send(syncing.sync_now(first)).unwrap());
+    append_numbers(&mut logs[0], 1..2);
+    logs[0].on_synced(&outcomes.recv().unwrap()).unwrap();
+    let second = logs[0].sync_request().unwrap();
+    // Others need room meanwhile.
+    append_numbers(&mut logs[1], 0..1);
+    append_numbers(&mut logs[2], 0..1);
+    assert_eq!(logs[0].on_synced(&dir.sync_now(second)).unwrap(), offset(2));
+    let disk = io.after_power_loss(Survival::Synced);
+    drop((dir, logs));
+    let (_dir, logs) = open_all(&disk, 1);
+    assert_eq!(values(&logs[0]), numbers(2));
+}

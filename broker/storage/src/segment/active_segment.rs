@@ -103,7 +103,10 @@ impl ActiveSegment {
         };
         let file = self.data.file_to_write().map_err(unwritten)?;
         let mut end = self.len;
-        if let Err(source) = write_batches(&*file, batches, &mut end) {
+        let done = write_batches(&*file, batches, &mut end);
+        // As long as the file is held nobody closes it: whoever does after that syncs it first.
+        self.data.note_written();
+        if let Err(source) = done {
             // Synced, or else a power loss could bring back part of a write that was refused.
             let undo = || {
                 file.set_len(u64::from(self.len))

@@ -148,13 +148,20 @@ impl DataFile {
         Ok(opened.file)
     }
 
-    /// The open file, to be changed: [`DataFile::sync`] has to follow at some time.
+    /// The open file, to be changed: [`DataFile::sync`] has to follow at some time. Where others may sync it
+    /// meanwhile, [`DataFile::note_written`] comes before it is let go.
     pub(crate) fn file_to_write(&self) -> io::Result<Arc<dyn IoFile>> {
         self.used.store(true, Ordering::Relaxed);
         let mut handle = lock(&self.handle);
         let opened = self.open(&mut handle, OpenMode::Write)?;
         handle.is_dirty = true;
         Ok(opened.file)
+    }
+
+    /// A write to it has ended. A sync that came between its begin and its end has missed some of it, and has
+    /// taken the mark away.
+    pub(crate) fn note_written(&self) {
+        lock(&self.handle).is_dirty = true;
     }
 
     /// How long the file is; `None` when somebody else has removed or replaced it.

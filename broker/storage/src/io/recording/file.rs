@@ -7,8 +7,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::disk::{FileChange, Id};
-use super::{Fault, Operation, Shared};
+use super::{Fault, Operation, RecordingIo, Shared};
 use crate::io::{FileIdentity, FileState, IoFile, IoSlice, MappedFile};
+
+impl RecordingIo {
+    /// Has something else happen just before the next read of an open file.
+    pub fn before_next_read(&self, happens: impl FnOnce() + Send + 'static) {
+        self.shared.lock().next_read = Some(Box::new(happens));
+    }
+
+    /// Has something else happen just before the next write to an open file.
+    pub fn before_next_write(&self, happens: impl FnOnce() + Send + 'static) {
+        self.shared.lock().next_write = Some(Box::new(happens));
+    }
+}
 
 /// An open file of the recorded disk.
 pub(super) struct RecordingFile {
@@ -81,6 +93,8 @@ impl IoFile for RecordingFile {
         for slice in slices {
             bytes.extend_from_slice(slice);
         }
+        let before = self.shared.lock().next_write.take();
+        before.into_iter().for_each(|happens| happens());
         let mut state = self.shared.lock();
         let fault = state.change(Operation::Write {
             path: self.path.clone(),

@@ -50,6 +50,7 @@ struct State {
     dead: bool,
     failing_reads: Option<i32>,
     next_read: Option<Box<dyn FnOnce() + Send>>,
+    next_write: Option<Box<dyn FnOnce() + Send>>,
     syncs_held: Option<HeldRule>,
     syncs_waiting: usize,
     capacity: Option<u64>,
@@ -75,6 +76,7 @@ impl RecordingIo {
             dead: false,
             failing_reads: None,
             next_read: None,
+            next_write: None,
             syncs_held: None,
             syncs_waiting: 0,
             capacity: None,
@@ -152,11 +154,6 @@ impl RecordingIo {
     /// Makes every read fail with this error number, or none.
     pub fn fail_reads(&self, error: Option<i32>) {
         self.shared.lock().failing_reads = error;
-    }
-
-    /// Has something else happen just before the next read of an open file.
-    pub fn before_next_read(&self, happens: impl FnOnce() + Send + 'static) {
-        self.shared.lock().next_read = Some(Box::new(happens));
     }
 
     /// Whether a fault has killed the process: nothing works any more.
