@@ -187,6 +187,17 @@ fn a_batch_above_the_limit_is_refused_and_one_at_the_limit_is_not() {
 }
 
 #[test]
+fn a_batch_above_the_limit_is_refused_before_it_is_unfolded() {
+    let mut target = Target::start();
+    let nonsense = vec![7; (1 << 20) + 2_048];
+    for codec in ["gzip", "snappy", "lz4", "zstd"] {
+        let args = opaque_body("t", 0, nonsense.clone(), codec);
+        let error = target.refuses(args, "MESSAGE_TOO_LARGE");
+        assert!(error.data.get("actual").u64() > 1 << 20, "{error:?}");
+    }
+}
+
+#[test]
 fn an_unknown_topic_or_partition_is_told_for_certain() {
     let mut target = Target::start();
     let elsewhere = map! { "topic" => "nowhere", "partition" => 0, "records" => plain("x", 0..1) };

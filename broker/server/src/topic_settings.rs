@@ -11,6 +11,7 @@ use broker_model::{TopicId, TopicName};
 use broker_record::TimestampType;
 use broker_storage::{CompactionSettings, LogConfig};
 
+use crate::partition::PartitionError;
 use crate::plugins::TopicPlugins;
 use crate::policy_faults::PolicyFaults;
 
@@ -56,6 +57,17 @@ pub(crate) fn roll_after(topic: &TopicConfig) -> Duration {
 /// The largest batch a topic takes, header and framing included.
 pub(crate) fn batch_bytes_max(topic: &TopicConfig) -> u32 {
     topic.message_bytes_max.saturating_add(BATCH_FRAMING_BYTES)
+}
+
+/// Whether a topic takes a batch of so many bytes, with its header.
+pub(crate) fn check_batch_size(topic: &TopicConfig, size: usize) -> Result<(), PartitionError> {
+    if u32::try_from(size).is_ok_and(|size| size <= batch_bytes_max(topic)) {
+        return Ok(());
+    }
+    Err(PartitionError::BatchTooLarge {
+        size,
+        max: topic.message_bytes_max,
+    })
 }
 
 /// When a topic's partitions are compacted.

@@ -33,7 +33,7 @@ use crate::death_notice::DeathNotice;
 use crate::plugins::Plugins;
 use crate::reply::Reply;
 use crate::standstill::Standstill;
-use crate::topic_settings::{TopicSettings, batch_bytes_max, roll_after};
+use crate::topic_settings::{TopicSettings, check_batch_size, roll_after};
 use crate::turn::{TakesTurns, Turn, stand_back};
 
 /// How often acknowledgements that wait are compared with their deadlines.
@@ -237,15 +237,7 @@ impl PartitionActor {
                     reason: problem.to_string(),
                 },
             })?;
-        let max = batch_bytes_max(&self.settings.config);
-        if u32::try_from(size).is_ok_and(|size| size <= max) {
-            Ok(())
-        } else {
-            Err(PartitionError::BatchTooLarge {
-                size,
-                max: self.settings.config.message_bytes_max,
-            })
-        }
+        check_batch_size(&self.settings.config, size)
     }
 
     /// Starts whatever has to follow a write: a sync now or later, a roll by age.

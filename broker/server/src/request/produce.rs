@@ -11,7 +11,7 @@ use broker_protocol::api::produce::{
     RoutedTogether,
 };
 use broker_protocol::{ErrorCode, Request, WireError};
-use broker_record::{Codec, InvalidBatch, OpaqueClaims, ProducedBatch, Validation};
+use broker_record::{BatchHeader, Codec, InvalidBatch, OpaqueClaims, ProducedBatch, Validation};
 use bytes::Bytes;
 
 use super::through_plugins::ThroughPlugins;
@@ -22,6 +22,7 @@ use crate::context::Context;
 use crate::net::unfolding::{UNFOLD_AT_ONCE_BYTES, Unfolding};
 use crate::partition::PartitionHandle;
 use crate::reply::Reply;
+use crate::topic_settings::check_batch_size;
 use crate::topics::HostedTopic;
 
 /// Starts a produce request. One that is much work is looked at in the background, before the next request.
@@ -198,6 +199,9 @@ fn prepare(context: &Arc<Context>, args: &Bytes, noted: &mut Noted) -> Result<Pr
         }
         Payload::Opaque(opaque) => {
             let opaque = Opaque::new(&topic, opaque)?;
+            // The partition says so too, after everything was unfolded.
+            check_batch_size(&topic.config, BatchHeader::LEN + opaque.body.len())
+                .map_err(|error| wire::partition_error(topic.name.as_str(), partition, error))?;
             match opaque.check_at_once(&mut noted.unfolded) {
                 Err(error) if error.is_for_lack_of_room() => {
                     let unchecked = Unchecked {
