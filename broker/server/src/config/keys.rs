@@ -154,7 +154,8 @@ const OWN_KEYS: &[BrokerKey] = &[
                 max: 1_000_000,
             },
             default: "10000",
-            documentation: "Most connections open at once.",
+            documentation: "Most connections open at once; fewer where the system's limit of open \
+                files leaves no room beside log.open.files.max, down to a third of that limit.",
             consequence: "A further connection is closed at once. Each costs a file descriptor \
                 and its buffers.",
         },
