@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::harness::{Broker, Value, Wire, custom_partitioner, keyed, map};
+use crate::harness::{Broker, Setup, Value, Wire, custom_partitioner, eventually, keyed, map};
 
 fn module() -> Vec<u8> {
     fs::read(custom_partitioner()).expect("it was built")
@@ -61,6 +61,28 @@ fn a_damaged_or_deleted_module_is_repaired_by_deploying_it_again() {
         broker.crash();
         broker.connect().call("produce", go("t")).unwrap();
     }
+}
+
+#[test]
+fn a_start_writes_a_damaged_module_of_its_own_anew() {
+    let mut broker = Setup::new().option("log.scrub.enabled", "false").start();
+    broker.connect().create_topic("t", 4, &[]);
+    let modules = broker.data_dir().join("plugin-modules");
+    let mut kept = fs::read_dir(modules).expect("it is there");
+    let file = kept
+        .next()
+        .expect("the default")
+        .expect("it is there")
+        .path();
+    let sound = fs::read(&file).expect("it is there");
+    broker.stop();
+    fs::write(&file, b"something else").expect("it can be written");
+    broker.start_again();
+    broker.connect().call("produce", go("t")).unwrap();
+    eventually("it is whole again", || {
+        (fs::read(&file).ok()? == sound).then_some(())
+    });
+    assert!(broker.log().contains("is written anew"));
 }
 
 #[test]

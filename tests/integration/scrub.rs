@@ -1,12 +1,13 @@
 //! The background scrub of a running broker: it finds damage that no reader has met, and what was read
-//! before and has rotted since; it names the place, and everything else is served.
+//! before and has rotted since, in records, metadata and modules; it names the place, and everything
+//! else is served.
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::harness::{Broker, Setup, Wire, eventually, map, plain, valued};
+use crate::harness::{Broker, Setup, Wire, custom_partitioner, eventually, map, plain, valued};
 
 fn flip(file: &Path, position: u64) {
     let file = fs::File::options()
@@ -131,6 +132,102 @@ fn the_scrub_makes_a_wrong_index_anew_and_notices_a_file_that_is_gone() {
     let damage = described.get("partitions").list()[0].get("damage").list();
     assert_eq!(damage.len(), 1);
     assert_eq!(damage[0].get("offset").u64(), base_of(&log));
+}
+
+/// What `cluster describe` has to say.
+fn warnings(wire: &mut Wire) -> String {
+    let cluster = wire.call("describe_cluster", map! {}).unwrap();
+    format!("{:?}", cluster.get("warnings"))
+}
+
+#[test]
+fn a_metadata_log_that_rots_is_found_and_takes_no_more_changes() {
+    let mut broker = Setup::new()
+        .option("log.scrub.enabled", "true")
+        .option("log.scrub.interval.ms", "200ms")
+        .start();
+    let mut wire = filled(&broker);
+    let log = broker.files("__cluster_metadata", 0, "log").remove(0);
+    let sound = fs::read(&log).expect("it is there");
+    flip(&log, 68 + 10);
+    let said = eventually("the scrub finds it", || {
+        let said = warnings(&mut wire);
+        said.contains("__cluster_metadata-0 is damaged")
+            .then_some(said)
+    });
+    for word in [
+        &log.display().to_string(),
+        "not created, changed or deleted",
+    ] {
+        assert!(said.contains(word), "{word} is missing in {said}");
+    }
+    for (method, args) in [
+        ("create_topic", map! { "name" => "late", "partitions" => 1 }),
+        ("delete_topic", map! { "name" => "other" }),
+    ] {
+        let error = wire.refused(method, args);
+        assert_eq!(error.name, "STORAGE_FAILED", "{method}: {error:?}");
+        assert!(error.message.contains("is damaged"), "{method}: {error:?}");
+    }
+    assert_eq!(wire.produce("t", 0, vec![valued("next")]), 60);
+    assert_eq!(wire.read_all("other", 0).len(), 30);
+
+    // Nothing was acknowledged that a copy of before does not have.
+    broker.stop();
+    assert!(!broker.log().contains("the rest of the partition is served"));
+    fs::write(&log, sound).expect("it can be written");
+    broker.start_again();
+    let mut wire = broker.connect();
+    wire.create_topic("late", 1, &[]);
+    assert_eq!(wire.read_all("t", 0).len(), 61);
+    assert!(!warnings(&mut wire).contains("damaged"));
+}
+
+#[test]
+fn a_kept_module_that_rots_is_written_anew_or_told_of() {
+    let broker = Setup::new()
+        .option("log.scrub.enabled", "true")
+        .option("log.scrub.interval.ms", "200ms")
+        .start();
+    let mut wire = filled(&broker);
+    let modules = broker.data_dir().join("plugin-modules");
+    let mut kept = fs::read_dir(&modules).expect("it is there");
+    let shipped = kept
+        .next()
+        .expect("the default")
+        .expect("it is there")
+        .path();
+    let sound = fs::read(&shipped).expect("it is there");
+    flip(&shipped, 100);
+    eventually("what comes with the broker is whole again", || {
+        (fs::read(&shipped).ok()? == sound).then_some(())
+    });
+    fs::remove_file(&shipped).expect("it is there");
+    eventually("it is there again", || {
+        (fs::read(&shipped).ok()? == sound).then_some(())
+    });
+
+    let module = fs::read(custom_partitioner()).expect("it was built");
+    let deployed = wire.deploy("mine", &module, map! {}).unwrap();
+    wire.create_topic("routed", 2, &[("partitioner", "mine")]);
+    let digest = deployed.get("digest").text().to_owned();
+    flip(&modules.join(&digest), 100);
+    let said = eventually("it is told", || {
+        let said = warnings(&mut wire);
+        said.contains(&digest).then_some(said)
+    });
+    assert!(said.contains("of plugin mine is damaged"), "{said}");
+    wire.call(
+        "produce",
+        map! { "topic" => "routed", "records" => vec![valued("x")] },
+    )
+    .unwrap();
+    wire.deploy("mine", &module, map! {}).unwrap();
+    assert!(!warnings(&mut wire).contains(&digest));
+    assert_eq!(
+        fs::read(modules.join(&digest)).expect("it is there"),
+        module
+    );
 }
 
 #[test]

@@ -26,7 +26,8 @@ use crate::config::BrokerConfig;
 use crate::connection;
 use crate::context::Context;
 use crate::controller::{
-    ControllerError, ControllerHandle, ControllerLauncher, Intent, MetadataLogError, Plan,
+    ControllerError, ControllerHandle, ControllerLauncher, Intent, MetadataLog, MetadataLogError,
+    Plan,
 };
 use crate::descriptors::Descriptors;
 use crate::dry_run::DryRuns;
@@ -36,7 +37,7 @@ use crate::net::listener::{self, ConnectionCount, accept_connections};
 use crate::net::{BusyPolls, RequestBudget};
 use crate::plugins::Plugins;
 use crate::request::follow_manifest;
-use crate::scrubber::{ScrubSettings, Scrubber};
+use crate::scrubber::{AUTO_BYTES_MIN, ScrubSettings, Scrubber, Stored};
 use crate::topics::Topics;
 
 /// How often the room on the disks is looked at.
@@ -176,7 +177,7 @@ impl Server {
         for listener in listeners {
             actix_rt::spawn(accept(listener, context.clone(), stopping.clone()));
         }
-        compile_plugins_in_use(&context);
+        look_after_plugins(&context, hosting.scrubber.clone());
         actix_rt::spawn(memory::give_back_when_quiet(stopping));
         Ok(Self {
             addresses,
@@ -272,14 +273,16 @@ fn check_default_plugins(plugins: &Plugins, defaults: &TopicConfig) -> Result<()
     Ok(())
 }
 
-/// Shipped plugins are compiled when they are first used; those that topics have are ready before that.
-fn compile_plugins_in_use(context: &Context) {
+/// Shipped plugins are compiled when they are first used; those that topics have are ready before that. Kept modules
+/// that have rotted are written anew while the broker has them in its binary or its manifest.
+fn look_after_plugins(context: &Context, scrubber: Arc<Scrubber>) {
     let (topics, plugins) = (context.topics.clone(), context.plugins.clone());
     actix_rt::task::spawn_blocking(move || {
         for topic in topics.all().values() {
             plugins.compile(&topic.plugins);
         }
     });
+    actix_rt::spawn(async move { scrubber.look_at_modules().await });
 }
 
 type Loaded = (Arc<PluginEngine>, Catalog);
@@ -363,17 +366,25 @@ fn hosting(
         dirs.all(),
         (config.cleaner_threads, config.cleaner_bytes_per_second),
     );
+    let metadata = Arc::new(ArcSwap::from_pointee(ClusterMetadata::new()));
+    let controller = ControllerHandle::default();
     let scrubber = Scrubber::new(
-        topics.clone(),
+        Stored {
+            topics: topics.clone(),
+            controller: controller.clone(),
+            metadata_in: dirs.index_of(&MetadataLog::partition()),
+            metadata: metadata.clone(),
+            plugins: plugins.clone(),
+        },
         clock.clone(),
         dirs.all(),
         ScrubSettings {
             enabled: config.scrub_enabled,
+            auto_bytes_min: AUTO_BYTES_MIN,
             bytes_per_second: config.scrub_bytes_per_second,
             interval: config.scrub_interval,
         },
     );
-    let metadata = Arc::new(ArcSwap::from_pointee(ClusterMetadata::new()));
     Arc::new(Hosting {
         handle: BrokerHandle::default(),
         arbiters: arbiters.clone(),
@@ -383,7 +394,7 @@ fn hosting(
         metadata: metadata.clone(),
         topic_defaults: Arc::new(config.creation.topic.clone()),
         controller: ControllerLauncher {
-            handle: ControllerHandle::default(),
+            handle: controller,
             dirs: dirs.clone(),
             published: metadata,
             defaults: Arc::new(config.creation.clone()),

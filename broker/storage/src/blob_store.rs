@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::health::DirFailed;
+use crate::io::OpenMode;
 use crate::log_dir::DirShared;
 
 /// The directory's name. It does not end in a number, so it is no partition's.
@@ -80,6 +81,18 @@ impl BlobStore {
     pub fn get(&self, digest: &str) -> Result<Option<Bytes>, BlobError> {
         let file = self.file(digest)?;
         Ok(self.load(&file)?.map(Bytes::from))
+    }
+
+    /// The same as the disk has it, where that can be had: what is cached may hide what has rotted.
+    ///
+    /// # Errors
+    /// As for [`BlobStore::get`].
+    pub fn reread(&self, digest: &str) -> Result<Option<Bytes>, BlobError> {
+        // One that cannot be opened is told of by the reading.
+        if let Ok(file) = self.shared.io.open(&self.file(digest)?, OpenMode::Read) {
+            file.drop_cached(0, 0);
+        }
+        self.get(digest)
     }
 
     /// The digests that there are blobs of, sorted.

@@ -160,7 +160,7 @@ impl FileSlice {
         data.mark_verified_in(good.range.clone(), identity);
         // Once a file: where everything is damaged, a line for each batch would say no more.
         if data.note_damage(&corruption, identity) {
-            tracing::error!(damage = %corruption, "stored data is damaged: it is refused to readers, the rest of the partition is served");
+            tracing::error!(damage = %corruption, "stored data is damaged: it is refused to readers");
         }
         Ok(Some((good, corruption)))
     }

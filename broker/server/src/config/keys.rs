@@ -328,11 +328,12 @@ const OWN_KEYS: &[BrokerKey] = &[
                 unavailable: &[],
             },
             default: "auto",
-            documentation: "Whether the broker reads all stored data again and again, from the \
-                disk and in the background, to find damage before a reader meets it. auto: as soon \
-                as it holds 1 GiB.",
+            documentation: "Whether the broker reads all records, its metadata log and the modules \
+                of plugins again and again, from the disk and in the background, to find damage \
+                before a reader or a start meets it. auto: as soon as it holds 1 GiB.",
             consequence: "Without it, what nobody reads may rot unnoticed. Damage that is found is \
-                in the log and in the description of the topic, and is refused to readers.",
+                in the log and in the description of the topic or of the cluster, and is refused to \
+                readers; with damaged metadata nothing is created or changed until it is restored.",
         },
     ),
     row(

@@ -11,10 +11,13 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use broker_cluster::{ClusterMetadata, Command, CreationDefaults};
 use broker_model::limits::CONTROLLER_MAILBOX;
 use broker_model::{Clock, LeaderEpoch, Offset, TopicId};
+use broker_storage::Corruption;
 use tracing::{error, info, warn};
 
 use super::error::ControllerError;
-use super::messages::{Close, Crash, Intent, LookForFiles, Outcome, Plan, Propose, Synced};
+use super::messages::{
+    BeginScrub, Close, Crash, FinishScrub, Intent, LookForFiles, Outcome, Plan, Propose, Synced,
+};
 use super::metadata_log::{MetadataLog, MetadataLogError};
 use crate::actor_stats::ActorStats;
 use crate::broker::{BrokerHandle, hanging};
@@ -202,6 +205,17 @@ impl ControllerActor {
         }
     }
 
+    /// Nothing is committed to a log that cannot be replayed: the next start would be refused, and what is
+    /// restored then is a copy that does not have it.
+    fn take_damage(&mut self, damage: &Corruption) {
+        if self.trouble.load().is_none() {
+            let log = MetadataLog::partition();
+            self.fail(format!(
+                "the metadata log {log} is damaged, and the next start would be refused: {damage}. Restore its files from a copy, made since the last change, and start the broker again"
+            ));
+        }
+    }
+
     /// The last of what the broker keeps back on a full disk is for what makes room.
     fn check_room(&self, plan: &Plan) -> Result<(), ControllerError> {
         let dir = self.log.as_ref().map(MetadataLog::dir);
@@ -351,6 +365,30 @@ impl Handler<LookForFiles> for ControllerActor {
             // What is gone is told, and refused to whoever comes.
             let _ = self.check_present();
         }
+    }
+}
+
+impl Handler<BeginScrub> for ControllerActor {
+    type Result = ();
+
+    fn handle(&mut self, message: BeginScrub, _: &mut Self::Context) {
+        self.stats.handled();
+        let in_service = self.check_in_service();
+        let targets = in_service.map(|()| self.log_mut().scrub_targets());
+        message.reply.send(targets);
+    }
+}
+
+impl Handler<FinishScrub> for ControllerActor {
+    type Result = ();
+
+    fn handle(&mut self, message: FinishScrub, _: &mut Self::Context) {
+        self.stats.handled();
+        let found = self.log_mut().on_scrubbed(message.scrubbed);
+        if let Some(first) = found.first() {
+            self.take_damage(first);
+        }
+        message.reply.send(Ok(found));
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use actix::Addr;
 use actix::prelude::SendError;
+use actix::{Addr, Handler, Message};
 use arc_swap::ArcSwapOption;
+use broker_storage::{Corruption, ScrubTarget, Scrubbed};
 
 use super::actor::ControllerActor;
 use super::error::ControllerError;
-use super::messages::{Close, Crash, Intent, LookForFiles, Outcome, Plan, Propose};
+use super::messages::{
+    BeginScrub, Close, Crash, FinishScrub, Intent, LookForFiles, Outcome, Plan, Propose,
+};
 use crate::actor_stats::ActorStats;
 use crate::reply::Reply;
 
@@ -33,11 +36,7 @@ impl ControllerHandle {
 
     /// The log's directory is missed: it is looked at.
     pub(crate) fn look_for_files(&self) {
-        if let Some(addr) = self.addr.load().as_ref() {
-            self.stats.sent();
-            // Once a second at most, and by ourselves.
-            addr.do_send(LookForFiles);
-        }
+        self.tell(LookForFiles);
     }
 
     pub(super) fn attach(&self, addr: Addr<ControllerActor>) {
@@ -72,22 +71,45 @@ impl ControllerHandle {
         answer.await
     }
 
+    /// What a scrub has to read.
+    pub(crate) async fn scrub_targets(&self) -> Result<Vec<ScrubTarget>, ControllerError> {
+        let (reply, answer) = Reply::channel();
+        self.tell(BeginScrub { reply });
+        answer.await
+    }
+
+    /// Hands over what a scrub of a segment has found; answers the damage that is news.
+    pub(crate) async fn finish_scrub(
+        &self,
+        scrubbed: Scrubbed,
+    ) -> Result<Vec<Corruption>, ControllerError> {
+        let (reply, answer) = Reply::channel();
+        self.tell(FinishScrub { scrubbed, reply });
+        answer.await
+    }
+
     /// Answers what waits and ends the actor.
     pub(super) async fn close(&self) -> Result<(), ControllerError> {
         let (reply, answer) = Reply::channel();
-        if let Some(addr) = self.addr.load().as_ref() {
-            self.stats.sent();
-            // A full mailbox must not keep a broker from stopping.
-            addr.do_send(Close { reply });
-        }
+        self.tell(Close { reply });
         answer.await
     }
 
     /// Makes the actor panic; fault injection only.
     pub(crate) fn crash(&self) {
+        self.tell(Crash);
+    }
+
+    /// What no client drives, once a second at most: a full mailbox must not keep it out, such as a stop. Without an
+    /// actor its reply says that it is lost.
+    fn tell<M>(&self, message: M)
+    where
+        M: Message<Result = ()> + Send + 'static,
+        ControllerActor: Handler<M>,
+    {
         if let Some(addr) = self.addr.load().as_ref() {
             self.stats.sent();
-            addr.do_send(Crash);
+            addr.do_send(message);
         }
     }
 

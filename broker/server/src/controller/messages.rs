@@ -3,7 +3,7 @@
 use actix::Message;
 use broker_cluster::{Binding, Command, ConfigChange, NewDeployment, NewTopic};
 use broker_model::{BrokerId, TopicId};
-use broker_storage::SyncOutcome;
+use broker_storage::{Corruption, ScrubTarget, Scrubbed, SyncOutcome};
 
 use super::error::ControllerError;
 use crate::reply::Reply;
@@ -79,6 +79,21 @@ pub(super) struct Synced(pub(super) SyncOutcome);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct LookForFiles;
+
+/// What of the log a scrub has to read.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct BeginScrub {
+    pub(super) reply: Reply<Vec<ScrubTarget>, ControllerError>,
+}
+
+/// What a scrub of a segment has found; answered with the damage that is news.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct FinishScrub {
+    pub(super) scrubbed: Scrubbed,
+    pub(super) reply: Reply<Vec<Corruption>, ControllerError>,
+}
 
 /// Answer what waits and end.
 #[derive(Message)]

@@ -8,8 +8,8 @@ use broker_model::{
 };
 use broker_record::{BatchBuilder, Batches, Codec, ProducedBatch, TimestampType, Validation};
 use broker_storage::{
-    AppendError, DirFailed, FlushMode, Log, LogConfig, LogDir, LogPurpose, OpenLogError, ReadLimit,
-    SyncOutcome, SyncRequest, Vanished,
+    AppendError, Corruption, DirFailed, FlushMode, Log, LogConfig, LogDir, LogPurpose,
+    OpenLogError, ReadLimit, ScrubTarget, Scrubbed, SyncOutcome, SyncRequest, Vanished,
 };
 
 /// Topic of the metadata log; reserved, so that no client can create, write or delete it.
@@ -190,6 +190,16 @@ impl MetadataLog {
     /// What is missing of its files, if somebody has removed them.
     pub(crate) fn vanished(&self) -> Option<Vanished> {
         self.log.check_present().err()
+    }
+
+    /// What a scrub has to read.
+    pub(crate) fn scrub_targets(&self) -> Vec<ScrubTarget> {
+        self.log.scrub_targets()
+    }
+
+    /// Takes what a scrub has found; answers the damage that was not known before.
+    pub(crate) fn on_scrubbed(&mut self, scrubbed: Scrubbed) -> Vec<Corruption> {
+        self.log.on_scrubbed(scrubbed)
     }
 
     /// What has to be synced; see [`Log::sync_request`].

@@ -8,6 +8,7 @@ mod columns;
 mod deciding;
 mod deploying;
 mod instances;
+mod kept;
 mod partitioning;
 mod serializing;
 mod topic_plugins;
@@ -17,16 +18,15 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use arc_swap::{ArcSwap, Guard};
 use broker_cluster::{BoundPlugin, PluginSlot, Topic, TopicConfig};
-use broker_storage::{BlobError, BlobStore};
+use broker_storage::BlobStore;
 use broker_wasm::{
     Catalog, Module, Plugin, PluginEngine, PluginError, PluginKind, PluginSource, module_digest,
-    read_module,
 };
-use bytes::Bytes;
 
 pub(crate) use columns::Columns;
 pub(crate) use deciding::{PluginRetention, bounds};
 pub(crate) use deploying::{DeployError, Wanted};
+pub(crate) use kept::needed_modules;
 pub(crate) use partitioning::Turn;
 pub(crate) use serializing::{DecodedColumn, Fault, Field, RefusedRecord, Serialized};
 pub(crate) use topic_plugins::{BoundSlot, TopicPlugins};
@@ -36,6 +36,8 @@ pub(crate) struct Plugins {
     engine: Arc<PluginEngine>,
     offered: ArcSwap<Catalog>,
     modules: BlobStore,
+    /// Modules whose files are not what they should be and cannot be made anew, each with what is wrong.
+    unsound: Mutex<BTreeMap<String, &'static str>>,
     /// Plugins that topics are bound to although their names mean another module by now, or none.
     pinned: Mutex<HashMap<PluginId, Weak<Plugin>>>,
 }
@@ -95,6 +97,7 @@ impl Plugins {
             engine,
             offered: ArcSwap::from_pointee(catalog),
             modules,
+            unsound: Mutex::default(),
             pinned: Mutex::default(),
         }
     }
@@ -102,11 +105,6 @@ impl Plugins {
     /// What runs them.
     pub(crate) fn engine(&self) -> &Arc<PluginEngine> {
         &self.engine
-    }
-
-    /// Where modules are kept by digest.
-    pub(crate) fn modules(&self) -> &BlobStore {
-        &self.modules
     }
 
     /// The plugins as their names mean them now.
@@ -227,39 +225,6 @@ impl Plugins {
         Ok(Some(bound_plugin(&plugin, &options(config, slot))))
     }
 
-    /// Keeps a plugin's module, so that topics can go on with it when its name means another.
-    fn keep(&self, plugin: &Plugin) -> Result<(), SlotError> {
-        let digest = plugin.module().digest();
-        let failed = |reason: String| SlotError::NoModule {
-            plugin: plugin.name().to_owned(),
-            digest: digest.to_owned(),
-            reason,
-        };
-        let known = self.modules.get(digest);
-        if known.map_err(|error| failed(error.to_string()))?.is_some() {
-            return Ok(());
-        }
-        let bytes = match plugin.source() {
-            PluginSource::Builtin => broker_plugin_bundle::modules()
-                .iter()
-                .find(|module| module.digest == digest)
-                .map(|module| module.bytes.to_vec())
-                .ok_or_else(|| failed("it is not part of this binary".to_owned()))?,
-            PluginSource::File(path) => {
-                let read = read_module(path).map_err(|error| failed(error.to_string()))?;
-                if module_digest(&read) != digest {
-                    let path = path.display();
-                    let reason = format!("{path} was changed since the broker started: restart it");
-                    return Err(failed(reason));
-                }
-                read
-            }
-            PluginSource::Deployed => return Err(failed("its file is gone".to_owned())),
-        };
-        let kept = self.modules.put(digest, &bytes);
-        kept.map_err(|error| failed(error.to_string()))
-    }
-
     /// What the slots of a topic are bound to. Modules may be read and compiled: not for an arbiter. Shipped
     /// ones that were not used yet are compiled by [`Plugins::compile`], or by the first call.
     pub(crate) fn resolve(&self, topic: &Topic, config: &TopicConfig) -> TopicPlugins {
@@ -328,16 +293,6 @@ impl Plugins {
         let plugin = Arc::new(plugin);
         self.pins().insert(id, Arc::downgrade(&plugin));
         Ok(plugin)
-    }
-
-    /// The module of that digest, if it is kept or part of the binary.
-    pub(crate) fn module_bytes(&self, digest: &str) -> Result<Option<Bytes>, BlobError> {
-        if let Some(kept) = self.modules.get(digest)? {
-            return Ok(Some(kept));
-        }
-        let mut shipped = broker_plugin_bundle::modules().iter();
-        let found = shipped.find(|module| module.digest == digest);
-        Ok(found.map(|module| Bytes::from_static(module.bytes)))
     }
 
     /// The module that is kept under a digest, compiled.

@@ -177,10 +177,10 @@ async fn keep_module(
     digest: &str,
     module: bytes::Bytes,
 ) -> Result<(), WireError> {
-    let (modules, digest) = (context.plugins.modules().clone(), digest.to_owned());
+    let (plugins, digest) = (context.plugins.clone(), digest.to_owned());
     let background = context.arbiters.background();
     let kept = background
-        .run_long(move || modules.put(&digest, &module))
+        .run_long(move || plugins.store(&digest, &module))
         .await;
     let failed = |problem: String| {
         let message = format!("the module cannot be kept: {problem}");

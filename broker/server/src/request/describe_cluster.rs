@@ -14,7 +14,7 @@ use futures::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
 use super::metadata::endpoints;
-use super::plugin_warnings::plugin_warnings;
+use super::plugin_warnings::{plugin_warnings, unsound_modules};
 use crate::broker::hanging;
 use crate::context::Context;
 use crate::log_dirs::LogDirs;
@@ -75,6 +75,7 @@ async fn warnings(context: &Context, log_dirs: &[LogDirDescription]) -> Vec<Stri
     let start_of = |partition: &TopicPartition| log_start(context, partition);
     warnings.extend(context.dirs.lost_records(start_of));
     warnings.extend(plugin_warnings(context));
+    warnings.extend(unsound_modules(context, &warnings));
     warnings.extend(context.dirs.clock_doubt().warning());
     let (factor, brokers) = (
         context.config.creation.replication_factor,

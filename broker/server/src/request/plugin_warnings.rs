@@ -9,7 +9,7 @@ use broker_model::TopicName;
 use broker_wasm::{Plugin, PluginState};
 
 use crate::context::Context;
-use crate::plugins::{BoundSlot, SlotError};
+use crate::plugins::{BoundSlot, SlotError, needed_modules};
 use crate::topics::HostedTopic;
 
 /// So many topics are named; the others are counted.
@@ -43,6 +43,24 @@ pub(super) fn plugin_warnings(context: &Context) -> Vec<String> {
     sentences
         .map(|((before, behind), topics)| format!("{before} {}: {behind}", listed(topics)))
         .collect()
+}
+
+/// A sentence for each module whose file the next start cannot use, as far as no warning names it already.
+pub(super) fn unsound_modules(context: &Context, told: &[String]) -> Vec<String> {
+    let unsound = context.plugins.unsound_modules().clone();
+    if unsound.is_empty() {
+        return Vec::new();
+    }
+    let names = needed_modules(&context.metadata.load());
+    let is_news = |digest: &str| !told.iter().any(|warning| warning.contains(digest));
+    let news = unsound.iter().filter(|(digest, _)| is_news(digest));
+    news.filter_map(|(digest, problem)| {
+        let name = names.get(digest)?;
+        Some(format!(
+            "the file that keeps the module {digest} of plugin {name} is {problem}: what runs goes on, and after the next start the module is not available. Deploy the same module again (broker plugin deploy)"
+        ))
+    })
+    .collect()
 }
 
 /// Whether a topic with this configuration asks the plugin of that slot at all.

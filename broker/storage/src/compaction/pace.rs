@@ -101,8 +101,8 @@ impl Pace {
         self.total.store(total, Ordering::Relaxed);
     }
 
-    /// Bytes were read.
-    pub(crate) fn read(&self, bytes: u64, clock: &dyn Clock) {
+    /// Bytes were read. Blocks for as long as the bound says.
+    pub fn read(&self, bytes: u64, clock: &dyn Clock) {
         self.moved.fetch_add(bytes, Ordering::Relaxed);
         self.wait(bytes, clock);
     }

@@ -37,7 +37,7 @@ pub fn check_modules(
                 what: format!(
                     "the plugin module is damaged: the digest of its content is {digest}"
                 ),
-                then: "topics that are bound to it are refused what takes the plugin; deploying the same module again repairs it".to_owned(),
+                then: "a broker that starts writes it anew if it has the plugin in its binary or its manifest; otherwise topics that are bound to it are refused what takes the plugin until the same module is deployed again".to_owned(),
             });
         }
     }

@@ -129,7 +129,7 @@ pub trait IoFile: Send + Sync {
     fn is_cached(&self, position: u64, len: u64) -> io::Result<bool>;
 
     /// Lets the cache go of these bytes, as far as they are on the disk: the next read asks the disk.
-    /// A hint, which by default does nothing.
+    /// A length of 0 is all that follows. A hint, which by default does nothing.
     fn drop_cached(&self, _position: u64, _len: u64) {}
 
     /// Maps the file for reading. Only for files that will never be written or cut again.
