@@ -57,7 +57,7 @@ const MAY_READ_CLOCKS: [Exception; 7] = [
     except("broker/cli/src/", "progress and benchmarks"),
 ];
 
-const MAY_BE_UNSAFE: [Exception; 3] = [
+const MAY_BE_UNSAFE: [Exception; 4] = [
     except(
         "broker/storage/src/io/map.rs",
         "read-only maps of sealed files",
@@ -65,6 +65,10 @@ const MAY_BE_UNSAFE: [Exception; 3] = [
     except(
         "broker/server/src/memory/",
         "the allocator and its settings, advice to the kernel",
+    ),
+    except(
+        "broker/server/src/background/slice.rs",
+        "a setting of the scheduler for one thread",
     ),
     except(
         "plugin-sdk/src/identity.rs",

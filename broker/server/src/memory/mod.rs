@@ -1,6 +1,7 @@
 //! What the process asks the system for and gives back. A burst (a plugin that is compiled, large batches,
 //! thousands of topics at start) leaves free memory in the allocator and code that will not run again for hours in
-//! the resident set; both go back once the broker is quiet. `unsafe` is for this folder alone in this crate.
+//! the resident set; both go back once the broker is quiet. `unsafe` is for this folder and for one call of
+//! `background/slice.rs` in this crate.
 #![allow(unsafe_code)]
 
 pub(crate) mod exchange;
