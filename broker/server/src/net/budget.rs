@@ -30,6 +30,8 @@ use crate::counted::Counted;
 
 /// A frame up to this size is read before it takes its place.
 pub(crate) const TINY_FRAME_BYTES: usize = 16 * 1024;
+/// So much is read of one of whom nothing is known before its frame has a place.
+pub(super) const NEWCOMER_READ_BYTES: usize = 4 * 1024;
 /// A frame up to this size carries one batch of the default `message.max.bytes`, or two.
 const BATCH_FRAME_BYTES: usize = 2 * 1024 * 1024;
 /// With more frames waiting than this, a newcomer's that stands still loses its place sooner.
@@ -349,9 +351,13 @@ impl ConnectionBudget {
         }
     }
 
-    /// Whether nothing is known of the connection: no frame of it was found to be little work.
-    pub(crate) fn is_newcomer(&self) -> bool {
-        self.standing.completed.load(Ordering::Relaxed) == 0
+    /// How many bytes may be read before it is known that a frame needs no place, or it has one: few if nothing is
+    /// known of the connection, because no frame of it was found to be little work. The rest stays in the socket.
+    pub(crate) fn start_max(&self) -> usize {
+        match self.standing.completed.load(Ordering::Relaxed) {
+            0 => NEWCOMER_READ_BYTES,
+            _ => usize::MAX,
+        }
     }
 
     /// How many times their number the bytes of a frame of this size count while they are read. What a newcomer

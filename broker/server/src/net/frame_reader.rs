@@ -17,7 +17,7 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tracing::debug;
 
-use super::budget::{ConnectionBudget, Incomplete, TINY_FRAME_BYTES};
+use super::budget::{ConnectionBudget, Incomplete, NEWCOMER_READ_BYTES, TINY_FRAME_BYTES};
 use super::busy_poll::Rhythm;
 use super::lane::Stint;
 use super::read_error::ReadError;
@@ -26,9 +26,6 @@ use super::unwanted::throw_away;
 
 /// Room for small requests, several of which arrive at once when a client pipelines.
 const BUFFER_BYTES_MIN: usize = TINY_FRAME_BYTES;
-/// Of one of whom nothing is known no more is read before it is known what its frame needs: the rest stays in the
-/// socket if there is no place for that.
-const NEWCOMER_READ_BYTES: usize = 4 * 1024;
 /// The start of a frame that is no longer than this is copied while it waits, to hold no room for more.
 const SHORT_START_BYTES: usize = NEWCOMER_READ_BYTES;
 /// Bytes that are read at once.
@@ -103,8 +100,8 @@ pub(crate) struct FrameReader {
     decoder: FrameDecoder,
     /// Bytes still to come of a frame that nobody wants any more.
     unwanted: usize,
-    /// Bytes that are read when none are there yet.
-    first_read_max: usize,
+    /// Bytes that are read at once of what comes next.
+    read_max: usize,
     frame_time_max: Duration,
     /// For waiting until a frame begins; kept, since setting it costs more than reading a small frame.
     timer: Option<Pin<Box<Sleep>>>,
@@ -140,7 +137,7 @@ impl FrameReader {
             buffer: input.buffer,
             decoder: input.decoder,
             unwanted: input.unwanted,
-            first_read_max: NEWCOMER_READ_BYTES,
+            read_max: NEWCOMER_READ_BYTES,
             frame_time_max: FRAME_TIME_MAX,
             timer: None,
             rhythm,
@@ -173,10 +170,6 @@ impl FrameReader {
         if self.unwanted > 0 {
             Box::pin(self.skip_unwanted(stint)).await?;
         }
-        self.first_read_max = match budget.is_newcomer() {
-            true => NEWCOMER_READ_BYTES,
-            false => READ_BYTES_MAX,
-        };
         let mut permit = None;
         let mut begun: Option<Begun> = None;
         loop {
@@ -190,6 +183,8 @@ impl FrameReader {
                 }
                 Decoded::NeedMore { missing } => missing,
             };
+            let start_max = budget.start_max().min(READ_BYTES_MAX);
+            self.read_max = start_max.saturating_sub(self.buffer.len()).max(missing);
             let read = if self.buffer.is_empty() {
                 self.read_first(budget, patience).await?
             } else {
@@ -211,11 +206,14 @@ impl FrameReader {
                         return Ok(Some((start, place)));
                     }
                     self.put_room_away();
+                    // As long as nobody knew how long it is, it was one of the tiny ones.
+                    begun.incomplete = None;
                     let place = timeout_at(begun.deadline, budget.acquire(frame_bytes));
                     permit = Some(place.await.map_err(|_| self.got_no_place(missing))?);
                     *begun = Begun::new(budget, (frame_bytes, read), begun.deadline);
                 }
                 if permit.is_some() {
+                    self.read_max = READ_BYTES_MAX;
                     // For all of it: to grow is to copy, and what is not written to takes no memory.
                     self.has_grown = true;
                     self.buffer.reserve(missing);
@@ -357,11 +355,7 @@ impl FrameReader {
     /// Reads what is there into the buffer, which is given room for `wanted` bytes within reason.
     fn try_read(&mut self, wanted: usize) -> io::Result<usize> {
         self.make_room(wanted);
-        let most = match self.buffer.is_empty() {
-            true => self.first_read_max,
-            false => READ_BYTES_MAX,
-        };
-        let room = (self.buffer.capacity() - self.buffer.len()).min(most);
+        let room = (self.buffer.capacity() - self.buffer.len()).min(self.read_max);
         let read = self
             .socket
             .try_read_buf(&mut (&mut self.buffer).limit(room))?;

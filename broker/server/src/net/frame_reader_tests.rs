@@ -1,6 +1,6 @@
 //! Frames that come slowly, and bytes that nobody wants, through a real socket.
 
-use broker_model::limits::{FRAME_BYTES_MAX, FRAME_STALL_MAX};
+use broker_model::limits::{FRAME_BYTES_MAX, FRAME_STALL_MAX, FRAMES_INCOMPLETE_BYTES_MAX};
 use std::io::{Read, Write};
 use std::pin::pin;
 
@@ -175,9 +175,7 @@ async fn of_a_newcomer_little_is_read_until_there_is_a_place_for_its_frame() {
         held.push(place);
     }
     let (mut peer, mut reader) = connected().await;
-    let body = vec![0xc0; MIB];
-    // Looks like a request.
-    let body = [b"\x94\x00\x07\xa7produce".as_slice(), &body[11..]].concat();
+    let body = looks_like_a_request(MIB);
     let frame = encode_frame(&body).expect("it is small enough");
     let sending = tokio::task::spawn_local(async move {
         peer.write_all(&frame).await.expect("it is read");
@@ -199,6 +197,85 @@ async fn of_a_newcomer_little_is_read_until_there_is_a_place_for_its_frame() {
     let (read, _) = next.expect("a frame").expect("it is there");
     assert!(read == body);
     sending.await.expect("all was sent");
+}
+
+/// A body of so many bytes.
+fn looks_like_a_request(bytes: usize) -> Vec<u8> {
+    let mut body = b"\x94\x00\x07\xa7produce".to_vec();
+    body.resize(bytes, 0xc0);
+    body
+}
+
+/// Reads on until so many bytes are there, of a frame that is not complete or gets no place.
+async fn read_until(reader: &mut FrameReader, budget: &ConnectionBudget, bytes: usize) {
+    let (patience, stint) = (Patience::Idle(FRAME_TIME_MAX), Stint::of_task());
+    while reader.buffer.len() < bytes {
+        let next = pin!(reader.next(budget, patience, &stint));
+        let next = stint.take_in(next);
+        let waited = timeout_at(Instant::now() + 10 * DRIP_EVERY, next).await;
+        assert!(waited.is_err(), "there is no frame, or it got a place");
+    }
+}
+
+#[actix_rt::test]
+async fn whoever_sends_a_byte_of_a_large_frame_first_gets_no_more_of_it_read() {
+    const MIB: usize = 1024 * 1024;
+    let budget = RequestBudget::new(Workers::start());
+    let (own, other) = (budget.for_connection(), budget.for_connection());
+    let mut held = Vec::new();
+    while let Ok(place) = timeout_at(Instant::now() + DRIP_EVERY, other.acquire(MIB)).await {
+        held.push(place);
+    }
+    // As many as there may be before those go that stand still.
+    let _tiny = other.begin(FRAMES_INCOMPLETE_BYTES_MAX);
+    let (mut peer, mut reader) = connected().await;
+    let frame = encode_frame(&looks_like_a_request(MIB)).expect("it is small enough");
+    let (first, some) = (&frame[..1], &frame[1..12 * 1024]);
+    peer.write_all(first).await.expect("it is read");
+    read_until(&mut reader, &own, 1).await;
+    {
+        let (patience, stint) = (Patience::Idle(FRAME_TIME_MAX), Stint::of_task());
+        let next = pin!(reader.next(&own, patience, &stint));
+        let mut next = pin!(stint.take_in(next));
+        let by = Instant::now() + DRIP_EVERY;
+        assert!(timeout_at(by, &mut next).await.is_err(), "it is not there");
+        assert!(
+            other.stall_max(TINY_FRAME_BYTES).is_some(),
+            "it may be tiny"
+        );
+        peer.write_all(some).await.expect("it is read");
+        let until = Instant::now() + 500 * DRIP_EVERY;
+        while other.stall_max(TINY_FRAME_BYTES).is_some() {
+            assert!(Instant::now() < until, "it is in the way of tiny ones");
+            let by = Instant::now() + DRIP_EVERY;
+            assert!(timeout_at(by, &mut next).await.is_err(), "it has no place");
+        }
+    }
+    let bytes = reader.buffer.capacity();
+    assert!(bytes > 1, "nothing was read");
+    assert!(bytes <= NEWCOMER_READ_BYTES, "{bytes} bytes are in memory");
+}
+
+#[actix_rt::test]
+async fn behind_a_tiny_frame_of_a_newcomer_no_more_is_read_of_the_next_one() {
+    let budget = RequestBudget::new(Workers::start()).for_connection();
+    let (mut peer, mut reader) = connected().await;
+    let tiny = encode_frame(&[0xc0; 10 * 1024]).expect("it is small");
+    let (start, rest) = tiny.split_at(100);
+    peer.write_all(start).await.expect("it is read");
+    read_until(&mut reader, &budget, start.len()).await;
+    let large = encode_frame(&looks_like_a_request(1024 * 1024)).expect("it is small enough");
+    let more = [rest, &large[..12 * 1024]].concat();
+    peer.write_all(&more).await.expect("it is read");
+    let (patience, stint) = (Patience::Idle(FRAME_TIME_MAX), Stint::of_task());
+    let (body, _) = {
+        let next = pin!(reader.next(&budget, patience, &stint));
+        let next = stint.take_in(next).await;
+        next.expect("a frame").expect("it is there")
+    };
+    assert_eq!(body.len() + FRAME_HEADER_LEN, tiny.len());
+    let bytes = reader.buffer.len();
+    assert!(bytes <= NEWCOMER_READ_BYTES, "{bytes} bytes are in memory");
 }
 
 #[actix_rt::test]
@@ -298,6 +375,7 @@ async fn of_much_that_is_there_a_part_is_read_at_once() {
     // All of it is there when little comes no more.
     tokio::time::sleep(10 * DRIP_EVERY).await;
     reader.buffer.reserve(FRAME_BYTES_MAX);
+    reader.read_max = READ_BYTES_MAX;
     reader.socket.readable().await.expect("it came");
     let (mut read, mut parts) = (0, 0);
     while read < 2 * READ_BYTES_MAX {
