@@ -81,6 +81,9 @@ pub const CONNECTION_IDLE_TIME_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// How long a client may take no answers, or less than 64 KiB of them, while others wait for memory for theirs.
 pub const ANSWER_STALL_MAX: Duration = Duration::from_secs(1);
+/// Bytes of answers that the system is given for a client beyond those that are on their way to it: twice as many as
+/// make a slow reader one that goes on, who would not be told from one that reads nothing if it were many more.
+pub const ANSWER_BYTES_UNSENT_MAX: usize = 128 * 1024;
 /// Requests for lists, such as `metadata`, that the whole broker carries out at once.
 pub const LIST_REQUESTS_MAX: usize = 4;
 /// Those of one connection that wait for each other, beyond which the broker stops reading from it, ...

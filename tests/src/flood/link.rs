@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -13,6 +14,9 @@ use super::message::{error_name, hello};
 
 /// How long connecting and `hello` may take.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// What the system keeps for an attacker of what the broker does not read. The default is megabytes, from memory that
+/// all connections of a machine share: of a thousand attackers on another machine none of it would be the broker's.
+const UNSENT_BYTES_MAX: usize = 16 * 1024;
 
 /// What became of an attacker's connection.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +66,7 @@ impl Link {
         let connecting = timeout(CONNECT_TIME, TcpStream::connect(address));
         let socket = connecting.await.map_err(io::Error::from)??;
         socket.set_nodelay(true)?;
+        set_socket_send_buffer_size(&socket, UNSENT_BYTES_MAX)?;
         Ok(Self { socket })
     }
 

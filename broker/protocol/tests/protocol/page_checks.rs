@@ -118,8 +118,9 @@ table_of_limits! {
 }
 
 /// Limits inside the broker that a client only ever sees as `BUSY`, or not at all.
-const NOT_ON_THE_PAGE: [&str; 38] = [
+const NOT_ON_THE_PAGE: [&str; 39] = [
     "ANSWERS_TINY_BYTES_MAX",
+    "ANSWER_BYTES_UNSENT_MAX",
     "ANSWER_BYTES_PER_CONNECTION",
     "ANSWER_BYTES_TOTAL",
     "IN_FLIGHT_BYTES_TINY",

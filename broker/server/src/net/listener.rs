@@ -7,8 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use broker_model::limits::ANSWER_BYTES_UNSENT_MAX;
 use broker_protocol::{ErrorCode, WireError, error_frame};
 use futures::FutureExt;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -143,8 +145,19 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     };
     // Connections of a broker that was here before do not keep this one out.
     socket.set_reuseaddr(true)?;
+    limit_unsent(&socket);
     socket.bind(address)?;
     socket.listen(BACKLOG)
+}
+
+/// Connections that are accepted take over what the system holds for each: by default megabytes that a client does not
+/// read, of memory that all connections of the machine share. When that is used up, segments are dropped, and whoever
+/// sends much waits for hundreds of milliseconds until they are sent again.
+fn limit_unsent(listening: &TcpSocket) {
+    let limit = u32::try_from(ANSWER_BYTES_UNSENT_MAX).unwrap_or(u32::MAX);
+    if let Err(error) = SockRef::from(listening).set_tcp_notsent_lowat(limit) {
+        warn!(%error, "what clients do not read may take much of the system's memory");
+    }
 }
 
 /// Accepts until `stop` says so, those that come together in parts. `serve` gets each connection, on the accepting
@@ -279,6 +292,22 @@ mod tests {
         let connect = |_| std::net::TcpStream::connect_timeout(&address, Duration::from_secs(20));
         let waiting: Result<Vec<_>, _> = (0..most.min(300)).map(connect).collect();
         waiting.unwrap();
+    }
+
+    #[actix_rt::test]
+    async fn of_what_a_client_does_not_read_little_lies_in_the_system() {
+        let listener = bind("127.0.0.1:0").await.unwrap();
+        let client = TcpSocket::new_v4().unwrap();
+        client.set_recv_buffer_size(16 * 1024).unwrap();
+        let connecting = client.connect(listener.local_addr().unwrap());
+        let (client, accepted) = tokio::join!(connecting, listener.accept());
+        let (_client, (socket, _)) = (client.unwrap(), accepted.unwrap());
+        socket.writable().await.unwrap();
+        let mut taken = 0;
+        while let Ok(some) = socket.try_write(&[0; ANSWER_BYTES_UNSENT_MAX / 8]) {
+            taken += some;
+        }
+        assert!(taken <= 4 * ANSWER_BYTES_UNSENT_MAX, "{taken} bytes");
     }
 
     #[test]
