@@ -171,6 +171,11 @@ fn a_metadata_log_that_rots_is_found_and_takes_no_more_changes() {
     }
     assert_eq!(wire.produce("t", 0, vec![valued("next")]), 60);
     assert_eq!(wire.read_all("other", 0).len(), 30);
+    eventually("every round says so", || {
+        let log = broker.log();
+        let rounds = log.matches("some of what is stored is damaged").count();
+        (rounds >= 3).then_some(())
+    });
 
     // Nothing was acknowledged that a copy of before does not have.
     broker.stop();

@@ -373,8 +373,11 @@ impl Handler<BeginScrub> for ControllerActor {
 
     fn handle(&mut self, message: BeginScrub, _: &mut Self::Context) {
         self.stats.handled();
-        let in_service = self.check_in_service();
-        let targets = in_service.map(|()| self.log_mut().scrub_targets());
+        // Also of a log that is out of service: every round says what is damaged.
+        let targets = match self.closing {
+            Some(_) => Err(ControllerError::Stopping),
+            None => Ok(self.log_mut().scrub_targets()),
+        };
         message.reply.send(targets);
     }
 }
