@@ -11,10 +11,11 @@ use broker_model::LeaderEpoch;
 use broker_storage::inspect::{Found, SegmentReader, Verifier, segments};
 use broker_storage::io::recording::RecordingIo;
 use broker_storage::io::{Io, OpenMode};
-use broker_storage::{LastStop, Log, LogConfig, Pace, ReadLimit};
+use broker_storage::{LastStop, Log, LogConfig, OpenLogError, Pace, ReadLimit};
 use support::{
-    BATCH, DIR, append_numbers, at, batch_of, corruption_at, edit, file_bytes, killed, offset,
-    open, partition_dir, read_at, segment_file, small, sync,
+    BATCH, DIR, TOPIC_ID, append_numbers, at, batch_of, corruption_at, edit, file_bytes, killed,
+    numbers, offset, open, open_dir, partition, partition_dir, read_at, segment_file,
+    set_file_bytes, small, sync, values,
 };
 
 /// Nobody knows any more how far the logs are durable.
@@ -272,4 +273,45 @@ fn a_copy_of_the_very_next_batch_is_not_served_once_a_scrub_has_found_it() {
     assert_eq!(told.next_good, Some(offset(16)));
     assert_eq!(read_two(&log, 14), 15);
     assert_eq!(read_at(&log, 16).unwrap(), offset(17));
+}
+
+/// What a log of that many records has in a file of its directory, with a start far behind ten.
+fn from_another_log(name: &str) -> Vec<u8> {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, small());
+    append_numbers(&mut log, 0..60);
+    log.advance_start(offset(50)).unwrap();
+    sync(&dir, &mut log);
+    file_bytes(&io, &partition_dir().join(name))
+}
+
+#[test]
+fn a_log_start_of_another_log_deletes_nothing() {
+    for name in ["log-start-offset-checkpoint", "leader-epoch-checkpoint"] {
+        let stopped = killed(35, 35, small());
+        let (dir, log, _) = open(&stopped, small());
+        log.close().unwrap();
+        dir.close_clean().unwrap();
+        drop(dir);
+        for io in [killed(35, 35, small()), stopped] {
+            let file = partition_dir().join(name);
+            let own = io.open(&file, OpenMode::Read).is_ok();
+            let own = own.then(|| file_bytes(&io, &file));
+            set_file_bytes(&io, &file, &from_another_log(name));
+            let dir = open_dir(&io);
+            let opened = dir.open_or_create_log(&partition(), TOPIC_ID, small());
+            let Err(OpenLogError::StartBeyondEnd { start, end, .. }) = opened else {
+                panic!("{name}: {opened:?}");
+            };
+            assert_eq!((start, end), (offset(50), offset(35)));
+            drop(dir);
+            match own {
+                Some(bytes) => set_file_bytes(&io, &file, &bytes),
+                None => io.remove_file(&file).unwrap(),
+            }
+            let (_dir, log, report) = open(&io, small());
+            assert_eq!(report.corruption, []);
+            assert_eq!(values(&log), numbers(35));
+        }
+    }
 }

@@ -141,6 +141,16 @@ pub enum OpenLogError {
         /// The segment's data file.
         file: PathBuf,
     },
+    /// The log start is noted behind the log's end.
+    #[error("{} says that the log begins at offset {start}, and its segments end at offset {end}: the file is another partition's, or segments are missing. Nothing was deleted. Stop the broker and put back what belongs here; or move the file away, and deleted records may come back. Then start it", .file.display())]
+    StartBeyondEnd {
+        /// The file that says so.
+        file: PathBuf,
+        /// The log start in it.
+        start: Offset,
+        /// The offset after the last record of the log.
+        end: Offset,
+    },
     /// There is data without `partition.metadata`, and no trace that it is this topic's.
     #[error("{} has data but no partition.metadata that says whose: restore that file, or move the directory away", .dir.display())]
     UnknownTopic {

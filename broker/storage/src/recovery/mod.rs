@@ -6,6 +6,7 @@
 
 mod epochs;
 mod evidence;
+mod log_start;
 mod point;
 mod report;
 mod restore;
@@ -171,13 +172,13 @@ impl<'a> Recovery<'a> {
             true => None,
             false => shared.positions.known(&key),
         };
-        let stored = load_start(request)?;
+        let stored = log_start::load(request)?;
         let epochs = load_epochs(request)?;
         let stored_start = stored
             .map(|LogStart(start)| start)
             .or_else(|| epochs.as_ref()?.entries().first().map(|(_, start)| *start));
         if let Some(start) = stored_start {
-            delete_again(request, &mut files, start)?;
+            log_start::delete_again(request, noted, &mut files, start)?;
         }
         let settled = cleaned.cleaned_to().max(stored_start.unwrap_or_default());
         let examined = noted
@@ -371,34 +372,6 @@ fn load_losses(request: &OpenRequest) -> Result<KnownLosses, OpenLogError> {
         }
         other => Ok(other?.unwrap_or_default()),
     }
-}
-
-fn load_start(request: &OpenRequest) -> Result<Option<LogStart>, OpenLogError> {
-    let file = request.dir.join(LogStart::FILE);
-    match LogStart::load(&*request.shared.io, &file) {
-        Err(error @ SmallFileError::Damaged { .. }) => {
-            tracing::error!(%error, "deleted records may come back");
-            Ok(None)
-        }
-        other => Ok(other?),
-    }
-}
-
-/// A power loss may bring back segments that were deleted.
-fn delete_again(
-    request: &OpenRequest,
-    files: &mut Vec<(Offset, u32)>,
-    start: Offset,
-) -> Result<(), OpenLogError> {
-    while let [(base, _), (next, _), ..] = files.as_slice()
-        && *next <= start
-    {
-        let data = request.data(*base);
-        crate::log::delete_segment(&*request.shared.io, &data)
-            .map_err(|source| failed(data.path(), source))?;
-        files.remove(0);
-    }
-    Ok(())
 }
 
 fn load_cleaned(request: &OpenRequest) -> Result<CleanerCheckpoint, OpenLogError> {

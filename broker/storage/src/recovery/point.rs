@@ -164,6 +164,29 @@ fn goes_on(data: &Arc<DataFile>, len: u64, point: &RecoveryPoint) -> io::Result<
     Ok(!next.is_some_and(|scanned| scanned.is_another_batch()))
 }
 
+/// Behind the last batch of the newest segment whose header is sound.
+pub(super) fn end_of(request: &OpenRequest, files: &[(Offset, u32)]) -> io::Result<Offset> {
+    let Some((base, len)) = files.last() else {
+        return Ok(Offset::ZERO);
+    };
+    let data = request.data(*base);
+    let near = boundary_at_or_below(data.io(), data.path(), data.id(), *len);
+    let near = near.unwrap_or(OffsetEntry {
+        offset: *base,
+        position: 0,
+    });
+    let mut end = near.offset;
+    let range = u64::from(near.position)..u64::from(*len);
+    let mut scanner = headers(&data, range, near.offset)?;
+    let mut next = || scanner.next().inspect_err(|error| data.observe(error));
+    while let Some(scanned) = next()? {
+        if let Scanned::Batch { header, .. } = scanned {
+            end = header.next_offset();
+        }
+    }
+    Ok(end)
+}
+
 fn headers(data: &Arc<DataFile>, range: Range<u64>, first: Offset) -> io::Result<BatchScanner> {
     let (file, owner) = (data.file()?, data.id().owner);
     let depth = ScanDepth::Headers;

@@ -1,0 +1,71 @@
+//! The log start: what was deleted below it may come back with a power loss, and is deleted again. Not on the
+//! word of a file alone: one that speaks of a start that no record ever reached is another log's.
+
+use broker_model::Offset;
+
+use super::point::end_of;
+use super::{OpenRequest, failed};
+use crate::log::delete_segment;
+use crate::log_dir::OpenLogError;
+use crate::small_file::{LeaderEpochs, LogStart, RecoveryPoint, SmallFile, SmallFileError};
+
+pub(super) fn load(request: &OpenRequest) -> Result<Option<LogStart>, OpenLogError> {
+    let file = request.dir.join(LogStart::FILE);
+    match LogStart::load(&*request.shared.io, &file) {
+        Err(error @ SmallFileError::Damaged { .. }) => {
+            tracing::error!(%error, "deleted records may come back");
+            Ok(None)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Holds a start against how far the log is known to have come, and against its data, which is all there unless
+/// the machine may have lost its power.
+fn check(
+    request: &OpenRequest,
+    noted: Option<RecoveryPoint>,
+    files: &[(Offset, u32)],
+    start: Offset,
+) -> Result<(), OpenLogError> {
+    let shared = &request.shared;
+    let high_watermark = shared.high_watermarks().0.get(&request.partition).copied();
+    let known = noted.map(|point| point.end).max(high_watermark);
+    let is_same_boot = noted.is_some_and(|point| point.boot == shared.boot);
+    let may_be_lost = !shared.was_clean && !is_same_boot;
+    let has_data = files.iter().any(|(_, len)| *len > 0);
+    if Some(start) <= known || may_be_lost || !has_data {
+        return Ok(());
+    }
+    let end = end_of(request, files).map_err(|source| failed(&request.dir, source))?;
+    if start <= end {
+        return Ok(());
+    }
+    let said_by = match load(request)? {
+        Some(_) => LogStart::FILE,
+        None => LeaderEpochs::FILE,
+    };
+    Err(OpenLogError::StartBeyondEnd {
+        file: request.dir.join(said_by),
+        start,
+        end,
+    })
+}
+
+/// A power loss may bring back segments that were deleted.
+pub(super) fn delete_again(
+    request: &OpenRequest,
+    noted: Option<RecoveryPoint>,
+    files: &mut Vec<(Offset, u32)>,
+    start: Offset,
+) -> Result<(), OpenLogError> {
+    check(request, noted, files, start)?;
+    while let [(base, _), (next, _), ..] = files.as_slice()
+        && *next <= start
+    {
+        let data = request.data(*base);
+        delete_segment(&*request.shared.io, &data).map_err(|source| failed(data.path(), source))?;
+        files.remove(0);
+    }
+    Ok(())
+}
