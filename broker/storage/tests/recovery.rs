@@ -11,8 +11,8 @@ use broker_model::LeaderEpoch;
 use broker_storage::io::recording::{Fault, RecordingIo, Survival};
 use broker_storage::{Damage, FlushMode, LastStop, RecoveryReport};
 use support::{
-    BATCH, append, append_numbers, at, batch_of, big, edit, flip, killed, log_bytes_read, numbers,
-    offset, open, read_at, rebooted, segment_file, small, sync, values,
+    BATCH, append, append_numbers, at, batch_of, big, corruption_at, edit, flip, killed,
+    log_bytes_read, numbers, offset, open, read_at, rebooted, segment_file, small, sync, values,
 };
 
 #[test]
@@ -367,4 +367,33 @@ fn a_log_cut_below_its_noted_high_watermark_misses_nothing_at_the_next_start() {
         assert_eq!(report.corruption, []);
         assert_eq!(log.end(), offset(7));
     }
+}
+
+#[test]
+fn what_a_failed_sync_has_left_in_the_page_cache_is_not_taken_for_durable() {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, big());
+    append_numbers(&mut log, 0..2);
+    sync(&dir, &mut log);
+    append_numbers(&mut log, 2..5);
+    io.set_faults(|_, operation| {
+        let is_data = operation.path().extension().is_some_and(|of| of == "log");
+        (operation.is_sync() && is_data).then_some(Fault::EIO)
+    });
+    let _ = dir.sync_now(log.sync_request().unwrap());
+    drop((dir, log));
+    let io = io.after_kill();
+    io.let_cache_be_dropped();
+    let (dir, mut log, report) = open(&io, big());
+    let lost: Vec<_> = report.corruption.iter().map(|lost| lost.offset).collect();
+    assert_eq!(lost, [offset(2)]);
+    assert_eq!(read_at(&log, 1).unwrap(), offset(2));
+    assert_eq!(corruption_at(&log, 2).position, 2 * BATCH);
+    let after = append(&mut log, batch_of("after", 100));
+    assert!(after.first >= offset(5), "no offset is given out twice");
+    sync(&dir, &mut log);
+    drop((dir, log));
+    let (_dir, log, _) = open(&io.after_power_loss(Survival::Synced), big());
+    assert_eq!(read_at(&log, 1).unwrap(), offset(2));
+    assert_eq!(read_at(&log, after.first.get()).unwrap(), after.end);
 }

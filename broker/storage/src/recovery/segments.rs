@@ -13,6 +13,9 @@ use crate::log::remove_segment;
 use crate::log_dir::OpenLogError;
 use crate::segment::{ActiveSegment, DataFile, SealedSegment};
 
+/// Of no system's page cache a page is larger.
+const PAGE_MAX: u64 = 64 << 10;
+
 impl Recovery<'_> {
     /// The segments below the recovery point: complete, durable, and not read.
     pub(super) fn open_below(&mut self) -> Result<(), OpenLogError> {
@@ -165,6 +168,7 @@ impl Recovery<'_> {
             true => TailRule::CutAnything,
             false => TailRule::After(self.report.last_stop),
         };
+        self.read_from_the_disk(&data, range)?;
         let mut tail =
             read_tail(&data, range, rule).map_err(|source| self.io_failed(data.path(), source))?;
         self.report.scanned_bytes += range.len - range.from;
@@ -194,6 +198,25 @@ impl Recovery<'_> {
                 Ok(Some(tail.next))
             }
         }
+    }
+
+    /// What is about to be read counts as durable once it is found good. After a failed sync the page cache has
+    /// what the disk does not, for every process on the same boot, and no later sync tells.
+    fn read_from_the_disk(
+        &self,
+        data: &Arc<DataFile>,
+        range: &TailRange,
+    ) -> Result<(), OpenLogError> {
+        if self.request.shared.was_clean || self.request.is_reopened || range.from == range.len {
+            return Ok(());
+        }
+        let file = data
+            .file()
+            .map_err(|source| self.io_failed(data.path(), source))?;
+        // Only whole pages are dropped.
+        let from = range.from - range.from % PAGE_MAX;
+        file.drop_cached(from, range.len - from);
+        Ok(())
     }
 
     /// Ends the log behind the good part of a segment: removes the segments that follow, newest

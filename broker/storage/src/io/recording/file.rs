@@ -20,6 +20,11 @@ impl RecordingIo {
     pub fn before_next_write(&self, happens: impl FnOnce() + Send + 'static) {
         self.shared.lock().next_write = Some(Box::new(happens));
     }
+
+    /// Lets go of what is cached when it is asked to: then what a failed sync has not written is seen to be lost.
+    pub fn let_cache_be_dropped(&self) {
+        self.shared.lock().cache_can_be_dropped = true;
+    }
 }
 
 /// An open file of the recorded disk.
@@ -179,6 +184,25 @@ impl IoFile for RecordingFile {
 
     fn is_cached(&self, _position: u64, _len: u64) -> io::Result<bool> {
         Ok(true)
+    }
+
+    fn drop_cached(&self, position: u64, len: u64) {
+        let mut state = self.shared.lock();
+        let is_asked = state.cache_can_be_dropped;
+        let Some(file) = state.disk.file_mut(self.id).ok().filter(|_| is_asked) else {
+            return;
+        };
+        let at = |bound: u64| usize::try_from(bound).unwrap_or(usize::MAX);
+        let range = at(position)..at(position.saturating_add(len)).min(file.data.len());
+        // What is dirty stays.
+        if let Some(cached) = file.data.get_mut(range.clone())
+            && file.pending.is_empty()
+        {
+            let on_disk = file.durable.iter().copied().chain(std::iter::repeat(0));
+            for (byte, found) in cached.iter_mut().zip(on_disk.skip(range.start)) {
+                *byte = found;
+            }
+        }
     }
 
     fn map(&self) -> io::Result<Box<dyn MappedFile>> {
