@@ -4,12 +4,13 @@
 
 mod support;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use broker_model::Offset;
-use broker_storage::io::Io;
-use broker_storage::io::recording::{RecordingIo, Survival};
+use broker_model::{LeaderEpoch, Offset};
+use broker_storage::io::recording::{Fault, Operation, RecordingIo, Survival};
+use broker_storage::io::{Io, OpenMode};
 use broker_storage::{Log, LogConfig, ReadLimit};
 use support::{
     Record, append, at, batch, edit, file_bytes, offset, open, segment_file, set_file_bytes, sync,
@@ -340,4 +341,85 @@ fn a_catch_up_read_costs_a_few_headers_however_much_it_answers() {
         .unwrap();
     assert!(slice.len() > 290_000, "{}", slice.len());
     assert!(io.bytes_read(|_| true) - before < 10_000);
+}
+
+const OF_INDEXES: [&str; 2] = ["index", "timeindex"];
+
+#[test]
+fn an_index_that_is_removed_while_it_is_written_stops_no_append() {
+    for gone in [&OF_INDEXES[..1], &OF_INDEXES[1..], &OF_INDEXES[..]] {
+        let io = RecordingIo::new();
+        let (dir, mut log, _) = open(&io, config());
+        for next in 0..RECORDS {
+            append(&mut log, batch(&[record(next)]));
+            if next == 10 {
+                sync(&dir, &mut log);
+                for extension in gone {
+                    io.remove_file(&segment_file(0, extension)).unwrap();
+                }
+            }
+        }
+        assert!(log.segments().len() > 2);
+        check(&log);
+        sync(&dir, &mut log);
+        let (_dir, log, report) = open(&io.after_kill(), config());
+        assert_eq!(report.corruption, []);
+        check(&log);
+    }
+}
+
+#[test]
+fn an_index_that_the_disk_cannot_write_takes_it_out_of_service() {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, config());
+    fail_writes_of_indexes(&io, Fault::EIO);
+    let mut append = |next| {
+        let mut batch = [batch(&[record(next)])];
+        log.append(&mut batch, LeaderEpoch::new(1), at(5)).is_ok()
+    };
+    assert!((0..RECORDS).any(|next| !append(next)));
+    assert!(dir.is_failed().is_some());
+}
+
+fn fail_writes_of_indexes(io: &RecordingIo, fault: Fault) {
+    let is_of_index = |path: &Path| {
+        OF_INDEXES
+            .iter()
+            .any(|extension| path.extension().is_some_and(|of| of == *extension))
+    };
+    io.set_faults(move |_, operation| {
+        let fits = matches!(operation, Operation::Write { path, .. } if is_of_index(path));
+        fits.then_some(fault)
+    });
+}
+
+#[test]
+fn a_disk_without_room_for_missing_indexes_keeps_no_log_from_being_opened() {
+    let io = filled();
+    let sealed: Vec<u64> = bases(&io);
+    for (base, extension) in sealed
+        .iter()
+        .flat_map(|base| OF_INDEXES.map(|of| (base, of)))
+    {
+        let _ = io.remove_file(&segment_file(*base, extension));
+    }
+    let there = |extension| {
+        let open = io.open(&segment_file(0, extension), OpenMode::Read);
+        open.is_ok()
+    };
+    fail_writes_of_indexes(&io, Fault::ENOSPC);
+    let (dir, log, report) = open(&io, config());
+    assert_eq!(report.corruption, []);
+    check(&log);
+    assert_eq!(
+        OF_INDEXES.map(there),
+        [false; 2],
+        "nothing half-made is left"
+    );
+    assert_eq!(dir.is_failed(), None);
+    drop((dir, log));
+    io.clear_faults();
+    let (_dir, log, _) = open(&io, config());
+    check(&log);
+    assert_eq!(OF_INDEXES.map(there), [true; 2]);
 }

@@ -227,14 +227,18 @@ impl ActiveIndex {
         ))
     }
 
+    /// Removes what there is of its files.
+    pub(crate) fn remove_files(&self) -> io::Result<()> {
+        remove_if_there(&*self.io, self.offsets_path.path())?;
+        remove_if_there(&*self.io, self.times_path.path())
+    }
+
     fn create_files(&self) -> io::Result<Files> {
         // Whatever has these names may be mapped: it is unlinked, not emptied.
-        remove_if_there(&*self.io, self.offsets_path.path())?;
-        remove_if_there(&*self.io, self.times_path.path())?;
+        self.remove_files()?;
         self.begin_files().inspect_err(|_| {
             // One without a header would be taken for damage.
-            let _ = remove_if_there(&*self.io, self.offsets_path.path());
-            let _ = remove_if_there(&*self.io, self.times_path.path());
+            let _ = self.remove_files();
         })
     }
 

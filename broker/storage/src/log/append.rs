@@ -7,7 +7,7 @@ use broker_model::{LeaderEpoch, Offset, Timestamp};
 use broker_record::{ProducedBatch, TimestampType};
 
 use super::{AppendError, Log, LogPurpose};
-use crate::health::{is_no_space, is_out_of_files};
+use crate::health::{is_no_space, is_out_of_files, is_passing};
 use crate::index::{ActiveIndex, SealedSummary};
 use crate::segment::{ActiveSegment, SealedSegment};
 
@@ -202,9 +202,7 @@ impl Log {
 
     /// Seals the active segment and begins another at the log's end.
     fn roll(&mut self) -> Result<(), AppendError> {
-        self.active
-            .finish_index()
-            .map_err(|source| self.write_error(source))?;
+        self.finish_index()?;
         // It is known from now on as it was written; one that cannot be opened, as it is met.
         let _ = self.active.data.file();
         let data = self.segment_data(self.active.next);
@@ -223,6 +221,24 @@ impl Log {
         let sealed = SealedSegment::new(old.data, summary, self.config.index_interval_bytes);
         self.sealed.push(sealed.begun_at(old.first_timestamp));
         Ok(())
+    }
+
+    /// Ends the index of the active segment. One that somebody has removed, or made unwritable, is no reason
+    /// to write nothing any more: it is made anew when it is searched.
+    fn finish_index(&mut self) -> Result<(), AppendError> {
+        let Err(error) = self.active.finish_index() else {
+            return Ok(());
+        };
+        let path = self.active.data.path();
+        self.shared.health.observe(path, &error);
+        self.shared.health.check()?;
+        if is_passing(&error) {
+            return Err(self.write_error(error));
+        }
+        self.check_present()?;
+        tracing::warn!(segment = %path.display(), %error, "an index cannot be written: it is made anew when it is needed");
+        let removed = self.active.index.remove_files();
+        removed.map_err(|source| self.write_error(source))
     }
 
     /// Takes back what a run has written before it failed.

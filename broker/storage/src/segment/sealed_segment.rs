@@ -11,6 +11,7 @@ use broker_record::BatchHeader;
 use super::locate::Searchable;
 use super::{ActiveSegment, BatchScanner, DataFile, ScanDepth, Scanned, SegmentInfo};
 use crate::corruption::Corruption;
+use crate::health::is_no_space;
 use crate::index::{ActiveIndex, IndexDamaged, OffsetEntry, SealedIndex, SealedSummary};
 
 /// A complete segment.
@@ -79,10 +80,17 @@ impl SealedSegment {
             });
         }
         let end = below.map_or(KnownEnd::Unknown, KnownEnd::NotAbove);
-        let (summary, damage) = rebuild_index(&data, len, index_interval, end)?;
+        let rebuilt = rebuild_index(&data, len, index_interval, end)?;
+        match rebuilt.written {
+            Err(error) if is_no_space(&error) => {
+                let segment = data.path().display();
+                tracing::warn!(%segment, %error, "the disk is full: an index is made anew when it is needed");
+            }
+            written => written?,
+        }
         Ok(OpenedSegment {
-            segment: Self::new(data, summary, index_interval),
-            damage,
+            segment: Self::new(data, rebuilt.summary, index_interval),
+            damage: rebuilt.damage,
             indexed,
         })
     }
@@ -201,8 +209,9 @@ impl Searchable for SealedSegment {
         let mut index = self.index();
         index.release();
         let end = KnownEnd::At(self.next);
-        match rebuild_index(&self.data, self.len, self.index_interval, end) {
-            Ok((summary, _)) => {
+        let rebuilt = rebuild_index(&self.data, self.len, self.index_interval, end);
+        match rebuilt.and_then(|rebuilt| rebuilt.written.map(|()| rebuilt.summary)) {
+            Ok(summary) => {
                 *index = SealedIndex::new(self.data.path(), self.data.base(), summary.count);
                 true
             }
@@ -222,6 +231,14 @@ enum KnownEnd {
     At(Offset),
 }
 
+/// What making an index anew has come to.
+struct RebuiltIndex {
+    summary: SealedSummary,
+    damage: Vec<Corruption>,
+    /// Whether both files are there, whole; otherwise neither is.
+    written: io::Result<()>,
+}
+
 /// Makes both index files of a sealed segment anew from the headers in its data file. Where the offset
 /// it ends at is known, that stays: what lies above is a stale copy from elsewhere.
 fn rebuild_index(
@@ -229,7 +246,7 @@ fn rebuild_index(
     len: u32,
     index_interval: u32,
     end: KnownEnd,
-) -> io::Result<(SealedSummary, Vec<Corruption>)> {
+) -> io::Result<RebuiltIndex> {
     let (next, at_most) = match end {
         KnownEnd::Unknown => (None, Offset::MAX),
         KnownEnd::NotAbove(offset) => (None, offset),
@@ -260,9 +277,13 @@ fn rebuild_index(
     }
     // The last entry says how long the file is, damaged end or not.
     segment.skip_to(len, next.unwrap_or(segment.next));
-    segment.finish_index()?;
-    for file in segment.index.files() {
-        file.sync(data.io())?;
+    let written = segment.finish_index().and_then(|()| {
+        let files = segment.index.files();
+        files.iter().try_for_each(|file| file.sync(data.io()))
+    });
+    if written.is_err() {
+        // Half an index would be taken for a damaged one, and takes up room.
+        let _ = segment.index.remove_files();
     }
     let summary = SealedSummary {
         next: segment.next,
@@ -270,5 +291,9 @@ fn rebuild_index(
         max_timestamp: segment.max_timestamp,
         count: segment.index.count(),
     };
-    Ok((summary, damage))
+    Ok(RebuiltIndex {
+        summary,
+        damage,
+        written,
+    })
 }
