@@ -90,6 +90,14 @@ pub(crate) fn is_passing(error: &io::Error) -> bool {
     is_no_space(error) || is_out_of_files(error)
 }
 
+/// What a sync has failed with, as it counts. One that speaks of no room has lost writes that had found theirs.
+pub(crate) fn of_sync(error: io::Error) -> io::Error {
+    match is_no_space(&error) {
+        true => io::Error::other(format!("a sync failed: {error}")),
+        false => error,
+    }
+}
+
 /// Whether the process or the machine has run out of file descriptors: nothing was opened.
 pub(crate) fn is_out_of_files(error: &io::Error) -> bool {
     matches!(

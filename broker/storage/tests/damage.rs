@@ -448,3 +448,19 @@ fn a_batch_of_far_away_in_the_middle_of_a_segment_is_no_reason_to_panic() {
         assert_eq!(log.end(), run.end);
     }
 }
+
+#[test]
+fn a_disk_that_fails_while_damage_is_looked_for_is_out_of_service() {
+    let io = killed(2, 5, big());
+    flip(&io, &segment_file(0, "log"), 4 * BATCH + 3);
+    let (dir, log, _) = open(&io, big());
+    io.fail_reads(Some(5));
+    assert!(matches!(read_at(&log, 4), Err(ReadError::Io { .. })));
+    assert!(dir.is_failed().is_some());
+
+    let io = killed(30, 30, small());
+    let (dir, mut log, _) = open(&io, small());
+    io.fail_reads(Some(5));
+    assert!(log.truncate_to(offset(5)).is_err());
+    assert!(dir.is_failed().is_some());
+}

@@ -454,3 +454,40 @@ fn checkpoints_and_syncs_of_one_log_may_come_from_several_threads() {
     }
     assert_eq!(dir.is_failed(), None);
 }
+
+#[test]
+fn a_sync_that_went_well_acknowledges_nothing_once_another_has_failed() {
+    let io = RecordingIo::new();
+    let dir = try_open_dir(&io, PlantedBugs::default()).unwrap();
+    let mut logs = [open_log(&dir, 0), open_log(&dir, 1)];
+    for log in &mut logs {
+        append(log, batch_of("x", 100));
+    }
+    let well = dir.sync_now(logs[0].sync_request().unwrap());
+    io.set_faults(|_, operation| operation.is_sync().then_some(Fault::EIO));
+    let _ = dir.sync_now(logs[1].sync_request().unwrap());
+    assert!(logs[0].on_synced(&well).is_err());
+    assert_eq!(logs[0].durable_end(), Offset::ZERO);
+}
+
+#[test]
+fn a_sync_that_speaks_of_a_full_disk_has_failed_like_any_other() {
+    for (of_data, cuts) in [(false, false), (false, true), (true, true)] {
+        let io = RecordingIo::new();
+        let dir = try_open_dir(&io, PlantedBugs::default()).unwrap();
+        let mut log = open_log(&dir, 0);
+        append(&mut log, batch_of("x", 100));
+        support::sync(&dir, &mut log);
+        append(&mut log, batch_of("y", 100));
+        io.set_faults(move |_, operation| {
+            let is_it = if of_data { is_data } else { is_record };
+            let fits = matches!(operation, Operation::SyncData { path } if is_it(path));
+            fits.then_some(Fault::ENOSPC)
+        });
+        match cuts {
+            true => assert!(log.truncate_to(offset(1)).is_err()),
+            false => drop(dir.sync_now(log.sync_request().unwrap())),
+        }
+        assert!(dir.is_failed().is_some());
+    }
+}

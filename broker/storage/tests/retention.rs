@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use broker_model::{BrokerId, Clock, LeaderEpoch, Offset, Timestamp};
 use broker_record::TimestampType;
-use broker_storage::io::Io;
-use broker_storage::io::recording::{RecordingIo, Survival};
+use broker_storage::io::recording::{Fault, Operation, RecordingIo, Survival};
+use broker_storage::io::{Io, OpenMode};
 use broker_storage::{
     ChangeError, LogConfig, LogDir, LogDirOptions, PolicyFailed, ReadLimit, RetentionPolicy,
     RetentionView,
 };
 use support::{
-    BATCH, Record, append, append_numbers, at, batch, batch_of, clocked, numbers, offset, open,
-    small, sync, values,
+    AgeOrSize, BATCH, Record, append, append_numbers, at, batch, batch_of, clocked, numbers,
+    offset, open, segment_file, small, sync, values,
 };
 
 #[test]
@@ -231,4 +231,29 @@ fn append_times_do_not_go_back_with_the_clock() {
         [stamp(5_000), stamp(-7), stamp(5_001)],
         [at(5_000), at(5_000), at(5_001)]
     );
+}
+
+#[test]
+fn segments_that_cannot_be_deleted_are_deleted_later() {
+    let io = RecordingIo::new();
+    let (_dir, mut log, _) = open(&io, small());
+    append_numbers(&mut log, 0..45);
+    let segments = log.segments().len();
+    let second = segment_file(10, "log");
+    io.set_faults(move |_, operation| {
+        let is_it = matches!(operation, Operation::Rename { from, .. } if *from == second);
+        is_it.then_some(Fault::Error(1))
+    });
+    let moved = log.advance_start(offset(35));
+    assert!(matches!(moved, Err(ChangeError::Io { .. })));
+    assert_eq!(log.start(), offset(35));
+    assert_eq!(log.segments().len(), segments - 1);
+    io.clear_faults();
+    let applied = log.apply_retention(&mut AgeOrSize::default(), offset(45), at(5));
+    assert_eq!(applied.unwrap().segments, 0, "the policy gives up nothing");
+    assert_eq!(log.segments().len(), segments - 3);
+    let there = |base| io.open(&segment_file(base, "log"), OpenMode::Read).is_ok();
+    let left: Vec<u64> = (0..45).filter(|base| there(*base)).collect();
+    assert_eq!(left, [30, 40]);
+    assert_eq!(values(&log), numbers(45)[35..]);
 }

@@ -231,7 +231,6 @@ impl PartitionActor {
                 if outcome.segments > 0 {
                     let (segments, bytes) = (outcome.segments, outcome.bytes);
                     info!(%partition, segments, bytes, start = %outcome.start, "retention removed segments");
-                    self.log_start_moved();
                 }
             }
             Err(ChangeError::Policy(failed)) => {
@@ -239,6 +238,8 @@ impl PartitionActor {
             }
             Err(error) => warn!(%partition, %error, "retention failed"),
         }
+        // Also where files could not be removed: they lie below it by then.
+        self.log_start_moved();
     }
 }
 

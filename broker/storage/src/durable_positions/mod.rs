@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use broker_model::{LeaderEpoch, Offset, PartitionId, TopicId};
 
-use crate::health::is_no_space;
+use crate::health::{is_no_space, of_sync};
 use crate::io::{Io, IoFile, OpenMode};
 use crate::small_file::RecoveryPoint;
 pub(crate) use slots::read_slots;
@@ -219,7 +219,7 @@ impl DurablePositions {
             self.file.write_all_at(&bytes, pair_position(slot))?;
             ticket
         };
-        self.file.sync_data()?;
+        self.sync()?;
         Ok(ticket)
     }
 
@@ -264,7 +264,7 @@ impl DurablePositions {
             }
         }
         if written {
-            self.file.sync_data()?;
+            self.sync()?;
         }
         Ok(())
     }
@@ -316,7 +316,7 @@ impl DurablePositions {
             self.file
                 .write_all_at(&[0; PAIR_LEN], pair_position(slot))?;
         }
-        self.file.sync_data()
+        self.sync()
     }
 
     /// All points, for the checkpoint, and the number of changes so far.
@@ -340,7 +340,7 @@ impl DurablePositions {
         if let Some(capacity) = full_at {
             let zeros = vec![0; GROW_PAIRS * PAIR_LEN];
             self.file.write_all_at(&zeros, pair_position(capacity))?;
-            self.file.sync_data()?;
+            self.sync()?;
             self.lock().capacity += GROW_PAIRS;
         }
         let mut state = self.lock();
@@ -359,6 +359,11 @@ impl DurablePositions {
         state.slot_mut(slot).key = key;
         state.by_key.insert(key, slot);
         Ok(slot)
+    }
+
+    /// Makes what was written durable, or says that it is not, in words that are never those of a full disk.
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data().map_err(of_sync)
     }
 
     fn change(&self) -> MutexGuard<'_, ()> {

@@ -9,7 +9,7 @@ use broker_model::{LeaderEpoch, Offset, Timestamp};
 
 use super::{ChangeError, Log, ReadLimit};
 use crate::durable_positions::DurablePoint;
-use crate::health::is_passing;
+use crate::health::{is_passing, of_sync};
 use crate::index::{IndexEntry, OffsetEntry, TimeEntry};
 use crate::io::Io;
 use crate::recovery::{Times, restore_active};
@@ -57,6 +57,8 @@ impl Log {
         high_watermark: Offset,
         now: Timestamp,
     ) -> Result<RetentionOutcome, ChangeError> {
+        // What an earlier deletion could not remove.
+        self.delete_below_start()?;
         let now = self.shared.steady(now);
         let eligible: Vec<SegmentInfo> = (0..self.sealed.len())
             .filter_map(|number| self.aged(number, now))
@@ -177,8 +179,8 @@ impl Log {
         data.unseal();
         let file = data.file()?;
         file.set_len(u64::from(cut.position))?;
-        file.sync_data()?;
-        io.sync_dir(&self.dir)?;
+        file.sync_data().map_err(of_sync)?;
+        io.sync_dir(&self.dir).map_err(of_sync)?;
         data.forget_verified_from(u64::from(cut.position));
         let times = Times::of(&*self.shared.clock);
         let restored = restore_active(&data, cut.position, cut.end, &self.config, times)?;
@@ -190,7 +192,8 @@ impl Log {
 
     fn cut_point(&self, to: Offset) -> Result<DurablePoint, ChangeError> {
         let segment = self.segment_with(to)?;
-        let extent = locate(segment, to, self.end(), ReadLimit::Strict(0))?;
+        let extent = locate(segment, to, self.end(), ReadLimit::Strict(0))
+            .inspect_err(|error| self.observe(error))?;
         let end = extent.offsets.start;
         let epochs = self.epochs.entries();
         let epoch = epochs.iter().rfind(|(_, first)| *first < end);
@@ -211,17 +214,22 @@ impl Log {
         let gone = self
             .sealed
             .partition_point(|segment| segment.next <= self.start);
-        for segment in self.sealed.drain(..gone) {
+        let mut deleted = 0;
+        let done = self.sealed.iter().take(gone).try_for_each(|segment| {
             delete_segment(&*self.shared.io, &segment.data).map_err(|source| ChangeError::Io {
                 file: segment.data.path().to_owned(),
                 source,
             })?;
-        }
+            deleted += 1;
+            Ok(())
+        });
+        // What could not be deleted is the log's until the next time.
+        self.sealed.drain(..deleted);
         if gone > 0 {
             let now = self.shared.clock.monotonic();
             self.unsynced.directory_changed(now);
         }
-        Ok(())
+        done
     }
 
     fn out_of_range(&self, asked: Offset) -> ChangeError {

@@ -139,7 +139,9 @@ impl Log {
         let found = after.checked_sub(1).and_then(|at| self.sealed.get(at));
         let damage = match found {
             Some(segment) if offset < segment.next => return Ok(segment),
-            Some(segment) => locate_end_damage(segment, next_base)?,
+            Some(segment) => {
+                locate_end_damage(segment, next_base).inspect_err(|error| self.observe(error))?
+            }
             None => Corruption {
                 file: self.dir.join(file_name(self.start)),
                 position: 0,
