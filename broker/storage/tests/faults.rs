@@ -7,6 +7,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use broker_model::{BrokerId, LeaderEpoch, PartitionId, TopicName, TopicPartition};
@@ -15,8 +16,8 @@ use broker_storage::{
     AppendError, Log, LogDir, LogDirError, LogDirOptions, ReserveRoom, SyncOutcome,
 };
 use support::{
-    DIR, TOPIC_ID, at, batch_of, offset, open, partition, small, try_open_dir, try_read_from,
-    values,
+    AgeOrSize, DIR, TOPIC_ID, at, batch_of, offset, open, partition, small, try_open_dir,
+    try_read_from, values,
 };
 
 const EMFILE: Fault = Fault::Error(24);
@@ -36,6 +37,8 @@ struct Told {
     refused: Vec<String>,
     /// Below it nothing is ever cut.
     high_watermark: u64,
+    /// Segments that retention has deleted.
+    retired: usize,
     next: usize,
 }
 
@@ -95,6 +98,20 @@ impl Told {
         }
     }
 
+    /// Keeps the newest segments.
+    fn retain(&mut self, log: &mut Log) {
+        let active = log.segments().last().map(|segment| segment.base.get());
+        self.start_asked = self.start_asked.max(active.unwrap());
+        let mut policy = AgeOrSize {
+            bytes_min: Some(1_000),
+            ..AgeOrSize::default()
+        };
+        if let Ok(kept) = log.apply_retention(&mut policy, log.durable_end(), at(5)) {
+            self.start = kept.start.get();
+            self.retired += kept.segments;
+        }
+    }
+
     /// Compares what is found with what was told.
     fn check(&self, log: &Log) {
         let start = log.start().get();
@@ -123,7 +140,7 @@ fn doomed() -> TopicPartition {
     TopicPartition::new(TopicName::new("doomed").unwrap(), PartitionId::new(3))
 }
 
-/// Appends, rolls, deletes records, truncates, checkpoints, stores a blob, creates and deletes another
+/// Appends, rolls, deletes records and segments, truncates, checkpoints, stores a blob, creates and deletes another
 /// log, closes. Goes on after every error, as a broker does.
 fn script(dir: &LogDir, told: &mut Told) {
     let Ok((mut log, _)) = dir.open_or_create_log(&partition(), TOPIC_ID, small()) else {
@@ -151,6 +168,7 @@ fn script(dir: &LogDir, told: &mut Told) {
     told.append(dir, &mut log, 5);
     told.truncate(&mut log, 3);
     told.append(dir, &mut log, 6);
+    told.retain(&mut log);
     told.advance(&mut log, 8);
     told.sync(dir, &mut log);
     if log.close().is_ok() {
@@ -200,6 +218,13 @@ fn run_with(number: u64, fault: Fault) -> Option<Operation> {
     if passes {
         assert_eq!(failed, None, "{what} has passed");
     }
+    let is_of_a_log = |operation: &Operation| {
+        let folders = [support::partition_dir(), Path::new(DIR).join("doomed-3")];
+        operation.is_sync() && folders.iter().any(|dir| operation.path().starts_with(dir))
+    };
+    if matches!(fault, Fault::EIO | EINTR) && operation.as_ref().is_some_and(is_of_a_log) {
+        assert!(failed.is_some(), "{what} is a failed sync");
+    }
     let disks = [
         ("a kill", io.after_kill()),
         ("a power loss", io.after_power_loss(Survival::Synced)),
@@ -223,10 +248,9 @@ fn run_with(number: u64, fault: Fault) -> Option<Operation> {
 /// Every change of the script in turn. The script has more of them after some faults than without one.
 fn run_all(fault: Fault) -> usize {
     let io = RecordingIo::new();
-    script(
-        &try_open_dir(&io, Default::default()).unwrap(),
-        &mut Told::default(),
-    );
+    let mut told = Told::default();
+    script(&try_open_dir(&io, Default::default()).unwrap(), &mut told);
+    assert!(told.retired > 0, "retention has nothing to delete");
     let count = io.operation_count();
     (0..count)
         .filter(|number| run_with(*number, fault).is_some())
@@ -287,6 +311,13 @@ fn from_whatever_write_on_the_disk_is_full_it_is_lived_with() {
                 .open_or_create_log(&partition(), TOPIC_ID, small())
                 .unwrap();
             told.check(&log);
+            let sealed = log.segments().len() - 1;
+            let mut nothing = AgeOrSize {
+                bytes_min: Some(0),
+                ..AgeOrSize::default()
+            };
+            let kept = log.apply_retention(&mut nothing, log.end(), at(5));
+            assert_eq!(kept.unwrap().segments, sealed, "with room for {room} bytes");
             let to = log.end();
             assert_eq!(
                 log.advance_start(to).unwrap(),

@@ -1,6 +1,6 @@
 //! Python for the tests of the Python client. A missing interpreter is a failure that says what to do. A
 //! missing msgpack is fetched into a folder of the build, nothing is installed on the machine; where that
-//! does not work it is a failure too. Nothing is skipped.
+//! does not work it is a failure too: no test of the client is skipped.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,5 +1,6 @@
 //! `SmallDisk`: a file system of a few megabytes in memory, for as long as the test holds it. Only root
-//! can mount one; whoever is not gets none, and tests a limit on file sizes instead.
+//! can mount one; whoever is not gets none, and tests a limit on file sizes instead. For one that may,
+//! a file system that cannot be mounted is a failure.
 
 use std::fs;
 use std::io::Write;
@@ -15,6 +16,7 @@ pub(crate) struct SmallDisk {
 
 impl SmallDisk {
     /// One of so many MiB; none when this user cannot mount.
+    #[track_caller]
     pub(crate) fn of_mib(size: u32) -> Option<Self> {
         let place = TempDir::new().expect("a temporary directory can be made");
         let options = format!("size={size}m,mode=755");
@@ -22,11 +24,16 @@ impl SmallDisk {
             .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
             .arg(place.path())
             .output();
-        let mounted = mounted.is_ok_and(|output| output.status.success());
-        if !mounted {
-            eprintln!("not tried: this user cannot mount a file system");
+        let may_mount = rustix::thread::capabilities(None).is_ok_and(|all| {
+            all.effective
+                .contains(rustix::thread::CapabilitySet::SYS_ADMIN)
+        });
+        match mounted {
+            Ok(output) if output.status.success() => return Some(Self { place }),
+            failed if may_mount => panic!("a file system cannot be mounted: {failed:?}"),
+            _ => eprintln!("not tried: this user cannot mount a file system"),
         }
-        mounted.then_some(Self { place })
+        None
     }
 
     /// A directory on it for a broker.

@@ -213,7 +213,7 @@ impl Log {
         // After a truncation, what was synced before it says nothing.
         if outcome.ticket == self.ticket {
             self.unsynced.synced(outcome.change);
-            if outcome.point.end > self.durable.end {
+            if outcome.point.end > self.durable.end && !self.shared.planted.forget_syncs {
                 self.durable = outcome.point;
             }
         }

@@ -82,6 +82,8 @@ pub struct PlantedBugs {
     pub keep_torn_tail: bool,
     /// A sync is reported before it has happened.
     pub ack_before_sync: bool,
+    /// A sync that has happened is never told of.
+    pub forget_syncs: bool,
     /// A log's recovery point is recorded before the data below it is synced.
     pub checkpoint_ahead_of_data: bool,
     /// The name of the segment that a roll creates is not made durable.

@@ -212,6 +212,7 @@ impl Runner {
         let mut work: Vec<(SyncRequest, SyncDone)> = Vec::new();
         for part in parts {
             let Some(request) = self.log(*part).sync_request() else {
+                self.check_all_is_durable(*part)?;
                 continue;
             };
             let (io, answers, part) = (Arc::clone(&self.io), Arc::clone(&answers), *part);
@@ -226,8 +227,18 @@ impl Runner {
             let durable = self.logs.get_mut(&part).unwrap().on_synced(&outcome);
             let durable = durable.map_err(|error| error.to_string())?;
             self.world[part].durable = durable.get();
+            self.check_all_is_durable(part)?;
             self.timeline.push((changes, self.world.clone()));
         }
+        Ok(())
+    }
+
+    /// Nothing was written since the last sync, so all of it is acknowledged: what a log does not take for durable
+    /// is never answered, and promises nothing that a stop could break.
+    fn check_all_is_durable(&mut self, part: Part) -> Checked {
+        let durable = self.log(part).durable_end().get();
+        let end = self.world[part].end();
+        check!(durable == end, "durable below {durable}, not {end}");
         Ok(())
     }
 
@@ -236,6 +247,7 @@ impl Runner {
         let outcome = self.dir().sync_inline(request);
         let durable = self.log(part).on_synced(&outcome);
         self.world[part].durable = durable.map_err(|error| error.to_string())?.get();
+        self.check_all_is_durable(part)?;
         self.note();
         self.recorded_late = true;
         // Until the recorder's thread has recorded it: what follows is then the same in every run.
@@ -262,6 +274,11 @@ impl Runner {
         let end = end.map_err(|error| error.to_string())?;
         check!(end.get() == cut, "truncated to {end}, not {cut}");
         self.world[part].cut(cut);
+        let (found, durable) = (self.log(part).durable_end(), self.world[part].durable);
+        check!(
+            found == offset(durable),
+            "durable below {found}, not {durable}"
+        );
         self.note();
         Ok(())
     }
@@ -410,6 +427,7 @@ impl Runner {
         check!(found == end, "{part} ends at {found}, not {end}");
         expect.durable = end;
         self.logs.insert(part, log);
+        self.check_all_is_durable(part)?;
         self.note();
         Ok(())
     }

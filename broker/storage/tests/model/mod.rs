@@ -4,6 +4,7 @@
 mod crash;
 mod damage;
 mod steps;
+mod syncs;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,7 +124,8 @@ pub(crate) struct Runner {
     dir: Option<LogDir>,
     log: Option<Log>,
     model: Model,
-    requests: Vec<SyncRequest>,
+    /// Requests to be carried out, and below what the log is durable then: a truncation makes that 0.
+    requests: Vec<(SyncRequest, u64)>,
     epoch: u32,
     stamp: i64,
     count: u64,

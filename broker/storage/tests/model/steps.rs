@@ -69,13 +69,10 @@ impl Runner {
             }
             Step::LookAtDamage { at, byte } => self.look_at_damage(*at, *byte),
             Step::Sync => {
-                self.take_request();
+                self.take_request()?;
                 self.run_requests()
             }
-            Step::TakeRequest => {
-                self.take_request();
-                Ok(())
-            }
+            Step::TakeRequest => self.take_request(),
             Step::RunRequest => self.run_requests(),
             Step::Read { from, below, limit } => self.read(*from, *below, *limit),
             Step::ReadTime { time, below } => self.read_time(*time, *below),
@@ -100,7 +97,7 @@ impl Runner {
                     _ => None,
                 };
                 if due.is_some_and(|due| due <= self.clock.monotonic()) {
-                    self.take_request();
+                    self.take_request()?;
                     self.run_requests()?;
                 }
                 let done = self.log().roll_if_due().map(|_| ());
@@ -229,12 +226,13 @@ impl Runner {
             Err(error) => {
                 check!(error.is_definite(), "a full disk is definite: {error}");
                 self.io.clear_faults();
+                // What was written of it was cut off again.
+                self.void_requests();
                 self.check_content()
             }
         }
     }
 
-    /// The log knows since when something waits for a sync: under `flush.mode = async` one is due by it.
     /// What was appended in a row needs no verification: nobody else has written it.
     fn check_own_writing(&mut self, first: u64) -> Checked {
         let (from, end) = (*self.own_from.get_or_insert(first), self.model.end());
@@ -248,6 +246,7 @@ impl Runner {
         Ok(())
     }
 
+    /// The log knows since when something waits for a sync: under `flush.mode = async` one is due by it.
     fn check_deadline(&mut self) -> Checked {
         let written_at = *self.written_at.get_or_insert(self.clock.monotonic());
         let since = self.log().unsynced_since();
@@ -255,34 +254,6 @@ impl Runner {
             since.is_some_and(|since| since <= written_at),
             "something waits for a sync since {since:?}, not since {written_at:?}"
         );
-        Ok(())
-    }
-
-    pub(super) fn take_request(&mut self) {
-        self.written_at = None;
-        if let Some(request) = self.log().sync_request() {
-            self.requests.push(request);
-        }
-    }
-
-    pub(super) fn run_requests(&mut self) -> Checked {
-        for request in std::mem::take(&mut self.requests) {
-            let end = request.end();
-            let outcome = self.dir.as_ref().unwrap().sync_now(request);
-            match self.log().on_synced(&outcome) {
-                Ok(durable) => {
-                    check!(durable <= self.log().end(), "durable beyond the end");
-                    check!(durable >= end.min(durable), "the sync counts");
-                    self.model.durable = durable.get();
-                }
-                Err(error) => return self.unless_killed(Err(error.to_string())),
-            }
-        }
-        // An acknowledgement that came although the process died on the way is a promise, too.
-        if self.io.is_killed() {
-            let bounds = self.exact();
-            return self.crash(self.power, bounds);
-        }
         Ok(())
     }
 
@@ -408,6 +379,9 @@ impl Runner {
             .rfind(|boundary| **boundary <= to)
             .unwrap();
         let cut = boundary.max(self.model.start);
+        if to < self.model.end() {
+            self.void_requests();
+        }
         let before = self.model.clone();
         match self.log().truncate_to(offset(to)) {
             Ok(end) => {

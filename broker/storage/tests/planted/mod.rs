@@ -6,10 +6,11 @@ use broker_storage::PlantedBugs;
 /// A bug's name, and how it is planted.
 type Row = (&'static str, fn(&mut PlantedBugs));
 
-const ROWS: [Row; 10] = [
+const ROWS: [Row; 11] = [
     ("acknowledged before the sync", |bugs| {
         bugs.ack_before_sync = true
     }),
+    ("syncs forgotten", |bugs| bugs.forget_syncs = true),
     ("recovery point ahead of the data", |bugs| {
         bugs.checkpoint_ahead_of_data = true
     }),
