@@ -172,6 +172,60 @@ fn compressed_batches_are_checked_and_keep_their_codec() {
 }
 
 #[test]
+fn a_compressed_batch_is_unfolded_as_far_as_a_frame_goes_also_on_trust() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    json_topic(&mut wire, "t", &[("batch.validation", "trust")]);
+    // More than is tried first, and more than any frame.
+    for (mib, is_taken) in [(10, true), (20, false)] {
+        let value = format!("\"{}\"", "x".repeat(1 << 20));
+        let record = pair(Value::Nil, value.into_bytes());
+        let batch = Value::Array(vec![record; mib]);
+        let answer = wire.call("produce", opaque("t", 0, &batch, "zstd"));
+        match is_taken {
+            true => assert_eq!(answer.expect("it fits").get("record_count").u64(), 10),
+            false => assert_eq!(answer.expect_err("too much").name, "INVALID_BATCH"),
+        }
+    }
+    let one = Value::Array(vec![pair(Value::Nil, &b"1"[..])]);
+    let lying = opaque("t", 0, &one, "zstd").set("record_count", 2);
+    let error = wire.call("produce", lying).unwrap_err();
+    assert_eq!(error.name, "INVALID_BATCH", "{error:?}");
+}
+
+#[test]
+fn a_batch_of_many_records_is_decoded_in_parts() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("t", 1, &[]);
+    let text = |n: u64| match n % 1_000 {
+        7 => format!("poison {n}"),
+        _ => n.to_string(),
+    };
+    let records = (0..3_500).map(|n| pair(Value::Nil, text(n).into_bytes()));
+    let batch = Value::Array(records.collect());
+    wire.call("produce", opaque("t", 0, &batch, "zstd"))
+        .unwrap();
+    let set = map! { "value.serializer" => "json" };
+    wire.call("alter_topic", map! { "name" => "t", "set" => set })
+        .unwrap();
+    let more = map! { "decode" => true, "max_wait_ms" => 0 };
+    let fetched = wire.fetch("t", 0, 1_500, more).unwrap();
+    let records = fetched.answer.get("records").list();
+    assert_eq!(records.len(), 2_000);
+    for (n, record) in (1_500..).zip(records) {
+        let parts = record.list();
+        assert_eq!(parts[0].u64(), n);
+        let is_raw = n % 1_000 == 7;
+        let expected = match is_raw {
+            true => Value::Bin(text(n).into_bytes()),
+            false => Value::from(n),
+        };
+        assert_eq!((&parts[3], parts.len() > 5), (&expected, is_raw));
+    }
+}
+
+#[test]
 fn a_record_that_cannot_be_decoded_is_given_raw_and_stops_nobody() {
     let broker = Broker::start();
     let mut wire = broker.connect();

@@ -22,6 +22,26 @@ fn topic_names(wire: &mut Wire) -> Vec<String> {
 }
 
 #[test]
+fn a_topic_that_is_asked_about_many_times_is_answered_once() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("t", 100, &[]);
+    let mut names = vec!["nope".to_owned()];
+    names.resize(10_000, "t".to_owned());
+    let metadata = wire.call("metadata", map! { "topics" => names }).unwrap();
+    let topics = metadata.get("topics").list().iter();
+    let answered: Vec<_> = topics
+        .map(|topic| {
+            (
+                topic.get("name").text(),
+                topic.get("partitions").list().len(),
+            )
+        })
+        .collect();
+    assert_eq!(answered, [("nope", 0), ("t", 100)]);
+}
+
+#[test]
 fn a_topic_has_a_name_and_at_least_one_partition() {
     let broker = Broker::start();
     let mut wire = broker.connect();

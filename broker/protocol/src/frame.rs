@@ -222,7 +222,12 @@ impl FrameDecoder {
             });
         }
         buffer.advance(FRAME_HEADER_LEN);
-        Ok(Decoded::Frame(buffer.split_to(len).freeze()))
+        // An empty rest would keep the whole block in memory for as long as the connection keeps its buffer.
+        let body = match buffer.capacity() == len {
+            true => std::mem::take(buffer),
+            false => buffer.split_to(len),
+        };
+        Ok(Decoded::Frame(body.freeze()))
     }
 }
 
@@ -291,6 +296,20 @@ mod tests {
             Ok(Decoded::NeedMore { missing: 4 })
         );
         assert_eq!(&buffer[..], b"\xCE");
+    }
+
+    #[test]
+    fn nothing_but_its_body_keeps_a_frame_in_memory() {
+        let mut exact = BytesMut::with_capacity(FRAME_HEADER_LEN + 1000);
+        exact.extend_from_slice(&frame_header(1000).expect("it is small"));
+        exact.resize(FRAME_HEADER_LEN + 1000, 7);
+        let decoded = FrameDecoder::before_hello().decode(&mut exact);
+        let Ok(Decoded::Frame(body)) = decoded else {
+            panic!("{decoded:?}");
+        };
+        assert_eq!(body.len(), 1000);
+        assert!(body.is_unique(), "the buffer holds on to its memory");
+        assert!(exact.is_empty());
     }
 
     #[test]

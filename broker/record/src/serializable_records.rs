@@ -73,20 +73,24 @@ impl SerializableRecords {
         Err(InvalidBatch::TooLarge { bytes })
     }
 
-    /// Opens a batch that the producer built, compressed or not.
+    /// Opens a batch that the producer built, compressed or not, if it unfolds to at most `unfolded_max` bytes.
     ///
     /// # Errors
-    /// Says what is wrong with the records, by index.
-    pub fn opaque(batch: &ProducedBatch) -> Result<Self, InvalidBatch> {
+    /// Says what is wrong with the records, by index; [`InvalidBatch::is_for_lack_of_room`] tells whether a higher
+    /// limit may help.
+    pub fn opaque(batch: &ProducedBatch, unfolded_max: usize) -> Result<Self, InvalidBatch> {
         let codec = batch.header.codec;
-        let body = compression::decompress_bytes(codec, &batch.body, usize::MAX)?;
-        let default_timestamp = batch.header.base_timestamp;
-        let records = Self::plain(body, FieldForm::Bytes, default_timestamp)?;
-        let (claimed, actual) = (batch.header.record_count, records.places.len());
-        if claimed as usize != actual {
-            let actual = u32::try_from(actual).unwrap_or(u32::MAX);
+        let body = compression::decompress_bytes(codec, &batch.body, unfolded_max)?;
+        // Before there is room for each of them.
+        let (claimed, actual) = (
+            batch.header.record_count,
+            scan_count(&mut Cursor::new(&body))?,
+        );
+        if claimed != actual {
             return Err(InvalidBatch::CountMismatch { claimed, actual });
         }
+        let default_timestamp = batch.header.base_timestamp;
+        let records = Self::plain(body, FieldForm::Bytes, default_timestamp)?;
         Ok(Self { codec, ..records })
     }
 

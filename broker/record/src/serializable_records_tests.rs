@@ -80,7 +80,10 @@ fn a_compressed_batch_stays_compressed_and_keeps_its_base_timestamp() {
             producer: None,
         };
         let batch = ProducedBatch::opaque(packed.into(), claims, Validation::Full).unwrap();
-        let records = SerializableRecords::opaque(&batch).unwrap();
+        let records = SerializableRecords::opaque(&batch, usize::MAX).unwrap();
+        let within = SerializableRecords::opaque(&batch, 3);
+        let lacks_room = within.is_err_and(|error| error.is_for_lack_of_room());
+        assert_eq!(lacks_room, codec != Codec::None, "{codec:?}");
         let rebuilt = records
             .rebuild(records.keys(), records.values(), |index| index == 0)
             .unwrap();

@@ -90,6 +90,11 @@ impl<G: Guest> Bound<G> {
         &self.topic
     }
 
+    /// The linear memory of its instance.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.running.as_ref().map_or(0, Running::memory_bytes)
+    }
+
     /// How the first instance wants to be called; none while there has been no instance.
     pub(crate) fn wants(&self) -> Option<G::Wants> {
         self.wants

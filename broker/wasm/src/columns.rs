@@ -33,6 +33,14 @@ impl BytesColumn {
         self.lens.clear();
     }
 
+    /// Forgets the rows if they have more than so many bytes, and keeps memory for no more than that.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        if self.data.capacity() > bytes {
+            self.clear();
+            self.data.shrink_to(bytes);
+        }
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.lens.len()

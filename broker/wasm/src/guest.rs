@@ -201,6 +201,10 @@ impl<G: Guest> Running<G> {
     pub(crate) fn sandbox(&mut self) -> &mut Sandbox {
         self.store.data_mut()
     }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.store.data().memory_bytes()
+    }
 }
 
 /// What one call is allowed to cost.

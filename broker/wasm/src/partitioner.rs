@@ -74,6 +74,12 @@ impl Partitioner {
         self.bound.plugin()
     }
 
+    /// The linear memory that its instance has taken, and that of its fallback's, in bytes; they never give any back.
+    pub fn memory_bytes(&self) -> usize {
+        let fallback = self.fallback.as_ref();
+        self.bound.memory_bytes() + fallback.map_or(0, |fallback| fallback.memory_bytes())
+    }
+
     /// The columns that a batch has to come with: what the plugin and its fallback look at.
     pub fn needs(&self) -> Columns {
         let own = needs(&self.bound);

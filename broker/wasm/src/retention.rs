@@ -97,6 +97,11 @@ impl Retention {
         self.0.plugin()
     }
 
+    /// The linear memory that its instance has taken, in bytes; it never gives any back.
+    pub fn memory_bytes(&self) -> usize {
+        self.0.memory_bytes()
+    }
+
     /// How many of the oldest segments may go.
     ///
     /// # Errors

@@ -33,6 +33,8 @@ pub(crate) struct Sandbox {
     running_since: Option<Duration>,
     /// What is left of the processor time for all calls, where the kind has such a budget.
     budget_left: Option<Duration>,
+    /// Of all its linear memories.
+    memory_bytes: usize,
     memory_refused: bool,
     last_error: Option<String>,
 }
@@ -70,6 +72,7 @@ impl Sandbox {
             deadlines: 1,
             running_since: None,
             budget_left: (kind == Some(PluginKind::Compaction)).then_some(limits.budget),
+            memory_bytes: 0,
             memory_refused: false,
             last_error: None,
             plugin,
@@ -124,6 +127,11 @@ impl Sandbox {
         }
     }
 
+    /// The linear memory that the instance has; it never has less again.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
     /// Why a call ended with `error`, and in which words.
     pub(crate) fn explain(&mut self, error: &wasmtime::Error) -> (PluginErrorKind, String) {
         if error.is::<DeadlineExceeded>() {
@@ -167,7 +175,7 @@ fn thread_time() -> Duration {
 impl ResourceLimiter for Sandbox {
     fn memory_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
@@ -178,6 +186,7 @@ impl ResourceLimiter for Sandbox {
         if let Some(plugin) = &self.plugin {
             plugin.counters().see_memory(desired);
         }
+        self.memory_bytes += desired.saturating_sub(current);
         Ok(true)
     }
 

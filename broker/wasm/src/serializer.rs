@@ -55,6 +55,11 @@ impl Serializer {
         self.0.plugin()
     }
 
+    /// The linear memory that its instance has taken, in bytes; it never gives any back.
+    pub fn memory_bytes(&self) -> usize {
+        self.0.memory_bytes()
+    }
+
     /// Turns MessagePack values, one in each row, into the bytes to be stored. `out` is cleared and
     /// gets a row for each row; those of refused rows are null. Answers the refused rows in order. A
     /// large batch goes in parts.

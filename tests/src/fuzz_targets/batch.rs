@@ -88,7 +88,7 @@ fn opaque(bytes: &[u8]) -> Result<()> {
     match ProducedBatch::opaque(body, claims, Validation::Full) {
         Ok(batch) => {
             accepted(&batch);
-            if let Ok(records) = SerializableRecords::opaque(&batch) {
+            if let Ok(records) = SerializableRecords::opaque(&batch, usize::MAX) {
                 walk_fields(&records);
             }
         }

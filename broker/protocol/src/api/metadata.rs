@@ -27,7 +27,7 @@ pub struct MetadataResponse {
     pub controller_id: Option<BrokerId>,
     /// Live brokers, by id.
     pub brokers: Vec<BrokerEndpoint>,
-    /// Topics, by name; those asked for in the order asked.
+    /// Topics, by name; those asked for in the order asked, each once.
     pub topics: Vec<TopicMetadata>,
 }
 

@@ -19,6 +19,7 @@ use broker_storage::Pace;
 use tokio::runtime::Handle;
 
 use crate::background::Background;
+use crate::net::unfolding::Unfolding;
 use crate::plugins::{BoundSlot, Plugins, SlotError};
 use crate::topics::HostedTopic;
 
@@ -38,6 +39,8 @@ pub(crate) struct DryRun {
     /// How many keys are shown as samples.
     pub(crate) sample: usize,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Where large batches get room from.
+    pub(crate) unfolding: Unfolding,
 }
 
 /// How far a run has come.

@@ -12,14 +12,16 @@ use super::records::for_each_batch;
 use super::{DryRun, Progress, Stopped, shown_key};
 use crate::plugins::Columns;
 
-/// Keys that are counted; further ones are not, so that memory is bounded.
+/// Keys that are counted, and bytes of them; further ones are not, so that memory is bounded.
 const KEYS_MAX: usize = 100_000;
+const KEYS_BYTES_MAX: usize = 16 << 20;
 
 struct Tally {
     before: Vec<u64>,
     after: Vec<u64>,
     moved: u64,
     keys: HashMap<Option<Vec<u8>>, KeyTally>,
+    key_bytes: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -41,6 +43,7 @@ pub(super) fn run(dry_run: &DryRun, progress: &Progress) -> Result<DryRunReport,
         after: vec![0; topic.partitions.len()],
         moved: 0,
         keys: HashMap::new(),
+        key_bytes: 0,
     };
     let mut columns = Columns::default();
     let mut layout = Layout {
@@ -100,10 +103,13 @@ impl Tally {
             count(&mut self.before, before);
             count(&mut self.after, *after);
             self.moved += u64::from(before != *after);
-            let full = self.keys.len() >= KEYS_MAX;
             let key = record.key.map(<[u8]>::to_vec);
-            if full && !self.keys.contains_key(&key) {
-                continue;
+            if !self.keys.contains_key(&key) {
+                let bytes = self.key_bytes + key.as_ref().map_or(0, Vec::len);
+                if self.keys.len() >= KEYS_MAX || bytes > KEYS_BYTES_MAX {
+                    continue;
+                }
+                self.key_bytes = bytes;
             }
             let tally = self.keys.entry(key).or_insert(KeyTally {
                 records: 0,
@@ -141,5 +147,42 @@ fn count(counts: &mut [u64], partition: u32) {
     let index = usize::try_from(partition).unwrap_or(usize::MAX);
     if let Some(count) = counts.get_mut(index) {
         *count += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use broker_model::Timestamp;
+    use broker_record::{BatchBuilder, Codec, ProducedBatch, StoredBatch, Validation};
+
+    use super::*;
+
+    #[test]
+    fn keys_are_counted_as_long_as_they_are_few_bytes() {
+        let mut builder = BatchBuilder::new();
+        let keys: Vec<_> = (0..20_u8).map(|key| vec![key; 1 << 20]).collect();
+        for key in keys.iter().chain(&keys[..1]) {
+            let pushed = builder.push(Some(key), None, Timestamp::from_millis(1), []);
+            pushed.expect("it is small");
+        }
+        let (body, claims) = builder.build(Codec::Zstd).expect("a body");
+        let batch = ProducedBatch::opaque(body, claims, Validation::Full).expect("it is valid");
+        let (header, body) = (batch.header, batch.body);
+        let records = StoredBatch { header, body }
+            .records()
+            .expect("they can be read");
+        let mut tally = Tally {
+            before: vec![0; 1],
+            after: vec![0; 1],
+            moved: 0,
+            keys: HashMap::new(),
+            key_bytes: 0,
+        };
+        tally.add(PartitionId::new(0), Offset::ZERO, &records, &[0; 21]);
+        assert_eq!(tally.keys.len(), KEYS_BYTES_MAX >> 20);
+        let report = tally.report(1);
+        assert_eq!(report.records, 21, "all are");
+        assert_eq!(report.hottest.len(), 1);
+        assert_eq!(report.hottest[0].records, 2, "one that was counted before");
     }
 }

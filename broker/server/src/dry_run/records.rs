@@ -1,11 +1,12 @@
 //! The records that a dry run looks at: of each partition the newest, below the high watermark, batch by batch.
 
 use broker_model::{Offset, PartitionId};
-use broker_record::{Batches, Records};
+use broker_record::{BatchError, Batches, Records, StoredBatch};
 use broker_storage::ReadLimit;
 use tokio::runtime::Handle;
 
 use super::{DryRun, Progress, Stopped};
+use crate::net::unfolding::UNFOLD_AT_ONCE_BYTES;
 use crate::partition::PartitionHandle;
 use crate::topics::HostedPartition;
 
@@ -21,6 +22,20 @@ pub(super) fn partitions(dry_run: &DryRun) -> Vec<(PartitionId, PartitionHandle)
             HostedPartition::Offline { .. } => None,
         })
         .collect()
+}
+
+/// The records of a batch, with the room that it takes if it unfolds to much.
+fn open(
+    dry_run: &DryRun,
+    batch: &StoredBatch,
+) -> Result<(Records, Option<impl Sized + use<>>), BatchError> {
+    match batch.records_within(UNFOLD_AT_ONCE_BYTES) {
+        Err(error) if error.is_for_lack_of_room() => {
+            let room = Handle::current().block_on(dry_run.unfolding.room_for_largest());
+            Ok((batch.records()?, Some(room)))
+        }
+        records => Ok((records?, None)),
+    }
 }
 
 /// Hands every batch to `visit`, with the first offset that counts.
@@ -56,7 +71,7 @@ pub(super) fn for_each_batch(
                 let batch = batch.map_err(Stopped::failed)?;
                 let behind = batch.header.next_offset();
                 if behind > next {
-                    let records = batch.records().map_err(Stopped::failed)?;
+                    let (records, _room) = open(dry_run, &batch).map_err(Stopped::failed)?;
                     visit(number, from, &records)?;
                     progress.advance(behind.get() - next.get())?;
                     next = behind;

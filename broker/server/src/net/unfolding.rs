@@ -7,9 +7,9 @@ use std::sync::Arc;
 use broker_model::limits::{
     BATCH_DECOMPRESSED_BYTES_MAX, MEMORY_OWN_UNFOLDING, UNFOLDING_BYTES_MAX,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::ceiling::{Allowance, Ceiling};
+use super::ceiling::{Allowance, Ceiling, Drawn};
 use crate::background::{BrokenOff, Workers};
 
 const MIB: usize = 1024 * 1024;
@@ -63,6 +63,13 @@ impl Unfolding {
             return self.step(&self.largest, work, limit).await;
         }
         Ok(done)
+    }
+
+    /// Room for one of the largest, for who unfolds it on a thread of its own, until it is done with that.
+    pub(crate) async fn room_for_largest(&self) -> (OwnedSemaphorePermit, Drawn) {
+        let place = self.largest.clone().acquire_owned().await;
+        let place = place.expect("this budget is never closed");
+        (place, self.memory.take(BATCH_DECOMPRESSED_BYTES_MAX).await)
     }
 
     async fn step<T: Send + 'static>(

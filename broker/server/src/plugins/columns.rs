@@ -5,6 +5,9 @@ use broker_record::{BatchError, RecordHeaders, Records, RoutableRecords};
 use broker_wasm::{BatchColumns, BytesColumn, Columns as Needs};
 use bytes::Bytes;
 
+/// What a column keeps for the next batch.
+const KEPT_BYTES: usize = 1 << 20;
+
 /// Column buffers of one arbiter.
 #[derive(Default)]
 pub(crate) struct Columns {
@@ -26,6 +29,13 @@ impl Columns {
         self.timestamps_ms.clear();
         self.value_lens.clear();
         self.offset_deltas.clear();
+    }
+
+    /// Gives back what a large batch needed.
+    pub(super) fn shed(&mut self) {
+        for column in [&mut self.keys, &mut self.values, &mut self.headers] {
+            column.shrink_to(KEPT_BYTES);
+        }
     }
 
     /// What was gathered, as the plugin takes it.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use broker_cluster::PluginSlot;
 use broker_model::limits::DECODED_VALUE_DEPTH_MAX;
 use broker_protocol::api::fetch::DecodedField as WireField;
-use broker_record::{DecodedField, FieldForm, Records, SerializableRecords, bytes_in_value};
+use broker_record::{DecodedField, FieldForm, RecordView, SerializableRecords, bytes_in_value};
 use broker_wasm::{BytesColumn, PluginError, RowError, Serializer};
 use bytes::Bytes;
 
@@ -70,7 +70,7 @@ impl Serialized {
     }
 }
 
-/// One field of the records of a stored batch, decoded.
+/// One field of some records of a stored batch, decoded.
 #[derive(Debug)]
 pub(crate) enum DecodedColumn {
     /// The topic has no serializer for it.
@@ -79,7 +79,7 @@ pub(crate) enum DecodedColumn {
         rows: Vec<Option<Vec<u8>>>,
         faults: BTreeMap<u32, Fault>,
     },
-    /// The plugin did not answer: every record is given raw.
+    /// The plugin did not answer: every one of them is given raw.
     Failed(Fault),
 }
 
@@ -166,12 +166,12 @@ impl Plugins {
         })
     }
 
-    /// Decodes one field of the records of a stored batch. Never fails as a whole: the consumer goes on.
+    /// Decodes one field of some records of a stored batch. Never fails as a whole: the consumer goes on.
     pub(crate) fn decode(
         &self,
         topic: &HostedTopic,
         field: Field,
-        records: &Records,
+        records: &[RecordView<'_>],
     ) -> DecodedColumn {
         let failed = |plugin: &str, error: SlotError| {
             DecodedColumn::Failed(Fault {
@@ -185,16 +185,11 @@ impl Plugins {
             Ok(Some(slot)) => slot,
             Err(error) => return failed(error.plugin_name(), error.clone()),
         };
-        let part = |record: broker_record::RecordView<'_>, rows: &mut BytesColumn| {
-            rows.push(match field {
-                Field::Key => record.key,
-                Field::Value => record.value,
-            });
-        };
-        let mut rows = BytesColumn::default();
-        for record in records.iter().map_while(Result::ok) {
-            part(record, &mut rows);
-        }
+        let parts = records.iter().map(|record| match field {
+            Field::Key => record.key,
+            Field::Value => record.value,
+        });
+        let rows: BytesColumn = parts.collect();
         let mut out = BytesColumn::default();
         let errors = self.run(topic, slot, |serializer| {
             serializer.deserialize(&rows, &mut out)

@@ -42,6 +42,7 @@ pub(super) async fn handle(
         last: request.last,
         sample: usize::try_from(sample).unwrap_or(0),
         clock: context.clock.clone(),
+        unfolding: context.requests.unfolding().clone(),
     };
     let started = context
         .dry_runs

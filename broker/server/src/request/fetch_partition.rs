@@ -14,7 +14,7 @@ use broker_record::{BatchError, Batches, Records, StoredBatch};
 use broker_storage::{FileSlice, ReadLimit};
 use bytes::Bytes;
 
-use super::record_decoder::RecordDecoder;
+use super::record_decoder::{RecordDecoder, next_part};
 use super::{lookup, wire};
 use crate::cold_reads::ColdReads;
 use crate::context::Context;
@@ -454,21 +454,20 @@ impl Decoded {
         records: &Records,
         decoder: &RecordDecoder,
     ) -> Result<Fits, BatchError> {
-        let columns = decoder.decode(records);
-        let mut encoded = Vec::new();
-        for (index, record) in (0..).zip(records.iter()) {
-            let record = record?;
-            if record.offset < self.next {
-                continue;
+        let mut left = records.iter();
+        while let Some(part) = next_part(&mut left, self.next)? {
+            let columns = decoder.decode(&part);
+            let mut encoded = Vec::new();
+            for (index, record) in (0..).zip(&part) {
+                encoded.clear();
+                columns.write(index, record, &mut encoded);
+                if self.writer.bytes_len() + encoded.len() > self.room {
+                    return Ok(Fits::InPart);
+                }
+                self.writer
+                    .push_encoded(|out| out.extend_from_slice(&encoded));
+                self.next = record.offset.next();
             }
-            encoded.clear();
-            columns.write(index, &record, &mut encoded);
-            if self.writer.bytes_len() + encoded.len() > self.room {
-                return Ok(Fits::InPart);
-            }
-            self.writer
-                .push_encoded(|out| out.extend_from_slice(&encoded));
-            self.next = record.offset.next();
         }
         self.next = self.next.max(batch.header.next_offset());
         Ok(Fits::Whole)

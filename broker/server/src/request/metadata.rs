@@ -1,5 +1,6 @@
 //! `metadata`: the brokers, and where the partitions of topics are.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use broker_cluster::{NewTopic, Topic};
@@ -41,8 +42,7 @@ pub(super) async fn handle(
             );
             return Err(WireError::new(ErrorCode::InvalidRequest, message));
         }
-        Some(names) => names
-            .into_iter()
+        Some(names) => once_each(names)
             .map(|name| match metadata.topic(&name) {
                 Some(topic) => describe(&context, topic),
                 None => missing(name),
@@ -75,6 +75,14 @@ async fn create_missing(context: &Context, names: &[String]) {
             }
         }
     }
+}
+
+/// Each name where it stands first: an answer grows with what it is about, not with how often that is named.
+fn once_each(names: Vec<String>) -> impl Iterator<Item = String> {
+    let mut seen = HashSet::new();
+    names
+        .into_iter()
+        .filter(move |name| seen.insert(name.clone()))
 }
 
 /// Every broker with where it can be reached.

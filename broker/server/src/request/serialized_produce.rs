@@ -40,11 +40,24 @@ enum Accepted {
     Routed(RoutedRecords),
 }
 
-/// Runs the serializers and makes the batches that are to be appended.
+/// A body that the producer built, with its records.
+pub(super) struct Opened {
+    batch: ProducedBatch,
+    records: SerializableRecords,
+}
+
+/// Opens a body if it unfolds to at most so many bytes.
+pub(super) fn open(opaque: &Opaque, unfolded_max: usize) -> Result<Opened, InvalidBatch> {
+    let batch = opaque.check(unfolded_max)?;
+    let records = SerializableRecords::opaque(&batch, unfolded_max)?;
+    Ok(Opened { batch, records })
+}
+
+/// Runs the serializers and makes the batches that are to be appended. A compressed body is `opened` already.
 pub(super) fn prepare(
     context: &Context,
     topic: &HostedTopic,
-    request: ProduceRequest,
+    (request, opened): (ProduceRequest, Option<Opened>),
     timestamp: Timestamp,
 ) -> Result<Prepared, WireError> {
     let invalid = |error: InvalidBatch| wire::invalid_batch(&error);
@@ -69,12 +82,12 @@ pub(super) fn prepare(
             return Err(WireError::new(ErrorCode::InvalidRequest, message));
         }
         Payload::Opaque(body) => {
-            let batch = Opaque::new(topic, body)?
-                .check(FRAME_BYTES_MAX)
-                .map_err(invalid)?;
-            let records = SerializableRecords::opaque(&batch).map_err(invalid)?;
-            opaque = Some(batch);
-            records
+            let opened = match opened {
+                Some(opened) => opened,
+                None => open(&Opaque::new(topic, body)?, FRAME_BYTES_MAX).map_err(invalid)?,
+            };
+            opaque = Some(opened.batch);
+            opened.records
         }
     };
     let serialized = context.plugins.serialize(topic, &records, form);

@@ -3,15 +3,16 @@
 //! answered. When there is none at once, it waits, and with it the requests behind it on its connection. So do
 //! they while a request with many records is seen to in the background.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use broker_model::Timestamp;
-use broker_model::limits::PLUGIN_BATCH_RECORDS_MAX;
-use broker_protocol::api::produce::{Payload, ProduceRequest};
+use broker_model::limits::{FRAME_BYTES_MAX, PLUGIN_BATCH_RECORDS_MAX};
+use broker_protocol::api::produce::{OpaqueBody, Payload, ProduceRequest};
 use broker_protocol::{ErrorCode, WireError};
-use broker_record::{InvalidBatch, count_for_plugins};
+use broker_record::{Codec, InvalidBatch, count_for_plugins};
 
-use super::produce::Terms;
+use super::produce::{Opaque, Terms};
+use super::serialized_produce::Opened;
 use super::{routed_produce, serialized_produce, wire};
 use crate::connection::{Asker, WorkInOrder};
 use crate::context::Context;
@@ -19,6 +20,10 @@ use crate::topics::HostedTopic;
 
 /// Requests of up to so many records go through plugins where their connection lives, others in the background.
 const RECORDS_AT_ONCE: u32 = 1_000;
+/// And of up to so many bytes: as much as a topic takes by default if they are only divided among partitions,
+const ROUTED_AT_ONCE_BYTES: usize = 1 << 20;
+/// and two calls of a serializer, which looks at every byte.
+const SERIALIZED_AT_ONCE_BYTES: usize = 64 * 1024;
 
 /// A request whose records are still as they came.
 pub(super) struct ThroughPlugins {
@@ -53,17 +58,24 @@ impl ThroughPlugins {
             }
         };
         let routing = self.context.requests.routing().clone();
-        if records <= RECORDS_AT_ONCE
+        let bytes = bytes(&self.request.payload);
+        let bytes_at_once = match self.serializes() {
+            true => SERIALIZED_AT_ONCE_BYTES,
+            false => ROUTED_AT_ONCE_BYTES,
+        };
+        let is_little = records <= RECORDS_AT_ONCE && bytes <= bytes_at_once;
+        let folded = self.folded();
+        if is_little
+            && folded.is_none()
             && let Some(room) = routing.try_room(records)
         {
             asker.keep(room);
             if let Some(place) = asker.place() {
                 place.trust();
             }
-            self.go(asker);
+            self.go(None, asker);
             return None;
         }
-        let bytes = bytes(&self.request.payload);
         if let Some(place) = asker.place() {
             place.set_aside();
         }
@@ -75,24 +87,70 @@ impl ThroughPlugins {
             if let Some(place) = asker.place() {
                 place.judge(usize::try_from(records).unwrap_or(usize::MAX), bytes);
             }
-            if records <= RECORDS_AT_ONCE {
-                return self.go(asker);
+            if let Some(folded) = folded {
+                return self.unfold(folded, asker).await;
+            }
+            if is_little {
+                return self.go(None, asker);
             }
             let workers = self.context.arbiters.background().workers().clone();
             // A panic has answered through the asker.
-            let _ = workers.run(move || self.go(asker)).await;
+            let _ = workers.run(move || self.go(None, asker)).await;
         }))
+    }
+
+    /// A compressed body that serializers are to look at.
+    fn folded(&self) -> Option<OpaqueBody> {
+        match &self.request.payload {
+            Payload::Opaque(opaque) if self.request.partition.is_some() && !self.request.encode => {
+                let codec = Codec::from_name(&opaque.codec);
+                (codec != Ok(Codec::None)).then(|| opaque.clone())
+            }
+            _ => None,
+        }
+    }
+
+    /// Goes on with a body once it is unfolded, in the background and when there is memory for that.
+    async fn unfold(self, folded: OpaqueBody, asker: Asker) {
+        let opaque = match Opaque::new(&self.topic, folded) {
+            Ok(opaque) => opaque,
+            Err(error) => return asker.refuse(error),
+        };
+        let unfolding = self.context.requests.unfolding().clone();
+        let waiting = Arc::new(Mutex::new(Some((self, asker))));
+        let work = move |unfolded_max: usize| {
+            let unfolded_max = unfolded_max.min(FRAME_BYTES_MAX);
+            let opened = serialized_produce::open(&opaque, unfolded_max);
+            let lacks_room = matches!(&opened, Err(error) if error.is_for_lack_of_room());
+            let is_too_low = lacks_room && unfolded_max < FRAME_BYTES_MAX;
+            if !is_too_low {
+                let waiting = waiting
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .take();
+                if let Some((request, asker)) = waiting {
+                    match opened {
+                        Ok(opened) => request.go(Some(opened), asker),
+                        Err(invalid) => asker.refuse(wire::invalid_batch(&invalid)),
+                    }
+                }
+            }
+            is_too_low
+        };
+        // A panic has answered through the asker.
+        let _ = unfolding.in_steps(work, |is_too_low| *is_too_low).await;
     }
 
     fn serializes(&self) -> bool {
         self.topic.plugins.serializes() || self.request.encode
     }
 
-    fn go(self, mut asker: Asker) {
+    fn go(self, opened: Option<Opened>, mut asker: Asker) {
         let serializes = self.serializes();
         let (context, topic, terms) = (self.context, self.topic, self.terms);
         if serializes {
-            match serialized_produce::prepare(&context, &topic, self.request, self.timestamp) {
+            let of = (self.request, opened);
+            match serialized_produce::prepare(&context, &topic, of, self.timestamp) {
                 Ok(serialized) => serialized.append(&context, &topic, terms, asker),
                 Err(error) => asker.refuse(error),
             }
