@@ -24,6 +24,18 @@ fn a_second_broker_on_the_same_directory_is_refused_and_the_first_goes_on() {
 }
 
 #[test]
+fn a_second_broker_is_refused_also_when_somebody_has_removed_the_lock_file() {
+    let broker = Broker::start();
+    let data_dir = broker.data_dir();
+    fs::remove_file(data_dir.join(".lock")).expect("it is there");
+    let refused = Setup::new().refused_on(&data_dir);
+    refused
+        .exits_with(FAILED)
+        .names(&[&data_dir.display().to_string(), "in use"]);
+    broker.connect().create_topic("t", 1, &[]);
+}
+
+#[test]
 fn a_port_in_use_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = taken.local_addr().expect("it has one").to_string();

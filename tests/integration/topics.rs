@@ -22,6 +22,21 @@ fn topic_names(wire: &mut Wire) -> Vec<String> {
 }
 
 #[test]
+fn a_topic_with_more_options_than_one_change_may_have_is_refused_and_others_are_not() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    let config = map! {
+        "cleanup.policy" => "compact",
+        "compaction.policy" => "newest-by-header",
+        "compaction.policy.option.header" => "a".repeat(9 << 20),
+    };
+    let big = map! { "name" => "big", "config" => config };
+    refuses(&mut wire, big, "INVALID_REQUEST");
+    wire.create_topic("small", 1, &[]);
+    wire.produce("small", 0, vec![valued("x")]);
+}
+
+#[test]
 fn a_topic_that_is_asked_about_many_times_is_answered_once() {
     let broker = Broker::start();
     let mut wire = broker.connect();

@@ -47,6 +47,34 @@ fn base_of(log: &Path) -> u64 {
 }
 
 #[test]
+fn an_index_that_is_cut_while_it_is_in_use_ends_nobody() {
+    let (broker, mut wire) = with_data(&[("segment.bytes", "1KiB")]);
+    let look = |wire: &mut Wire| {
+        for offset in 0..30 {
+            let fetched = wire.fetch("t", 0, offset, map! { "max_bytes" => 1 });
+            let records = fetched
+                .expect("it can be read")
+                .answer
+                .get("records")
+                .list()
+                .len();
+            assert!(records >= 1, "at {offset}");
+        }
+        let first = map! { "topic" => "t", "partition" => 0, "at" => 1 };
+        wire.call("list_offsets", map! { "partitions" => vec![first] })
+            .expect("it is answered");
+    };
+    look(&mut wire);
+    for extension in ["index", "timeindex"] {
+        for file in broker.files("t", 0, extension) {
+            cut(&file, 0);
+        }
+        look(&mut wire);
+    }
+    assert_others_go_on(&mut wire, 30);
+}
+
+#[test]
 fn a_segment_that_is_cut_or_removed_under_a_running_broker_is_damage_that_consumers_pass() {
     let (mut broker, mut wire) = with_data(&[("segment.bytes", "1KiB")]);
     let logs = broker.files("t", 0, "log");

@@ -175,6 +175,9 @@ impl ControllerActor {
                     reason: problem.to_string(),
                 }));
             }
+            Err(MetadataLogError::TooLarge { size, max }) => {
+                reply.send(Err(ControllerError::TooLarge { size, max }));
+            }
             Err(problem) => {
                 let reason = problem.to_string();
                 reply.send(Err(ControllerError::Uncertain {

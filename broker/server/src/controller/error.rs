@@ -23,6 +23,8 @@ pub(crate) enum ControllerError {
     NotYet { reason: String },
     /// There is no room for the command on the disk; nothing was done.
     NoRoom { reason: String },
+    /// The command is larger than the metadata log takes; nothing was done.
+    TooLarge { size: u64, max: u64 },
     /// The command was written, but whether it survives is unknown.
     Uncertain { reason: String },
     /// A rule about creating topics.

@@ -30,6 +30,9 @@ pub(crate) enum MetadataLogError {
     /// There is no room for a command, or no file descriptor: nothing of it is in the log.
     #[error(transparent)]
     NoRoom(AppendError),
+    /// A command is larger than the log takes: nothing of it is in the log.
+    #[error("a command of {size} bytes is above the limit of {max}")]
+    TooLarge { size: u64, max: u64 },
     /// A command in it.
     #[error(
         "the metadata log {TOPIC}-0 in {dir} holds a command that cannot be applied at index {index}: {problem}"
@@ -182,6 +185,9 @@ impl MetadataLog {
             Ok(run) => Ok(run.first),
             Err(problem @ (AppendError::NoSpace { .. } | AppendError::NoDescriptor { .. })) => {
                 Err(MetadataLogError::NoRoom(problem))
+            }
+            Err(AppendError::BatchTooLarge { size, max, .. }) => {
+                Err(MetadataLogError::TooLarge { size, max })
             }
             Err(problem) => Err(failure(&self.dir, &problem)),
         }

@@ -133,7 +133,10 @@ impl<T: Instance> Cache<T> {
     pub(super) fn shed(&mut self) {
         let used = self.used.take();
         if let Some(entry) = used.and_then(|key| self.bound.get_mut(&key)) {
-            let extra = entry.instance.memory_bytes().saturating_sub(entry.first_bytes);
+            let extra = entry
+                .instance
+                .memory_bytes()
+                .saturating_sub(entry.first_bytes);
             self.extra_bytes = self.extra_bytes - entry.extra_bytes + extra;
             entry.extra_bytes = extra;
         }

@@ -1,4 +1,5 @@
-//! `metadata`: the brokers, and where the partitions of topics are.
+//! `metadata`: the brokers, and where the partitions of topics are. Of every topic once, however often it is asked
+//! about.
 
 use std::collections::HashSet;
 use std::sync::Arc;

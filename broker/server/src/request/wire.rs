@@ -286,6 +286,12 @@ pub(super) fn controller_error(error: ControllerError) -> WireError {
             wire.retriable = true;
             wire
         }
+        ControllerError::TooLarge { size, max } => WireError::new(
+            ErrorCode::InvalidRequest,
+            format!(
+                "the change takes {size} bytes of metadata, with the options of every plugin that it binds to a topic; one change may take {max}: make the options smaller, or change fewer topics at once"
+            ),
+        ),
         ControllerError::NoRoom { reason } => WireError::new(ErrorCode::DiskFull, reason),
         ControllerError::Uncertain { reason } => WireError::new(
             ErrorCode::StorageFailed,

@@ -119,22 +119,35 @@ impl SealedIndex {
     }
 
     fn times(&mut self, io: &dyn Io) -> Result<&IndexSource, IndexDamaged> {
-        if self.times.is_none() {
-            self.times = Some(mapped(io, &self.times_path)?);
+        let len = TimeEntry::position(self.count);
+        if self.times.is_none() || !is_whole(io, &self.times_path, len) {
+            self.times = None;
+            self.times = Some(mapped(io, &self.times_path, len)?);
         }
         self.times.as_ref().ok_or(IndexDamaged { number: 0 })
     }
 
     fn offsets(&mut self, io: &dyn Io) -> Result<&IndexSource, IndexDamaged> {
-        if self.offsets.is_none() {
-            self.offsets = Some(mapped(io, &self.offsets_path)?);
+        let len = OffsetEntry::position(self.count);
+        if self.offsets.is_none() || !is_whole(io, &self.offsets_path, len) {
+            self.offsets = None;
+            self.offsets = Some(mapped(io, &self.offsets_path, len)?);
         }
         self.offsets.as_ref().ok_or(IndexDamaged { number: 0 })
     }
 }
 
-fn mapped(io: &dyn Io, path: &IndexPath) -> Result<IndexSource, IndexDamaged> {
-    let mapped = path.open(io).and_then(|file| {
+/// Whether an index file is as long as it was. What is mapped of one that somebody has cut must not be touched: that
+/// ends the process.
+fn is_whole(io: &dyn Io, path: &IndexPath, len: u64) -> bool {
+    let file = path.open(io);
+    file.is_some_and(|file| file.len().is_ok_and(|there| there >= len))
+}
+
+fn mapped(io: &dyn Io, path: &IndexPath, len: u64) -> Result<IndexSource, IndexDamaged> {
+    let file = path.open(io);
+    let whole = file.filter(|file| file.len().is_ok_and(|there| there >= len));
+    let mapped = whole.and_then(|file| {
         let map = file.map();
         map.inspect_err(|error| path.tell_unreadable(error)).ok()
     });

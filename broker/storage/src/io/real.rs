@@ -120,10 +120,20 @@ impl Io for RealIo {
             .truncate(false)
             .open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Box::new(RealLock { _file: file })),
-            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
-            Err(TryLockError::Error(error)) => Err(error),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) => return Err(error),
         }
+        // Somebody may remove or replace the file; the directory is the same one all the same.
+        let dir = path.parent().and_then(|dir| File::open(dir).ok());
+        if let Some(Err(TryLockError::WouldBlock)) = dir.as_ref().map(File::try_lock) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let locked = RealLock {
+            _file: file,
+            _dir: dir,
+        };
+        Ok(Box::new(locked))
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {
@@ -154,6 +164,7 @@ fn timestamp(at: SystemTime) -> Option<Timestamp> {
 
 struct RealLock {
     _file: File,
+    _dir: Option<File>,
 }
 
 impl IoLock for RealLock {}
