@@ -8,7 +8,7 @@ use broker_model::{Offset, Timestamp};
 
 use super::entry::{IndexEntry, IndexHeader, OffsetEntry, SegmentId, TimeEntry};
 use super::source::{IndexDamaged, IndexPath, IndexSource};
-use crate::io::Io;
+use crate::io::{Io, OpenMode};
 
 /// What the last entries of a complete index say about its segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,11 +137,12 @@ impl SealedIndex {
     }
 }
 
-/// Whether an index file is as long as it was. What is mapped of one that somebody has cut must not be touched: that
-/// ends the process.
+/// Whether nobody has cut an index file that is mapped: what is not there any more must not be touched, that ends the
+/// process. What is mapped of one that was removed or replaced stays as it is.
 fn is_whole(io: &dyn Io, path: &IndexPath, len: u64) -> bool {
-    let file = path.open(io);
-    file.is_some_and(|file| file.len().is_ok_and(|there| there >= len))
+    let file = io.open(path.path(), OpenMode::Read);
+    file.and_then(|file| file.len())
+        .map_or(true, |there| there >= len)
 }
 
 fn mapped(io: &dyn Io, path: &IndexPath, len: u64) -> Result<IndexSource, IndexDamaged> {
