@@ -122,11 +122,7 @@ pub(super) const ATTACKS: [Attack; 11] = [
         connections: 50,
         payload: || {
             let args = Message::new().map(2).text("topic").text(stage::PLAIN);
-            request(
-                2,
-                "dry_run_plugin",
-                args.text("plugin").text("partitioner-java"),
-            )
+            request(2, "dry_run_plugin", args.text("plugin").text("key-hash"))
         },
         offend: |field| Box::pin(ask_again_and_again(field)),
     },
