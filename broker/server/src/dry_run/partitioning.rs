@@ -157,20 +157,22 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn keys_are_counted_as_long_as_they_are_few_bytes() {
+    fn batch_of(keys: &[Vec<u8>]) -> Records {
         let mut builder = BatchBuilder::new();
-        let keys: Vec<_> = (0..20_u8).map(|key| vec![key; 1 << 20]).collect();
-        for key in keys.iter().chain(&keys[..1]) {
+        for key in keys {
             let pushed = builder.push(Some(key), None, Timestamp::from_millis(1), []);
             pushed.expect("it is small");
         }
-        let (body, claims) = builder.build(Codec::Zstd).expect("a body");
+        let (body, claims) = builder.build(Codec::None).expect("a body");
         let batch = ProducedBatch::opaque(body, claims, Validation::Full).expect("it is valid");
         let (header, body) = (batch.header, batch.body);
-        let records = StoredBatch { header, body }
-            .records()
-            .expect("they can be read");
+        let batch = StoredBatch { header, body };
+        batch.records().expect("they can be read")
+    }
+
+    #[test]
+    fn keys_are_counted_as_long_as_they_are_few_bytes() {
+        let keys: Vec<_> = (0..20_u8).map(|key| vec![key; 1 << 20]).collect();
         let mut tally = Tally {
             before: vec![0; 1],
             after: vec![0; 1],
@@ -178,7 +180,10 @@ mod tests {
             keys: HashMap::new(),
             key_bytes: 0,
         };
-        tally.add(PartitionId::new(0), Offset::ZERO, &records, &[0; 21]);
+        for keys in [&keys[..10], &keys[10..], &keys[..1]] {
+            let records = batch_of(keys);
+            tally.add(PartitionId::new(0), Offset::ZERO, &records, &[0; 10]);
+        }
         assert_eq!(tally.keys.len(), KEYS_BYTES_MAX >> 20);
         let report = tally.report(1);
         assert_eq!(report.records, 21, "all are");
