@@ -101,6 +101,21 @@ impl Link {
         }
     }
 
+    /// Sends bytes until the broker says something, or for so long.
+    ///
+    /// # Errors
+    /// When the broker has closed.
+    pub async fn stuff_until_told(&mut self, bytes: &[u8], until: Instant) -> io::Result<()> {
+        let (receiving, mut sending) = self.socket.split();
+        let sent = async {
+            tokio::select! {
+                sent = sending.write_all(bytes) => sent,
+                told = receiving.readable() => told,
+            }
+        };
+        timeout_at(until, sent).await.unwrap_or(Ok(()))
+    }
+
     /// The next answer's body; `None` at the end of the connection.
     ///
     /// # Errors

@@ -97,7 +97,7 @@ fn produce_head(bytes: usize) -> Vec<u8> {
 
 async fn send_and_wait(field: Arc<Field>) -> io::Result<Fate> {
     let mut link = field.greeted().await?;
-    link.stuff(&field.payload, field.until).await?;
+    link.stuff_until_told(&field.payload, field.until).await?;
     Ok(link.fate(field.until).await)
 }
 
