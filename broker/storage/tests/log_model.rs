@@ -147,6 +147,18 @@ fn a_refused_write_does_not_come_back_with_a_power_loss() {
 }
 
 #[test]
+fn an_append_that_wrote_nothing_leaves_earlier_requests_as_they_are() {
+    follow(&[
+        append(&[(1, 120)]),
+        Step::DiskFullAt { after: 3, short: 0 },
+        append(&[(2, 299), (4, 243)]),
+        Step::TakeRequest,
+        append(&[(1, 0)]),
+        Step::Sync,
+    ]);
+}
+
+#[test]
 fn what_recovery_found_after_a_kill_survives_a_power_loss_with_its_names() {
     follow(&[
         append(&[(3, 144)]),

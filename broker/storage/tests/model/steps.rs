@@ -226,8 +226,10 @@ impl Runner {
             Err(error) => {
                 check!(error.is_definite(), "a full disk is definite: {error}");
                 self.io.clear_faults();
-                // What was written of it was cut off again.
-                self.void_requests();
+                // What was written of it was cut off again. Where nothing was, earlier requests stay as they are.
+                if self.log().unsynced_since().is_some() {
+                    self.void_requests();
+                }
                 self.check_content()
             }
         }
