@@ -159,6 +159,23 @@ fn an_append_that_wrote_nothing_leaves_earlier_requests_as_they_are() {
 }
 
 #[test]
+fn a_log_start_within_a_damaged_end_keeps_no_log_from_opening() {
+    follow(&[
+        append(&[(2, 0)]),
+        Step::Append {
+            batches: vec![(3, 0, 0), (3, 128, -19)],
+            new_epoch: false,
+            codec: 1,
+        },
+        Step::DeleteRecords { to: 75 },
+        Step::LookAtDamage {
+            at: 0,
+            byte: 23_625,
+        },
+    ]);
+}
+
+#[test]
 fn what_recovery_found_after_a_kill_survives_a_power_loss_with_its_names() {
     follow(&[
         append(&[(3, 144)]),

@@ -3,7 +3,7 @@
 
 use broker_model::Offset;
 
-use super::point::end_of;
+use super::point::reach_of;
 use super::{OpenRequest, failed};
 use crate::log::delete_segment;
 use crate::log_dir::OpenLogError;
@@ -37,7 +37,7 @@ fn check(
     if Some(start) <= known || may_be_lost || !has_data {
         return Ok(());
     }
-    let end = end_of(request, files).map_err(|source| failed(&request.dir, source))?;
+    let end = reach_of(request, files).map_err(|source| failed(&request.dir, source))?;
     if start <= end {
         return Ok(());
     }

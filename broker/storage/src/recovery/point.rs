@@ -9,6 +9,7 @@ use std::sync::Arc;
 use broker_model::Offset;
 
 use super::OpenRequest;
+use super::tail::behind;
 use crate::corruption::Damage;
 use crate::index::{OffsetEntry, boundary_at_or_below};
 use crate::segment::{BatchScanner, DataFile, ScanDepth, Scanned};
@@ -164,8 +165,9 @@ fn goes_on(data: &Arc<DataFile>, len: u64, point: &RecoveryPoint) -> io::Result<
     Ok(!next.is_some_and(|scanned| scanned.is_another_batch()))
 }
 
-/// Behind the last batch of the newest segment whose header is sound.
-pub(super) fn end_of(request: &OpenRequest, files: &[(Offset, u32)]) -> io::Result<Offset> {
+/// How far the newest segment may have come: behind its last batch whose header is sound, or behind what may have
+/// stood in bad bytes to its end.
+pub(super) fn reach_of(request: &OpenRequest, files: &[(Offset, u32)]) -> io::Result<Offset> {
     let Some((base, len)) = files.last() else {
         return Ok(Offset::ZERO);
     };
@@ -180,8 +182,15 @@ pub(super) fn end_of(request: &OpenRequest, files: &[(Offset, u32)]) -> io::Resu
     let mut scanner = headers(&data, range, near.offset)?;
     let mut next = || scanner.next().inspect_err(|error| data.observe(error));
     while let Some(scanned) = next()? {
-        if let Scanned::Batch { header, .. } = scanned {
-            end = header.next_offset();
+        match scanned {
+            Scanned::Batch { header, .. } => end = header.next_offset(),
+            Scanned::Bad {
+                position,
+                offset,
+                resume: None,
+                ..
+            } => end = behind(offset, u64::from(*len).saturating_sub(position)),
+            Scanned::Bad { .. } | Scanned::Incomplete { .. } => {}
         }
     }
     Ok(end)

@@ -227,7 +227,7 @@ fn damaged_end(offset: Offset, bytes: u64) -> TailEnd {
 }
 
 /// Behind every offset that so many bytes of batches may have, the first of which is this one.
-fn behind(offset: Offset, bytes: u64) -> Offset {
+pub(super) fn behind(offset: Offset, bytes: u64) -> Offset {
     let batches = 1 + bytes / (BatchHeader::LEN as u64 + 1);
     let records = batches.saturating_mul(u64::from(BATCH_RECORDS_MAX));
     offset.checked_plus(records).unwrap_or(Offset::MAX)
