@@ -168,9 +168,9 @@ fn an_active_segment_that_is_cut_or_removed_takes_no_more_and_no_offset_is_used_
         let (records, error) = wire.read_until_error("t", 0, 0);
         let error = error.expect("what is missing is told");
         assert_eq!(error.name, "CORRUPT_LOG", "{mode}: {error:?}");
-        assert_eq!(error.data.get("next_offset").u64(), 30);
-        assert!(records.len() < 30);
-        assert_eq!(try_produce(&mut wire, "t").unwrap(), 30, "{mode}");
+        let next = error.data.get("next_offset").u64();
+        assert!(next >= 30 && records.len() < 30);
+        assert_eq!(try_produce(&mut wire, "t").unwrap(), next, "{mode}");
     }
 }
 

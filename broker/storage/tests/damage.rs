@@ -192,21 +192,22 @@ fn durable_bytes_that_are_gone_are_reported_and_their_offsets_not_given_out_agai
                     bytes: 5 * BATCH - kept
                 }
             );
+            let after = append(&mut log, batch_of("5", 100));
+            assert!(after.first > offset(5), "{after:?}");
             assert_eq!(
                 (missing.offset, missing.next_good),
-                (offset(good), Some(offset(5)))
+                (offset(good), Some(after.first))
             );
-            assert_eq!(append(&mut log, batch_of("5", 100)).first, offset(5));
             sync(&dir, &mut log);
             for at in 0..good {
                 assert_eq!(read_at(&log, at).unwrap(), offset(at + 1));
             }
             let corruption = corruption_at(&log, good);
-            assert_eq!(corruption.next_good, Some(offset(5)));
+            assert_eq!(corruption.next_good, Some(after.first));
             drop((log, dir));
             let (_dir, log, _) = open(&io.after_kill(), big());
-            assert_eq!(log.end(), offset(6));
-            assert_eq!(read_at(&log, 5).unwrap(), offset(6));
+            assert_eq!(log.end(), after.end);
+            assert_eq!(read_at(&log, after.first.get()).unwrap(), after.end);
             assert!(matches!(read_at(&log, good), Err(ReadError::Corrupt(_))));
         }
     }
@@ -331,13 +332,15 @@ fn what_an_emptied_directory_had_stays_known_until_somebody_deletes_it() {
     for entry in io.list(&partition_dir()).unwrap() {
         io.remove_file(&partition_dir().join(entry.name)).unwrap();
     }
-    let mut io = io;
+    let (mut io, mut first_end) = (io, None);
     for start in 0..3 {
         let (dir, mut log, report) = open(&io, small());
         assert!(!report.corruption.is_empty(), "start {start}");
         assert_eq!(log.start(), offset(0), "start {start}");
         let damage = corruption_at(&log, 3);
-        assert_eq!(damage.next_good, Some(offset(25)), "start {start}");
+        let end = *first_end.get_or_insert(log.end());
+        assert!(end > offset(25));
+        assert_eq!(damage.next_good, Some(end), "start {start}");
         assert!(!log.damage().is_empty(), "start {start}");
         append(&mut log, batch_of("more", 100));
         sync(&dir, &mut log);
@@ -352,11 +355,12 @@ fn what_an_emptied_directory_had_stays_known_until_somebody_deletes_it() {
         io = io.after_kill();
     }
     let (dir, mut log, _) = open(&io, small());
-    log.advance_start(offset(25)).unwrap();
+    let end = first_end.unwrap();
+    log.advance_start(end).unwrap();
     drop((log, dir));
     let (_dir, log, report) = open(&io.after_kill(), small());
     assert_eq!((report.corruption, log.damage()), (vec![], vec![]));
-    assert_eq!((log.start(), log.end()), (offset(25), offset(28)));
+    assert_eq!((log.start(), log.end()), (end, end.plus(3)));
 }
 
 /// A killed directory without any note of how far its logs are durable.
@@ -417,8 +421,8 @@ fn a_log_of_which_only_the_high_watermark_is_left_is_not_taken_for_a_new_one() {
     let dir = open_dir(&io);
     assert_eq!(dir.partitions().unwrap().len(), 1);
     let (log, _) = open_log(&dir, small());
-    assert_eq!(log.end(), offset(25));
-    assert_eq!(corruption_at(&log, 0).next_good, Some(offset(25)));
+    assert!(log.end() > offset(25), "more may have been acknowledged");
+    assert_eq!(corruption_at(&log, 0).next_good, Some(log.end()));
 }
 
 #[test]

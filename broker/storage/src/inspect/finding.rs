@@ -44,7 +44,7 @@ impl Finding {
                 Some(next),
             ) => {
                 format!(
-                    "these offsets are refused to readers and never given out again; the log goes on at offset {next}"
+                    "these offsets are refused to readers and never given out again; the log goes on at offset {next} or behind it"
                 )
             }
             (_, Some(next)) => {

@@ -10,7 +10,7 @@ use broker_model::{LeaderEpoch, Offset, Timestamp};
 use super::{ChangeError, Log, ReadLimit};
 use crate::durable_positions::DurablePoint;
 use crate::health::{is_passing, of_sync};
-use crate::index::{IndexEntry, OffsetEntry, TimeEntry};
+use crate::index::{ActiveIndex, IndexEntry, OffsetEntry, TimeEntry};
 use crate::io::Io;
 use crate::recovery::{Times, restore_active};
 use crate::retention::{RetentionOutcome, RetentionPolicy, RetentionView};
@@ -177,6 +177,11 @@ impl Log {
             false => None,
         };
         data.unseal();
+        // The index first: one that is ahead of its data tells that some of it is lost.
+        match ActiveIndex::load(&io, data.path(), data.id(), cut.position) {
+            Some(index) => index.cut_files()?,
+            None => ActiveIndex::new(&io, data.path(), data.id()).remove_files()?,
+        }
         let file = data.file()?;
         file.set_len(u64::from(cut.position))?;
         file.sync_data().map_err(of_sync)?;

@@ -14,7 +14,7 @@ use super::{DeleteLogError, DirShared, LogDirError, OpenLogError};
 use crate::durable_positions::{DurablePoint, PartitionKey};
 use crate::io::{Io, OpenMode};
 use crate::log::{Log, LogConfig};
-use crate::recovery::{OpenRequest, RecoveryReport, recover};
+use crate::recovery::{OpenRequest, RecoveryReport, behind_unnoted, recover};
 use crate::segment::base_of;
 use crate::small_file::{PartitionMetadata, SmallFile, SmallFileError};
 
@@ -207,8 +207,8 @@ fn check_owner(
     }
 }
 
-/// The end of a log of which nothing is left, not even its durable point: as far as its high watermark
-/// tells. That is remembered as a durable point from then on, until an operator acts.
+/// The end of a log of which nothing is left, not even its durable point: behind what may have been acknowledged
+/// above its high watermark. That is remembered as a durable point from then on, until an operator acts.
 fn end_by_high_watermark(
     shared: &DirShared,
     partition: &TopicPartition,
@@ -216,8 +216,9 @@ fn end_by_high_watermark(
 ) -> io::Result<Offset> {
     let key: PartitionKey = (topic_id, partition.partition);
     let noted = shared.high_watermarks().0.get(partition).copied();
-    let end = noted.filter(|_| shared.positions.is_doubtful(&key));
-    if let Some(end) = end.filter(|end| *end > Offset::ZERO) {
+    let end = noted.filter(|noted| *noted > Offset::ZERO && shared.positions.is_doubtful(&key));
+    let end = end.map(behind_unnoted);
+    if let Some(end) = end {
         let point = DurablePoint {
             segment: end,
             position: 0,

@@ -51,19 +51,20 @@ impl Recovery<'_> {
             self.note_loss(&loss)?;
             self.report.power_loss = Some(loss);
         }
-        let behind = noted.max(self.indexed);
-        let Some(behind) = behind.filter(|behind| *behind > end) else {
+        let known_end = noted.max(self.indexed);
+        let Some(known_end) = known_end.filter(|known| *known > end) else {
             return Ok(active);
         };
         if window.is_some() && self.report.last_stop == LastStop::OtherBoot {
             return Ok(active);
         }
+        let behind = self.behind_acknowledged(known_end);
         self.report.corruption.push(Corruption {
             file: active.data.path().to_owned(),
             position: u64::from(active.len),
             offset: end,
             next_good: Some(behind),
-            damage: match noted == Some(behind) {
+            damage: match noted == Some(known_end) {
                 true => Damage::BelowHighWatermark,
                 false => Damage::BelowIndex,
             },

@@ -22,6 +22,7 @@ use broker_model::{LeaderEpoch, Offset, TopicId, TopicPartition};
 use point::{NotedPoint, point_to_begin_at};
 pub use report::{LastStop, PowerLoss, RecoveryReport, TornTail};
 pub(crate) use restore::{Times, restore_active};
+pub(crate) use tail::behind_unnoted;
 
 use crate::compaction::{CLEANED, finish_interrupted};
 use crate::corruption::Corruption;
@@ -155,6 +156,8 @@ struct Recovery<'a> {
     is_doubtful: bool,
     /// A batch with this offset was written: the indexes have it.
     indexed: Option<Offset>,
+    /// No lower offset is given out: the log's end is missing.
+    goes_on_at: Offset,
     report: RecoveryReport,
 }
 
@@ -168,10 +171,7 @@ impl<'a> Recovery<'a> {
         let mut files = tidy(request)?;
         check_owners(request, &files)?;
         let cleaned = load_cleaned(request)?;
-        let noted = match request.is_new {
-            true => None,
-            false => shared.positions.known(&key),
-        };
+        let noted = shared.positions.known(&key).filter(|_| !request.is_new);
         let stored = log_start::load(request)?;
         let epochs = load_epochs(request)?;
         let stored_start = stored
@@ -226,8 +226,14 @@ impl<'a> Recovery<'a> {
             losses: load_losses(request)?,
             is_doubtful,
             indexed,
+            goes_on_at: Offset::ZERO,
             report: RecoveryReport::new(last_stop),
         })
+    }
+
+    /// Whether the log was closed at its recovery point, and nothing was written since.
+    fn is_noted_to_its_end(&self) -> bool {
+        self.request.shared.was_clean && !self.request.is_reopened && !self.is_doubtful
     }
 
     /// The recovery point, now that everything below it is durable.
@@ -385,16 +391,26 @@ fn load_cleaned(request: &OpenRequest) -> Result<CleanerCheckpoint, OpenLogError
     }
 }
 
-/// Where the durable point may be lost: the last offset that an index of the newest segment speaks of, also
-/// of one whose data file is gone.
+/// The last offset that an index of the newest segment speaks of, where that says something: indexes are written
+/// after the data, so in the page cache of the same boot none is ahead of it. Where the durable point may be lost,
+/// an index whose data file is gone counts, too.
 fn last_indexed(request: &OpenRequest, key: &PartitionKey) -> Result<Option<Offset>, OpenLogError> {
-    if !request.shared.positions.is_doubtful(key) {
+    let shared = &request.shared;
+    let is_doubtful = shared.positions.is_doubtful(key);
+    let noted = shared.positions.known(key);
+    let is_same_boot = noted.is_some_and(|point| point.boot == shared.boot);
+    if !is_doubtful && (request.is_new || !is_same_boot || shared.was_clean) {
         return Ok(None);
     }
     let dir = &request.dir;
-    let entries = request.shared.io.list(dir);
+    let entries = shared.io.list(dir);
     let entries = entries.map_err(|source| failed(dir, source))?;
+    let has_data = |name: &Path| {
+        let data = name.with_extension("log");
+        entries.iter().any(|entry| *data == *entry.name)
+    };
     let names = entries.iter().map(|entry| Path::new(&entry.name));
+    let names = names.filter(|name| is_doubtful || has_data(name));
     let indexes = names.filter(|name| {
         name.extension()
             .is_some_and(|e| e == OffsetEntry::EXTENSION)

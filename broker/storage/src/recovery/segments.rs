@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use broker_model::Offset;
 
-use super::tail::{Tail, TailEnd, TailRange, TailRule, read_tail};
+use super::tail::{Tail, TailEnd, TailRange, TailRule, behind_unnoted, read_tail};
 use super::{LastStop, Recovery, TornTail, restore_active};
 use crate::corruption::{Corruption, Damage};
 use crate::index::{ActiveIndex, SealedSummary};
@@ -81,9 +81,7 @@ impl Recovery<'_> {
                 len: u64::from(len),
                 below: self.next_base(),
                 is_cleaned: base < self.cleaned.cleaned_to(),
-                is_behind_clean_end: shared.was_clean
-                    && !self.request.is_reopened
-                    && !self.is_doubtful
+                is_behind_clean_end: self.is_noted_to_its_end()
                     && self.known.is_some_and(|known| known.segment == base),
             };
             match self.open_tail(base, &range)? {
@@ -110,8 +108,18 @@ impl Recovery<'_> {
             Some(active) => Ok(active),
             None => {
                 let behind = self.sealed.last().map_or(Offset::ZERO, |last| last.next);
-                self.new_active(behind.max(self.point.end).max(self.start))
+                let lowest = self.point.end.max(self.goes_on_at).max(self.start);
+                self.new_active(behind.max(lowest))
             }
+        }
+    }
+
+    /// Where a log goes on whose end is lost to damage, when that is known to have come this far: a clean stop
+    /// has noted its very end, and nothing else has.
+    pub(super) fn behind_acknowledged(&self, noted: Offset) -> Offset {
+        match self.is_noted_to_its_end() {
+            true => noted,
+            false => behind_unnoted(noted),
         }
     }
 
@@ -138,12 +146,15 @@ impl Recovery<'_> {
                 .corruption
                 .retain(|damage| damage.damage != Damage::Incomplete);
         }
+        if self.files.is_empty() {
+            self.goes_on_at = self.behind_acknowledged(self.point.end);
+        }
         let data = self.data(base);
         self.report.corruption.push(Corruption {
             file: data.path().to_owned(),
             position: u64::from(len),
             offset,
-            next_good: Some(self.point.end),
+            next_good: Some(self.point.end.max(self.goes_on_at)),
             damage: Damage::Missing {
                 bytes: u64::from(self.point.position - len),
             },

@@ -1,0 +1,156 @@
+//! A log whose end is lost to damage, not with the machine's power: what was acknowledged above the last note of its
+//! end is not given out again. Where nothing is damaged, or a clean stop has noted the very end, no offset is skipped.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_storage::io::recording::{RecordingIo, Survival};
+use broker_storage::{Damage, FlushMode, LogConfig};
+use support::{
+    BATCH, append, append_numbers, batch_of, big, corruption_at, edit, killed, numbers, offset,
+    open, partition, read_at, segment_file, small, sync, values,
+};
+
+fn cut(io: &Arc<RecordingIo>, to: u64) {
+    edit(io, &segment_file(0, "log"), |bytes| {
+        bytes.truncate(to as usize);
+    });
+}
+
+fn asynchronous() -> LogConfig {
+    LogConfig {
+        flush: FlushMode::Async {
+            every: Duration::from_secs(1),
+        },
+        index_interval_bytes: 200,
+        ..big()
+    }
+}
+
+/// Opens a log that had ten records and less than that of them now: none of their offsets is given out again, and
+/// the readers of what is gone are told, by the next start, too.
+fn goes_on_behind_all(io: &Arc<RecordingIo>, config: LogConfig, kept: u64) {
+    let (dir, mut log, report) = open(io, config);
+    assert!(!report.corruption.is_empty());
+    let run = append(&mut log, batch_of("after", 100));
+    assert!(run.first >= offset(10), "kept {kept}: {run:?}");
+    sync(&dir, &mut log);
+    drop((dir, log));
+    for io in [io.after_kill(), io.after_power_loss(Survival::Synced)] {
+        let (_dir, log, _) = open(&io, config);
+        assert_eq!(log.end(), run.end);
+        assert_eq!(corruption_at(&log, kept).next_good, Some(run.first));
+        assert_eq!(read_at(&log, run.first.get()).unwrap(), run.end);
+        for at in 0..kept {
+            assert_eq!(read_at(&log, at).unwrap(), offset(at + 1));
+        }
+    }
+}
+
+#[test]
+fn what_was_acknowledged_above_a_noted_point_is_not_given_out_again_when_the_file_ends_below_it() {
+    for config in [big(), asynchronous()] {
+        for kept in 0..6 {
+            for torn in [0, 1, BATCH - 1] {
+                let io = killed(6, 10, config);
+                cut(&io, kept * BATCH + torn);
+                goes_on_behind_all(&io, config, kept);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_acknowledged_above_a_noted_high_watermark_is_not_given_out_again() {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, asynchronous());
+    append_numbers(&mut log, 0..6);
+    dir.record_high_watermark(&partition(), log.end());
+    dir.write_checkpoints().unwrap();
+    append_numbers(&mut log, 6..10);
+    for kept in 0..6 {
+        let io = io.after_kill();
+        cut(&io, kept * BATCH);
+        goes_on_behind_all(&io, asynchronous(), kept);
+    }
+}
+
+#[test]
+fn an_index_that_speaks_of_more_tells_after_a_kill_that_the_end_is_lost() {
+    let io = RecordingIo::new();
+    let (_dir, mut log, _) = open(&io, asynchronous());
+    append_numbers(&mut log, 0..10);
+    // Its sync has not ended when the process is killed.
+    assert!(log.sync_request().is_some());
+    for kept in 0..7 {
+        let killed = io.after_kill();
+        cut(&killed, kept * BATCH);
+        let (_dir, _, report) = open(&killed.after_kill(), asynchronous());
+        let told = report.corruption.iter().map(|told| told.damage.clone());
+        assert_eq!(told.collect::<Vec<_>>(), [Damage::BelowIndex]);
+        goes_on_behind_all(&killed, asynchronous(), kept);
+    }
+    // After a power loss an index may well be ahead of the data.
+    let lost = io.after_power_loss(Survival::Everything);
+    cut(&lost, 3 * BATCH);
+    let (_dir, log, report) = open(&lost, asynchronous());
+    assert_eq!((report.corruption, log.end()), (vec![], offset(3)));
+}
+
+#[test]
+fn where_nothing_is_damaged_no_offset_is_skipped() {
+    for reboot in [false, true] {
+        for torn in [0, 1, BATCH - 1] {
+            let io = killed(6, 10, big());
+            cut(&io, 9 * BATCH + torn);
+            let io = match reboot {
+                true => io.after_power_loss(Survival::Everything),
+                false => io.after_kill(),
+            };
+            let (_dir, mut log, report) = open(&io, big());
+            assert_eq!(report.corruption, []);
+            assert_eq!(append(&mut log, batch_of("9", 100)).first, offset(9));
+            assert_eq!(values(&log), numbers(10));
+        }
+    }
+}
+
+#[test]
+fn a_clean_stop_has_noted_the_very_end_and_no_offset_is_skipped() {
+    for kept in [0, 3 * BATCH, 9 * BATCH + 20] {
+        let io = RecordingIo::new();
+        let (dir, mut log, _) = open(&io, big());
+        append_numbers(&mut log, 0..10);
+        log.close().unwrap();
+        dir.close_clean().unwrap();
+        drop(dir);
+        cut(&io, kept);
+        let (_dir, mut log, report) = open(&io.after_kill(), big());
+        assert_eq!(report.corruption.len(), 1);
+        assert_eq!(append(&mut log, batch_of("10", 100)).first, offset(10));
+    }
+}
+
+#[test]
+fn a_kill_amid_a_truncation_leaves_no_sign_of_damage() {
+    for sealed in [false, true] {
+        let io = RecordingIo::new();
+        let config = match sealed {
+            true => small(),
+            false => asynchronous(),
+        };
+        let (_dir, mut log, _) = open(&io, config);
+        append_numbers(&mut log, 0..15);
+        assert!(log.sync_request().is_some());
+        io.keep_moments();
+        log.truncate_to(offset(4)).unwrap();
+        for moment in io.moments() {
+            let (_dir, log, report) = open(&moment.after_kill(), config);
+            assert_eq!(report.corruption, [], "{}", log.end());
+            assert!(log.end() <= offset(15));
+        }
+    }
+}
