@@ -12,7 +12,7 @@ use crate::compaction::{
     CompactionSettings, DueReason, OutputLimits, Place, SegmentSource, Surroundings,
 };
 use crate::index::OffsetEntry;
-use crate::segment::{SealedSegment, locate};
+use crate::segment::{SealedSegment, Searchable as _, locate};
 use crate::small_file::{CleanerCheckpoint, SmallFile};
 use crate::sync::record;
 

@@ -6,7 +6,9 @@ use broker_model::{Offset, Timestamp};
 use super::{Log, ReadError};
 use crate::corruption::{Corruption, Damage};
 use crate::file_slice::FileSlice;
-use crate::segment::{Searchable, SegmentInfo, file_name, locate, locate_end_damage, locate_time};
+use crate::segment::{
+    Searchable, SegmentInfo, SoughtTime, file_name, locate, locate_end_damage, locate_time,
+};
 
 /// How much a read may answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,32 +90,51 @@ impl Log {
     /// timestamp. Batches are decoded, so the answer is exact.
     ///
     /// # Errors
-    /// When a batch that has to be looked at is damaged or cannot be read.
+    /// When a batch that has to be looked at is damaged or cannot be read, or the record may be among those that are
+    /// lost: unless what follows them is older than the time asked for.
     pub fn offset_for_timestamp(
         &self,
         timestamp: Timestamp,
         below: Offset,
     ) -> Result<Option<(Offset, Timestamp)>, ReadError> {
-        for segment in self.searchable() {
-            let info = segment.1;
+        let mut expected = self.start;
+        let mut lost = None;
+        for (segment, info) in self.searchable() {
+            if info.next <= self.start {
+                continue;
+            }
+            if info.base > expected && expected < below {
+                lost = lost.or(self.segment_with(expected).err());
+            }
             if info.base >= below {
                 break;
             }
-            if info.max_timestamp < timestamp || info.next <= self.start {
+            expected = expected.max(info.next);
+            let has_older = |first: Timestamp| first < timestamp;
+            if lost.is_some() && segment.first_timestamp().is_some_and(has_older) {
+                lost = None;
+            }
+            if info.max_timestamp < timestamp {
+                lost = lost.filter(|_| info.bytes == 0);
                 continue;
             }
             let from = self.start.max(info.base);
-            let part = self.whole_part(segment.0, from)?;
-            let found = locate_time(part.segment(), timestamp, from, below)
-                .inspect_err(|error| self.observe(error))?;
-            if found.is_some() {
-                return Ok(found);
+            let part = self.whole_part(segment, from)?;
+            let sought = locate_time(part.segment(), timestamp, from, below);
+            match sought.inspect_err(|error| self.observe(error))? {
+                SoughtTime::Found(offset, time) => {
+                    return lost.map_or(Ok(Some((offset, time))), Err);
+                }
+                SoughtTime::Lost(damage) => {
+                    lost.get_or_insert(ReadError::Corrupt(damage));
+                }
+                SoughtTime::Nothing => {}
             }
-            if let Some(missing) = segment.0.data().missing_end() {
+            if let Some(missing) = segment.data().missing_end() {
                 return Err(ReadError::Corrupt(missing));
             }
         }
-        Ok(None)
+        lost.map_or(Ok(None), Err)
     }
 
     fn searchable(&self) -> impl Iterator<Item = (&dyn Searchable, SegmentInfo)> {

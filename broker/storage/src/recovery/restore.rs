@@ -70,6 +70,7 @@ fn walk(
     let mut segment = ActiveSegment::new(Arc::clone(data), index);
     segment.resume_from_index();
     let mut damage = Vec::new();
+    let mut is_behind_damage = false;
     if segment.len < len {
         let file = data.file()?;
         let mut scanner = BatchScanner::new(
@@ -84,8 +85,12 @@ fn walk(
             if let Scanned::Batch { position, header } = scanned {
                 let at = u32::try_from(position).map_err(|_| io::ErrorKind::FileTooLarge)?;
                 segment.skip_to(at, header.base_offset);
+                if std::mem::take(&mut is_behind_damage) {
+                    segment.note_lost_before(&header);
+                }
                 segment.note_batch(&header, config.index_interval_bytes);
             } else {
+                is_behind_damage = true;
                 damage.push(scanned.into_corruption(data.path(), Some(end)));
             }
         }

@@ -161,6 +161,11 @@ impl ActiveSegment {
         self.next = offset;
     }
 
+    /// What was lost in front of a batch may have been as late as that: a search for a time does not pass over it.
+    pub(crate) fn note_lost_before(&mut self, header: &BatchHeader) {
+        self.max_timestamp = self.max_timestamp.max(header.max_timestamp);
+    }
+
     /// The boundary at the segment's end.
     pub(crate) fn boundary(&self) -> IndexPoint {
         IndexPoint {

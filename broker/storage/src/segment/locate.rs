@@ -32,12 +32,27 @@ pub(crate) trait Searchable {
     /// The base offset of a batch before which every timestamp is below `timestamp`.
     fn before_time(&self, timestamp: Timestamp) -> Option<Offset>;
 
+    /// The largest timestamp of its first batch; `None` when that cannot be read or has no records.
+    fn first_timestamp(&self) -> Option<Timestamp> {
+        read_first_timestamp(self.data())
+    }
+
     /// Whether a boundary is known from the writing itself, so that nothing needs to be read.
     fn trusts(&self, boundary: OffsetEntry) -> bool;
 
     /// The index has pointed beside a batch; says whether it was made anew, so that another search
     /// makes sense.
     fn index_is_wrong(&self) -> bool;
+}
+
+/// The largest timestamp in the header that a data file begins with.
+pub(super) fn read_first_timestamp(data: &DataFile) -> Option<Timestamp> {
+    let file = data.file().ok()?;
+    let mut header = [0; BatchHeader::LEN];
+    let read = file.read_exact_at(&mut header, 0);
+    read.inspect_err(|error| data.observe(error)).ok()?;
+    let header = BatchHeader::decode(&header).ok()?;
+    (header.record_count > 0).then_some(header.max_timestamp)
 }
 
 /// Whole batches of one segment.
@@ -64,35 +79,58 @@ pub(crate) fn locate(
     })
 }
 
-/// The first record at or after `start` and below `below` with a timestamp of at least `timestamp`.
+/// What a search for a time has come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SoughtTime {
+    /// The first record of that time or later.
+    Found(Offset, Timestamp),
+    /// There is none.
+    Nothing,
+    /// There is none, and what may have been one is damaged.
+    Lost(Corruption),
+}
+
+/// The first record at or after `start` and below `below` with a timestamp of at least `timestamp`. Damage is passed
+/// over where what follows it is older than that: then what was lost is taken to be older, too.
+///
+/// # Errors
+/// When what is damaged may have been that record, and another one follows.
 pub(crate) fn locate_time(
     segment: &dyn Searchable,
     timestamp: Timestamp,
     start: Offset,
     below: Offset,
-) -> Result<Option<(Offset, Timestamp)>, ReadError> {
+) -> Result<SoughtTime, ReadError> {
     let search = Search::open(segment)?;
     let from = segment.before_time(timestamp).unwrap_or(start).max(start);
     if from >= segment.end().offset {
-        return Ok(None);
+        return Ok(SoughtTime::Nothing);
     }
     let near = search.batch_with(from)?;
     let mut scanner = search.headers_from(near);
+    let mut lost = None;
     while let Some(scanned) = scanner.next().map_err(|source| search.failed(source))? {
         let Scanned::Batch { position, header } = scanned else {
-            return Err(search.corrupt(scanned));
+            lost.get_or_insert(search.corruption(scanned));
+            continue;
         };
         if header.base_offset >= below {
             break;
         }
         if header.max_timestamp < timestamp {
+            lost = lost.filter(|_| header.record_count == 0);
             continue;
         }
-        if let Some(found) = search.record_at_time(position, &header, timestamp, start)? {
-            return Ok(Some(found).filter(|(offset, _)| *offset < below));
+        let found = search.record_at_time(position, &header, timestamp, start)?;
+        if let Some((offset, time)) = found.filter(|(offset, _)| *offset < below) {
+            return match lost {
+                Some(lost) => Err(ReadError::Corrupt(lost)),
+                None => Ok(SoughtTime::Found(offset, time)),
+            };
         }
     }
-    Ok(None)
+    let lost = lost.filter(|lost| lost.offset < below);
+    Ok(lost.map_or(SoughtTime::Nothing, SoughtTime::Lost))
 }
 
 /// What an index is asked for: the last boundary at or below it.
@@ -319,8 +357,12 @@ impl<'a> Search<'a> {
     }
 
     fn corrupt(&self, bad: Scanned) -> ReadError {
+        ReadError::Corrupt(self.corruption(bad))
+    }
+
+    fn corruption(&self, bad: Scanned) -> Corruption {
         let next = self.segment.end().offset;
-        ReadError::Corrupt(bad.into_corruption(self.segment.data().path(), Some(next)))
+        bad.into_corruption(self.segment.data().path(), Some(next))
     }
 
     fn failed(&self, source: io::Error) -> ReadError {

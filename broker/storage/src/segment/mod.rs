@@ -16,7 +16,7 @@ pub(crate) use batch_scanner::{BatchScanner, ScanDepth, Scanned};
 pub(crate) use cut::CutSegment;
 pub(crate) use data_file::DataFile;
 pub(crate) use file_names::{base_of, file_name};
-pub(crate) use locate::{Searchable, locate, locate_end_damage, locate_time};
+pub(crate) use locate::{Searchable, SoughtTime, locate, locate_end_damage, locate_time};
 pub(crate) use open_files::OpenFiles;
 pub(crate) use sealed_segment::SealedSegment;
 

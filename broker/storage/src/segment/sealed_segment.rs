@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use broker_model::{Offset, Timestamp};
-use broker_record::BatchHeader;
 
-use super::locate::Searchable;
+use super::locate::{Searchable, read_first_timestamp};
 use super::{ActiveSegment, BatchScanner, DataFile, ScanDepth, Scanned, SegmentInfo};
 use crate::corruption::Corruption;
 use crate::health::is_no_space;
@@ -105,21 +104,6 @@ impl SealedSegment {
         }
     }
 
-    /// The largest timestamp of its first batch, read once; `None` when that cannot be read or has no
-    /// records.
-    pub(crate) fn first_timestamp(&self) -> Option<Timestamp> {
-        if let Some(known) = self.first_timestamp.get() {
-            return Some(*known);
-        }
-        let file = self.data.file().ok()?;
-        let mut header = [0; BatchHeader::LEN];
-        let read = file.read_exact_at(&mut header, 0);
-        read.inspect_err(|error| self.data.observe(error)).ok()?;
-        let header = BatchHeader::decode(&header).ok()?;
-        (header.record_count > 0)
-            .then(|| *self.first_timestamp.get_or_init(|| header.max_timestamp))
-    }
-
     /// When, on the wall clock of then, its first batch was appended; `None` when its index does not say.
     pub(crate) fn first_append(&self) -> Option<Timestamp> {
         self.index().first_append(self.data.io())
@@ -198,6 +182,14 @@ impl Searchable for SealedSegment {
         self.search(|index| index.before_time(self.data.io(), timestamp))
     }
 
+    fn first_timestamp(&self) -> Option<Timestamp> {
+        let known = self.first_timestamp.get().copied();
+        known.or_else(|| {
+            let read = read_first_timestamp(&self.data)?;
+            Some(*self.first_timestamp.get_or_init(|| read))
+        })
+    }
+
     fn trusts(&self, _boundary: OffsetEntry) -> bool {
         false
     }
@@ -208,7 +200,7 @@ impl Searchable for SealedSegment {
         }
         let mut index = self.index();
         index.release();
-        let end = KnownEnd::At(self.next);
+        let end = KnownEnd::At(self.next, self.max_timestamp);
         let rebuilt = rebuild_index(&self.data, self.len, self.index_interval, end);
         match rebuilt.and_then(|rebuilt| rebuilt.written.map(|()| rebuilt.summary)) {
             Ok(summary) => {
@@ -228,7 +220,8 @@ impl Searchable for SealedSegment {
 enum KnownEnd {
     Unknown,
     NotAbove(Offset),
-    At(Offset),
+    /// And with this largest timestamp.
+    At(Offset, Timestamp),
 }
 
 /// What making an index anew has come to.
@@ -247,15 +240,16 @@ fn rebuild_index(
     index_interval: u32,
     end: KnownEnd,
 ) -> io::Result<RebuiltIndex> {
-    let (next, at_most) = match end {
-        KnownEnd::Unknown => (None, Offset::MAX),
-        KnownEnd::NotAbove(offset) => (None, offset),
-        KnownEnd::At(offset) => (Some(offset), offset),
+    let (next, at_most, latest) = match end {
+        KnownEnd::Unknown => (None, Offset::MAX, Timestamp::MIN),
+        KnownEnd::NotAbove(offset) => (None, offset, Timestamp::MIN),
+        KnownEnd::At(offset, latest) => (Some(offset), offset, latest),
     };
     let file = data.file()?;
     let index = ActiveIndex::new(data.shared_io(), data.path(), data.id());
     let mut segment = ActiveSegment::new(Arc::clone(data), index);
     let mut damage = Vec::new();
+    let mut is_behind_damage = false;
     let mut scanner = BatchScanner::new(
         file,
         data.id().owner,
@@ -267,13 +261,20 @@ fn rebuild_index(
     while let Some(scanned) = scanner.next()? {
         let Scanned::Batch { position, header } = scanned else {
             damage.push(scanned.into_corruption(data.path(), None));
+            is_behind_damage = true;
             continue;
         };
         if next.is_none_or(|next| header.next_offset() <= next) {
             let at = u32::try_from(position).map_err(|_| io::ErrorKind::FileTooLarge)?;
             segment.skip_to(at, header.base_offset);
+            if std::mem::take(&mut is_behind_damage) {
+                segment.note_lost_before(&header);
+            }
             segment.note_batch(&header, index_interval);
         }
+    }
+    if !damage.is_empty() {
+        segment.max_timestamp = segment.max_timestamp.max(latest);
     }
     // The last entry says how long the file is, damaged end or not.
     segment.skip_to(len, next.unwrap_or(segment.next));
