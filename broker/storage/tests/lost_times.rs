@@ -37,8 +37,8 @@ fn filled(config: LogConfig) -> Arc<RecordingIo> {
 /// with the place, later ones are found.
 fn is_never_passed_over(log: &Log, lost: std::ops::Range<u64>) {
     assert!(read_at(log, lost.start).is_err());
-    for millis in (0..=2_900).step_by(50) {
-        let wanted = (millis as u64).div_ceil(100);
+    for millis in (0..=2_900_i64).step_by(50) {
+        let wanted = millis.cast_unsigned().div_ceil(100);
         let found = log.offset_for_timestamp(at(millis), log.end());
         match found {
             Ok(found) => {
