@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use broker_model::{BrokerId, LeaderEpoch, PartitionId, TopicName, TopicPartition};
+use broker_record::ProducedBatch;
 use broker_storage::io::recording::{Fault, Operation, RecordingIo, Survival};
 use broker_storage::{
     AppendError, Log, LogDir, LogDirError, LogDirOptions, ReserveRoom, SyncOutcome,
@@ -280,6 +281,61 @@ fn a_missing_file_descriptor_at_any_change_loses_nothing_and_passes() {
 #[test]
 fn an_interrupted_sync_is_a_failed_sync() {
     assert!(run_all(EINTR) > 40);
+}
+
+/// A run of two batches the second of which begins a new segment.
+fn two_segments(log: &Log) -> [ProducedBatch; 2] {
+    let room = small().segment_bytes - log.segments().last().unwrap().bytes;
+    let first = batch_of("refused", usize::try_from(room).unwrap() - 100);
+    [first, batch_of("refused", 300)]
+}
+
+#[test]
+fn an_append_that_cannot_be_undone_for_now_is_taken_back_before_the_next_one() {
+    for is_made in [false, true] {
+        let io = RecordingIo::new();
+        let (dir, mut log, _) = open(&io, small());
+        support::append_numbers(&mut log, 0..3);
+        support::sync(&dir, &mut log);
+        let first = support::segment_file(0, "log");
+        io.set_faults(move |_, operation| match operation {
+            Operation::CreateFile { .. } if !is_made => Some(EMFILE),
+            Operation::Write { path, .. } if *path != first => Some(Fault::ENOSPC),
+            Operation::SyncDir { .. } => Some(EMFILE),
+            _ => None,
+        });
+        let mut run = two_segments(&log);
+        let error = log.append(&mut run, LeaderEpoch::new(1), at(5));
+        assert!(
+            matches!(error, Err(AppendError::Uncertain { .. })),
+            "{error:?}"
+        );
+        let again = log.append(&mut [batch_of("refused", 100)], LeaderEpoch::new(1), at(5));
+        assert!(
+            matches!(again, Err(AppendError::NoDescriptor { .. })),
+            "{again:?}"
+        );
+        assert!(log.roll_if_due().is_err());
+        // Nobody reads what may not stay, and nothing of it is ever acknowledged.
+        assert_eq!((log.end(), values(&log)), (offset(3), support::numbers(3)));
+        assert_eq!((dir.is_failed(), log.check_present()), (None, Ok(())));
+        let request = log.sync_request().unwrap();
+        io.clear_faults();
+        assert_eq!(log.on_synced(&dir.sync_now(request)), Ok(offset(3)));
+
+        support::append_numbers(&mut log, 3..20);
+        support::sync(&dir, &mut log);
+        assert_eq!(values(&log), support::numbers(20));
+        assert_eq!(log.durable_end(), offset(20));
+        drop((log, dir));
+        for disk in [io.after_kill(), io.after_power_loss(Survival::Everything)] {
+            let (_dir, log, report) = open(&disk, small());
+            assert_eq!(
+                (report.corruption, values(&log)),
+                (vec![], support::numbers(20))
+            );
+        }
+    }
 }
 
 fn open_with_reserve(io: &Arc<RecordingIo>) -> Result<LogDir, LogDirError> {

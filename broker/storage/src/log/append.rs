@@ -1,12 +1,14 @@
 //! Appending: assigns offsets, rolls when it is time, writes many batches with one call. A run of
 //! batches is in the log as a whole or not at all, and an error says which; bodies are not copied.
 
+use std::io;
 use std::time::Duration;
 
 use broker_model::{LeaderEpoch, Offset, Timestamp};
 use broker_record::{ProducedBatch, TimestampType};
 
 use super::{AppendError, Log, LogPurpose};
+use crate::durable_positions::DurablePoint;
 use crate::health::{is_no_space, is_out_of_files, is_passing};
 use crate::index::{ActiveIndex, SealedSummary};
 use crate::segment::{ActiveSegment, SealedSegment};
@@ -34,8 +36,10 @@ impl Log {
         epoch: LeaderEpoch,
         now: Timestamp,
     ) -> Result<AppendedRun, AppendError> {
+        self.finish_undo()?;
         self.check_appendable(batches, epoch)?;
-        let first = self.active.next;
+        let before = self.end_point();
+        let first = before.end;
         let now = now.max(self.append_time);
         self.append_time = now;
         let end = self.assign(batches, epoch, now)?;
@@ -51,7 +55,7 @@ impl Log {
             let result = self.append_some(rest);
             match result {
                 Ok(count) => rest = rest.get(count..).unwrap_or_default(),
-                Err(error) => return Err(self.undo(first, error)),
+                Err(error) => return Err(self.undo(before, error)),
             }
         }
         if self.epochs.note(epoch, first) {
@@ -71,6 +75,7 @@ impl Log {
     /// When the new segment's file cannot be made.
     pub fn roll_if_due(&mut self) -> Result<bool, AppendError> {
         self.shared.health.check()?;
+        self.finish_undo()?;
         let now = self.shared.clock.monotonic();
         let due = self.active.len > 0 && self.must_roll_before(0, self.active.next, now);
         if due {
@@ -86,10 +91,7 @@ impl Log {
     ) -> Result<(), AppendError> {
         self.shared.health.check()?;
         if let Some(reason) = &self.broken {
-            return Err(AppendError::Uncertain {
-                file: self.active.data.path().to_owned(),
-                reason: reason.clone(),
-            });
+            return Err(self.uncertain(reason.clone()));
         }
         if let Some(latest) = self.epochs.latest().filter(|latest| *latest > epoch) {
             return Err(AppendError::EpochFenced { epoch, latest });
@@ -242,22 +244,52 @@ impl Log {
     }
 
     /// Takes back what a run has written before it failed.
-    fn undo(&mut self, first: Offset, error: AppendError) -> AppendError {
-        if self.broken.is_none() && self.active.next > first {
-            let undone = self.truncate_to(first);
-            self.broken = undone.err().map(|error| error.to_string());
+    fn undo(&mut self, before: DurablePoint, error: AppendError) -> AppendError {
+        if self.broken.is_none() && self.active.next > before.end {
+            let undone = self.take_back(before);
+            if let Err(source) = undone {
+                return self.uncertain(source.to_string());
+            }
         }
         match &self.broken {
             None => error,
-            Some(reason) => AppendError::Uncertain {
-                file: self.active.data.path().to_owned(),
-                reason: reason.clone(),
-            },
+            Some(reason) => self.uncertain(reason.clone()),
         }
     }
 
-    fn write_error(&self, source: std::io::Error) -> AppendError {
-        if source.kind() == std::io::ErrorKind::NotFound
+    fn uncertain(&self, reason: String) -> AppendError {
+        AppendError::Uncertain {
+            file: self.active.data.path().to_owned(),
+            reason,
+        }
+    }
+
+    /// Takes back what an earlier run has left, for want of room or of a file descriptor: nothing is written
+    /// behind it.
+    pub(super) fn finish_undo(&mut self) -> Result<(), AppendError> {
+        let Some(before) = self.uncut else {
+            return Ok(());
+        };
+        self.shared.health.check()?;
+        let undone = self.take_back(before);
+        undone.map_err(|source| self.write_error(source))
+    }
+
+    /// Cuts the log back to where it ended. What passes is tried again later.
+    fn take_back(&mut self, before: DurablePoint) -> io::Result<()> {
+        let cut = self.cut_to(&before);
+        self.uncut = Some(before).filter(|_| cut.is_err());
+        if let Err(source) = &cut
+            && !is_passing(source)
+        {
+            self.broken = Some(source.to_string());
+            self.cut_failed(self.active.data.path(), source);
+        }
+        cut
+    }
+
+    fn write_error(&self, source: io::Error) -> AppendError {
+        if source.kind() == io::ErrorKind::NotFound
             && let Err(vanished) = self.check_present()
         {
             return vanished.into();

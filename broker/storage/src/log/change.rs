@@ -10,11 +10,11 @@ use broker_model::{LeaderEpoch, Offset, Timestamp};
 use super::{ChangeError, Log, ReadLimit};
 use crate::durable_positions::DurablePoint;
 use crate::health::{is_passing, of_sync};
-use crate::index::{ActiveIndex, IndexEntry, OffsetEntry, TimeEntry};
+use crate::index::{IndexEntry, OffsetEntry, TimeEntry};
 use crate::io::Io;
 use crate::recovery::{Times, restore_active};
 use crate::retention::{RetentionOutcome, RetentionPolicy, RetentionView};
-use crate::segment::{DataFile, SegmentInfo, locate};
+use crate::segment::{DataFile, SealedSegment, SegmentInfo, locate};
 use crate::small_file::{LogStart, SmallFile};
 
 impl Log {
@@ -110,7 +110,8 @@ impl Log {
     /// # Errors
     /// When `to` is below the log start, or files cannot be changed.
     pub fn truncate_to(&mut self, to: Offset) -> Result<Offset, ChangeError> {
-        if to >= self.end() {
+        let to = self.uncut.map_or(to, |uncut| to.min(uncut.end));
+        if to >= self.active.next {
             return Ok(self.end());
         }
         if to < self.start {
@@ -140,6 +141,7 @@ impl Log {
             self.broken = Some(format!("a truncation to {to} failed: {source}"));
             return Err(self.failed(self.active.data.path(), source));
         }
+        self.uncut = None;
         if self.epochs.truncate_to(cut.end) {
             let now = self.shared.clock.monotonic();
             self.unsynced.epochs_changed(now);
@@ -147,57 +149,62 @@ impl Log {
         Ok(self.end())
     }
 
-    /// Removes what lies behind the cut; the segment it lies in becomes the active one.
-    fn cut_to(&mut self, cut: &DurablePoint) -> io::Result<()> {
+    /// Removes what lies behind the cut; the segment it lies in becomes the active one. What has to open files
+    /// comes first: where that fails, nothing was changed. Once files are changed, the log is as they are, and
+    /// what is left to fail is that it is made durable. May be repeated.
+    pub(super) fn cut_to(&mut self, cut: &DurablePoint) -> io::Result<()> {
         let io = Arc::clone(&self.shared.io);
         // What is not in the index files by now is found again by its headers.
         let _ = self.active.index.flush();
         let segments = self.sealed.iter().map(|segment| &segment.data);
         let segments = segments.chain([&self.active.data]).map(Arc::clone);
         let mut kept: Vec<Arc<DataFile>> = segments.collect();
-        while let Some(behind) = kept.pop_if(|data| data.base() > cut.segment) {
-            remove_segment(&*io, &behind)?;
+        let behind = kept.partition_point(|data| data.base() <= cut.segment);
+        let mut behind = kept.split_off(behind);
+        let found = kept.pop_if(|data| data.base() == cut.segment);
+        if found.is_none() {
+            // The cut is below the log start: nothing of the log is left.
+            behind = kept.drain(..).chain(behind).collect();
         }
-        let data = match kept.pop_if(|data| data.base() == cut.segment) {
-            Some(data) => data,
+        let opened = found.as_ref().map(|data| data.file()).transpose()?;
+        let data = found.unwrap_or_else(|| self.segment_data(cut.segment));
+        behind.iter().try_for_each(|data| data.keep_for_readers())?;
+        // Their maps are let go before an index is written again.
+        self.sealed.iter().for_each(SealedSegment::release);
+        data.unseal();
+        let times = Times::of(&*self.shared.clock);
+        let restored = restore_active(&data, cut.position, cut.end, &self.config, times)?;
+        // One that is ahead of its data would tell of damage.
+        if !restored.segment.index.exists() {
+            restored.segment.index.remove_files()?;
+        }
+        while let Some(data) = behind.pop() {
+            remove_segment(&*io, &data)?;
+        }
+        let file = match opened {
+            Some(file) => file,
             None => {
-                // The cut is below the log start: nothing of the log is left.
-                while let Some(below) = kept.pop() {
-                    remove_segment(&*io, &below)?;
-                }
-                let data = self.segment_data(cut.segment);
                 data.create()?;
-                data
+                data.file()?
             }
         };
-        // Dropping the sealed segments lets go of their maps, before an index is written again.
-        self.sealed.truncate(kept.len());
+        file.set_len(u64::from(cut.position))?;
+        file.sync_data().map_err(of_sync)?;
+        data.forget_verified_from(u64::from(cut.position));
         let age = match self.active.data.base() == cut.segment && cut.position > 0 {
             true => self.active.age,
             false => None,
         };
-        data.unseal();
-        // The index first: one that is ahead of its data tells that some of it is lost.
-        match ActiveIndex::load(&io, data.path(), data.id(), cut.position) {
-            Some(index) => index.cut_files()?,
-            None => ActiveIndex::new(&io, data.path(), data.id()).remove_files()?,
-        }
-        let file = data.file()?;
-        file.set_len(u64::from(cut.position))?;
-        file.sync_data().map_err(of_sync)?;
-        io.sync_dir(&self.dir).map_err(of_sync)?;
-        data.forget_verified_from(u64::from(cut.position));
-        let times = Times::of(&*self.shared.clock);
-        let restored = restore_active(&data, cut.position, cut.end, &self.config, times)?;
+        self.sealed.truncate(kept.len());
         self.active = restored.segment;
         self.active.age = age.or(self.active.age);
         self.unsynced.truncated(data, times.monotonic);
-        Ok(())
+        io.sync_dir(&self.dir).map_err(of_sync)
     }
 
     fn cut_point(&self, to: Offset) -> Result<DurablePoint, ChangeError> {
         let segment = self.segment_with(to)?;
-        let extent = locate(segment, to, self.end(), ReadLimit::Strict(0))
+        let extent = locate(segment, to, self.active.next, ReadLimit::Strict(0))
             .inspect_err(|error| self.observe(error))?;
         let end = extent.offsets.start;
         let epochs = self.epochs.entries();
@@ -248,16 +255,20 @@ impl Log {
     /// A step of a truncation failed. One of them may have been a sync, so the directory goes out of
     /// service, unless the disk is just full, or somebody has removed the partition's files.
     fn failed(&self, file: &Path, source: io::Error) -> ChangeError {
-        let has_vanished =
-            source.kind() == io::ErrorKind::NotFound && self.check_present().is_err();
-        if !is_passing(&source) && !has_vanished {
-            self.shared
-                .health
-                .fail(format_args!("{}: {source}", file.display()));
-        }
+        self.cut_failed(file, &source);
         ChangeError::Io {
             file: file.to_owned(),
             source,
+        }
+    }
+
+    pub(super) fn cut_failed(&self, file: &Path, source: &io::Error) {
+        let has_vanished =
+            source.kind() == io::ErrorKind::NotFound && self.check_present().is_err();
+        if !is_passing(source) && !has_vanished {
+            self.shared
+                .health
+                .fail(format_args!("{}: {source}", file.display()));
         }
     }
 }

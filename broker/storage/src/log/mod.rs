@@ -78,7 +78,9 @@ pub struct Log {
     unsynced: Unsynced,
     /// The latest append time so far: a clock that goes back takes none with it.
     append_time: Timestamp,
-    /// An append that could not be undone: its reason.
+    /// Where the log ends, with what a failed append has left behind it to be removed before the next one.
+    uncut: Option<DurablePoint>,
+    /// A change that has failed half-way: its reason.
     broken: Option<String>,
     /// What was found damaged when it was opened.
     damage: Vec<Corruption>,
@@ -103,6 +105,7 @@ impl Log {
             durable: parts.durable,
             unsynced: Unsynced::default(),
             append_time: Timestamp::MIN,
+            uncut: None,
             broken: None,
             damage: parts.damage,
         }
@@ -140,7 +143,7 @@ impl Log {
 
     /// The offset that the next record gets.
     pub fn end(&self) -> Offset {
-        self.active.next
+        self.uncut.map_or(self.active.next, |uncut| uncut.end)
     }
 
     /// The offset up to which everything survives a power loss.
@@ -190,7 +193,7 @@ impl Log {
         Some(SyncRequest {
             ticket: self.ticket,
             change,
-            point: self.end_point(),
+            point: self.uncut.unwrap_or_else(|| self.end_point()),
             files,
             directories: self.unsynced.directories(&self.dir),
             replacements,
@@ -243,8 +246,11 @@ impl Log {
     /// # Errors
     /// When that fails; the log is opened again with a recovery then.
     pub fn close(mut self) -> Result<(), DirFailed> {
+        let is_whole = self.finish_undo().is_ok();
         self.finish()?;
-        self.shared.note_closed(&self.key());
+        if is_whole {
+            self.shared.note_closed(&self.key());
+        }
         Ok(())
     }
 
@@ -252,6 +258,7 @@ impl Log {
     /// for: a stop of the broker is clean as far as it goes when everything in it is durable. Answers whether it is.
     pub fn leave(&self) -> bool {
         let is_complete = self.broken.is_none()
+            && self.uncut.is_none()
             && self.shared.health.check().is_ok()
             && self.durable.end == self.end();
         if is_complete {
