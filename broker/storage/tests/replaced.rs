@@ -224,6 +224,31 @@ fn a_complete_file_that_somebody_writes_to_is_verified_before_it_is_served_open_
 }
 
 #[test]
+fn a_file_that_is_written_and_that_somebody_else_writes_to_is_verified_before_it_is_served() {
+    for is_closed in [false, true] {
+        let (temp, _dir, mut log) = filled_on_disk();
+        if is_closed {
+            close_files(&mut log);
+        }
+        let partition = temp.path().join(partition().to_string());
+        overwrite(&partition.join("00000000000000000020.log"), IN_13);
+        for round in 0..2 {
+            assert!(
+                matches!(corruption_at(&log, 23).damage, Damage::Body),
+                "{round}"
+            );
+            for from in (20..25 + round).filter(|from| *from != 23) {
+                assert!(read_at(&log, from).is_ok(), "{from}");
+            }
+            // What is written on is no reason to believe the rest.
+            let next = usize::try_from(round).unwrap() + 25;
+            append_numbers(&mut log, next..next + 1);
+        }
+        assert!(read_at(&log, 26).is_ok());
+    }
+}
+
+#[test]
 fn what_is_verified_while_somebody_writes_to_the_file_is_verified_again() {
     let (temp, dir, log) = filled_on_disk();
     drop((log, dir));

@@ -188,7 +188,9 @@ impl Log {
                 data.file()?
             }
         };
-        file.set_len(u64::from(cut.position))?;
+        let done = file.set_len(u64::from(cut.position));
+        data.note_own_change(&*file);
+        done?;
         file.sync_data().map_err(of_sync)?;
         data.forget_verified_from(u64::from(cut.position));
         let age = match self.active.data.base() == cut.segment && cut.position > 0 {

@@ -246,9 +246,12 @@ impl Recovery<'_> {
             }
             return Ok(());
         }
-        data.file_to_write()
-            .and_then(|file| file.set_len(tail.position))
-            .map_err(|source| self.io_failed(data.path(), source))?;
+        let cut = data.file_to_write().and_then(|file| {
+            file.set_len(tail.position)?;
+            data.note_own_change(&*file);
+            Ok(())
+        });
+        cut.map_err(|source| self.io_failed(data.path(), source))?;
         self.changed = true;
         self.report.torn = Some(TornTail {
             file: data.path().to_owned(),

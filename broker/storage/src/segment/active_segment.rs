@@ -105,7 +105,7 @@ impl ActiveSegment {
         let mut end = self.len;
         let done = write_batches(&*file, batches, &mut end);
         // As long as the file is held nobody closes it: whoever does after that syncs it first.
-        self.data.note_written();
+        self.data.note_written(&*file);
         if let Err(source) = done {
             // Synced, or else a power loss could bring back part of a write that was refused.
             let undo = || {
@@ -113,6 +113,7 @@ impl ActiveSegment {
                     .and_then(|()| file.sync_data())
             };
             let undone = end == self.len || undo().is_ok();
+            self.data.note_own_change(&*file);
             return Err(WriteFailed { source, undone });
         }
         let written = u64::from(self.len)..u64::from(end);

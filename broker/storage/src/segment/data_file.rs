@@ -32,6 +32,8 @@ pub(crate) struct DataFile {
     used: AtomicBool,
     /// Whether another file was met in its place.
     was_replaced: AtomicBool,
+    /// Whether somebody else has written to it, which is told once.
+    was_changed: AtomicBool,
     /// Taken behind the handle.
     known: Mutex<Known>,
 }
@@ -84,6 +86,7 @@ impl DataFile {
             handle: Mutex::default(),
             used: AtomicBool::new(false),
             was_replaced: AtomicBool::new(false),
+            was_changed: AtomicBool::new(false),
             known: Mutex::default(),
         })
     }
@@ -159,9 +162,16 @@ impl DataFile {
     }
 
     /// A write to it has ended. A sync that came between its begin and its end has missed some of it, and has
-    /// taken the mark away.
-    pub(crate) fn note_written(&self) {
+    /// taken the mark away. Whoever writes to it from here on is somebody else, until the next write begins.
+    pub(crate) fn note_written(&self, file: &dyn IoFile) {
         lock(&self.handle).is_dirty = true;
+        self.note_own_change(file);
+    }
+
+    /// How it is now is how the broker has left it.
+    pub(crate) fn note_own_change(&self, file: &dyn IoFile) {
+        let state = file.state().ok();
+        lock(&self.known).changed_by_us(state.map(|state| state.stamp));
     }
 
     /// How long the file is; `None` when somebody else has removed or replaced it.
@@ -188,20 +198,15 @@ impl DataFile {
         self.was_replaced.load(Ordering::Relaxed)
     }
 
-    /// It is not written any more: from now on somebody who writes to it is noticed.
+    /// It is not written any more.
     pub(crate) fn seal(&self) {
-        let handle = lock(&self.handle);
-        let state = handle
-            .file
-            .as_ref()
-            .and_then(|opened| opened.file.state().ok());
-        lock(&self.known).seal(true, state.map(|state| state.stamp));
+        lock(&self.known).seal(true);
     }
 
     /// It is written again, whichever file it is.
     pub(crate) fn unseal(&self) {
         self.was_replaced.store(false, Ordering::Relaxed);
-        lock(&self.known).seal(false, None);
+        lock(&self.known).seal(false);
     }
 
     fn tell_met(&self, met: Met) {
@@ -209,7 +214,9 @@ impl DataFile {
         match met {
             Met::AsKnown => {}
             Met::Changed => {
-                tracing::info!(%file, "somebody has changed a data file that is complete: it is verified before it is served")
+                if !self.was_changed.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%file, "somebody else has written to a data file: what is in it is verified before it is served");
+                }
             }
             Met::Other => {
                 self.was_replaced.store(true, Ordering::Relaxed);

@@ -32,9 +32,9 @@ pub(super) struct Known {
     /// The file; `None` until it is met.
     of: Option<FileIdentity>,
     changes: u64,
-    /// Whether nobody may write to it any more.
+    /// Whether nobody may write to it any more, not even the broker.
     is_sealed: bool,
-    /// The stamp it was met with last, since it is sealed.
+    /// The stamp that it was met with last, or that the broker's own last write has left.
     stamp: Option<u64>,
     verified: VerifiedRanges,
     /// Batches that failed their checksums, by position: refused until they are found sound again.
@@ -59,9 +59,6 @@ impl Known {
 
     /// The same of the file that it was.
     pub(super) fn meet_again(&mut self, stamp: u64) -> Met {
-        if !self.is_sealed {
-            return Met::AsKnown;
-        }
         match self.stamp.replace(stamp) {
             Some(before) if before != stamp => {
                 self.changes += 1;
@@ -73,10 +70,13 @@ impl Known {
         }
     }
 
-    /// From now on nobody may write to the file, or the broker may again; `stamp` is what it has now, where that is
-    /// known.
-    pub(super) fn seal(&mut self, is_sealed: bool, stamp: Option<u64>) {
+    /// From now on nobody may write to the file, or the broker may again.
+    pub(super) fn seal(&mut self, is_sealed: bool) {
         self.is_sealed = is_sealed;
+    }
+
+    /// The broker itself has changed the file, which has this stamp now; `None` where it could not be asked for.
+    pub(super) fn changed_by_us(&mut self, stamp: Option<u64>) {
         self.stamp = stamp;
     }
 
