@@ -76,6 +76,8 @@ pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 pub const FRAME_TIME_MAX: Duration = Duration::from_secs(30);
 /// How long a peer may take to read an answer before the connection is closed.
 pub const ANSWER_WRITE_TIME_MAX: Duration = Duration::from_secs(60);
+/// How long a peer may take none of its answers while the broker stops.
+pub const ANSWER_STOP_TIME_MAX: Duration = Duration::from_secs(3);
 /// How long a connection may be idle.
 pub const CONNECTION_IDLE_TIME_MAX: Duration = Duration::from_secs(10 * 60);
 
@@ -101,6 +103,10 @@ pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(60);
 pub const FETCH_PARTITIONS_MAX: usize = 1_000;
 /// Most bytes of stored batches one fetch answer carries (one whole batch may exceed it).
 pub const FETCH_BYTES_MAX: u32 = 8 * 1024 * 1024;
+/// Most questions one `list_offsets` may ask, ...
+pub const OFFSET_QUESTIONS_MAX: usize = 10_000;
+/// ... and how many of them may be about a time, for which batches are unfolded.
+pub const OFFSET_TIMES_MAX: usize = 1_000;
 /// Most keys one `partition_for` may ask about.
 pub const PARTITION_FOR_KEYS_MAX: usize = 100_000;
 /// Most topics one `metadata`, `create_topic` or other administrative request may name.
@@ -167,5 +173,7 @@ pub const ANSWER_BYTES_PER_CONNECTION: usize = 16 * 1024 * 1024;
 /// Memory of answers that wait for sockets which take no more, 512 bytes for each beyond what is counted for it
 /// alone, on the whole broker; nothing else draws on it.
 pub const ANSWERS_TINY_BYTES_MAX: usize = 6 * 1024 * 1024;
+/// Bytes of small answers to clients that have read all others, on the whole broker; nothing else draws on it.
+pub const ANSWERS_SMALL_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of answers that wait for their sockets, on the whole broker.
 pub const ANSWER_BYTES_TOTAL: usize = 40 * 1024 * 1024;

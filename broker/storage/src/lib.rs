@@ -61,7 +61,7 @@ pub use file_slice::FileSlice;
 pub use health::DirFailed;
 pub use log::{
     AppendError, AppendedRun, ChangeError, FlushMode, Log, LogConfig, LogPurpose, ReadError,
-    ReadLimit, Vanished,
+    ReadLimit, TimeFound, TimeSearchError, Vanished,
 };
 #[doc(hidden)]
 pub use log_dir::PlantedBugs;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_protocol::{ErrorCode, Request, WireError};
+use broker_protocol::{ErrorCode, Method, Request, WireError};
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
@@ -17,6 +17,7 @@ use crate::net::AnswersFull;
 use crate::net::answer_budget::ListTurn;
 use crate::net::ceiling::Drawn;
 use crate::net::list_requests::{LIST_BYTES, ListRequests};
+use crate::request;
 
 /// A list that takes longer than this, for something it asks does not answer, lets those of others go on.
 const LIST_TURN_MAX: Duration = Duration::from_millis(500);
@@ -73,8 +74,8 @@ impl Session {
     }
 }
 
-/// Carries out a request whose turn it is, when there is memory for it. None if nobody asks any more when there is:
-/// what was begun is carried through.
+/// Carries out a request whose turn it is, when there is memory for it. None if nobody asks any more when there is, or
+/// later if it changes nothing: a change that was begun is carried through.
 async fn carry_out<R, F>(
     context: Arc<Context>,
     (args, weight): (Bytes, Weight),
@@ -99,15 +100,31 @@ where
         };
         handler(context, request).await
     };
-    let mut work = std::pin::pin!(work);
-    Some(match timeout(LIST_TURN_MAX, &mut work).await {
+    let mut work = std::pin::pin!(unless_gone(asker, R::METHOD, work));
+    match timeout(LIST_TURN_MAX, &mut work).await {
         Ok(done) => done,
         Err(_) => {
             turn.let_others();
             memory.shrink_to(kept);
             work.await
         }
-    })
+    }
+}
+
+/// Does `work` to the end, or as long as somebody can read an answer if its method changes nothing; none if nobody can.
+pub(super) async fn unless_gone<T>(
+    asker: &Asker,
+    method: Method,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    if !request::only_asks(method) {
+        return Some(work.await);
+    }
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = asker.gone() => None,
+    }
 }
 
 /// Waits for memory for arguments of so many bytes, and lets others go on if there is none for long.
@@ -130,5 +147,31 @@ async fn decode_on<R: Request + Send + 'static>(
     match workers.run(move || R::decode(&args)).await {
         Ok(decoded) => Ok(decoded?),
         Err(panicked) => Err(WireError::new(ErrorCode::Unknown, panicked.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+    use crate::net::{AnswerSink, RequestBudget};
+
+    #[actix_rt::test]
+    async fn what_changes_nothing_ends_when_nobody_can_read_its_answer() {
+        let budget = RequestBudget::new(Workers::start()).for_connection();
+        let (sink, answers) = AnswerSink::channel(budget.answers().clone());
+        let asker = Asker::new(Some(1), sink, budget.acquire(10).await);
+        let asked = unless_gone(&asker, Method::ListOffsets, ready(7)).await;
+        assert_eq!(asked, Some(7));
+        drop(answers);
+        let asking = unless_gone(&asker, Method::ListOffsets, pending::<u8>());
+        let ended = timeout(Duration::from_secs(30), asking).await;
+        assert_eq!(ended, Ok(None));
+        let changed = unless_gone(&asker, Method::DeleteRecords, async {
+            tokio::task::yield_now().await;
+            7
+        });
+        assert_eq!(changed.await, Some(7), "it is carried through");
     }
 }

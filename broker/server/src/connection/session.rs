@@ -14,6 +14,7 @@ use bytes::Bytes;
 use tracing::debug;
 
 use super::affinity::Affinity;
+use super::in_turn::unless_gone;
 use super::moving::SessionState;
 use crate::arbiters::Shard;
 use crate::context::Context;
@@ -141,7 +142,7 @@ pub(crate) struct Asker {
 }
 
 impl Asker {
-    fn new(id: Option<u64>, sink: AnswerSink, in_flight: InFlight) -> Self {
+    pub(super) fn new(id: Option<u64>, sink: AnswerSink, in_flight: InFlight) -> Self {
         Self {
             sink,
             id,
@@ -418,7 +419,11 @@ impl Session {
             Err(invalid) => asker.refuse(invalid.into()),
             Ok(request) => {
                 let work = handler(self.context.clone(), request);
-                actix_rt::spawn(async move { asker.answer(work.await) });
+                actix_rt::spawn(async move {
+                    if let Some(done) = unless_gone(&asker, R::METHOD, work).await {
+                        asker.answer(done);
+                    }
+                });
             }
         }
         None

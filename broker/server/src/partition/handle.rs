@@ -2,6 +2,7 @@
 //! connection reach the log in the order they were sent, and a write is never held in a future that
 //! could be dropped; answers come through a `Reply`.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -116,12 +117,13 @@ impl PartitionHandle {
             .await
     }
 
-    /// The first record at or after a time, with its own time.
+    /// The first batch in this range, and below the high watermark, that says it has a record at or after a time.
     pub(crate) async fn find_timestamp(
         &self,
         at: Timestamp,
-    ) -> Result<Option<(Offset, Timestamp)>, PartitionError> {
-        self.ask(not_done, |reply| FindTimestamp { at, reply })
+        offsets: Range<Offset>,
+    ) -> Result<Option<FileSlice>, PartitionError> {
+        self.ask(not_done, |reply| FindTimestamp { at, offsets, reply })
             .await
     }
 

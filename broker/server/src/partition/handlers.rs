@@ -115,14 +115,15 @@ impl Handler<FindTimestamp> for PartitionActor {
 
     fn handle(&mut self, message: FindTimestamp, ctx: &mut Self::Context) {
         self.took(ctx);
-        let below = self.replica.high_watermark();
+        let FindTimestamp { at, offsets, reply } = message;
+        let offsets = offsets.start..offsets.end.min(self.replica.high_watermark());
         let may_read = self.check_answering().and(self.check_readable());
         let found = may_read.and_then(|()| {
-            let search = || self.log().offset_for_timestamp(message.at, below);
+            let search = || self.log().batch_at_time(at, &offsets);
             let found = self.disk_wait.during(search);
             found.map_err(|error| self.read_failed(error))
         });
-        message.reply.send(found);
+        reply.send(found);
     }
 }
 

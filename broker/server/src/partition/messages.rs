@@ -1,6 +1,7 @@
 //! The partition's messages, private to this folder; the handle sends them, the actor handles them.
 //! Those with a reply are answered once, whatever becomes of them.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,7 +66,9 @@ pub(super) struct Read {
 #[rtype(result = "()")]
 pub(super) struct FindTimestamp {
     pub(super) at: Timestamp,
-    pub(super) reply: Reply<Option<(Offset, Timestamp)>, PartitionError>,
+    /// Where to search.
+    pub(super) offsets: Range<Offset>,
+    pub(super) reply: Reply<Option<FileSlice>, PartitionError>,
 }
 
 #[derive(Message)]

@@ -14,21 +14,16 @@ use broker_record::{BatchError, Batches, Records, StoredBatch};
 use broker_storage::{FileSlice, ReadLimit};
 use bytes::Bytes;
 
+use super::decoding::{DECODED_HERE_BYTES, Decode, NotDecoded, Unfolded, decode, unreadable};
 use super::record_decoder::{RecordDecoder, next_part};
 use super::{lookup, wire};
 use crate::cold_reads::ColdReads;
 use crate::context::Context;
-use crate::net::unfolding::{UNFOLD_AT_ONCE_BYTES, Unfolding};
+use crate::net::unfolding::Unfolding;
 use crate::partition::{PartitionError, PartitionOffsets};
 use crate::plugins::Plugins;
 use crate::topics::HostedTopic;
 
-/// Above this many bytes they are decoded on a thread of low priority, ...
-const INLINE_BYTES_MAX: u64 = 64 * 1024;
-/// Batches that unfold to more are not decoded on an arbiter: with the slowest codec this takes half a millisecond.
-const DECODED_HERE_BYTES: usize = 128 * 1024;
-/// ... and above this many on one for what takes longer.
-const LIGHT_BYTES_MAX: u64 = 1024 * 1024;
 /// Bytes of decoded records in one answer; the rest of the frame is for what is said around them.
 pub(super) const RECORDS_BYTES_MAX: usize = FRAME_BYTES_MAX - 2 * 1024 * 1024;
 
@@ -268,24 +263,6 @@ struct Reading {
     room: usize,
 }
 
-/// Bytes that batches may unfold to.
-#[derive(Clone, Copy)]
-struct Unfolded {
-    /// Each of them.
-    batch: usize,
-    /// Those of a slice together.
-    in_all: usize,
-}
-
-impl Unfolded {
-    fn batches_up_to(batch: usize) -> Self {
-        Self {
-            batch,
-            in_all: usize::MAX,
-        }
-    }
-}
-
 /// Decoded records.
 struct Written {
     records: Bytes,
@@ -295,64 +272,27 @@ struct Written {
     unfolded: usize,
 }
 
-/// Why records were not decoded.
-enum NotDecoded {
-    Failed(PartitionError),
-    /// The first batch unfolds to more than was allowed just now.
-    UnfoldsToMore,
-}
+impl Decode for Reading {
+    type Decoded = Written;
 
-/// `worked_on` is raised by what is decoded on this thread.
-async fn decode(
-    reading: Reading,
-    unfolding: &Unfolding,
-    worked_on: &mut usize,
-) -> Result<Written, PartitionError> {
-    let (bytes, first) = (reading.slice.len(), reading.clone());
-    let mut decoded = match bytes {
-        ..=INLINE_BYTES_MAX => decode_here(&reading, worked_on),
-        _ => Err(NotDecoded::UnfoldsToMore),
-    };
-    if matches!(decoded, Err(NotDecoded::UnfoldsToMore)) {
-        let work = move || write_records(&first, Unfolded::batches_up_to(UNFOLD_AT_ONCE_BYTES));
-        let unfolded = if bytes <= LIGHT_BYTES_MAX {
-            unfolding.workers().run_quick(work).await
-        } else {
-            unfolding.workers().run(work).await
-        };
-        decoded = unfolded.map_err(|panicked| unreadable(&panicked))?;
+    fn bytes(&self) -> u64 {
+        self.slice.len()
     }
-    if matches!(decoded, Err(NotDecoded::UnfoldsToMore)) {
-        let work = move |limit| write_records(&reading, Unfolded::batches_up_to(limit));
-        let too_low = |done: &Result<_, _>| matches!(done, Err(NotDecoded::UnfoldsToMore));
-        let unfolded = unfolding.in_steps(work, too_low).await;
-        decoded = unfolded.map_err(|panicked| unreadable(&panicked))?;
+
+    fn here_bytes(&self) -> usize {
+        match self.decoder {
+            None => DECODED_HERE_BYTES,
+            // Serializers take longer.
+            Some(_) => DECODED_HERE_BYTES / 4,
+        }
     }
-    decoded.map_err(|not_decoded| match not_decoded {
-        NotDecoded::Failed(error) => error,
-        NotDecoded::UnfoldsToMore => unreadable(&"a batch unfolds to more than any may"),
-    })
-}
 
-/// Decodes on this thread: as much as unfolds to little, all batches together.
-fn decode_here(reading: &Reading, worked_on: &mut usize) -> Result<Written, NotDecoded> {
-    let in_all = match reading.decoder {
-        None => DECODED_HERE_BYTES,
-        // Serializers take longer.
-        Some(_) => DECODED_HERE_BYTES / 4,
-    };
-    let batch = in_all;
-    let decoded = write_records(reading, Unfolded { batch, in_all });
-    *worked_on += match &decoded {
-        Ok(written) => written.unfolded + written.records.len(),
-        Err(_) => in_all,
-    };
-    decoded
-}
+    fn decode(&self, limit: Unfolded) -> Result<Written, NotDecoded> {
+        write_records(self, limit)
+    }
 
-fn unreadable(problem: &dyn std::fmt::Display) -> PartitionError {
-    PartitionError::ReadFailed {
-        reason: problem.to_string(),
+    fn work(decoded: &Written) -> usize {
+        decoded.unfolded + decoded.records.len()
     }
 }
 

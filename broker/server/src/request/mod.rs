@@ -8,6 +8,7 @@ mod crash_actor;
 mod create_partitions;
 mod create_topic;
 mod dead_letters;
+mod decoding;
 mod delete_records;
 mod delete_topic;
 mod deploy_plugin;
@@ -104,6 +105,25 @@ pub(crate) fn start(
             None
         }
     }
+}
+
+/// Whether carrying it out changes nothing, and is of no use to anybody but who asks.
+pub(crate) fn only_asks(method: Method) -> bool {
+    matches!(
+        method,
+        Method::Metadata
+            | Method::DescribeTopic
+            | Method::DescribeConfigs
+            | Method::DescribeCluster
+            | Method::ListOffsets
+            | Method::ListPlugins
+            | Method::ListActors
+            | Method::PartitionFor
+            | Method::PluginHistory
+            | Method::PluginLogs
+            | Method::PluginModule
+            | Method::DryRunStatus
+    )
 }
 
 /// A request that its method could not fill.

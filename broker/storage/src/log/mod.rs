@@ -12,6 +12,7 @@ mod error;
 mod presence;
 mod read;
 mod scrub;
+mod time;
 mod unsynced;
 
 pub(crate) use change::{DELETED, delete_segment, remove_segment};
@@ -27,6 +28,7 @@ pub use config::{FlushMode, LogConfig, LogPurpose};
 pub use error::{AppendError, ChangeError, ReadError};
 pub use presence::Vanished;
 pub use read::ReadLimit;
+pub use time::{TimeFound, TimeSearchError};
 
 use crate::compaction::UnderWay;
 use crate::corruption::Corruption;

@@ -1,14 +1,12 @@
-//! Reading: by offset, as a slice of a file, and by timestamp, as an offset. Data is not touched by the
-//! former; that the file is still there, and as long as it was, is asked every time.
+//! Reading: by offset, as a slice of a file. Data is not touched; that the file is still there, and as long as it
+//! was, is asked every time. By time is in `time`.
 
-use broker_model::{Offset, Timestamp};
+use broker_model::Offset;
 
 use super::{Log, ReadError};
 use crate::corruption::{Corruption, Damage};
 use crate::file_slice::FileSlice;
-use crate::segment::{
-    Searchable, SegmentInfo, SoughtTime, file_name, locate, locate_end_damage, locate_time,
-};
+use crate::segment::{Searchable, SegmentInfo, file_name, locate, locate_end_damage};
 
 /// How much a read may answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,58 +84,7 @@ impl Log {
         self.active.has_at_hand(from)
     }
 
-    /// The first record, by offset, below `below` whose timestamp is at least `timestamp`, with that
-    /// timestamp. Batches are decoded, so the answer is exact.
-    ///
-    /// # Errors
-    /// When a batch that has to be looked at is damaged or cannot be read, or the record may be among those that are
-    /// lost: unless what follows them is older than the time asked for.
-    pub fn offset_for_timestamp(
-        &self,
-        timestamp: Timestamp,
-        below: Offset,
-    ) -> Result<Option<(Offset, Timestamp)>, ReadError> {
-        let mut expected = self.start;
-        let mut lost = None;
-        for (segment, info) in self.searchable() {
-            if info.next <= self.start {
-                continue;
-            }
-            if info.base > expected && expected < below {
-                lost = lost.or(self.segment_with(expected).err());
-            }
-            if info.base >= below {
-                break;
-            }
-            expected = expected.max(info.next);
-            let has_older = |first: Timestamp| first < timestamp;
-            if lost.is_some() && segment.first_timestamp().is_some_and(has_older) {
-                lost = None;
-            }
-            if info.max_timestamp < timestamp {
-                lost = lost.filter(|_| info.bytes == 0);
-                continue;
-            }
-            let from = self.start.max(info.base);
-            let part = self.whole_part(segment, from)?;
-            let sought = locate_time(part.segment(), timestamp, from, below);
-            match sought.inspect_err(|error| self.observe(error))? {
-                SoughtTime::Found(offset, time) => {
-                    return lost.map_or(Ok(Some((offset, time))), Err);
-                }
-                SoughtTime::Lost(damage) => {
-                    lost.get_or_insert(ReadError::Corrupt(damage));
-                }
-                SoughtTime::Nothing => {}
-            }
-            if let Some(missing) = segment.data().missing_end() {
-                return Err(ReadError::Corrupt(missing));
-            }
-        }
-        lost.map_or(Ok(None), Err)
-    }
-
-    fn searchable(&self) -> impl Iterator<Item = (&dyn Searchable, SegmentInfo)> {
+    pub(super) fn searchable(&self) -> impl Iterator<Item = (&dyn Searchable, SegmentInfo)> {
         let sealed = self
             .sealed
             .iter()

@@ -1,4 +1,4 @@
-//! Finding things in one segment: the run of batches that answers a read, and the first record of a
+//! Finding things in one segment: the run of batches that answers a read, and the first batch that may hold a
 //! time. The index brings the search near, headers (never bodies) are read for the rest; an index
 //! that points beside a batch is noticed and made anew.
 
@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use broker_model::{Offset, Timestamp};
-use broker_record::{BatchHeader, StoredBatch};
+use broker_record::BatchHeader;
 
 use super::{BatchScanner, DataFile, ScanDepth, Scanned};
 use crate::corruption::{Corruption, Damage};
@@ -82,19 +82,20 @@ pub(crate) fn locate(
 /// What a search for a time has come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SoughtTime {
-    /// The first record of that time or later.
-    Found(Offset, Timestamp),
+    /// The first batch that says it has a record of that time or later.
+    Found(Extent),
     /// There is none.
     Nothing,
     /// There is none, and what may have been one is damaged.
     Lost(Corruption),
 }
 
-/// The first record at or after `start` and below `below` with a timestamp of at least `timestamp`. Damage is passed
-/// over where what follows it is older than that: then what was lost is taken to be older, too.
+/// The first batch from the one that holds `start` on, and below `below`, that says it has a timestamp of at least
+/// `timestamp`. Damage is passed over where what follows it is older than that: then what was lost is taken to be older,
+/// too.
 ///
 /// # Errors
-/// When what is damaged may have been that record, and another one follows.
+/// When what is damaged may have had such a record, and the batch follows.
 pub(crate) fn locate_time(
     segment: &dyn Searchable,
     timestamp: Timestamp,
@@ -121,13 +122,13 @@ pub(crate) fn locate_time(
             lost = lost.filter(|_| header.record_count == 0);
             continue;
         }
-        let found = search.record_at_time(position, &header, timestamp, start)?;
-        if let Some((offset, time)) = found.filter(|(offset, _)| *offset < below) {
-            return match lost {
-                Some(lost) => Err(ReadError::Corrupt(lost)),
-                None => Ok(SoughtTime::Found(offset, time)),
-            };
-        }
+        return match lost {
+            Some(lost) => Err(ReadError::Corrupt(lost)),
+            None => Ok(SoughtTime::Found(Extent {
+                positions: position..position + header.batch_len() as u64,
+                offsets: header.base_offset..header.next_offset(),
+            })),
+        };
     }
     let lost = lost.filter(|lost| lost.offset < below);
     Ok(lost.map_or(SoughtTime::Nothing, SoughtTime::Lost))
@@ -310,39 +311,6 @@ impl<'a> Search<'a> {
             .map_err(|source| self.failed(source))?;
         Ok(read == header.len()
             && BatchHeader::decode(&header).is_ok_and(|header| header.base_offset == at.offset))
-    }
-
-    fn record_at_time(
-        &self,
-        position: u64,
-        header: &BatchHeader,
-        timestamp: Timestamp,
-        start: Offset,
-    ) -> Result<Option<(Offset, Timestamp)>, ReadError> {
-        let mut bytes = vec![0; header.batch_len()];
-        self.file
-            .read_exact_at(&mut bytes, position)
-            .map_err(|source| self.failed(source))?;
-        let undecodable = |error: &dyn std::fmt::Display| {
-            ReadError::Corrupt(Corruption {
-                file: self.segment.data().path().to_owned(),
-                position,
-                offset: header.base_offset,
-                next_good: Some(header.next_offset()),
-                damage: Damage::Records {
-                    reason: error.to_string(),
-                },
-            })
-        };
-        let (batch, _) = StoredBatch::parse(&bytes.into()).map_err(|error| undecodable(&error))?;
-        let records = batch.records().map_err(|error| undecodable(&error))?;
-        for record in &records {
-            let record = record.map_err(|error| undecodable(&error))?;
-            if record.timestamp >= timestamp && record.offset >= start {
-                return Ok(Some((record.offset, record.timestamp)));
-            }
-        }
-        Ok(None)
     }
 
     fn headers_from(&self, at: OffsetEntry) -> BatchScanner {
