@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use broker_model::limits::{
-    ANSWER_BYTES_PER_CONNECTION, ANSWER_BYTES_TOTAL, ANSWER_STALL_MAX, ANSWERS_TINY_BYTES_MAX,
-    LIST_REQUESTS_MAX, MEMORY_OWN_ANSWERS,
+    ANSWER_BYTES_PER_CONNECTION, ANSWER_BYTES_TOTAL, ANSWER_STALL_MAX, ANSWERS_SMALL_BYTES_MAX,
+    ANSWERS_TINY_BYTES_MAX, LIST_REQUESTS_MAX, MEMORY_OWN_ANSWERS,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
@@ -28,6 +28,8 @@ const ANSWERS_FEW: usize = 4;
 const SCARCE_PART: usize = 8;
 /// The least that a reservation gets.
 const SHARE_BYTES_MIN: usize = 64 * 1024;
+/// Who wants no more than this need not wait for others to read theirs.
+pub(crate) const SMALL_ANSWER_BYTES: usize = 256 * 1024;
 /// A reservation gets at most this part of what is free.
 const SHARE_OF_FREE: usize = 4;
 /// A connection with so much unread begins no further list.
@@ -43,6 +45,8 @@ pub(crate) struct UnreadAnswers(Arc<Unread>);
 
 struct Unread {
     memory: Allowance,
+    /// For small ones of those who read what they ask for.
+    small: Allowance,
     /// For answers that are counted by their number.
     tiny: Allowance,
     waiting: AtomicUsize,
@@ -54,6 +58,7 @@ impl UnreadAnswers {
     pub(super) fn below(ceiling: &Ceiling) -> Self {
         Self(Arc::new(Unread {
             memory: ceiling.allowance(MEMORY_OWN_ANSWERS, ANSWER_BYTES_TOTAL),
+            small: ceiling.allowance(ANSWERS_SMALL_BYTES_MAX, ANSWERS_SMALL_BYTES_MAX),
             tiny: ceiling.allowance(ANSWERS_TINY_BYTES_MAX, ANSWERS_TINY_BYTES_MAX),
             waiting: AtomicUsize::new(0),
             lists: Arc::new(Semaphore::new(LIST_REQUESTS_MAX)),
@@ -144,18 +149,25 @@ impl AnswerBudget {
         (bytes > TINY_ANSWER_BYTES).then(|| self.take(bytes))
     }
 
-    /// Waits for memory for an answer: as much as is wanted, or less when others leave little.
+    /// Waits for memory for an answer: as much as is wanted, or less when others leave little. Of a small one to somebody
+    /// who has read all others there is a part at once.
     ///
     /// # Errors
     /// When there is none for `ANSWER_WAIT_MAX`.
     pub(crate) async fn reserve(&self, wanted: usize) -> Result<AnswerMemory, AnswersFull> {
         let wanted = wanted.min(ANSWER_BYTES_PER_CONNECTION);
         let least = wanted.min(SHARE_BYTES_MIN);
-        self.wait_for(|own, free| {
+        let enough = |own, free: usize| {
             let share = wanted.min(free / SHARE_OF_FREE).max(least);
             (own == 0 || own + share <= ANSWER_BYTES_PER_CONNECTION) && share <= free
-        })
-        .await?;
+        };
+        if wanted <= SMALL_ANSWER_BYTES
+            && !self.has(&enough)
+            && let Some(small) = self.take_small(least)
+        {
+            return Ok(small);
+        }
+        self.wait_for(enough).await?;
         let share = wanted.min(self.free() / SHARE_OF_FREE).max(least);
         Ok(self.take(share))
     }
@@ -257,10 +269,21 @@ impl AnswerBudget {
     }
 
     fn take(&self, bytes: usize) -> AnswerMemory {
-        self.own.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.hold(self.total.0.memory.charge(bytes))
+    }
+
+    /// Takes so much of what is for small ones, if this connection holds nothing.
+    fn take_small(&self, bytes: usize) -> Option<AnswerMemory> {
+        let holds = self.own.bytes.load(Ordering::Relaxed) > 0;
+        let drawn = (!holds).then(|| self.total.0.small.try_take(bytes))??;
+        Some(self.hold(drawn))
+    }
+
+    fn hold(&self, drawn: Drawn) -> AnswerMemory {
+        self.own.bytes.fetch_add(drawn.bytes(), Ordering::Relaxed);
         AnswerMemory {
             own: self.own.clone(),
-            drawn: self.total.0.memory.charge(bytes),
+            drawn,
         }
     }
 }
@@ -299,13 +322,40 @@ mod tests {
         assert_eq!(greedy.stall_max(&nothing), None);
         let other = all.for_connection();
         let watching = other.clone();
-        let waiting = actix_rt::spawn(async move { other.reserve(1_000).await.is_ok() });
+        let much = 2 * SMALL_ANSWER_BYTES;
+        let waiting = actix_rt::spawn(async move { other.reserve(much).await.is_ok() });
         tokio::task::yield_now().await;
         assert_eq!(greedy.stall_max(&nothing), Some(ANSWER_STALL_MAX));
         assert_eq!(watching.stall_max(&nothing), None, "it holds nothing");
         drop(held);
         assert!(waiting.await.unwrap());
         assert_eq!(greedy.stall_max(&nothing), None);
+    }
+
+    #[actix_rt::test]
+    async fn a_small_answer_to_one_who_reads_waits_for_nobody() {
+        let all = UnreadAnswers::below(&Ceiling::default());
+        let _unread = all.for_connection().charge(ANSWER_BYTES_TOTAL);
+        let at_once = async |budget: &AnswerBudget, bytes| {
+            let waiting = tokio::time::timeout(Duration::ZERO, budget.reserve(bytes)).await;
+            waiting.ok().and_then(Result::ok)
+        };
+        let mut held = Vec::new();
+        for _ in 0..ANSWERS_SMALL_BYTES_MAX / SHARE_BYTES_MIN {
+            let reader = all.for_connection();
+            let first = at_once(&reader, SMALL_ANSWER_BYTES).await;
+            let first = first.expect("there is room for it");
+            assert_eq!(first.bytes(), SHARE_BYTES_MIN);
+            let second = at_once(&reader, SMALL_ANSWER_BYTES).await;
+            assert!(second.is_none(), "it has not read the first");
+            held.push(first);
+        }
+        let reader = all.for_connection();
+        assert!(at_once(&reader, SMALL_ANSWER_BYTES).await.is_none());
+        drop(held.pop());
+        let large = at_once(&reader, SMALL_ANSWER_BYTES + 1).await;
+        assert!(large.is_none(), "it is not small");
+        assert!(at_once(&reader, SMALL_ANSWER_BYTES).await.is_some());
     }
 
     #[actix_rt::test]

@@ -25,6 +25,7 @@ use super::lookup;
 use crate::arbiters::Shard;
 use crate::connection::{Asker, Session};
 use crate::context::Context;
+use crate::net::answer_budget::SMALL_ANSWER_BYTES;
 use crate::net::lane::Stint;
 use crate::net::waits::{CarriedOut, FetchesFull, FetchesOfConnection, NoWait};
 use crate::net::{Answer, AnswerBudget, AnswerMemory, AnswersFull};
@@ -337,7 +338,7 @@ async fn changed(offsets: &mut watch::Receiver<PartitionOffsets>) {
 /// How much larger decoded records may be than they are stored, before an answer takes a part of them.
 const DECODED_RATIO: u64 = 8;
 /// Room for this much is asked for however little is stored.
-const DECODED_BYTES_MIN: u64 = 256 * 1024;
+const DECODED_BYTES_MIN: u64 = SMALL_ANSWER_BYTES as u64;
 
 /// Decodes what was found. The memory for it is reserved first, and kept until the answer is written; when others
 /// leave little of it, the answer has fewer records.
