@@ -278,35 +278,47 @@ struct LettersPart {
     waiting: Arc<Waiting>,
 }
 
-impl Answerer for LettersPart {
-    fn answer(self, result: Result<ProduceResponse, WireError>) {
-        let failed = |error: &WireError| DeadLetter {
+impl LettersPart {
+    /// What became of each letter.
+    fn fates(&self, result: Result<ProduceResponse, WireError>) -> Vec<DeadLetter> {
+        let to = |partition, offset| DeadLetter {
             topic: self.topic.clone(),
-            error: Some(error.clone()),
-            ..DeadLetter::default()
+            partition,
+            offset,
+            error: None,
         };
-        let fate = |row: usize| match &result {
-            Err(error) => failed(error),
-            Ok(ProduceResponse::Routed(routed)) => {
-                let index = u32::try_from(row).unwrap_or(u32::MAX);
-                let mut errors = routed.errors.iter();
-                match errors.find(|errors| errors.indexes.contains(&index)) {
-                    Some(errors) => failed(&errors.error),
-                    None => DeadLetter {
-                        topic: self.topic.clone(),
-                        partition: routed.partitions.get(row).copied().flatten(),
-                        offset: routed.offsets.get(row).copied().flatten(),
-                        error: None,
-                    },
+        let failed = |error: &WireError| DeadLetter {
+            error: Some(error.clone()),
+            ..to(None, None)
+        };
+        let letters = self.indexes.len();
+        let routed = match result {
+            Err(error) => return vec![failed(&error); letters],
+            Ok(ProduceResponse::Appended(appended)) => {
+                return vec![to(Some(appended.partition), None); letters];
+            }
+            Ok(ProduceResponse::Routed(routed)) => routed,
+        };
+        let rows = 0..letters;
+        let place = |row: usize| {
+            let partition = routed.partitions.get(row).copied().flatten();
+            to(partition, routed.offsets.get(row).copied().flatten())
+        };
+        let mut fates: Vec<DeadLetter> = rows.map(place).collect();
+        for errors in &routed.errors {
+            for index in &errors.indexes {
+                if let Some(fate) = fates.get_mut(*index as usize) {
+                    *fate = failed(&errors.error);
                 }
             }
-            Ok(ProduceResponse::Appended(appended)) => DeadLetter {
-                topic: self.topic.clone(),
-                partition: Some(appended.partition),
-                ..DeadLetter::default()
-            },
-        };
-        let fates: Vec<DeadLetter> = (0..self.indexes.len()).map(fate).collect();
+        }
+        fates
+    }
+}
+
+impl Answerer for LettersPart {
+    fn answer(self, result: Result<ProduceResponse, WireError>) {
+        let fates = self.fates(result);
         self.waiting.part_done(|parts| {
             for refused in &mut parts.refused {
                 if let Ok(row) = self.indexes.binary_search(&refused.index) {
@@ -409,4 +421,52 @@ fn all_refused(refused: Vec<WireRefused>, count: usize, records: usize) -> WireE
         refused,
         ..ErrorData::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use broker_model::Offset;
+    use broker_protocol::api::produce::RecordErrors;
+
+    use super::*;
+
+    #[test]
+    fn each_letter_is_told_its_own_fate() {
+        let part = LettersPart {
+            topic: "dead".to_owned(),
+            indexes: vec![3, 5, 8, 9],
+            waiting: Arc::new(Waiting(Mutex::new(Parts {
+                refused: Vec::new(),
+                refused_count: 4,
+                records: 10,
+                left: 1,
+                main: None,
+                asker: None,
+            }))),
+        };
+        let busy = WireError::new(ErrorCode::Busy, "too many requests are waiting");
+        let (partition, offset) = (Some(PartitionId::new(1)), Some(Offset::new(70)));
+        let routed = Routed {
+            partitions: vec![partition, None, None, partition],
+            offsets: vec![offset, None, None, offset],
+            errors: vec![RecordErrors {
+                indexes: vec![1, 2, 4],
+                error: busy.clone(),
+            }],
+            refused: Vec::new(),
+        };
+        let fates = part.fates(Ok(ProduceResponse::Routed(routed)));
+        let found = fates.iter().map(|fate| (fate.partition, fate.offset));
+        let stored = (partition, offset);
+        assert!(found.eq([stored, (None, None), (None, None), stored]));
+        let errors: Vec<_> = fates.into_iter().map(|fate| fate.error).collect();
+        assert_eq!(errors, [None, Some(busy.clone()), Some(busy.clone()), None]);
+        let refused = part.fates(Err(busy.clone()));
+        assert_eq!(refused.len(), 4);
+        assert!(
+            refused
+                .iter()
+                .all(|fate| fate.error.as_ref() == Some(&busy))
+        );
+    }
 }
