@@ -1,7 +1,7 @@
 //! SIGTERM: what is under way is answered, everything is synced, and the next start has nothing to look
 //! through.
 
-use crate::harness::{Broker, Setup, Wire, map, plain, valued};
+use crate::harness::{Broker, Setup, Value, Wire, eventually, map, plain, valued};
 
 /// A broker whose log says how much of each partition it reads when it starts.
 fn talkative() -> Broker {
@@ -80,6 +80,45 @@ fn a_long_poll_does_not_hold_up_a_stop() {
     assert_eq!(answer.id, Some(fetch));
     wire.expect_closed();
     assert!(broker.wait().success());
+}
+
+#[test]
+fn a_client_that_reads_nothing_does_not_hold_up_a_stop_and_one_that_reads_gets_its_answers() {
+    let mut broker = Setup::new().option("shutdown.timeout.ms", "50000").start();
+    let mut wire = broker.connect();
+    wire.create_topic("large", 1, &[]);
+    for _ in 0..8 {
+        let value = Value::Bin(vec![b'x'; 1_000_000]);
+        let records = Value::Array(vec![Value::Array(vec![Value::Nil, value])]);
+        wire.produce("large", 0, records);
+    }
+    let all = map! { "topic" => "large", "partition" => 0, "offset" => 0 };
+    let wanted = map! { "partitions" => vec![all], "max_bytes" => 16_000_000 };
+    let mut unreading: Vec<Wire> = (0..3).map(|_| broker.connect()).collect();
+    for one in &mut unreading {
+        for _ in 0..4 {
+            one.send("fetch", wanted.clone());
+        }
+        eventually("it is answered", || one.has_answer().then_some(()));
+    }
+    // Far more than lies in sockets, and nothing of it is read before the broker stops.
+    let mut asked: Vec<u64> = (0..4).map(|_| wire.send("fetch", wanted.clone())).collect();
+    let args = map! { "topic" => "large", "partition" => 0, "records" => plain("last", 0..1) };
+    asked.push(wire.send("produce", args));
+    eventually("what was sent is taken", || {
+        (broker.connect().offset_at("large", 0, "latest") == Some(9)).then_some(())
+    });
+    broker.signal_term();
+    let mut answered = Vec::new();
+    while let Ok(Some(answer)) = wire.try_receive() {
+        answer.outcome.expect("it was asked before the stop");
+        answered.extend(answer.id);
+    }
+    answered.sort_unstable();
+    assert_eq!(answered, asked);
+    assert!(broker.wait().success(), "{}", broker.log());
+    let log = broker.log();
+    assert!(!log.contains("connections are cut off"), "{log}");
 }
 
 #[test]

@@ -28,10 +28,10 @@ use crate::arbiters::Shard;
 use crate::context::Context;
 use crate::net::answer::LAST_ANSWERS_WITHIN;
 use crate::net::answer_writer::{AnswerWriter, Written};
-use crate::net::frame_reader::Patience;
 use crate::net::lane::Stint;
 use crate::net::listener::ConnectionPlace;
-use crate::net::{FrameReader, InFlight, ReadError};
+use crate::net::reading_pace::ReadingPace;
+use crate::net::{FrameReader, InFlight, Patience, ReadError};
 use moving::{Resting, pack};
 use session::Next;
 pub(crate) use session::{Asker, Session, Weight, WorkInOrder};
@@ -89,7 +89,8 @@ async fn serve(connection: Box<Resting>, shard: Shard) {
         }
     };
     let (reading, writing) = socket.into_split();
-    let writer = AnswerWriter::new(answers, writing, state.budget.answers().clone());
+    let pace = ReadingPace::new(state.budget.answers().clone(), context.stopping.clone());
+    let writer = AnswerWriter::new(answers, writing, pace);
     let idle = writer.idle();
     let writer = actix_rt::spawn(writer.run());
     let rhythm = context

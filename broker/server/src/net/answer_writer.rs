@@ -17,7 +17,6 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::timeout_at;
 
 use super::answer::{AnswerPiece, Answers, Outgoing};
-use super::answer_budget::AnswerBudget;
 use super::lane::Stint;
 use super::reading_pace::{Reader, ReadingPace};
 
@@ -51,11 +50,11 @@ pub(crate) enum Written {
 
 impl AnswerWriter {
     /// Writes what comes out of `answers` to `socket`.
-    pub(crate) fn new(answers: Answers, socket: OwnedWriteHalf, budget: AnswerBudget) -> Self {
+    pub(crate) fn new(answers: Answers, socket: OwnedWriteHalf, pace: ReadingPace) -> Self {
         Self {
             answers,
             socket,
-            pace: ReadingPace::new(budget),
+            pace,
             stint: Stint::of_task(),
             idle: Rc::new(Cell::new(true)),
         }

@@ -1,15 +1,19 @@
 //! Clients that ask much and read nothing, or all of it: real sockets.
 
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::time::Duration;
 
-use broker_model::limits::{ANSWERS_TINY_BYTES_MAX, IN_FLIGHT_REQUESTS_PER_CONNECTION};
+use broker_model::limits::{
+    ANSWER_STOP_TIME_MAX, ANSWER_WRITE_TIME_MAX, ANSWERS_TINY_BYTES_MAX,
+    IN_FLIGHT_REQUESTS_PER_CONNECTION,
+};
 use broker_model::{
     BrokerId, LeaderEpoch, Offset, PartitionId, Timestamp, TopicId, TopicName, TopicPartition,
 };
 use broker_record::{BatchBuilder, Codec, ProducedBatch, Validation};
 use broker_storage::{LogConfig, LogDir, LogDirOptions, ReadLimit};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -28,11 +32,17 @@ struct Unreading {
     connection: ConnectionBudget,
     sink: AnswerSink,
     writer: JoinHandle<io::Result<Written>>,
+    stop: watch::Sender<bool>,
 }
 
 impl Unreading {
     /// Its socket is full.
     async fn of(budget: &RequestBudget, listener: &TcpListener) -> Self {
+        Self::within(ANSWER_WRITE_TIME_MAX, budget, listener).await
+    }
+
+    /// The same, and it is given up after that time.
+    async fn within(limit: Duration, budget: &RequestBudget, listener: &TcpListener) -> Self {
         let peer = TcpSocket::new_v4().unwrap();
         peer.set_recv_buffer_size(KERNEL_BYTES).unwrap();
         let peer = peer.connect(listener.local_addr().unwrap());
@@ -40,13 +50,16 @@ impl Unreading {
         let connection = budget.for_connection();
         let (sink, answers) = AnswerSink::channel(connection.answers().clone());
         let (_, writing) = accepted.unwrap().0.into_split();
-        let writer = AnswerWriter::new(answers, writing, connection.answers().clone());
+        let (stop, stopping) = watch::channel(false);
+        let pace = ReadingPace::new(connection.answers().clone(), stopping).within(limit);
+        let writer = AnswerWriter::new(answers, writing, pace);
         sink.send(Answer::bytes(Bytes::from_static(&MUCH), None));
         Self {
             _peer: peer.unwrap(),
             connection,
             sink,
             writer: actix_rt::spawn(writer.run()),
+            stop,
         }
     }
 
@@ -95,6 +108,31 @@ async fn tiny_answers_that_many_do_not_read_have_a_bound_and_whoever_has_few_sta
     assert!(!modest.writer.is_finished());
 }
 
+/// Waits far longer than it takes until it is given up.
+async fn is_given_up(writer: JoinHandle<io::Result<Written>>) {
+    let ended = tokio::time::timeout(ANSWER_WRITE_TIME_MAX / 2, writer).await;
+    let written = ended.expect("it is not waited for").unwrap();
+    let error = written.err().expect("it has not read all");
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+}
+
+#[actix_rt::test]
+async fn one_that_takes_nothing_is_given_up_though_nobody_waits() {
+    let budget = RequestBudget::new(Workers::start());
+    let limit = Duration::from_millis(100);
+    is_given_up(Unreading::within(limit, &budget, &listener()).await.writer).await;
+}
+
+#[actix_rt::test]
+async fn a_stop_waits_for_one_that_takes_nothing_for_a_moment() {
+    let budget = RequestBudget::new(Workers::start());
+    let unreading = Unreading::of(&budget, &listener()).await;
+    tokio::time::sleep(ANSWER_STOP_TIME_MAX / 10).await;
+    assert!(!unreading.writer.is_finished(), "nothing stops");
+    unreading.stop.send_replace(true);
+    is_given_up(unreading.writer).await;
+}
+
 /// So many batches of half a MiB in a log of their own.
 fn stored(batches: usize, folder: &std::path::Path) -> FileSlice {
     let dir = LogDir::open(LogDirOptions::new(folder, BrokerId::new(1))).unwrap();
@@ -135,7 +173,9 @@ async fn a_file_that_is_sent_at_once_leaves_others_their_turns() {
     });
     drop(sink);
     let reading = std::thread::spawn(move || peer.read_to_end(&mut Vec::new()).unwrap());
-    let writer = AnswerWriter::new(answers, writing, budget.answers().clone());
+    let (_stop, stopping) = watch::channel(false);
+    let pace = ReadingPace::new(budget.answers().clone(), stopping);
+    let writer = AnswerWriter::new(answers, writing, pace);
     let writer = actix_rt::spawn(writer.run());
     let mut turns = 0;
     while !writer.is_finished() {

@@ -17,7 +17,8 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tracing::debug;
 
-use super::budget::{ConnectionBudget, Incomplete, NEWCOMER_READ_BYTES, TINY_FRAME_BYTES};
+use super::begun_frame::{Begun, Deadline, Patience};
+use super::budget::{ConnectionBudget, NEWCOMER_READ_BYTES, TINY_FRAME_BYTES};
 use super::busy_poll::Rhythm;
 use super::lane::Stint;
 use super::read_error::ReadError;
@@ -34,60 +35,6 @@ const READ_BYTES_MAX: usize = 128 * 1024;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Bytes that are thrown away of one that was sent away, after the frame that it was in.
 const DRAINED_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// So many bytes more and a frame does not stand still.
-const PROGRESS_BYTES: usize = 64 * 1024;
-
-/// How long the next frame may take to begin.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Patience {
-    /// Until then: `hello` has not been answered.
-    Handshake(Instant),
-    /// So long with nothing under way.
-    Idle(Duration),
-}
-
-/// A frame that was begun and is not complete.
-struct Begun {
-    frame_bytes: usize,
-    deadline: Instant,
-    /// How many bytes it had when it last went on, and how long its peer was waited for since.
-    progress: (usize, Duration),
-    /// Counts it as long as it holds no place.
-    incomplete: Option<Incomplete>,
-}
-
-impl Begun {
-    /// A frame of so many bytes, of which some were read, that has to be complete by then.
-    fn new(budget: &ConnectionBudget, (frame_bytes, read): (usize, usize), by: Instant) -> Self {
-        Self {
-            frame_bytes,
-            deadline: by,
-            progress: (read, Duration::ZERO),
-            incomplete: (frame_bytes <= TINY_FRAME_BYTES).then(|| budget.begin(read)),
-        }
-    }
-
-    /// Notes that so many bytes of it are there now.
-    fn has(&mut self, read: usize) {
-        if read >= self.progress.0 + PROGRESS_BYTES {
-            self.progress = (read, Duration::ZERO);
-        }
-        if let Some(incomplete) = &mut self.incomplete {
-            incomplete.has(read);
-        }
-    }
-
-    /// Notes that its peer was waited for, and came late or not at all. Bytes that lie in the socket while others
-    /// have their turn on this thread are not late.
-    fn waited(&mut self, time: Duration) {
-        self.progress.1 += time;
-    }
-
-    fn stands_still(&self, budget: &ConnectionBudget) -> bool {
-        let stall_max = budget.stall_max(self.frame_bytes);
-        stall_max.is_some_and(|max| self.progress.1 >= max)
-    }
-}
 
 /// The reading half of a connection.
 pub(crate) struct FrameReader {
@@ -192,7 +139,7 @@ impl FrameReader {
                 let frame_bytes = (read + missing).saturating_sub(FRAME_HEADER_LEN);
                 let begun = begun.get_or_insert_with(|| {
                     stint.has_begun();
-                    let by = Instant::now() + self.frame_time_max;
+                    let by = Deadline::of_frame(patience, self.frame_time_max);
                     Begun::new(budget, (frame_bytes, read), by)
                 });
                 begun.has(read);
@@ -208,7 +155,7 @@ impl FrameReader {
                     self.put_room_away();
                     // As long as nobody knew how long it is, it was one of the tiny ones.
                     begun.incomplete = None;
-                    let place = timeout_at(begun.deadline, budget.acquire(frame_bytes));
+                    let place = timeout_at(begun.deadline.at(), budget.acquire(frame_bytes));
                     permit = Some(place.await.map_err(|_| self.got_no_place(missing))?);
                     *begun = Begun::new(budget, (frame_bytes, read), begun.deadline);
                 }
@@ -329,15 +276,15 @@ impl FrameReader {
                         self.put_room_away();
                     }
                     let since = Instant::now();
-                    let until = begun.deadline.min(since + LOOK_EVERY);
+                    let until = begun.deadline.at().min(since + LOOK_EVERY);
                     match timeout_at(until, self.socket.readable()).await {
                         Ok(ready) => {
                             ready?;
                             // Beyond that this task was not run, whenever they came.
                             begun.waited(since.elapsed().min(LOOK_EVERY));
                         }
-                        Err(_) if Instant::now() >= begun.deadline => {
-                            return Err(ReadError::FrameTime { missing });
+                        Err(_) if Instant::now() >= begun.deadline.at() => {
+                            return Err(begun.deadline.passed(missing));
                         }
                         Err(_) => {
                             begun.waited(since.elapsed());
@@ -438,7 +385,7 @@ impl FrameReader {
         if self.unwanted == 0 {
             return Ok(());
         }
-        let until = Instant::now() + FRAME_TIME_MAX;
+        let until = Instant::now() + self.frame_time_max;
         while self.unwanted > 0 {
             let missing = self.unwanted;
             let thrown_away = timeout_at(until, throw_away(&self.socket, missing)).await;

@@ -38,6 +38,45 @@ async fn connected_polling(longest: Duration) -> (TcpStream, FrameReader, OwnedW
     (peer, reader, writing)
 }
 
+/// A connection for whose frames of this size there is no place, and one that has them all.
+async fn without_place(frame_bytes: usize) -> (ConnectionBudget, ConnectionBudget, Vec<InFlight>) {
+    let budget = RequestBudget::new(Workers::start());
+    let (own, other) = (budget.for_connection(), budget.for_connection());
+    let mut held = Vec::new();
+    let until = || Instant::now() + DRIP_EVERY;
+    while let Ok(place) = timeout_at(until(), other.acquire(frame_bytes)).await {
+        held.push(place);
+    }
+    (own, other, held)
+}
+
+/// Sends these bytes, and then this again and again as long as it is read.
+fn drip(mut peer: TcpStream, start: Vec<u8>, again: Vec<u8>) {
+    tokio::task::spawn_local(async move {
+        peer.write_all(&start).await.expect("it is read");
+        while peer.write_all(&again).await.is_ok() {
+            tokio::time::sleep(DRIP_EVERY).await;
+        }
+    });
+}
+
+/// Reads frames, for which nobody waits, until there are no more: far longer than any may take.
+async fn end_of_frames(reader: &mut FrameReader, patience: Patience) -> ReadError {
+    let budget = RequestBudget::new(Workers::start()).for_connection();
+    let stint = Stint::of_task();
+    let reading = async {
+        loop {
+            let next = pin!(reader.next(&budget, patience, &stint));
+            match stint.take_in(next).await {
+                Ok(next) => drop(next.expect("the peer is there")),
+                Err(error) => return error,
+            }
+        }
+    };
+    let ended = tokio::time::timeout(FRAME_TIME_MAX, reading).await;
+    ended.expect("its time is over")
+}
+
 /// How often the thread slept while a client, once it was known, asked a hundred times, each time after that pause.
 async fn sleeps_within_a_hundred_requests(longest: Duration, pause: Duration) -> u64 {
     const LEARNING: usize = 100;
@@ -168,12 +207,7 @@ async fn the_start_of_a_frame_at_the_end_of_a_block_does_not_hold_that() {
 #[actix_rt::test]
 async fn of_a_newcomer_little_is_read_until_there_is_a_place_for_its_frame() {
     const MIB: usize = 1024 * 1024;
-    let budget = RequestBudget::new(Workers::start());
-    let (own, other) = (budget.for_connection(), budget.for_connection());
-    let mut held = Vec::new();
-    while let Ok(place) = timeout_at(Instant::now() + DRIP_EVERY, other.acquire(MIB)).await {
-        held.push(place);
-    }
+    let (own, _, held) = without_place(MIB).await;
     let (mut peer, mut reader) = connected().await;
     let body = looks_like_a_request(MIB);
     let frame = encode_frame(&body).expect("it is small enough");
@@ -220,12 +254,7 @@ async fn read_until(reader: &mut FrameReader, budget: &ConnectionBudget, bytes: 
 #[actix_rt::test]
 async fn whoever_sends_a_byte_of_a_large_frame_first_gets_no_more_of_it_read() {
     const MIB: usize = 1024 * 1024;
-    let budget = RequestBudget::new(Workers::start());
-    let (own, other) = (budget.for_connection(), budget.for_connection());
-    let mut held = Vec::new();
-    while let Ok(place) = timeout_at(Instant::now() + DRIP_EVERY, other.acquire(MIB)).await {
-        held.push(place);
-    }
+    let (own, other, _held) = without_place(MIB).await;
     // As many as there may be before those go that stand still.
     let _tiny = other.begin(FRAMES_INCOMPLETE_BYTES_MAX);
     let (mut peer, mut reader) = connected().await;
@@ -281,16 +310,11 @@ async fn behind_a_tiny_frame_of_a_newcomer_no_more_is_read_of_the_next_one() {
 #[actix_rt::test]
 async fn a_frame_that_drips_loses_its_place_to_one_that_waits() {
     let budget = RequestBudget::new(Workers::start());
-    let (mut peer, mut reader) = connected().await;
+    let (peer, mut reader) = connected().await;
     let (dripping, other) = (budget.for_connection(), budget.for_connection());
-    tokio::task::spawn_local(async move {
-        let length = u32::try_from(FRAME_BYTES_MAX).expect("it fits");
-        let head = [&[0xce], length.to_be_bytes().as_slice()].concat();
-        peer.write_all(&head).await.expect("it is read");
-        while peer.write_all(&[0xc0]).await.is_ok() {
-            tokio::time::sleep(DRIP_EVERY).await;
-        }
-    });
+    let length = u32::try_from(FRAME_BYTES_MAX).expect("it fits");
+    let head = [&[0xce], length.to_be_bytes().as_slice()].concat();
+    drip(peer, head, vec![0xc0]);
     tokio::task::spawn_local(async move {
         // The other one has its place by then.
         tokio::time::sleep(10 * DRIP_EVERY).await;
@@ -300,6 +324,60 @@ async fn a_frame_that_drips_loses_its_place_to_one_that_waits() {
     let read = reader.next(&dripping, patience, &Stint::of_task()).await;
     let stalled = matches!(read, Err(ReadError::FrameStalled { .. }));
     assert!(stalled, "{:?}", read.err());
+}
+
+#[actix_rt::test]
+async fn a_frame_that_drips_has_its_time_though_nobody_waits() {
+    let (peer, mut reader) = connected().await;
+    reader.frame_time_max = 10 * DRIP_EVERY;
+    let start = encode_frame(&[0xc0; TINY_FRAME_BYTES]).expect("it is small");
+    drip(peer, start[..10].to_vec(), vec![0xc0]);
+    let ended = end_of_frames(&mut reader, Patience::Idle(FRAME_TIME_MAX)).await;
+    assert!(matches!(ended, ReadError::FrameTime { .. }), "{ended}");
+}
+
+#[actix_rt::test]
+async fn the_rest_of_a_refused_frame_has_its_time_though_nobody_waits() {
+    const MIB: u32 = 1024 * 1024;
+    let (peer, mut reader) = connected().await;
+    reader.frame_time_max = 10 * DRIP_EVERY;
+    let head = [&[0xce], MIB.to_be_bytes().as_slice(), &[0x91; 8 * 1024]].concat();
+    drip(peer, head, vec![0x91]);
+    let ended = end_of_frames(&mut reader, Patience::Idle(FRAME_TIME_MAX)).await;
+    assert!(matches!(ended, ReadError::FrameTime { .. }), "{ended}");
+}
+
+#[actix_rt::test]
+async fn a_handshake_has_its_time_as_a_whole() {
+    let ping = encode_frame(PING).expect("it is small").to_vec();
+    let large = encode_frame(&[0xc0; TINY_FRAME_BYTES]).expect("it is small");
+    let begun = large[..10].to_vec();
+    let over_frames = [&ping[1..], &ping[..1]].concat();
+    for (start, again) in [
+        (Vec::new(), Vec::new()),
+        (begun, vec![0xc0]),
+        (Vec::new(), ping.clone()),
+        (ping[..1].to_vec(), over_frames),
+    ] {
+        let (peer, mut reader) = connected().await;
+        drip(peer, start, again);
+        let patience = Patience::Handshake(Instant::now() + 10 * DRIP_EVERY);
+        let ended = end_of_frames(&mut reader, patience).await;
+        assert!(matches!(ended, ReadError::HandshakeTime), "{ended}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_hello_that_came_in_time_and_is_looked_at_late_counts() {
+    let (mut peer, mut reader) = connected().await;
+    let hello = encode_frame(PING).expect("it is small");
+    peer.write_all(&hello).await.expect("it is read");
+    reader.socket.readable().await.expect("it came");
+    let budget = RequestBudget::new(Workers::start()).for_connection();
+    let (patience, stint) = (Patience::Handshake(Instant::now()), Stint::of_task());
+    let next = reader.next(&budget, patience, &stint).await;
+    let (body, _) = next.expect("a frame").expect("it is there");
+    assert_eq!(&body[..], PING);
 }
 
 #[actix_rt::test]

@@ -4,6 +4,7 @@
 pub(crate) mod answer;
 pub(crate) mod answer_budget;
 pub(crate) mod answer_writer;
+mod begun_frame;
 pub(crate) mod budget;
 mod busy_poll;
 pub(crate) mod ceiling;
@@ -21,6 +22,7 @@ pub(crate) mod waits;
 
 pub(crate) use answer::{Answer, AnswerSink, Answers};
 pub(crate) use answer_budget::{AnswerBudget, AnswerMemory, AnswersFull};
+pub(crate) use begun_frame::Patience;
 pub(crate) use budget::{ConnectionBudget, RequestBudget};
 pub(crate) use busy_poll::BusyPolls;
 pub(crate) use frame_reader::FrameReader;

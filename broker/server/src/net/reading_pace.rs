@@ -1,12 +1,14 @@
 //! `ReadingPace`: how fast a client takes its answers. One that takes none for `ANSWER_WRITE_TIME_MAX` is given
 //! up; one that takes less than 64 KiB in `ANSWER_STALL_MAX` is, when others wait for the memory that its
-//! answers hold, or there is none for its tiny ones: then one that has many of those is given up after a moment.
+//! answers hold, or there is none for its tiny ones: then one that has many of those is given up after a moment. A broker
+//! that stops waits for each only as long as that takes some now and then.
 
 use std::io;
 use std::time::Duration;
 
-use broker_model::limits::{ANSWER_STALL_MAX, ANSWER_WRITE_TIME_MAX};
+use broker_model::limits::{ANSWER_STALL_MAX, ANSWER_STOP_TIME_MAX, ANSWER_WRITE_TIME_MAX};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::answer::Answers;
@@ -45,16 +47,32 @@ pub(crate) struct ReadingPace {
     since: Option<Instant>,
     taken: usize,
     unread: UnreadCount,
+    stopping: watch::Receiver<bool>,
+    /// When the stop was first seen.
+    stops_since: Option<Instant>,
+    write_time_max: Duration,
 }
 
 impl ReadingPace {
-    /// Of a connection that has no answers yet.
-    pub(crate) fn new(answers: AnswerBudget) -> Self {
+    /// Of a connection that has no answers yet, to a broker that says when it stops.
+    pub(crate) fn new(answers: AnswerBudget, stopping: watch::Receiver<bool>) -> Self {
         Self {
             answers,
             since: None,
             taken: 0,
             unread: UnreadCount::default(),
+            stopping,
+            stops_since: None,
+            write_time_max: ANSWER_WRITE_TIME_MAX,
+        }
+    }
+
+    /// With another limit than `ANSWER_WRITE_TIME_MAX`.
+    #[cfg(test)]
+    pub(crate) fn within(self, write_time_max: Duration) -> Self {
+        Self {
+            write_time_max,
+            ..self
         }
     }
 
@@ -96,10 +114,19 @@ impl ReadingPace {
                 false => Some(ANSWER_STALL_MAX),
             };
             let stalls = stall_max.is_some_and(|max| since.elapsed() >= max);
-            if stalls || began.elapsed() >= ANSWER_WRITE_TIME_MAX {
+            if stalls || self.has_waited_enough(began) {
                 return Err(too_slow());
             }
         }
+    }
+
+    /// Whether a client is given up that has taken nothing since it `began` to be waited for.
+    fn has_waited_enough(&mut self, began: Instant) -> bool {
+        let is_stopping = *self.stopping.borrow();
+        let stops_since = is_stopping.then(|| *self.stops_since.get_or_insert_with(Instant::now));
+        let is_in_the_way =
+            stops_since.is_some_and(|stop| began.max(stop).elapsed() >= ANSWER_STOP_TIME_MAX);
+        is_in_the_way || began.elapsed() >= self.write_time_max
     }
 }
 
