@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use broker_cluster::ClusterMetadata;
 use broker_model::{Clock, PartitionId, TopicPartition};
-use broker_storage::{Corruption, LogDir, Pace, ScrubFailed, ScrubTarget, Scrubbed, Throttle};
+use broker_storage::{LogDir, Pace, ScrubFailed, ScrubFound, ScrubTarget, Scrubbed, Throttle};
 use tracing::{debug, error, warn};
 
 use crate::controller::{ControllerHandle, MetadataLog};
@@ -76,7 +76,7 @@ impl Owner {
         }
     }
 
-    async fn finish_scrub(&self, scrubbed: Scrubbed) -> Option<Vec<Corruption>> {
+    async fn finish_scrub(&self, scrubbed: Scrubbed) -> Option<ScrubFound> {
         match self {
             Self::Partition(handle) => handle.finish_scrub(scrubbed).await.ok(),
             Self::Controller(handle) => handle.finish_scrub(scrubbed).await.ok(),
@@ -241,11 +241,11 @@ impl Scrubber {
                 return;
             };
             tally.bytes += scrubbed.bytes();
-            tally.damages += scrubbed.damages();
             let Some(found) = owner.finish_scrub(scrubbed).await else {
                 return;
             };
-            for damage in &found {
+            tally.damages += found.damages;
+            for damage in &found.new {
                 error!(%partition, %damage, "scrub: stored data is damaged; it is refused to readers");
             }
         }

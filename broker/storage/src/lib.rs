@@ -72,7 +72,7 @@ pub use log_dir::{
 pub use policy_failed::PolicyFailed;
 pub use recovery::{LastStop, PowerLoss, RecoveryReport, TornTail};
 pub use retention::{RetentionOutcome, RetentionPolicy, RetentionView};
-pub use scrub::{ScrubFailed, ScrubTarget, Scrubbed};
+pub use scrub::{ScrubFailed, ScrubFound, ScrubTarget, Scrubbed};
 pub use segment::SegmentInfo;
 pub use small_file::{DoubtedClock, LeaderEpochs, SmallFileError};
 pub use space::{DirSpace, LowSpace, MinFree};

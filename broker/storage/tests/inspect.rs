@@ -10,11 +10,11 @@ use std::sync::Arc;
 use broker_model::LeaderEpoch;
 use broker_storage::AppendError;
 use broker_storage::inspect::{
-    DirNotes, Finding, Found, SegmentReader, Summary, Verifier, check_modules, partitions,
-    segments, verify_partition,
+    DirNotes, Finding, FindingKind, Found, SegmentReader, Summary, Verifier, check_modules,
+    partitions, segments, verify_partition,
 };
 use broker_storage::io::Io;
-use broker_storage::io::recording::{Fault, Operation, RecordingIo};
+use broker_storage::io::recording::{Fault, Operation, RecordingIo, Survival};
 use support::{
     BATCH, DIR, append, append_numbers, at, batch_of, edit, file_bytes, offset, open, partition,
     partition_dir, segment_file, small,
@@ -158,6 +158,107 @@ fn what_is_missing_is_found() {
             .any(|finding| finding.what.contains("ends inside a batch"))
     );
     assert_eq!(summary.next, offset(24));
+}
+
+/// A log of which much is not durable yet, whose indexes are the work of several syncs.
+fn half_durable() -> Arc<RecordingIo> {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, small());
+    append_numbers(&mut log, 0..13);
+    support::sync(&dir, &mut log);
+    append_numbers(&mut log, 13..27);
+    // Its sync has not come to an end.
+    assert!(log.sync_request().is_some());
+    append_numbers(&mut log, 27..44);
+    io
+}
+
+#[test]
+fn what_the_power_has_taken_that_was_not_durable_is_no_damage() {
+    let io = half_durable();
+    let mut unfinished = 0;
+    for seed in 0..300 {
+        let left = io.after_power_loss(Survival::Random(seed));
+        let found = look(&left);
+        let damage: Vec<_> = found
+            .iter()
+            .filter(|found| found.kind == FindingKind::Damage)
+            .collect();
+        // A broker that was killed before its first checkpoint has no list of its directories.
+        let of_log = damage
+            .iter()
+            .filter(|found| found.file.starts_with(partition_dir()));
+        assert_eq!(of_log.count(), 0, "{damage:?}");
+        unfinished += found.len() - damage.len();
+        assert_eq!(open(&left, small()).2.corruption, []);
+    }
+    assert!(unfinished > 100, "{unfinished}");
+    // What was durable is told all the same, and after a kill everything that is bad.
+    let lost = io.after_power_loss(Survival::Everything);
+    edit(&lost, &segment_file(0, "log"), |bytes| bytes[80] ^= 1);
+    let killed = io.after_kill();
+    edit(&killed, &segment_file(20, "log"), |bytes| bytes[80] ^= 1);
+    for (left, file) in [(lost, 0), (killed, 20)] {
+        let is_told = |found: &Finding| {
+            found.kind == FindingKind::Damage && found.file == segment_file(file, "log")
+        };
+        assert!(look(&left).iter().any(is_told));
+    }
+}
+
+#[test]
+fn a_directory_under_way_to_be_deleted_is_not_gone() {
+    let io = filled();
+    let doomed = format!("{}-0.delete", support::TOPIC_ID);
+    io.rename(&partition_dir(), &Path::new(DIR).join(doomed))
+        .unwrap();
+    let mut findings = Vec::new();
+    let mut report = |finding| findings.push(finding);
+    let notes = DirNotes::read(&*io, Path::new(DIR), &mut |_| {}).unwrap();
+    notes.check_directories(&*io, &mut report).unwrap();
+    assert_eq!(findings, []);
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named_and_the_others_are_looked_at() {
+    let io = filled();
+    io.fail_reads(Some(5));
+    let (_, findings) = verify(&io);
+    for base in [0, 10, 20] {
+        let file = segment_file(base, "log");
+        let named = findings.iter().filter(|found| found.file == file);
+        assert!(
+            named
+                .clone()
+                .any(|found| found.what.contains("cannot be read"))
+        );
+    }
+    io.fail_reads(None);
+    assert_eq!(verify(&io).1, []);
+}
+
+#[test]
+fn beside_a_broker_only_what_is_wrong_every_time_is_told() {
+    for is_mended in [true, false] {
+        let io = filled();
+        let file = segment_file(10, "log");
+        let good = file_bytes(&io, &file);
+        edit(&io, &file, |bytes| bytes[3 * BATCH as usize + 80] ^= 1);
+        let looks = std::cell::Cell::new(0);
+        // The last segment has five batches, so a look has come to its end.
+        let watch = |_| {
+            looks.set(looks.get() + 1);
+            if is_mended && looks.get() == 24 {
+                support::set_file_bytes(&io, &file, &good);
+            }
+        };
+        let verifier = Verifier::new(&*io).with_progress(&watch).beside_a_broker();
+        let mut findings = Vec::new();
+        verifier
+            .partition(&partition_dir(), &mut |found| findings.push(found))
+            .unwrap();
+        assert_eq!(findings.len(), usize::from(!is_mended), "{findings:?}");
+    }
 }
 
 fn look(io: &Arc<RecordingIo>) -> Vec<Finding> {

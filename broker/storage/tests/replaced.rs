@@ -16,7 +16,8 @@ use std::time::Duration;
 use broker_model::{BrokerId, LeaderEpoch};
 use broker_storage::io::recording::RecordingIo;
 use broker_storage::{
-    AppendError, Damage, FileSlice, Log, LogDir, LogDirOptions, Pace, ReadLimit, Vanished,
+    AppendError, Damage, FileSlice, Log, LogDir, LogDirOptions, Pace, ReadLimit, ScrubFound,
+    Vanished,
 };
 use support::{
     BATCH, append_numbers, at, batch_of, corruption_at, file_bytes, flip, offset, open, open_log,
@@ -155,14 +156,23 @@ fn a_scrub_speaks_of_the_file_it_has_read() {
     flip_13(&io);
     // Nobody has read it yet: it is the scrub that meets the other file.
     let scrubbed = scrub(&log);
-    assert_eq!(log.on_scrubbed(scrubbed).len(), 1);
+    assert_eq!(log.on_scrubbed(scrubbed).damages, 1);
     check_13_is_refused(&log);
     // Replaced while it is told of.
     let late = scrub(&log);
     set_file_bytes(&io, &file, &good);
-    assert_eq!(log.on_scrubbed(late), []);
+    assert_eq!(log.on_scrubbed(late), ScrubFound::default());
     assert_eq!(try_read_from(&log, offset(0)).unwrap().len(), 25);
     assert_eq!(log.damage(), []);
+}
+
+#[test]
+fn a_segment_that_is_deleted_while_it_is_scrubbed_is_not_counted_as_damaged() {
+    let (_io, _dir, mut log) = filled();
+    let target = log.scrub_targets().into_iter().next().unwrap();
+    log.advance_start(offset(10)).unwrap();
+    let scrubbed = target.run(&Pace::unthrottled()).unwrap();
+    assert_eq!(log.on_scrubbed(scrubbed), ScrubFound::default());
 }
 
 #[test]

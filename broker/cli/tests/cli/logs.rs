@@ -144,6 +144,24 @@ fn a_flipped_byte_is_found_with_file_position_and_offset() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_is_named_and_the_others_are_verified() {
+    let home = fixture();
+    let logs = files(&home, "log");
+    flip(logs.last().unwrap(), 80);
+    std::fs::remove_file(&logs[0]).unwrap();
+    std::fs::create_dir(&logs[0]).unwrap();
+    let verified = on("verify", home.path(), &["--json"]).ended(5).json();
+    let damages = verified["partitions"][0]["damages"].as_array().unwrap();
+    let of = |file: &std::path::Path| {
+        let name = file.display().to_string();
+        let mut of_file = damages.iter().filter(|damage| damage["file"] == *name);
+        of_file.next().expect("it is named")["what"].to_string()
+    };
+    assert!(of(&logs[0]).contains("cannot be read"), "{damages:?}");
+    assert!(of(logs.last().unwrap()).contains("checksum"), "{damages:?}");
+}
+
+#[test]
 fn several_directories_are_verified_together() {
     let (sound, damaged) = (fixture(), fixture());
     let first = files(&damaged, "log").remove(0);

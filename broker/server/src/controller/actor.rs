@@ -391,7 +391,7 @@ impl Handler<FinishScrub> for ControllerActor {
     fn handle(&mut self, message: FinishScrub, _: &mut Self::Context) {
         self.stats.handled();
         let found = self.log_mut().on_scrubbed(message.scrubbed);
-        if let Some(first) = found.first() {
+        if let Some(first) = found.new.first() {
             self.take_damage(first);
         }
         message.reply.send(Ok(found));

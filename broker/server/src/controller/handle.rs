@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::prelude::SendError;
 use actix::{Addr, Handler, Message};
 use arc_swap::ArcSwapOption;
-use broker_storage::{Corruption, ScrubTarget, Scrubbed};
+use broker_storage::{ScrubFound, ScrubTarget, Scrubbed};
 
 use super::actor::ControllerActor;
 use super::error::ControllerError;
@@ -82,7 +82,7 @@ impl ControllerHandle {
     pub(crate) async fn finish_scrub(
         &self,
         scrubbed: Scrubbed,
-    ) -> Result<Vec<Corruption>, ControllerError> {
+    ) -> Result<ScrubFound, ControllerError> {
         let (reply, answer) = Reply::channel();
         self.tell(FinishScrub { scrubbed, reply });
         answer.await

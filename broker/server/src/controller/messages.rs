@@ -3,7 +3,7 @@
 use actix::Message;
 use broker_cluster::{Binding, Command, ConfigChange, NewDeployment, NewTopic};
 use broker_model::{BrokerId, TopicId};
-use broker_storage::{Corruption, ScrubTarget, Scrubbed, SyncOutcome};
+use broker_storage::{ScrubFound, ScrubTarget, Scrubbed, SyncOutcome};
 
 use super::error::ControllerError;
 use crate::reply::Reply;
@@ -92,7 +92,7 @@ pub(super) struct BeginScrub {
 #[rtype(result = "()")]
 pub(super) struct FinishScrub {
     pub(super) scrubbed: Scrubbed,
-    pub(super) reply: Reply<Vec<Corruption>, ControllerError>,
+    pub(super) reply: Reply<ScrubFound, ControllerError>,
 }
 
 /// Answer what waits and end.

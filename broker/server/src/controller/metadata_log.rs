@@ -8,8 +8,8 @@ use broker_model::{
 };
 use broker_record::{BatchBuilder, Batches, Codec, ProducedBatch, TimestampType, Validation};
 use broker_storage::{
-    AppendError, Corruption, DirFailed, FlushMode, Log, LogConfig, LogDir, LogPurpose,
-    OpenLogError, ReadLimit, ScrubTarget, Scrubbed, SyncOutcome, SyncRequest, Vanished,
+    AppendError, DirFailed, FlushMode, Log, LogConfig, LogDir, LogPurpose, OpenLogError, ReadLimit,
+    ScrubFound, ScrubTarget, Scrubbed, SyncOutcome, SyncRequest, Vanished,
 };
 
 /// Topic of the metadata log; reserved, so that no client can create, write or delete it.
@@ -203,8 +203,8 @@ impl MetadataLog {
         self.log.scrub_targets()
     }
 
-    /// Takes what a scrub has found; answers the damage that was not known before.
-    pub(crate) fn on_scrubbed(&mut self, scrubbed: Scrubbed) -> Vec<Corruption> {
+    /// Takes what a scrub has found.
+    pub(crate) fn on_scrubbed(&mut self, scrubbed: Scrubbed) -> ScrubFound {
         self.log.on_scrubbed(scrubbed)
     }
 

@@ -13,7 +13,7 @@ use broker_cluster::Acks;
 use broker_model::{Offset, Timestamp};
 use broker_record::ProducedBatch;
 use broker_storage::{
-    Cleaned, Cleaning, CleaningOutcome, CleaningState, Corruption, FileSlice, LogDir, ReadLimit,
+    Cleaned, Cleaning, CleaningOutcome, CleaningState, FileSlice, LogDir, ReadLimit, ScrubFound,
     ScrubTarget, Scrubbed,
 };
 use tokio::sync::watch;
@@ -198,7 +198,7 @@ impl PartitionHandle {
     pub(crate) async fn finish_scrub(
         &self,
         scrubbed: Scrubbed,
-    ) -> Result<Vec<Corruption>, PartitionError> {
+    ) -> Result<ScrubFound, PartitionError> {
         let (reply, answer) = Reply::channel();
         self.stats.sent();
         // Not driven by load: what was found must not be lost in a full mailbox.

@@ -11,7 +11,7 @@ use broker_model::{Offset, Timestamp};
 use broker_record::ProducedBatch;
 use broker_storage::{
     Cleaned, Cleaning, CleaningOutcome, CleaningState, Corruption, FileSlice, ReadLimit,
-    ScrubTarget, Scrubbed, SegmentInfo, SyncOutcome,
+    ScrubFound, ScrubTarget, Scrubbed, SegmentInfo, SyncOutcome,
 };
 
 use super::error::PartitionError;
@@ -132,7 +132,7 @@ pub(super) struct BeginScrub {
 #[rtype(result = "()")]
 pub(super) struct FinishScrub {
     pub(super) scrubbed: Scrubbed,
-    pub(super) reply: Reply<Vec<Corruption>, PartitionError>,
+    pub(super) reply: Reply<ScrubFound, PartitionError>,
 }
 
 #[derive(Message)]

@@ -1,16 +1,27 @@
 //! `Finding`: something that is not as it should be, and what the broker does about it when it is
 //! started, or is doing about it while it runs.
 
-use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use broker_model::Offset;
 
 use crate::corruption::{Corruption, Damage};
 
+/// What a finding means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FindingKind {
+    /// Something was damaged or lost.
+    Damage,
+    /// What a crash has left unfinished: nobody was told of it, and the next start repairs it.
+    Unfinished,
+}
+
 /// Something that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
+    /// What it means.
+    pub kind: FindingKind,
     /// The file.
     pub file: PathBuf,
     /// Where in the file, if at one place.
@@ -31,6 +42,27 @@ impl Finding {
     pub(super) fn of_metadata(self) -> Self {
         let then = Self::METADATA.to_owned();
         Self { then, ..self }
+    }
+
+    /// A file that cannot be read.
+    pub fn unreadable(file: &Path, error: &io::Error) -> Self {
+        Self {
+            kind: FindingKind::Damage,
+            file: file.to_owned(),
+            position: None,
+            offset: None,
+            what: format!("it cannot be read: {error}"),
+            then: "an error of the disk takes the log directory out of service; otherwise what needs the file is not available until it can be read".to_owned(),
+        }
+    }
+
+    /// The same as what a crash has left.
+    pub(super) fn unfinished(self, then: &str) -> Self {
+        Self {
+            kind: FindingKind::Unfinished,
+            then: then.to_owned(),
+            ..self
+        }
     }
 
     /// Damaged data, and what follows from it.
@@ -58,6 +90,7 @@ impl Finding {
             }
         };
         Self {
+            kind: FindingKind::Damage,
             file: corruption.file,
             position: Some(corruption.position),
             offset: Some(corruption.offset),

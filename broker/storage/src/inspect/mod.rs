@@ -3,6 +3,7 @@
 //! written at the end of the active segment.
 
 mod finding;
+mod indexes;
 mod modules;
 mod notes;
 mod segment_reader;
@@ -11,10 +12,12 @@ mod verify;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use broker_model::{Offset, TopicPartition};
 
-pub use finding::Finding;
+pub use finding::{Finding, FindingKind};
 pub use modules::check_modules;
 pub use notes::DirNotes;
 pub use segment_reader::{Found, SegmentReader};
@@ -96,6 +99,32 @@ pub fn segments(io: &dyn Io, partition_dir: &Path) -> io::Result<Vec<SegmentFile
         .into_iter()
         .map(|(base, (path, bytes))| SegmentFile { base, path, bytes });
     Ok(segments.collect())
+}
+
+/// How often what is wrong beside a running broker is looked at, and how long after the time before.
+const LOOKS: u32 = 4;
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// Looks for what is wrong; where a broker changes it meanwhile, again: only what is found every time is so.
+///
+/// # Errors
+/// What the look has failed with.
+pub fn look_again<T>(
+    in_use: bool,
+    mut look: impl FnMut(&mut dyn FnMut(Finding)) -> io::Result<T>,
+) -> io::Result<(T, Vec<Finding>)> {
+    let mut found = Vec::new();
+    let mut answer = look(&mut |finding| found.push(finding))?;
+    for _ in 1..LOOKS {
+        if !in_use || found.is_empty() {
+            break;
+        }
+        thread::sleep(LOOK_AGAIN_AFTER);
+        let mut again = Vec::new();
+        answer = look(&mut |finding| again.push(finding))?;
+        found.retain(|finding| again.contains(finding));
+    }
+    Ok((answer, found))
 }
 
 /// Whether a broker has a log directory at this moment.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::Finding;
+use super::{Finding, FindingKind};
 use crate::blob_store::{BLOB_DIR, is_digest};
 use crate::io::Io;
 
@@ -11,7 +11,7 @@ use crate::io::Io;
 /// `digest_of` is what names are made with.
 ///
 /// # Errors
-/// When a file cannot be read.
+/// When the directory cannot be listed.
 pub fn check_modules(
     io: &dyn Io,
     log_dir: &Path,
@@ -25,12 +25,18 @@ pub fn check_modules(
     };
     for entry in entries.iter().filter(|entry| is_digest(&entry.name)) {
         let file = dir.join(&entry.name);
-        let Some(bytes) = io.read_small(&file)? else {
-            continue;
+        let bytes = match io.read_small(&file) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => continue,
+            Err(error) => {
+                report(Finding::unreadable(&file, &error));
+                continue;
+            }
         };
         let digest = digest_of(&bytes);
         if digest != entry.name {
             report(Finding {
+                kind: FindingKind::Damage,
                 file,
                 position: None,
                 offset: None,

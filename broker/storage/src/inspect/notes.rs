@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use broker_model::{Offset, PartitionId, TopicId, TopicPartition};
 
-use super::Finding;
+use super::{Finding, FindingKind};
 use crate::durable_positions::{DurablePositions, PartitionKey, read_slots};
 use crate::io::Io;
+use crate::log_dir::{boot_number, doomed_key};
 use crate::small_file::{
     DoubtedClock, HighWatermarks, LogDirectories, MetaProperties, PartitionMetadata, RecoveryPoint,
     RecoveryPoints, SmallFile,
@@ -23,6 +24,10 @@ pub struct DirNotes {
     high_watermarks: HighWatermarks,
     /// Whether the last broker stopped cleanly.
     clean: bool,
+    /// Whether some of the points are damaged.
+    is_doubtful: bool,
+    /// The boot of the machine now.
+    boot: Option<u64>,
 }
 
 impl DirNotes {
@@ -86,6 +91,7 @@ impl DirNotes {
         };
         for (position, what) in &found.problems {
             report(Finding {
+                kind: FindingKind::Damage,
                 file: file.clone(),
                 position: *position,
                 offset: None,
@@ -108,6 +114,8 @@ impl DirNotes {
             points,
             high_watermarks: high_watermarks.unwrap_or_default(),
             clean,
+            is_doubtful: !found.problems.is_empty(),
+            boot: io.boot_id().ok().map(|id| boot_number(&id)),
         })
     }
 
@@ -127,11 +135,18 @@ impl DirNotes {
             let number = partition.partition.partition;
             there.push((metadata.map(|metadata| metadata.topic_id), number));
         }
+        // Those under way to be deleted are there under another name.
+        let entries = io.list(&self.dir)?;
+        let doomed: Vec<PartitionKey> = entries
+            .iter()
+            .filter_map(|entry| doomed_key(&entry.name))
+            .collect();
         for ((topic_id, number), point) in &self.points {
             let is_there = there.iter().any(|(found, partition)| {
                 partition == number && found.is_none_or(|found| found == *topic_id)
             });
-            if !is_there && point.end > Offset::ZERO {
+            let is_doomed = doomed.contains(&(*topic_id, *number));
+            if !is_there && !is_doomed && point.end > Offset::ZERO {
                 report(self.gone(*topic_id, *number, point));
             }
         }
@@ -140,6 +155,7 @@ impl DirNotes {
 
     fn gone(&self, topic_id: TopicId, number: PartitionId, point: &RecoveryPoint) -> Finding {
         Finding {
+            kind: FindingKind::Damage,
             file: self.dir.clone(),
             position: None,
             offset: Some(point.end),
@@ -157,6 +173,12 @@ impl DirNotes {
     /// Whether every log was synced and closed at its durable point.
     pub(super) fn is_clean(&self) -> bool {
         self.clean
+    }
+
+    /// Whether the machine was restarted since a point was noted, without a stop of the broker.
+    pub(super) fn lost_power_since(&self, point: &RecoveryPoint) -> bool {
+        let is_other = self.boot.is_some_and(|boot| boot != point.boot);
+        is_other && !self.clean && !self.is_doubtful
     }
 
     /// The durable point of a partition.
@@ -212,6 +234,7 @@ impl SmallFiles<'_> {
 
     fn wrong<F>(&mut self, name: &str, what: String, then: &str) -> Option<F> {
         (self.report)(Finding {
+            kind: FindingKind::Damage,
             file: self.dir.join(name),
             position: None,
             offset: None,

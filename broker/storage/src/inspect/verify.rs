@@ -7,13 +7,14 @@ use std::path::Path;
 
 use broker_model::{Offset, TopicPartition};
 
+use super::indexes::Indexes;
 use super::notes::{Expected, SmallFiles};
-use super::{DirNotes, Finding, Found, SegmentFile, SegmentReader, segments};
+use super::{
+    DirNotes, Finding, FindingKind, Found, SegmentFile, SegmentReader, look_again, segments,
+};
 use crate::compaction::SwapJournal;
 use crate::corruption::{Corruption, Damage};
-use crate::index::{
-    Agreement, IndexEntry, IndexPoint, OffsetEntry, Owner, TimeEntry, is_of_another,
-};
+use crate::index::{IndexPoint, Owner, is_of_another};
 use crate::io::Io;
 use crate::segment::file_name;
 use crate::small_file::{
@@ -49,7 +50,7 @@ pub struct Verifier<'a> {
 /// Reads everything in a partition directory; what is wrong goes to `report`, in order.
 ///
 /// # Errors
-/// When the directory or a data file cannot be read at all.
+/// When the directory cannot be listed.
 pub fn verify_partition(
     io: &dyn Io,
     partition_dir: &Path,
@@ -90,11 +91,18 @@ impl<'a> Verifier<'a> {
         self
     }
 
-    /// Reads everything in a partition directory; what is wrong goes to `report`, in order.
+    /// Reads everything in a partition directory; what is wrong goes to `report`, in order. Beside a broker, what
+    /// is wrong is looked at again: what it changes meanwhile is not so any more.
     ///
     /// # Errors
-    /// When the directory or a data file cannot be read at all.
+    /// When the directory cannot be listed.
     pub fn partition(&self, dir: &Path, report: &mut dyn FnMut(Finding)) -> io::Result<Summary> {
+        let (summary, found) = look_again(self.in_use, |report| self.look(dir, report))?;
+        found.into_iter().for_each(report);
+        Ok(summary)
+    }
+
+    fn look(&self, dir: &Path, report: &mut dyn FnMut(Finding)) -> io::Result<Summary> {
         let files = segments(self.io, dir)?;
         let noted = Noted::read(self.io, dir, &files, report);
         let name = dir.file_name().and_then(|name| name.to_str());
@@ -108,6 +116,7 @@ impl<'a> Verifier<'a> {
             && let Some(found) = metadata.other_than(number)
         {
             report(Finding {
+                kind: FindingKind::Damage,
                 file: dir.join(PartitionMetadata::FILE),
                 position: None,
                 offset: None,
@@ -120,10 +129,16 @@ impl<'a> Verifier<'a> {
         let owner = owner.map_or(Owner::default(), |(metadata, number)| {
             Owner::of(metadata.topic_id, number)
         });
+        let lost_power = point.filter(|point| {
+            self.notes
+                .is_some_and(|notes| notes.lost_power_since(point))
+        });
         let mut pass = Pass {
             verifier: self,
             owner,
             point,
+            lost_power,
+            is_cut: false,
             is_metadata: partition
                 .as_ref()
                 .is_some_and(|partition| partition.topic.is_cluster_metadata()),
@@ -139,8 +154,15 @@ impl<'a> Verifier<'a> {
             pass.check_owner(segment);
             let below = files.get(number + 1).map(|next| next.base);
             match pass.segment(segment, below) {
+                Ok(()) => {}
                 Err(error) if self.in_use && error.kind() == io::ErrorKind::NotFound => {}
-                done => done?,
+                Err(error) => {
+                    (pass.report)(Finding::unreadable(&segment.path, &error));
+                    pass.summary.next = below.unwrap_or(pass.summary.next);
+                }
+            }
+            if pass.is_cut {
+                break;
             }
         }
         let high_watermark = partition.and_then(|name| self.notes?.high_watermark(&name));
@@ -205,11 +227,19 @@ struct Pass<'a> {
     verifier: &'a Verifier<'a>,
     owner: Owner,
     point: Option<RecoveryPoint>,
+    /// The point, where the machine was restarted since: what lies above it may be torn.
+    lost_power: Option<RecoveryPoint>,
+    /// Whether the next start cuts the log where it was read up to.
+    is_cut: bool,
     /// Whether it is the broker's own log, of which nothing may be missing.
     is_metadata: bool,
     summary: Summary,
     report: &'a mut dyn FnMut(Finding),
 }
+
+/// What the next start does about what went with the power.
+const CUT: &str =
+    "it was not durable when the machine went down: the next start cuts the log off here";
 
 impl Pass<'_> {
     fn data(&mut self, corruption: Corruption) {
@@ -244,6 +274,7 @@ impl Pass<'_> {
     fn check_owner(&mut self, segment: &SegmentFile) {
         if is_of_another(self.verifier.io, &segment.path, self.owner) {
             (self.report)(Finding {
+                kind: FindingKind::Damage,
                 file: segment.path.clone(),
                 position: None,
                 offset: Some(segment.base),
@@ -257,7 +288,9 @@ impl Pass<'_> {
     fn check_follows(&mut self, before: Option<&SegmentFile>, segment: &SegmentFile) {
         let next = self.summary.next;
         if segment.base != next {
-            (self.report)(Finding {
+            self.is_cut = self.is_torn_at(segment.base, 0);
+            let finding = Finding {
+                kind: FindingKind::Damage,
                 file: before.unwrap_or(segment).path.clone(),
                 position: before.map(|before| before.bytes),
                 offset: Some(next),
@@ -266,12 +299,28 @@ impl Pass<'_> {
                     true => Finding::METADATA.to_owned(),
                     false => "they are refused to readers, who can go on behind them".to_owned(),
                 },
+            };
+            (self.report)(match self.is_cut {
+                true => finding.unfinished(CUT),
+                false => finding,
             });
         }
     }
 
+    /// Whether what does not fit at this place was never durable, and went with the machine's power.
+    fn is_torn_at(&self, base: Offset, position: u64) -> bool {
+        self.lost_power.is_some_and(|point| {
+            let is_above = base > point.segment;
+            is_above || (base == point.segment && position >= u64::from(point.position))
+        })
+    }
+
     /// What was noted of the log's end.
     fn check_end(&mut self, dir: &Path, files: &[SegmentFile], noted: Option<Offset>) {
+        // A running broker has noted more by now, and deletes.
+        if self.verifier.in_use {
+            return;
+        }
         let (point, next) = (self.point, self.summary.next);
         let is_behind = |point: &RecoveryPoint| files.iter().all(|file| file.base < point.segment);
         if let Some(point) = point.filter(|point| point.end > next && is_behind(point)) {
@@ -304,6 +353,9 @@ impl Pass<'_> {
         self.summary.segments += 1;
         self.summary.bytes += segment.bytes;
         self.summary.next = segment.base;
+        if self.is_cut {
+            return Ok(());
+        }
         let mut reader = SegmentReader::open_of(verifier.io, segment, self.owner, below)?;
         let mut indexes = Indexes::of(verifier.io, segment);
         let mut last = IndexPoint::first(segment.base);
@@ -312,8 +364,12 @@ impl Pass<'_> {
                 Found::Batch { position, header } => (position, header),
                 Found::Damage(corruption) => {
                     indexes.pass_damage();
+                    self.is_cut = self.is_torn_at(segment.base, corruption.position);
                     self.damage(corruption, segment, is_last);
-                    continue;
+                    match self.is_cut {
+                        true => break,
+                        false => continue,
+                    }
                 }
             };
             if let Err(error) = reader.batch(position, &header)?.records() {
@@ -338,7 +394,13 @@ impl Pass<'_> {
         }
         self.check_length(segment, &last);
         let end = Some(&last).filter(|_| !is_last);
-        indexes.finish(end, self.report);
+        // Indexes are made durable with the data that follows them.
+        let is_unsynced = |point: RecoveryPoint| segment.base >= point.segment;
+        let kind = match self.lost_power.is_some_and(is_unsynced) {
+            true => FindingKind::Unfinished,
+            false => FindingKind::Damage,
+        };
+        indexes.finish(end, kind, self.report);
         Ok(())
     }
 
@@ -358,12 +420,14 @@ impl Pass<'_> {
         let is_put_there =
             is_last && is_clean && corruption.next_good.is_none() && self.point.is_some_and(is_end);
         let mut finding = self.finding(corruption);
-        if is_put_there {
+        if self.is_cut {
+            finding = finding.unfinished(CUT);
+        } else if is_put_there {
             finding.then = "it stands behind the end at which the log was closed, so nobody was told of it: the next start cuts it off".to_owned();
         } else if is_tail {
-            finding.then =
-                "an unfinished write, which nobody was told of: the next start cuts it off"
-                    .to_owned();
+            finding = finding.unfinished(
+                "an unfinished write, which nobody was told of: the next start cuts it off",
+            );
         }
         (self.report)(finding);
     }
@@ -382,61 +446,5 @@ impl Pass<'_> {
                 },
             });
         }
-    }
-}
-
-/// The two indexes of a segment. A cleaned segment that is not in place yet has them under other names.
-struct Indexes(Option<(Agreement<OffsetEntry>, Agreement<TimeEntry>)>);
-
-impl Indexes {
-    fn of(io: &dyn Io, segment: &SegmentFile) -> Self {
-        let extension = segment.path.extension();
-        let in_place = extension.is_some_and(|extension| extension == "log");
-        let (path, base) = (&segment.path, segment.base);
-        let open = || {
-            (
-                Agreement::open(io, path, base),
-                Agreement::open(io, path, base),
-            )
-        };
-        Self(in_place.then(open))
-    }
-
-    fn pass(&mut self, point: &IndexPoint) {
-        if let Some((offsets, times)) = &mut self.0 {
-            offsets.pass(point);
-            times.pass(point);
-        }
-    }
-
-    fn pass_damage(&mut self) {
-        if let Some((offsets, times)) = &mut self.0 {
-            offsets.pass_damage();
-            times.pass_damage();
-        }
-    }
-
-    fn finish(self, end: Option<&IndexPoint>, report: &mut dyn FnMut(Finding)) {
-        if let Some((offsets, times)) = self.0 {
-            tell(offsets, end, report);
-            tell(times, end, report);
-        }
-    }
-}
-
-fn tell<E: IndexEntry>(
-    index: Agreement<E>,
-    end: Option<&IndexPoint>,
-    report: &mut dyn FnMut(Finding),
-) {
-    for problem in index.finish(end) {
-        report(Finding {
-            file: problem.file,
-            position: Some(problem.position),
-            offset: None,
-            what: problem.what,
-            then: "the index is made anew from the data, at the start or when it is next searched"
-                .to_owned(),
-        });
     }
 }

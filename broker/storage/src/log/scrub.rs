@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Log;
 use crate::corruption::Corruption;
-use crate::scrub::{ScrubTarget, Scrubbed};
+use crate::scrub::{ScrubFound, ScrubTarget, Scrubbed};
 
 impl Log {
     /// What is known to be damaged: found when the log was opened, by readers, or by a scrub.
@@ -45,8 +45,8 @@ impl Log {
     }
 
     /// Takes what a scrub has found: damaged batches are refused to readers from now on, a wrong
-    /// index is made anew. Answers the damage that was not known before.
-    pub fn on_scrubbed(&mut self, scrubbed: Scrubbed) -> Vec<Corruption> {
+    /// index is made anew.
+    pub fn on_scrubbed(&mut self, scrubbed: Scrubbed) -> ScrubFound {
         let Scrubbed {
             data,
             of,
@@ -59,7 +59,7 @@ impl Log {
         let is_current = sealed.is_some() || Arc::ptr_eq(&self.active.data, &data);
         // Deleted or replaced meanwhile: it may have been read half-way.
         if !is_current {
-            return Vec::new();
+            return ScrubFound::default();
         }
         if let (Some(segment), Some(reason)) = (sealed, wrong_index) {
             let file = data.path().display();

@@ -27,7 +27,8 @@ pub use identity::DirIdentity;
 pub(crate) use open_logs::OpenGuard;
 pub use options::{LogDirOptions, PlantedBugs, ReserveRoom};
 pub use partitions::FoundPartition;
-pub(crate) use shared::{DirShared, LOCK_FILE};
+pub(crate) use partitions::doomed_key;
+pub(crate) use shared::{DirShared, LOCK_FILE, boot_number};
 pub use trace::DirTrace;
 
 use crate::blob_store::BlobStore;

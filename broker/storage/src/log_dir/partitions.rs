@@ -339,7 +339,7 @@ fn doomed_name(key: &PartitionKey) -> String {
     format!("{}-{}{DELETE_SUFFIX}", key.0, key.1)
 }
 
-fn doomed_key(name: &str) -> Option<PartitionKey> {
+pub(crate) fn doomed_key(name: &str) -> Option<PartitionKey> {
     let (topic_id, partition) = name.strip_suffix(DELETE_SUFFIX)?.rsplit_once('-')?;
     Some((
         topic_id.parse().ok()?,

@@ -385,7 +385,7 @@ fn load_or_default<F: SmallFile + Default>(io: &dyn Io, file: &Path) -> Result<F
 }
 
 /// The machine's boot id, folded to 64 bits.
-fn boot_number(boot_id: &str) -> u64 {
+pub(crate) fn boot_number(boot_id: &str) -> u64 {
     match boot_id.parse::<Uuid>() {
         Ok(id) => {
             let (high, low) = id.as_u64_pair();

@@ -6,4 +6,4 @@
 mod from_disk;
 mod target;
 
-pub use target::{ScrubFailed, ScrubTarget, Scrubbed};
+pub use target::{ScrubFailed, ScrubFound, ScrubTarget, Scrubbed};

@@ -34,6 +34,15 @@ pub struct Scrubbed {
     bytes: u64,
 }
 
+/// What the log makes of what a scrub of one segment has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScrubFound {
+    /// Damage that was not known before.
+    pub new: Vec<Corruption>,
+    /// Damaged places in all; none where the segment was deleted or replaced meanwhile.
+    pub damages: usize,
+}
+
 /// Why a scrub of a segment came to no end.
 #[derive(Debug, thiserror::Error)]
 pub enum ScrubFailed {
@@ -51,11 +60,6 @@ pub enum ScrubFailed {
 }
 
 impl Scrubbed {
-    /// Damaged places in the data.
-    pub fn damages(&self) -> usize {
-        self.damage.len()
-    }
-
     /// Whether an index has to be made anew.
     pub fn index_is_wrong(&self) -> bool {
         self.wrong_index.is_some()

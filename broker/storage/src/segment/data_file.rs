@@ -19,6 +19,7 @@ use crate::index::SegmentId;
 use crate::io::{FileIdentity, FileState, Io, IoFile, OpenMode};
 use crate::log::LogPurpose;
 use crate::log_dir::DirShared;
+use crate::scrub::ScrubFound;
 
 /// One segment's data file.
 pub(crate) struct DataFile {
@@ -466,20 +467,19 @@ impl DataFile {
         &self,
         damage: Vec<Corruption>,
         of: Option<(FileIdentity, u64)>,
-    ) -> Vec<Corruption> {
+    ) -> ScrubFound {
         let mut known = lock(&self.known);
         if of.is_some_and(|(of, stamp)| !known.accepts(of) || known.was_changed_since(stamp)) {
-            return Vec::new();
+            return ScrubFound::default();
         }
         let is_new = |found: &&Corruption| !known.damage().contains(found);
         let new: Vec<Corruption> = damage.iter().filter(is_new).cloned().collect();
-        let is_sound = damage.is_empty();
+        let damages = damage.len();
         known.set_damage(damage);
-        drop(known);
-        if !is_sound {
+        if damages > 0 {
             self.tell_damage();
         }
-        new
+        ScrubFound { new, damages }
     }
 
     fn tell_damage(&self) {

@@ -76,10 +76,15 @@ fn find(io: &dyn Io, path: &Path) -> Result<Vec<PartitionFiles>, Failure> {
         return Ok(vec![own]);
     }
     let found = partitions(io, path).map_err(failed)?;
-    found
-        .iter()
-        .map(|PartitionDir { path, .. }| files(io, path))
-        .collect()
+    let found = found.into_iter().map(|PartitionDir { path, .. }| {
+        // What cannot be listed is told when it is looked at.
+        files(io, &path).unwrap_or_else(|_| PartitionFiles {
+            name: name_of(&path).unwrap_or_default(),
+            path,
+            segments: Vec::new(),
+        })
+    });
+    Ok(found.collect())
 }
 
 fn is_partition_name(path: &Path) -> bool {

@@ -2,10 +2,13 @@
 //! `broker_storage::inspect`; here they become a table, JSON and an exit code.
 
 use std::cell::Cell;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use broker_client::model::Offset;
-use broker_storage::inspect::{DirNotes, Finding, Summary, Verifier, check_modules, is_in_use};
+use broker_storage::inspect::{
+    DirNotes, Finding, FindingKind, Summary, Verifier, check_modules, is_in_use, look_again,
+};
 use broker_wasm::module_digest;
 use clap::Args;
 use serde::Serialize;
@@ -19,10 +22,10 @@ use crate::session::Session;
 /// Verify data files: every checksum, every batch, every index, every note of how much there is
 ///
 /// Reports each damage with file, byte position and offset, and what the broker does about it. Ends
-/// with exit code 5 if there is one. Changes nothing. A batch that is incomplete at the very end of a
-/// partition is what a crash leaves of a write that nobody was told about: the next start cuts it off.
-/// Indexes are made anew when they are missing or wrong. Beside a running broker, what it is just
-/// writing is left out.
+/// with exit code 5 if there is one. Changes nothing. What a crash leaves of a write that nobody was told
+/// about is named, but is no damage: the next start cuts it off. So is what was not durable when the machine
+/// went down. Indexes are made anew when they are missing or wrong. A file that cannot be read is named like
+/// a damage. Beside a running broker, what it is just writing is left out, and what is wrong is looked at again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -58,6 +61,8 @@ struct VerifiedPartition {
     first_offset: u64,
     next_offset: u64,
     damages: Vec<Damage>,
+    /// What a crash has left, and the next start repairs.
+    unfinished: Vec<Damage>,
 }
 
 #[derive(Serialize)]
@@ -131,10 +136,9 @@ impl Verified {
             ));
         }
         self.in_use |= in_use;
-        let mut damages = Vec::new();
-        let notes = match log_dir {
-            Some(dir) => read_notes(target, dir, &mut damages)?,
-            None => None,
+        let (notes, mut damages) = match log_dir {
+            Some(dir) => read_notes(target, dir, in_use),
+            None => (None, Vec::new()),
         };
         // Of a directory as a whole, if not one partition was asked for.
         if log_dir == path.canonicalize().ok().as_deref() {
@@ -155,7 +159,9 @@ impl Verified {
             if in_use {
                 verifier = verifier.beside_a_broker();
             }
-            let one = verify(&verifier, partition)?;
+            let Some(one) = verify(&verifier, partition, in_use) else {
+                continue;
+            };
             self.bytes += one.bytes;
             self.records += one.records;
             self.damages += one.damages.len();
@@ -167,31 +173,40 @@ impl Verified {
 }
 
 /// What is noted in the log directory; nothing when that cannot be read.
-fn read_notes(
-    target: &Target,
-    dir: &Path,
-    damages: &mut Vec<Damage>,
-) -> Result<Option<DirNotes>, Failure> {
-    let mut report = |finding: Finding| damages.push(finding.into());
-    let failed = |error: std::io::Error| Failure::from(error).after(dir.display());
-    let notes = DirNotes::read(&*target.io, dir, &mut report).map_err(failed)?;
-    notes
-        .check_directories(&*target.io, &mut report)
-        .map_err(failed)?;
-    check_modules(&*target.io, dir, &module_digest, &mut report).map_err(failed)?;
-    Ok(Some(notes))
+fn read_notes(target: &Target, dir: &Path, in_use: bool) -> (Option<DirNotes>, Vec<Damage>) {
+    let io = &*target.io;
+    let looked = look_again(in_use, |report| {
+        let notes = DirNotes::read(io, dir, report)?;
+        notes.check_directories(io, report)?;
+        check_modules(io, dir, &module_digest, report)?;
+        Ok(notes)
+    });
+    match looked {
+        Ok((notes, found)) => (Some(notes), found.into_iter().map(Damage::from).collect()),
+        Err(error) => (None, vec![Finding::unreadable(dir, &error).into()]),
+    }
 }
 
+/// Nothing when a running broker has removed it meanwhile.
 fn verify(
     verifier: &Verifier<'_>,
     partition: &PartitionFiles,
-) -> Result<VerifiedPartition, Failure> {
-    let mut damages = Vec::new();
-    let mut report = |finding: Finding| damages.push(Damage::from(finding));
-    let summary: Summary = verifier
-        .partition(&partition.path, &mut report)
-        .map_err(|error| Failure::from(error).after(partition.path.display()))?;
-    Ok(VerifiedPartition {
+    in_use: bool,
+) -> Option<VerifiedPartition> {
+    let (mut damages, mut unfinished) = (Vec::new(), Vec::new());
+    let mut report = |finding: Finding| match finding.kind {
+        FindingKind::Damage => damages.push(Damage::from(finding)),
+        FindingKind::Unfinished => unfinished.push(Damage::from(finding)),
+    };
+    let summary = match verifier.partition(&partition.path, &mut report) {
+        Ok(summary) => summary,
+        Err(error) if in_use && error.kind() == ErrorKind::NotFound => return None,
+        Err(error) => {
+            report(Finding::unreadable(&partition.path, &error));
+            Summary::default()
+        }
+    };
+    Some(VerifiedPartition {
         partition: partition.name.clone(),
         path: partition.path.display().to_string(),
         segments: summary.segments,
@@ -201,6 +216,7 @@ fn verify(
         first_offset: summary.first.get(),
         next_offset: summary.next.get(),
         damages,
+        unfinished,
     })
 }
 
@@ -217,7 +233,8 @@ fn text(verified: &Verified) -> String {
     ]);
     for partition in &verified.partitions {
         let state = match partition.damages.len() {
-            0 => "ok".to_owned(),
+            0 if partition.unfinished.is_empty() => "ok".to_owned(),
+            0 => "ok, with an unfinished end".to_owned(),
             count => format!("{count} damage(s)"),
         };
         table.row([
@@ -232,7 +249,8 @@ fn text(verified: &Verified) -> String {
         ]);
     }
     let of_partitions = verified.partitions.iter();
-    let of_partitions = of_partitions.flat_map(|partition| &partition.damages);
+    let of_partitions =
+        of_partitions.flat_map(|partition| partition.damages.iter().chain(&partition.unfinished));
     let damages = verified.damages_of_directory.iter().chain(of_partitions);
     let lines: String = damages.map(|damage| damage.line.as_str()).collect();
     format!("{table}{lines}")
