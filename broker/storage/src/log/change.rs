@@ -174,10 +174,6 @@ impl Log {
         data.unseal();
         let times = Times::of(&*self.shared.clock);
         let restored = restore_active(&data, cut.position, cut.end, &self.config, times)?;
-        // One that is ahead of its data would tell of damage.
-        if !restored.segment.index.exists() {
-            restored.segment.index.remove_files()?;
-        }
         while let Some(data) = behind.pop() {
             remove_segment(&*io, &data)?;
         }

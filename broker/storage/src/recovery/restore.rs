@@ -51,6 +51,8 @@ pub(crate) fn restore_active(
         }
     }
     let mut index = ActiveIndex::new(data.shared_io(), data.path(), data.id());
+    // Files that are of no use may be ahead of the data, which would tell of damage at the next start.
+    index.remove_files()?;
     index.set_first_append(times.wall);
     let mut restored = walk(data, index, len, end, config)?;
     // Where the last headers are damaged these bytes and this offset are known to belong together;
