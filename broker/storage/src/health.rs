@@ -78,10 +78,19 @@ impl DirHealth {
 
     /// Looks at an error of a read or a write: the disk's own take the directory out of service.
     pub(crate) fn observe(&self, file: &Path, error: &io::Error) {
-        if Errno::from_io_error(error) == Some(Errno::IO) {
+        if is_of_the_disk(error) {
             self.fail(format_args!("{}: {error}", file.display()));
         }
     }
+}
+
+/// Whether an error speaks of the disk itself: of a file system, too, that was found damaged, or has become one that
+/// is only read for that.
+fn is_of_the_disk(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::IO | Errno::ROFS | Errno::UCLEAN)
+    )
 }
 
 /// Whether a failed write says nothing about the disk's health: there is no room, or the process has

@@ -2,7 +2,7 @@
 //!
 //! A partition is created by making its directory and then `partition.metadata` in it: a directory
 //! with neither that file nor data is half a creation and is used or swept away. It is deleted by
-//! renaming the directory first: what ends in `.delete` is half a deletion and is swept away.
+//! renaming the directory first: what has such a name is half a deletion and is swept away.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use broker_model::{LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition};
 
 use super::{DeleteLogError, DirShared, LogDirError, OpenLogError};
 use crate::durable_positions::{DurablePoint, PartitionKey};
+use crate::health::is_passing;
 use crate::io::{Io, OpenMode};
 use crate::log::{Log, LogConfig};
 use crate::recovery::{OpenRequest, RecoveryReport, behind_unnoted, recover};
@@ -39,13 +40,15 @@ pub(super) fn found(shared: &DirShared) -> Result<Vec<FoundPartition>, LogDirErr
         if !entry.is_dir {
             continue;
         }
-        if entry.name.ends_with(DELETE_SUFFIX) {
-            if let Some(key) = doomed_key(&entry.name) {
-                shared.positions.release(&key).map_err(failed)?;
-                shared.forget_log(&key);
-            }
+        if let Some(key) = doomed_key(&entry.name) {
+            tracing::info!(dir = %dir.display(), "the deletion of a partition was interrupted: it is completed");
+            shared.positions.release(&key).map_err(failed)?;
+            shared.forget_log(&key);
             remove_tree(shared, &dir).map_err(failed)?;
             continue;
+        }
+        if entry.name.ends_with(DELETE_SUFFIX) {
+            tracing::warn!(dir = %dir.display(), "not what a deletion of this broker leaves: left alone");
         }
         let Some(partition) = TopicPartition::from_dir_name(&entry.name) else {
             continue;
@@ -74,6 +77,11 @@ pub(super) fn found(shared: &DirShared) -> Result<Vec<FoundPartition>, LogDirErr
             Ok(None) => None,
             Err(error @ SmallFileError::Damaged { .. }) => {
                 tracing::warn!(%error, "topic id is not known");
+                None
+            }
+            // Its log cannot be opened; that costs nobody else anything.
+            Err(SmallFileError::Io { file, source }) if !is_passing(&source) => {
+                tracing::error!(file = %file.display(), error = %source, "topic id is not known: the file cannot be read");
                 None
             }
             Err(error) => return Err(error.into()),
@@ -341,10 +349,12 @@ fn doomed_name(key: &PartitionKey) -> String {
 
 pub(crate) fn doomed_key(name: &str) -> Option<PartitionKey> {
     let (topic_id, partition) = name.strip_suffix(DELETE_SUFFIX)?.rsplit_once('-')?;
-    Some((
+    let key = (
         topic_id.parse().ok()?,
         PartitionId::new(partition.parse().ok()?),
-    ))
+    );
+    // Nothing that is only like it.
+    Some(key).filter(|key| doomed_name(key) == name)
 }
 
 fn has_data(io: &dyn Io, dir: &Path) -> io::Result<bool> {

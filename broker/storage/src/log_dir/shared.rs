@@ -376,7 +376,7 @@ fn is_unused(io: &dyn Io, dir: &Path) -> io::Result<bool> {
 fn load_or_default<F: SmallFile + Default>(io: &dyn Io, file: &Path) -> Result<F, SmallFileError> {
     match F::load(io, file) {
         Ok(found) => Ok(found.unwrap_or_default()),
-        Err(error @ SmallFileError::Damaged { .. }) => {
+        Err(error) if error.is_of_this_file() => {
             tracing::warn!(%error, "checkpoint is ignored");
             Ok(F::default())
         }

@@ -12,9 +12,7 @@ use uuid::Uuid;
 use super::LogDirError;
 use crate::durable_positions::DurablePositions;
 use crate::io::Io;
-use crate::small_file::{
-    DoubtedClock, LogDirectories, MetaProperties, RecoveryPoints, SmallFile, SmallFileError,
-};
+use crate::small_file::{DoubtedClock, LogDirectories, MetaProperties, RecoveryPoints, SmallFile};
 
 /// What a log directory says of itself. A directory that is not there says nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,14 +49,14 @@ impl DirTrace {
         let meta = MetaProperties::load(io, &dir.join(MetaProperties::FILE))
             .map_err(LogDirError::of_identity)?;
         let siblings = match LogDirectories::load(io, &dir.join(LogDirectories::FILE)) {
-            Err(error @ SmallFileError::Damaged { .. }) => {
+            Err(error) if error.is_of_this_file() => {
                 tracing::warn!(%error, "it is made anew: a missing directory may not be noticed");
                 None
             }
             other => other?,
         };
         let doubted_clock = match DoubtedClock::load(io, &dir.join(DoubtedClock::FILE)) {
-            Err(error @ SmallFileError::Damaged { .. }) => {
+            Err(error) if error.is_of_this_file() => {
                 tracing::warn!(%error, "the wall clock was in doubt, and since when is not known");
                 // Before all records: none is too old while it is believed.
                 Some(DoubtedClock {

@@ -12,6 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::health::is_no_space;
+use crate::health::is_passing;
 use crate::io::Io;
 
 mod cleaner_checkpoint;
@@ -24,6 +25,9 @@ mod log_start;
 mod meta_properties;
 mod partition_metadata;
 mod recovery_points;
+
+#[cfg(test)]
+mod golden_tests;
 
 pub(crate) use cleaner_checkpoint::CleanerCheckpoint;
 pub use doubted_clock::DoubtedClock;
@@ -68,6 +72,16 @@ pub enum SmallFileError {
 }
 
 impl SmallFileError {
+    /// Whether this file alone is of no use: it is damaged or cannot be read. What passes, and a newer broker's
+    /// file, say nothing about it.
+    pub(crate) fn is_of_this_file(&self) -> bool {
+        match self {
+            Self::Damaged { .. } => true,
+            Self::Io { source, .. } => !is_passing(source),
+            Self::NewerVersion { .. } => false,
+        }
+    }
+
     /// Whether there was no room for it: the old file is still in force.
     pub fn is_no_space(&self) -> bool {
         matches!(self, Self::Io { source, .. } if is_no_space(source))
