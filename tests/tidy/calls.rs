@@ -187,6 +187,22 @@ fn every_test_runs(source: &Source) -> Vec<Finding> {
         .collect()
 }
 
+/// Switches that break a rule are for tests alone.
+fn bugs_are_planted_by_tests(source: &Source) -> Vec<Finding> {
+    let is_below_tests = source.path.starts_with("tests/") || source.path.contains("/tests/");
+    if is_below_tests || source.is_below("broker/storage/src/") {
+        return Vec::new();
+    }
+    let tokens = all_tokens(source);
+    let mut lines = lines_of(&tokens, &["with_planted_bugs"]);
+    lines.extend(lines_of(&tokens, &["PlantedBugs", "{"]));
+    let problem = "a rule is broken on purpose outside of the tests";
+    let found = lines.into_iter();
+    found
+        .map(|line| Finding::at(source, line, problem))
+        .collect()
+}
+
 fn is_below_any<'a>(source: &Source, mut folders: impl Iterator<Item = &'a &'a str>) -> bool {
     folders.any(|folder| source.is_below(folder))
 }
@@ -392,4 +408,24 @@ fn no_test_is_switched_off() {
         "never runs",
     );
     assert_accepts(every_test_runs, "a.rs", "#[test]\nfn a() { ignore(b); }");
+}
+
+#[test]
+fn rules_are_broken_on_purpose_in_tests_alone() {
+    assert_rule(bugs_are_planted_by_tests);
+    let rule = bugs_are_planted_by_tests;
+    let calls = "fn a() { b.with_planted_bugs(c); }";
+    let makes = "fn a() -> PlantedBugs { let b = PlantedBugs { c: true }; b }";
+    for bad in [calls, makes] {
+        for place in ["broker/server/src/a.rs", "broker/cli/src/a_tests.rs"] {
+            assert_catches(rule, place, bad, "on purpose");
+        }
+        for good in [
+            "broker/storage/src/a.rs",
+            "broker/storage/tests/a.rs",
+            "tests/integration/a.rs",
+        ] {
+            assert_accepts(rule, good, bad);
+        }
+    }
 }

@@ -49,6 +49,17 @@ fn filled(stop: Stop) -> Arc<RecordingIo> {
     }
     dir.write_checkpoints().unwrap();
     dir.store_siblings(&BTreeMap::new()).unwrap();
+    for (file, lines) in [
+        (partition_dir().join("known-losses"), "2 4 2 1000\n"),
+        (
+            Path::new(support::DIR).join("clock-doubt"),
+            "last.alive=5\nheld.ms=7\n",
+        ),
+    ] {
+        let text = format!("version=1\n{lines}");
+        let crc = crc32fast::hash(text.as_bytes());
+        set_file_bytes(&io, &file, format!("{text}crc32={crc:08x}\n").as_bytes());
+    }
     assert_eq!(
         verified(&io),
         0,
@@ -231,6 +242,7 @@ fn targets() -> Vec<PathBuf> {
         "partition.metadata",
         "leader-epoch-checkpoint",
         "log-start-offset-checkpoint",
+        "known-losses",
     ] {
         files.push(partition_dir().join(name));
     }
@@ -239,6 +251,8 @@ fn targets() -> Vec<PathBuf> {
         "recovery-point-checkpoint",
         "replication-offset-checkpoint",
         "durable-positions",
+        "log-directories",
+        "clock-doubt",
     ] {
         files.push(Path::new(support::DIR).join(name));
     }
