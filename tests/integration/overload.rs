@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crate::harness::{Broker, Setup, Value, eventually, map, patience, plain};
+use crate::harness::{Broker, Setup, Value, Wire, eventually, map, patience, plain};
 
 /// Requests that a connection has under way; the broker allows as many.
 const PIPELINE: usize = 100;
@@ -95,6 +95,42 @@ fn a_flooded_partition_answers_and_syncs_and_retention_and_administration_go_on(
     }
     let end = wire.offset_at("t", 0, "latest").expect("it has an end");
     assert_eq!(end, taken, "what was taken is there, what was busy is not");
+}
+
+/// How many messages the partitions of a topic have handled.
+fn handled_by_partitions(wire: &mut Wire, topic: &str) -> u64 {
+    let actors = wire.call("list_actors", map! {}).unwrap();
+    let actors = actors.get("actors").list().iter();
+    let of_topic = actors.filter(|actor| {
+        let name = actor.get("name").text();
+        actor.get("kind").text() == "partition"
+            && name.rsplit_once('-').is_some_and(|(of, _)| of == topic)
+    });
+    of_topic.map(|actor| actor.get("handled").u64()).sum()
+}
+
+#[test]
+fn changes_that_later_ones_supersede_do_not_reach_the_partitions_one_by_one() {
+    const PARTITIONS: u32 = 200;
+    const CHANGES: u64 = 100;
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("t", PARTITIONS, &[]);
+    wire.wait_until_open("t", PARTITIONS);
+    let all = CHANGES * u64::from(PARTITIONS);
+    eventually("most of them were merged", || {
+        let before = handled_by_partitions(&mut wire, "t");
+        for number in 0..CHANGES {
+            let set = map! { "retention.ms" => (100_000 + number).to_string() };
+            wire.send("alter_topic", map! { "name" => "t", "set" => set });
+        }
+        let mut last = Value::Nil;
+        for _ in 0..CHANGES {
+            last = wire.receive().outcome.expect("it is changed");
+        }
+        assert_eq!(last.get("config").get("retention.ms").text(), "100099");
+        (handled_by_partitions(&mut wire, "t") - before < all / 2).then_some(())
+    });
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! `Binding`: which plugin a slot of a topic runs, from when and from which offsets on. Topics keep
-//! every binding they ever had, so that one can later say which plugin had to do with a record.
+//! `Binding`: which plugin a slot of a topic runs, from when and from which offsets on. Topics keep the
+//! newest bindings they have had, so that one can later say which plugin had to do with a record.
 
 use std::collections::BTreeMap;
 
@@ -40,6 +40,13 @@ impl Binding {
     pub fn offset(&self, partition: PartitionId) -> Offset {
         let position = usize::try_from(partition.get()).unwrap_or(usize::MAX);
         self.offsets.get(position).copied().unwrap_or(Offset::ZERO)
+    }
+
+    /// The memory that it takes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let options = self.bound.iter().flat_map(|bound| &bound.options);
+        let options: usize = options.map(|(name, value)| name.len() + value.len()).sum();
+        size_of::<Self>() + size_of_val(self.offsets.as_slice()) + options
     }
 
     /// Whether the slot holds a plugin of this name.

@@ -213,12 +213,14 @@ impl ClusterMetadata {
                     count: count_of(&assignment),
                     since: at,
                 }],
-                partitions: assignment
-                    .into_iter()
-                    .map(PartitionState::created)
-                    .collect(),
+                partitions: Arc::new(
+                    assignment
+                        .into_iter()
+                        .map(PartitionState::created)
+                        .collect(),
+                ),
                 config,
-                bindings,
+                bindings: bindings.into_iter().map(Arc::new).collect(),
                 created_at: at,
             }),
             Command::DeleteTopic { id } => self.delete_topic(id),
@@ -313,7 +315,9 @@ impl ClusterMetadata {
         }
         let altered = Arc::make_mut(topic);
         altered.config = config;
-        altered.bindings.extend(bindings);
+        for binding in bindings {
+            altered.bind(binding);
+        }
         Ok(vec![Change::TopicConfigChanged {
             topic: Arc::clone(topic),
         }])
@@ -340,9 +344,7 @@ impl ClusterMetadata {
             });
         }
         let grown = Arc::make_mut(topic);
-        grown
-            .partitions
-            .extend(added.into_iter().map(PartitionState::created));
+        Arc::make_mut(&mut grown.partitions).extend(added.into_iter().map(PartitionState::created));
         let count = grown.partition_count();
         grown
             .partition_counts
@@ -370,7 +372,7 @@ impl ClusterMetadata {
         }
         let plugin = self.plugins.entry(name.clone()).or_default();
         let changed = Arc::make_mut(plugin);
-        changed.history.push(deployment);
+        changed.add(deployment);
         changed.removed_at = None;
         let mut changes = vec![Change::PluginDeployed {
             name: name.clone(),
@@ -404,7 +406,7 @@ impl ClusterMetadata {
         if !follows || topic.runs(&binding) {
             return false;
         }
-        Arc::make_mut(topic).bindings.push(binding);
+        Arc::make_mut(topic).bind(binding);
         true
     }
 

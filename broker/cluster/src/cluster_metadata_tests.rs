@@ -5,6 +5,10 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
 
 use super::*;
+
+#[path = "history_tests.rs"]
+mod history;
+
 use crate::{CreationDefaults, NewTopic, PluginSlot, TopicConfig, TopicDefaults};
 
 /// A rule broken on purpose.
@@ -295,6 +299,7 @@ fn check_plugins(
             );
         }
         if let Some(earlier) = before.topic_by_id(topic.id) {
+            // They are fewer than would be forgotten.
             prop_assert!(topic.bindings.starts_with(&earlier.bindings));
         }
     }

@@ -1,9 +1,10 @@
-//! Plugins that were deployed while the broker ran: every revision a name ever had, and which of
+//! Plugins that were deployed while the broker ran: the newest revisions of a name, and which of
 //! them counts. The modules themselves are kept elsewhere, by digest.
 
 use std::collections::BTreeMap;
 
 use broker_model::Timestamp;
+use broker_model::limits::{PLUGIN_REVISIONS_KEPT_BYTES_MAX, PLUGIN_REVISIONS_KEPT_MAX};
 
 /// Longest name of a plugin, in bytes.
 pub(crate) const PLUGIN_NAME_LEN_MAX: usize = 64;
@@ -13,7 +14,7 @@ pub(crate) const PLUGIN_KINDS: [&str; 4] = ["partitioner", "serializer", "retent
 /// A name and everything that was ever deployed under it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeployedPlugin {
-    /// Every revision, oldest first.
+    /// The newest revisions, oldest first.
     pub history: Vec<Deployment>,
     /// When the name was removed; none while it is deployed.
     pub removed_at: Option<Timestamp>,
@@ -32,6 +33,19 @@ impl DeployedPlugin {
     pub fn revision(&self, revision: u32) -> Option<&Deployment> {
         let mut all = self.history.iter();
         all.find(|deployment| deployment.revision == revision)
+    }
+
+    /// Takes a revision in. Of the others, the oldest is forgotten if it is too much.
+    pub(crate) fn add(&mut self, deployment: Deployment) {
+        self.history.push(deployment);
+        let mut bytes = 0;
+        let fits = |deployment: &&Deployment| {
+            bytes += deployment.bytes();
+            bytes <= PLUGIN_REVISIONS_KEPT_BYTES_MAX
+        };
+        let newest_first = self.history.iter().rev().take(PLUGIN_REVISIONS_KEPT_MAX);
+        let kept = newest_first.take_while(fits).count().max(1);
+        self.history.drain(..self.history.len() - kept);
     }
 
     /// The number the next revision gets.
@@ -67,6 +81,13 @@ pub struct Deployment {
 }
 
 impl Deployment {
+    /// The memory that it takes, about.
+    fn bytes(&self) -> usize {
+        let options = self.options.iter();
+        let options: usize = options.map(|(name, value)| name.len() + value.len()).sum();
+        size_of::<Self>() + options
+    }
+
     /// Whether deploying `new` would change nothing but the number of the revision.
     pub fn equals(&self, new: &NewDeployment) -> bool {
         self.kind == new.kind

@@ -1,7 +1,9 @@
 //! `Topic`: what the metadata knows about one topic, its partitions and the history of their number.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use broker_model::limits::{BINDINGS_KEPT_BYTES_MAX, BINDINGS_KEPT_MAX};
 use broker_model::{BrokerId, LeaderEpoch, PartitionId, Timestamp, TopicId, TopicName};
 
 use crate::{Binding, PluginSlot};
@@ -13,14 +15,14 @@ pub struct Topic {
     pub id: TopicId,
     /// Its name.
     pub name: TopicName,
-    /// Its partitions; the position is the partition number.
-    pub partitions: Vec<PartitionState>,
+    /// Its partitions; the position is the partition number. Shared with what the topic was before.
+    pub partitions: Arc<Vec<PartitionState>>,
     /// How many partitions it has had since when, oldest first; the last is the present.
     pub partition_counts: Vec<PartitionCount>,
     /// Overrides of its configuration, in base units.
     pub config: BTreeMap<String, String>,
-    /// Every binding that its plugin slots ever had, oldest first.
-    pub bindings: Vec<Binding>,
+    /// The bindings that its plugin slots have had, oldest first: what they run now, and the newest of the others.
+    pub bindings: Vec<Arc<Binding>>,
     /// When it was created.
     pub created_at: Timestamp,
 }
@@ -82,14 +84,32 @@ impl Topic {
 
     /// Its partitions with their numbers.
     pub fn numbered(&self) -> impl Iterator<Item = (PartitionId, &PartitionState)> {
-        (0..).map(PartitionId::new).zip(&self.partitions)
+        (0..).map(PartitionId::new).zip(self.partitions.iter())
     }
 
     /// What a slot runs now; none for a slot that never held a plugin. The plugin is none when the
     /// slot was emptied.
     pub fn binding(&self, slot: PluginSlot) -> Option<&Binding> {
         let mut newest_first = self.bindings.iter().rev();
-        newest_first.find(|binding| binding.slot == slot)
+        newest_first
+            .find(|binding| binding.slot == slot)
+            .map(Arc::as_ref)
+    }
+
+    /// Has a slot run something else from now on. Of what slots ran before, the oldest is forgotten if it is too much.
+    pub(crate) fn bind(&mut self, binding: Binding) {
+        self.bindings.push(Arc::new(binding));
+        let (mut present, mut count, mut bytes) = (BTreeSet::new(), 0, 0);
+        let mut keeps = |binding: &Arc<Binding>| {
+            count += 1;
+            bytes += binding.bytes();
+            let fits = count <= BINDINGS_KEPT_MAX && bytes <= BINDINGS_KEPT_BYTES_MAX;
+            present.insert(binding.slot) || fits
+        };
+        let newest_first = self.bindings.iter().rev();
+        let mut kept: Vec<_> = newest_first.filter(|one| keeps(one)).cloned().collect();
+        kept.reverse();
+        self.bindings = kept;
     }
 
     /// Whether its slot runs just this already.

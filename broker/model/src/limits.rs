@@ -141,6 +141,10 @@ pub const BATCH_COMPRESSION_RATIO_MAX: usize = 10_000;
 pub const PARTITION_MAILBOX: usize = 1_024;
 /// Messages the controller's mailbox holds before it answers busy.
 pub const CONTROLLER_MAILBOX: usize = 1_024;
+/// Changes of metadata that are under way at once, until they are carried out, ...
+pub const CHANGES_UNDER_WAY_MAX: usize = 512;
+/// ... and those that wait for their turn; a further one is answered busy.
+pub const CHANGES_WAITING_MAX: usize = 512;
 /// Messages the broker actor's mailbox holds before it answers busy.
 pub const BROKER_MAILBOX: usize = 1_024;
 /// Messages an actor takes before it writes what they bring and looks at its timers.
@@ -150,10 +154,34 @@ pub const BYTES_PER_TURN: usize = 1024 * 1024;
 /// Batches joined into one vectored write (two slices each, below the kernel's 1,024).
 pub const BATCHES_PER_WRITE_MAX: usize = 256;
 
+/// Bindings of a topic's plugin slots that are kept, ...
+pub const BINDINGS_KEPT_MAX: usize = 100;
+/// ... and what they may take in memory; what the slots run now is kept beyond that.
+pub const BINDINGS_KEPT_BYTES_MAX: usize = 1024 * 1024;
+/// Revisions of a deployed plugin that are kept, ...
+pub const PLUGIN_REVISIONS_KEPT_MAX: usize = 100;
+/// ... and what they may take in memory, modules aside; the newest is kept beyond that.
+pub const PLUGIN_REVISIONS_KEPT_BYTES_MAX: usize = 1024 * 1024;
 /// Longest text of a plugin's own that is handed on to a client, in bytes.
 pub const PLUGIN_MESSAGE_BYTES_MAX: usize = 256;
 /// Largest plugin module, in bytes.
 pub const PLUGIN_MODULE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Functions of a plugin module, ...
+pub const PLUGIN_MODULE_FUNCTIONS_MAX: u64 = 10_000;
+/// ... bytes of their code, ...
+pub const PLUGIN_MODULE_CODE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// ... bytes of one of them, ...
+pub const PLUGIN_MODULE_FUNCTION_BYTES_MAX: u64 = 128 * 1024;
+/// ... its locals, ...
+pub const PLUGIN_MODULE_FUNCTION_LOCALS_MAX: u64 = 2_000;
+/// ... its loops, each of which makes every other one more work, ...
+pub const PLUGIN_MODULE_FUNCTION_LOOPS_MAX: u64 = 512;
+/// ... loops of all of them, ...
+pub const PLUGIN_MODULE_LOOPS_MAX: u64 = 10_000;
+/// ... entries of tables, ...
+pub const PLUGIN_MODULE_ELEMENTS_MAX: u64 = 10_000;
+/// ... and types, imports, exports, globals, tables and pieces of data: what is above is not compiled.
+pub const PLUGIN_MODULE_DEFINITIONS_MAX: u64 = 10_000;
 /// Dry runs that a broker carries out or remembers; a further one is answered busy while all are under way.
 pub const DRY_RUNS_MAX: usize = 4;
 /// Most keys, reasons or records that the report of a dry run shows.
@@ -162,8 +190,10 @@ pub const DRY_RUN_SAMPLE_MAX: u32 = 100;
 pub const PLUGIN_LOG_LINES_PER_SECOND: u32 = 10;
 /// Log lines of a plugin that are kept to be read later; the oldest make room.
 pub const PLUGIN_LOG_LINES_KEPT: usize = 1_000;
-/// Traps of a plugin within [`PLUGIN_TRAP_WINDOW`] after which it is suspended.
+/// Traps of a plugin in one topic within [`PLUGIN_TRAP_WINDOW`] after which it is suspended there.
 pub const PLUGIN_TRAPS_MAX: usize = 3;
+/// Topics in which a plugin has trapped, or is suspended, that are known at once; the oldest makes room.
+pub const PLUGIN_TRAPPING_TOPICS_MAX: usize = 1_000;
 /// How long a trap of a plugin counts.
 pub const PLUGIN_TRAP_WINDOW: Duration = Duration::from_secs(60);
 /// Plugin instances of each kind that one thread keeps; the one used longest ago makes room.

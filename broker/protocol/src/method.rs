@@ -91,7 +91,7 @@ methods! {
     RollbackPlugin "rollback_plugin", "Deploy an earlier revision of a plugin once more.";
     RemovePlugin "remove_plugin", "Give up the name of a deployed plugin.";
     ResumePlugin "resume_plugin", "End the suspension of a plugin that failed too often.";
-    PluginHistory "plugin_history", "Every revision that was deployed under a name.";
+    PluginHistory "plugin_history", "The revisions that were deployed under a name.";
     PluginModule "plugin_module", "The module of a plugin, by its digest.";
     PluginLogs "plugin_logs", "What a plugin has logged lately.";
     DryRunPlugin "dry_run_plugin", "Try a plugin on a topic's records without any effect.";

@@ -308,7 +308,7 @@ impl Scrubber {
 mod tests {
     use std::time::Instant;
 
-    use broker_cluster::{Acks, TopicConfig, TopicDefaults};
+    use broker_cluster::{Acks, Topic, TopicConfig, TopicDefaults};
     use broker_model::{SystemClock, Timestamp, TopicId, TopicName};
     use broker_record::ProducedBatch;
 
@@ -334,9 +334,19 @@ mod tests {
         answer.await.expect("it is kept");
         let config = TopicConfig::resolve(&Default::default(), &TopicDefaults::default());
         let topics = Arc::new(Topics::default());
+        let (id, name) = (TopicId::random(), TopicName::new("t").expect("a name"));
         topics.put([HostedTopic {
-            name: TopicName::new("t").expect("a name"),
-            id: TopicId::random(),
+            name: name.clone(),
+            id,
+            metadata: Arc::new(Topic {
+                id,
+                name: name.clone(),
+                partitions: Arc::default(),
+                partition_counts: Vec::new(),
+                config: Default::default(),
+                bindings: Vec::new(),
+                created_at: Timestamp::from_millis(1),
+            }),
             config: Arc::new(config.expect("a config")),
             plugins: Arc::default(),
             faults: Arc::default(),

@@ -227,7 +227,7 @@ fn all_partitions(
     metadata: &ClusterMetadata,
 ) -> impl Iterator<Item = (TopicPartition, TopicId)> + '_ {
     metadata.topics().flat_map(|topic| {
-        let numbers = (0_u32..).zip(&topic.partitions);
+        let numbers = (0_u32..).zip(topic.partitions.iter());
         numbers.map(|(number, _)| {
             let number = PartitionId::new(number);
             (TopicPartition::new(topic.name.clone(), number), topic.id)

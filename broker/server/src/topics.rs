@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
-use broker_cluster::TopicConfig;
+use broker_cluster::{Topic, TopicConfig};
 use broker_model::{PartitionId, TopicId, TopicName};
 
 use crate::partition::PartitionHandle;
@@ -19,6 +19,8 @@ use crate::topic_settings::TopicSettings;
 pub(crate) struct HostedTopic {
     pub(crate) name: TopicName,
     pub(crate) id: TopicId,
+    /// As the metadata had it when the rest was taken from there.
+    pub(crate) metadata: Arc<Topic>,
     pub(crate) config: Arc<TopicConfig>,
     pub(crate) plugins: Arc<TopicPlugins>,
     pub(crate) faults: Arc<PolicyFaults>,

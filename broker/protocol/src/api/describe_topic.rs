@@ -41,7 +41,7 @@ pub struct DescribeTopicResponse {
     /// Plugins it uses now.
     #[serde(default)]
     pub plugins: Vec<PluginBinding>,
-    /// What its plugin slots ever ran, oldest first.
+    /// What its plugin slots have run, oldest first, as far as it is kept.
     #[serde(default)]
     pub bindings: Vec<SlotBinding>,
     /// What keys and values look like.

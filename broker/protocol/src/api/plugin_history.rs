@@ -1,4 +1,4 @@
-//! `plugin_history`: every revision that was ever deployed under a name.
+//! `plugin_history`: the newest revisions that were deployed under a name.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub struct PluginHistoryRequest {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PluginHistoryResponse {
-    /// Every revision, oldest first. The last is the present one, unless the name was removed.
+    /// The revisions, oldest first. The last is the present one, unless the name was removed.
     pub revisions: Vec<PluginRevision>,
     /// When the name was removed; absent while it is deployed.
     #[serde(with = "wire", skip_serializing_if = "Option::is_none")]

@@ -104,8 +104,8 @@ impl BrokerHandle {
         &self.stats
     }
 
-    /// None of these is driven by client load: metadata changes come one at a time from the
-    /// controller, deaths and ticks from our own. None may be lost, so they pass the mailbox bound.
+    /// None of these is driven by client load: of metadata changes the controller has a bounded number under way,
+    /// deaths and ticks are our own. None may be lost, so they pass the mailbox bound.
     fn send<M>(&self, message: M)
     where
         M: actix::Message<Result = ()> + Send + 'static,

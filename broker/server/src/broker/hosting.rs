@@ -121,13 +121,9 @@ impl Hosting {
     pub(super) async fn apply(self: &Arc<Self>, changes: &[Change]) {
         for change in changes {
             match change {
-                Change::TopicCreated { topic } | Change::PartitionsAdded { topic, .. } => {
-                    let mut offline = Offline::default();
-                    self.host_topic(topic, Patience::AMoment, &mut offline)
-                        .await;
-                    offline.tell(NOT_OPENED);
-                }
-                Change::TopicConfigChanged { topic } => self.configure_topic(topic).await,
+                Change::TopicCreated { topic }
+                | Change::PartitionsAdded { topic, .. }
+                | Change::TopicConfigChanged { topic } => self.follow(topic).await,
                 Change::TopicDeleted { topic } => self.drop_topic(&topic.name, topic.id).await,
                 Change::PluginDeployed { name, plugin } => {
                     if let Some(deployment) = plugin.current() {
@@ -140,17 +136,45 @@ impl Hosting {
         }
     }
 
-    /// Starts everything this broker does not host yet.
+    /// Hosts a topic as the metadata has it by now: what was changed several times while others waited is done once,
+    /// and what has been done already not again.
+    async fn follow(self: &Arc<Self>, changed: &Arc<Topic>) {
+        let metadata = self.metadata.load_full();
+        // One that is gone by now is hosted as it was until its deletion comes.
+        let topic = metadata.topic_by_id(changed.id).unwrap_or(changed);
+        let mut offline = Offline::default();
+        self.bring_up_to_date(topic, Patience::AMoment, &mut offline)
+            .await;
+        offline.tell(NOT_OPENED);
+    }
+
+    async fn bring_up_to_date(
+        self: &Arc<Self>,
+        topic: &Arc<Topic>,
+        patience: Patience,
+        offline: &mut Offline,
+    ) {
+        let hosted = self.hosted(topic);
+        let is_outdated = |hosted: &Arc<HostedTopic>| hosted.metadata != *topic;
+        if hosted.as_ref().is_some_and(is_outdated) {
+            self.configure_topic(topic).await;
+        }
+        if hosted.is_none_or(|hosted| hosted.partitions.len() < topic.partitions.len()) {
+            self.host_topic(topic, patience, offline).await;
+        }
+    }
+
+    fn hosted(&self, topic: &Topic) -> Option<Arc<HostedTopic>> {
+        let hosted = self.topics.get(topic.name.as_str());
+        hosted.filter(|hosted| hosted.id == topic.id)
+    }
+
+    /// Starts everything this broker does not host yet, and carries out what was lost with an actor that panicked.
     pub(super) async fn host_all(self: &Arc<Self>, metadata: &ClusterMetadata) {
         let mut offline = Offline::default();
         for topic in metadata.topics() {
-            let complete = self.topics.get(topic.name.as_str()).is_some_and(|hosted| {
-                hosted.id == topic.id && hosted.partitions.len() == topic.partitions.len()
-            });
-            if !complete {
-                let patience = Patience::UntilItHangs;
-                self.host_topic(topic, patience, &mut offline).await;
-            }
+            let patience = Patience::UntilItHangs;
+            self.bring_up_to_date(topic, patience, &mut offline).await;
         }
         offline.tell(NOT_OPENED);
     }
@@ -158,15 +182,12 @@ impl Hosting {
     /// Starts the partitions of a topic that it does not host yet; those that cannot be opened go to `offline`.
     async fn host_topic(
         self: &Arc<Self>,
-        topic: &Topic,
+        topic: &Arc<Topic>,
         patience: Patience,
         offline: &mut Offline,
     ) {
         let settings = self.settings(topic).await;
-        let known = self
-            .topics
-            .get(topic.name.as_str())
-            .filter(|known| known.id == topic.id);
+        let known = self.hosted(topic);
         let mut partitions: Vec<HostedPartition> = known
             .as_ref()
             .map(|known| known.partitions.to_vec())
@@ -197,6 +218,7 @@ impl Hosting {
         self.topics.put([HostedTopic {
             name: topic.name.clone(),
             id: topic.id,
+            metadata: topic.clone(),
             config: settings.config.clone(),
             plugins: settings.plugins.clone(),
             faults: settings.faults.clone(),
@@ -309,8 +331,8 @@ impl Hosting {
         }
     }
 
-    async fn configure_topic(&self, topic: &Topic) {
-        let Some(hosted) = self.topics.get(topic.name.as_str()) else {
+    async fn configure_topic(&self, topic: &Arc<Topic>) {
+        let Some(hosted) = self.hosted(topic) else {
             return;
         };
         let settings = self.settings(topic).await;
@@ -321,6 +343,7 @@ impl Hosting {
             }
         }
         self.topics.put([HostedTopic {
+            metadata: topic.clone(),
             config: settings.config.clone(),
             plugins: settings.plugins.clone(),
             ..HostedTopic::clone(&hosted)
@@ -329,7 +352,7 @@ impl Hosting {
 
     /// What the topic's configuration and bindings come to on this broker. A module that is not compiled yet
     /// is compiled on a blocking thread.
-    async fn settings(&self, topic: &Topic) -> Arc<TopicSettings> {
+    async fn settings(&self, topic: &Arc<Topic>) -> Arc<TopicSettings> {
         let config = self.resolve(topic);
         let resolving = {
             let (plugins, topic, config) = (self.plugins.clone(), topic.clone(), config.clone());
@@ -344,8 +367,7 @@ impl Hosting {
                 error!(topic = %topic.name, %slot, %error, "a plugin of the topic is not available");
             }
         }
-        let known = self.topics.get(topic.name.as_str());
-        let known = known.filter(|known| known.id == topic.id);
+        let known = self.hosted(topic);
         Arc::new(TopicSettings {
             id: topic.id,
             name: topic.name.clone(),

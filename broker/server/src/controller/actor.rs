@@ -16,7 +16,8 @@ use tracing::{error, info, warn};
 
 use super::error::ControllerError;
 use super::messages::{
-    BeginScrub, Close, Crash, FinishScrub, Intent, LookForFiles, Outcome, Plan, Propose, Synced,
+    BeginScrub, Close, Crash, FinishScrub, Intent, LookForFiles, Outcome, Place, Plan, Propose,
+    Synced,
 };
 use super::metadata_log::{MetadataLog, MetadataLogError};
 use crate::actor_stats::ActorStats;
@@ -44,6 +45,7 @@ struct Uncommitted {
     index: Offset,
     outcome: Outcome,
     reply: Reply<Outcome, ControllerError>,
+    place: Place,
 }
 
 /// The one place where metadata changes.
@@ -146,6 +148,7 @@ impl ControllerActor {
         let Propose {
             plan,
             intent,
+            place,
             reply,
         } = message;
         let checked = self
@@ -166,6 +169,7 @@ impl ControllerActor {
                     index,
                     outcome,
                     reply,
+                    place,
                 });
                 self.start_sync(ctx);
             }
@@ -262,27 +266,37 @@ impl ControllerActor {
 
     /// Applies, publishes and hands on everything that is durable now.
     fn commit(&mut self, durable_end: Offset) {
-        while self
+        let mut durable = Vec::new();
+        while let Some(first) = self
             .uncommitted
-            .front()
-            .is_some_and(|first| first.index < durable_end)
+            .pop_front_if(|first| first.index < durable_end)
         {
-            let Some(Uncommitted {
-                index,
-                outcome,
-                reply,
-            }) = self.uncommitted.pop_front()
-            else {
-                return;
-            };
+            let Uncommitted { index, outcome, .. } = &first;
             let applied = self.committed.apply(index.get(), outcome.command.clone());
             let changes = applied.unwrap_or_else(|problem| {
                 error!(%index, %problem, "a committed command was rejected");
                 Vec::new()
             });
             info!(%index, command = %outcome.command, "metadata changed");
-            self.published.store(Arc::new(self.committed.clone()));
+            durable.push((changes, first));
+        }
+        if durable.is_empty() {
+            return;
+        }
+        // All at once: what is carried out is the newest, and a copy for each of them is of no use to anybody.
+        self.published.store(Arc::new(self.committed.clone()));
+        for (
+            changes,
+            Uncommitted {
+                outcome,
+                reply,
+                place,
+                ..
+            },
+        ) in durable
+        {
             let answer = Reply::new(move |carried_out: Result<(), crate::broker::BrokerError>| {
+                drop(place);
                 reply.send(match carried_out {
                     Ok(()) => Ok(outcome),
                     Err(_) => Err(ControllerError::Lost),

@@ -1,26 +1,45 @@
-//! `ControllerHandle`: the only door to the controller. It outlives a restart of the actor.
+//! `ControllerHandle`: the only door to the controller. It outlives a restart of the actor. Whoever wants a change
+//! waits here, in the order of asking, until few enough are under way.
 
 use std::sync::Arc;
 
 use actix::prelude::SendError;
 use actix::{Addr, Handler, Message};
 use arc_swap::ArcSwapOption;
+use broker_model::limits::{CHANGES_UNDER_WAY_MAX, CHANGES_WAITING_MAX};
 use broker_storage::{ScrubFound, ScrubTarget, Scrubbed};
+use tokio::sync::Semaphore;
 
 use super::actor::ControllerActor;
 use super::error::ControllerError;
 use super::messages::{
-    BeginScrub, Close, Crash, FinishScrub, Intent, LookForFiles, Outcome, Plan, Propose,
+    BeginScrub, Close, Crash, FinishScrub, Intent, LookForFiles, Outcome, Place, Plan, Propose,
 };
 use crate::actor_stats::ActorStats;
 use crate::reply::Reply;
 
 /// A cheap clone that speaks to the controller.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct ControllerHandle {
     addr: Arc<ArcSwapOption<Addr<ControllerActor>>>,
     stats: Arc<ActorStats>,
     trouble: Arc<ArcSwapOption<String>>,
+    /// For changes that are under way, and for those that wait for them.
+    admitted: Arc<Semaphore>,
+    under_way: Arc<Semaphore>,
+}
+
+impl Default for ControllerHandle {
+    fn default() -> Self {
+        let admitted = CHANGES_UNDER_WAY_MAX + CHANGES_WAITING_MAX;
+        Self {
+            addr: Arc::default(),
+            stats: Arc::default(),
+            trouble: Arc::default(),
+            admitted: Arc::new(Semaphore::new(admitted)),
+            under_way: Arc::new(Semaphore::new(CHANGES_UNDER_WAY_MAX)),
+        }
+    }
 }
 
 impl ControllerHandle {
@@ -43,17 +62,20 @@ impl ControllerHandle {
         self.addr.store(Some(Arc::new(addr)));
     }
 
-    /// Plans a change and, if so intended, answers once it is durable and carried out.
+    /// Plans a change and, if so intended, answers once it is durable and carried out. When many are under way it waits
+    /// for its turn.
     pub(crate) async fn propose(
         &self,
         plan: Plan,
         intent: Intent,
     ) -> Result<Outcome, ControllerError> {
+        let place = self.place().await?;
         let (reply, answer) = Reply::channel();
         self.stats.sent();
         let message = Propose {
             plan,
             intent,
+            place,
             reply,
         };
         let refused = match self.addr.load().as_ref() {
@@ -69,6 +91,16 @@ impl ControllerHandle {
             message.reply.send(Err(error));
         }
         answer.await
+    }
+
+    async fn place(&self) -> Result<Place, ControllerError> {
+        let admitted = self.admitted.clone().try_acquire_owned();
+        let admitted = admitted.map_err(|_| ControllerError::Busy)?;
+        let under_way = self.under_way.clone().acquire_owned().await;
+        Ok(Place {
+            _admitted: admitted,
+            _under_way: under_way.expect("it is never closed"),
+        })
     }
 
     /// What a scrub has to read.

@@ -4,6 +4,7 @@ use actix::Message;
 use broker_cluster::{Binding, Command, ConfigChange, NewDeployment, NewTopic};
 use broker_model::{BrokerId, TopicId};
 use broker_storage::{ScrubFound, ScrubTarget, Scrubbed, SyncOutcome};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::ControllerError;
 use crate::reply::Reply;
@@ -62,11 +63,19 @@ pub(crate) struct Outcome {
     pub(crate) warnings: Vec<String>,
 }
 
+/// One of `limits::CHANGES_UNDER_WAY_MAX`, until a change is carried out or refused.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) _admitted: OwnedSemaphorePermit,
+    pub(super) _under_way: OwnedSemaphorePermit,
+}
+
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Propose {
     pub(super) plan: Plan,
     pub(super) intent: Intent,
+    pub(super) place: Place,
     pub(super) reply: Reply<Outcome, ControllerError>,
 }
 

@@ -10,6 +10,8 @@ mod handle;
 mod launcher;
 mod messages;
 mod metadata_log;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use error::ControllerError;
 pub(crate) use handle::ControllerHandle;

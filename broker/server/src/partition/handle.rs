@@ -23,7 +23,7 @@ use super::error::PartitionError;
 use super::messages::{
     Append, AppendReply, BeginCleaning, BeginScrub, CheckRetention, CleaningPurpose, Close,
     Configure, Crash, DeleteRecords, FindTimestamp, FinishCleaning, FinishScrub, LookAtCleaning,
-    LookForFiles, PartitionSummary, Read, Summarize,
+    LookForFiles, NextSettings, PartitionSummary, Read, Summarize,
 };
 use super::offsets::PartitionOffsets;
 use crate::actor_stats::ActorStats;
@@ -42,6 +42,7 @@ pub(crate) struct PartitionHandle {
     pub(super) standstill: Standstill,
     stats: Arc<ActorStats>,
     cold_reads: Arc<ColdReads>,
+    next_settings: NextSettings,
 }
 
 impl PartitionHandle {
@@ -58,6 +59,7 @@ impl PartitionHandle {
             standstill,
             stats,
             cold_reads,
+            next_settings: NextSettings::default(),
         }
     }
 
@@ -141,11 +143,14 @@ impl PartitionHandle {
         self.ask(not_done, |reply| Summarize { reply }).await
     }
 
-    /// Hands over a changed topic configuration.
+    /// Hands over a changed topic configuration, in place of one that has not been taken yet.
     pub(crate) fn configure(&self, settings: Arc<TopicSettings>) {
-        // Not driven by load: one message per change of the topic, and it must not be lost.
-        self.stats.sent();
-        self.addr.do_send(Configure(settings));
+        let before = self.next_settings.swap(Some(settings));
+        if before.is_none() {
+            // One waits at a time, and it must not be lost.
+            self.stats.sent();
+            self.addr.do_send(Configure(self.next_settings.clone()));
+        }
     }
 
     /// Looks whether the retention policy lets segments go.

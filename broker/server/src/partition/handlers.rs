@@ -174,8 +174,11 @@ impl Handler<Summarize> for PartitionActor {
 impl Handler<Configure> for PartitionActor {
     type Result = ();
 
-    fn handle(&mut self, Configure(settings): Configure, ctx: &mut Self::Context) {
+    fn handle(&mut self, Configure(next): Configure, ctx: &mut Self::Context) {
         self.took(ctx);
+        let Some(settings) = next.swap(None) else {
+            return;
+        };
         self.write_waiting(ctx);
         self.log_mut().set_config(log_config(&settings.config));
         let is_compacted_otherwise = settings.plugins.compacts_otherwise(&self.settings.plugins);

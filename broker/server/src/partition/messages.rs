@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Message;
+use arc_swap::ArcSwapOption;
 use broker_cluster::Acks;
 use broker_model::{Offset, Timestamp};
 use broker_record::ProducedBatch;
@@ -85,9 +86,13 @@ pub(super) struct Summarize {
     pub(super) reply: Reply<PartitionSummary, PartitionError>,
 }
 
+/// Where the newest settings wait for the actor; those it has not taken yet are replaced.
+pub(super) type NextSettings = Arc<ArcSwapOption<TopicSettings>>;
+
+/// Take the settings that wait there. Without any there is none of these in the mailbox.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Configure(pub(super) Arc<TopicSettings>);
+pub(super) struct Configure(pub(super) NextSettings);
 
 #[derive(Message)]
 #[rtype(result = "()")]

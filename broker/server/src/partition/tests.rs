@@ -17,6 +17,8 @@ use broker_storage::io::{Io, RealIo};
 use broker_storage::{LogDir, LogDirOptions, ReadLimit};
 use bytes::Bytes;
 
+#[path = "configuring_tests.rs"]
+mod configuring;
 #[path = "hanging_tests.rs"]
 mod hanging;
 
@@ -102,18 +104,6 @@ fn configured(overrides: &[(&str, &str)]) -> TopicConfig {
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect();
     TopicConfig::resolve(&overrides, &TopicDefaults::default()).expect("a config")
-}
-
-impl Hosted {
-    fn configure(&self, overrides: &[(&str, &str)]) {
-        self.handle.configure(Arc::new(TopicSettings {
-            id: self.topic.0,
-            name: self.topic.1.clone(),
-            config: Arc::new(configured(overrides)),
-            plugins: Arc::default(),
-            faults: Arc::default(),
-        }));
-    }
 }
 
 fn batch() -> ProducedBatch {

@@ -36,7 +36,7 @@ pub(super) async fn handle(
     let brokers = endpoints(&context).into_iter().map(|endpoint| {
         let leaders = metadata
             .topics()
-            .flat_map(|topic| &topic.partitions)
+            .flat_map(|topic| topic.partitions.iter())
             .filter(|state| state.leader == Some(endpoint.broker_id))
             .count();
         BrokerDescription {

@@ -66,7 +66,7 @@ fn running(hosted: &HostedTopic) -> Vec<PluginBinding> {
         .collect()
 }
 
-/// What they ever ran.
+/// What they have run, as far as it is kept.
 fn history(topic: &Topic) -> Vec<SlotBinding> {
     let bindings = topic.bindings.iter();
     bindings

@@ -1,4 +1,4 @@
-//! `plugin_history`: every revision that was ever deployed under a name.
+//! `plugin_history`: the newest revisions that were deployed under a name.
 
 use std::sync::Arc;
 

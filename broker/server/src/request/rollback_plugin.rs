@@ -64,10 +64,14 @@ fn earlier(context: &Context, request: &RollbackPluginRequest) -> Result<Deploym
     match found {
         Some(found) => Ok(found.clone()),
         None => {
-            let known = plugin.history.len();
+            let number = |one: Option<&Deployment>| one.map_or(0, |one| one.revision);
+            let (first, last) = (
+                number(plugin.history.first()),
+                number(plugin.history.last()),
+            );
             let message = match request.revision {
                 Some(revision) => {
-                    format!("plugin {name:?} has no revision {revision}: it has 1 to {known}")
+                    format!("plugin {name:?} has no revision {revision}: it has {first} to {last}")
                 }
                 None => format!("plugin {name:?} has no earlier revision that differs"),
             };

@@ -13,7 +13,7 @@ use crate::output::{Align, Table, bytes, time};
 use crate::runtime::block_on;
 use crate::session::Session;
 
-/// Show every revision of a deployed plugin
+/// Show the revisions of a deployed plugin
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

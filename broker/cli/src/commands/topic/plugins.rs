@@ -1,5 +1,5 @@
-//! The plugins of a topic in `broker topic describe`: those it runs now, and every one that it ever
-//! ran with the offsets from which on it did.
+//! The plugins of a topic in `broker topic describe`: those it runs now, and those that it ran
+//! before with the offsets from which on it did.
 
 use std::fmt::Write;
 
