@@ -97,6 +97,40 @@ fn a_partitioner_rests_after_three_traps_until_it_is_resumed() {
 }
 
 #[test]
+fn a_plugin_that_one_topic_breaks_goes_on_for_the_others() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    deploy(&mut wire, "partitioner", "panic");
+    for topic in ["breaks", "before"] {
+        wire.create_topic(topic, 2, &[("partitioner", "bad")]);
+    }
+    for _ in 0..3 {
+        assert_eq!(wire.refused("produce", go("breaks")).name, "PLUGIN_TRAPPED");
+    }
+    assert_eq!(
+        wire.refused("produce", go("breaks")).name,
+        "PLUGIN_SUSPENDED"
+    );
+    wire.create_topic("after", 2, &[("partitioner", "bad")]);
+    for topic in ["before", "after"] {
+        wire.produce_routed(topic, vec![valued("fine")]);
+    }
+    let topics = suspended(&mut wire).get("suspended_topics").clone();
+    assert_eq!(topics, Value::Array(vec!["breaks".into()]));
+    let cluster = wire.call("describe_cluster", map! {}).unwrap();
+    let warnings = cluster.get("warnings").list().iter();
+    let of_plugin: Vec<_> = warnings
+        .map(Value::text)
+        .filter(|warning| warning.contains("plugin bad"))
+        .collect();
+    assert_eq!(of_plugin.len(), 1, "{of_plugin:?}");
+    assert!(
+        of_plugin[0].contains("suspended for topic breaks: "),
+        "{of_plugin:?}"
+    );
+}
+
+#[test]
 fn a_fallback_places_records_while_its_plugin_rests() {
     let broker = Broker::start();
     let mut wire = broker.connect();

@@ -214,7 +214,7 @@ codes! {
         "A plugin answered something impossible, such as a partition that does not exist.",
         "Fix the plugin.";
     115 PluginSuspended "PLUGIN_SUSPENDED", transient, definite,
-        "A plugin failed too often and rests.",
+        "A plugin failed too often in this topic and rests.",
         "Retry later; fix the plugin, or end its rest with `resume_plugin`.";
     116 PluginOverBudget "PLUGIN_OVER_BUDGET", permanent, definite,
         "A compaction plugin used up the processor time of one cleaning.",

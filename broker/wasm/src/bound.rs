@@ -1,5 +1,5 @@
 //! A plugin bound to one topic on one thread, whatever its kind: one instance that lives on from call to
-//! call, a new one after every failure, the counters, and the plugin's suspension. The kinds are thin
+//! call, a new one after every failure, the counters, and the plugin's suspension there. The kinds are thin
 //! layers over it that put the question and check the answer.
 
 use std::mem;
@@ -102,7 +102,7 @@ impl<G: Guest> Bound<G> {
 
     /// Has an instance made if there is none.
     pub(crate) fn ready(&mut self) -> Result<(), PluginError> {
-        if let Some(reason) = self.plugin.suspended() {
+        if let Some(reason) = self.plugin.suspended(&self.topic) {
             // What it holds in memory is of no use any more.
             self.running = None;
             return Err(self.error(PluginErrorKind::Suspended, &reason));

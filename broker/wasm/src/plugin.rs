@@ -47,7 +47,7 @@ pub struct Plugin {
     log: PluginLog,
     stand_ins: StandIns,
     suspension: Mutex<Suspension>,
-    /// Whether it is suspended, for every call to see without the lock.
+    /// Whether it is suspended for any topic, for every call to see without the lock.
     is_suspended: AtomicBool,
     clock: Arc<dyn Clock>,
 }
@@ -154,12 +154,21 @@ impl Plugin {
         &self.log
     }
 
-    /// Whether it is asked.
-    pub fn state(&self) -> PluginState {
-        self.suspension().state().clone()
+    /// Whether it is asked for a topic.
+    pub fn state(&self, topic: &str) -> PluginState {
+        self.suspension().state(topic).clone()
     }
 
-    /// Ends its suspension; its traps so far are forgotten. Answers whether it was suspended.
+    /// The topics for which it is not asked, the first of them with its state; in the order of their names.
+    pub fn suspended_topics(&self) -> (PluginState, Vec<String>) {
+        let suspension = self.suspension();
+        let first = suspension.suspended().next();
+        let state = first.map_or(PluginState::Active, |(_, state)| state.clone());
+        let topics = suspension.suspended().map(|(topic, _)| topic.to_string());
+        (state, topics.collect())
+    }
+
+    /// Ends its suspension in every topic; its traps so far are forgotten. Answers whether it was suspended.
     pub fn resume(&self) -> bool {
         let was_suspended = {
             let mut suspension = self.suspension();
@@ -223,12 +232,12 @@ impl Plugin {
         }
     }
 
-    /// Why it is not to be asked.
-    pub(crate) fn suspended(&self) -> Option<String> {
+    /// Why it is not to be asked for a topic.
+    pub(crate) fn suspended(&self, topic: &str) -> Option<String> {
         if !self.is_suspended.load(Ordering::Acquire) {
             return None;
         }
-        match self.suspension().state() {
+        match self.suspension().state(topic) {
             PluginState::Active => None,
             PluginState::Suspended { reason, .. } => Some(reason.clone()),
         }
@@ -245,13 +254,13 @@ impl Plugin {
         self.log.write_failure(self.origin(topic), level, error);
     }
 
-    /// Counts a trap; the one that is too many suspends the plugin.
-    pub(crate) fn on_trap(&self, topic: &str, error: &PluginError) {
+    /// Counts a trap; the one that is too many suspends the plugin for the topic.
+    pub(crate) fn on_trap(&self, topic: &Arc<str>, error: &PluginError) {
         let last = format!("{}: {}", error.kind, error.message);
-        let (monotonic, now) = (self.clock.monotonic(), self.clock.now());
+        let at = (self.clock.monotonic(), self.clock.now());
         {
             let mut suspension = self.suspension();
-            if !suspension.on_trap(monotonic, now, &last) {
+            if !suspension.on_trap(topic, at, &last) {
                 return;
             }
             self.is_suspended.store(true, Ordering::Release);
@@ -262,7 +271,8 @@ impl Plugin {
             Some(fallback) => format!("{} answers in its place", fallback.name()),
             None => kind.without().to_owned(),
         };
-        let reason = self.suspended().unwrap_or_default();
+        let topic: &str = topic;
+        let reason = self.suspended(topic).unwrap_or_default();
         tracing::warn!(
             plugin,
             version,
@@ -270,7 +280,7 @@ impl Plugin {
             topic,
             reason,
             consequence,
-            "plugin suspended, until `broker plugin resume`"
+            "plugin suspended for the topic, until `broker plugin resume`"
         );
         let text = format!("suspended, {consequence}: {reason}");
         self.log.note(self.origin(topic), LogLevel::Error, &text);

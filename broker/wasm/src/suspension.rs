@@ -1,15 +1,17 @@
-//! When a plugin that keeps failing is not asked any more: after three traps within a minute. Pure: time
-//! is passed in, and what follows is the caller's.
+//! When a plugin that keeps failing a topic is not asked for it any more: after three traps within a minute. What
+//! others make of it, with options and records of their own, counts for their topics. Pure: time is passed in, and
+//! what follows is the caller's.
 //!
 //! A trap is a call that the guest did not come back from in order: a panic, a time-out, too much memory
 //! or stack, an answer that the host could not even read. An answer that can be read and breaks a rule
 //! does not count: it cost no more than a good one, and the next batch may get a good one.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use broker_model::Timestamp;
-use broker_model::limits::{PLUGIN_TRAP_WINDOW, PLUGIN_TRAPS_MAX};
+use broker_model::limits::{PLUGIN_TRAP_WINDOW, PLUGIN_TRAPPING_TOPICS_MAX, PLUGIN_TRAPS_MAX};
 
 /// Whether a plugin is asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,26 +38,35 @@ impl PluginState {
     }
 }
 
-/// A plugin's last traps and what came of them.
+/// A plugin's last traps and what came of them, by topic.
 #[derive(Debug, Default)]
-pub(crate) struct Suspension {
+pub(crate) struct Suspension(BTreeMap<Arc<str>, OfTopic>);
+
+#[derive(Debug, Default)]
+struct OfTopic {
+    /// Those that count, oldest first; never empty.
     traps: VecDeque<Duration>,
     state: PluginState,
 }
 
 impl Suspension {
-    /// Counts a trap. Answers whether the plugin is suspended by it.
-    pub(crate) fn on_trap(&mut self, monotonic: Duration, now: Timestamp, last: &str) -> bool {
-        if self.state != PluginState::Active {
+    /// Counts a trap. Answers whether the plugin is suspended for the topic by it.
+    pub(crate) fn on_trap(
+        &mut self,
+        topic: &Arc<str>,
+        (monotonic, now): (Duration, Timestamp),
+        last: &str,
+    ) -> bool {
+        if self.state(topic) != &PluginState::Active {
             return false;
         }
-        let expired = |trap: &Duration| monotonic.saturating_sub(*trap) >= PLUGIN_TRAP_WINDOW;
-        while self.traps.pop_front_if(|trap| expired(trap)).is_some() {}
-        self.traps.push_back(monotonic);
-        if self.traps.len() < PLUGIN_TRAPS_MAX {
+        self.make_room(topic, monotonic);
+        let of_topic = self.0.entry(Arc::clone(topic)).or_default();
+        of_topic.traps.push_back(monotonic);
+        if of_topic.traps.len() < PLUGIN_TRAPS_MAX {
             return false;
         }
-        self.state = PluginState::Suspended {
+        of_topic.state = PluginState::Suspended {
             since: now.as_millis(),
             reason: format!(
                 "{PLUGIN_TRAPS_MAX} traps within {PLUGIN_TRAP_WINDOW:?}, the last: {last}"
@@ -64,13 +75,47 @@ impl Suspension {
         true
     }
 
-    /// Back to active, with no trap behind it. Answers whether it was suspended.
-    pub(crate) fn resume(&mut self) -> bool {
-        std::mem::take(self).state != PluginState::Active
+    /// Forgets traps that count no more, and the topic whose last one is the oldest if there are too many: three more
+    /// would suspend it again.
+    fn make_room(&mut self, topic: &Arc<str>, monotonic: Duration) {
+        let counts = |trap: &Duration| monotonic.saturating_sub(*trap) < PLUGIN_TRAP_WINDOW;
+        self.0.retain(|_, of_topic| {
+            if of_topic.state == PluginState::Active {
+                of_topic.traps.retain(counts);
+            }
+            !of_topic.traps.is_empty()
+        });
+        if self.0.len() < PLUGIN_TRAPPING_TOPICS_MAX || self.0.contains_key(topic) {
+            return;
+        }
+        let oldest = self
+            .0
+            .iter()
+            .min_by_key(|(_, of_topic)| of_topic.traps.back());
+        if let Some(oldest) = oldest.map(|(topic, _)| Arc::clone(topic)) {
+            self.0.remove(&oldest);
+        }
     }
 
-    pub(crate) fn state(&self) -> &PluginState {
-        &self.state
+    /// Back to active, with no trap behind it. Answers whether it was suspended for any topic.
+    pub(crate) fn resume(&mut self) -> bool {
+        let was_suspended = self.suspended().next().is_some();
+        self.0.clear();
+        was_suspended
+    }
+
+    pub(crate) fn state(&self, topic: &str) -> &PluginState {
+        let of_topic = self.0.get(topic);
+        of_topic.map_or(&PluginState::Active, |of_topic| &of_topic.state)
+    }
+
+    /// The topics for which it is not asked.
+    pub(crate) fn suspended(&self) -> impl Iterator<Item = (&Arc<str>, &PluginState)> {
+        let all = self
+            .0
+            .iter()
+            .map(|(topic, of_topic)| (topic, &of_topic.state));
+        all.filter(|(_, state)| **state != PluginState::Active)
     }
 }
 
@@ -78,9 +123,14 @@ impl Suspension {
 mod tests {
     use super::*;
 
-    fn trap(suspension: &mut Suspension, at_ms: u64) -> bool {
+    fn trap_of(suspension: &mut Suspension, topic: &str, at_ms: u64) -> bool {
         let now = Timestamp::from_millis(5_000);
-        suspension.on_trap(Duration::from_millis(at_ms), now, "panicked")
+        let at = (Duration::from_millis(at_ms), now);
+        suspension.on_trap(&topic.into(), at, "panicked")
+    }
+
+    fn trap(suspension: &mut Suspension, at_ms: u64) -> bool {
+        trap_of(suspension, "t", at_ms)
     }
 
     #[test]
@@ -90,7 +140,7 @@ mod tests {
         assert!(!trap(&mut suspension, 30_000));
         assert!(trap(&mut suspension, 59_999));
         assert_eq!(
-            suspension.state(),
+            suspension.state("t"),
             &PluginState::Suspended {
                 since: 5_000,
                 reason: "3 traps within 60s, the last: panicked".to_owned()
@@ -105,6 +155,36 @@ mod tests {
         for at_s in (0..1_000).step_by(30) {
             assert!(!trap(&mut suspension, at_s * 1_000), "{at_s} s");
         }
+    }
+
+    #[test]
+    fn traps_of_one_topic_are_not_those_of_another() {
+        let mut suspension = Suspension::default();
+        for at_ms in 0..2 {
+            assert!(!trap_of(&mut suspension, "a", at_ms));
+            assert!(!trap_of(&mut suspension, "b", at_ms));
+        }
+        assert!(trap_of(&mut suspension, "a", 2));
+        assert_eq!(suspension.state("b"), &PluginState::Active);
+        assert_eq!(suspension.suspended().count(), 1);
+    }
+
+    #[test]
+    fn no_more_topics_are_known_than_may_be_and_the_oldest_makes_room() {
+        let mut suspension = Suspension::default();
+        for at_ms in 0..3 {
+            trap_of(&mut suspension, "first", at_ms);
+        }
+        for number in 1..PLUGIN_TRAPPING_TOPICS_MAX {
+            trap_of(&mut suspension, &format!("t{number}"), 3);
+        }
+        assert_eq!(suspension.suspended().count(), 1);
+        trap_of(&mut suspension, "one more", 4);
+        assert_eq!(suspension.0.len(), PLUGIN_TRAPPING_TOPICS_MAX);
+        assert_eq!(suspension.state("first"), &PluginState::Active);
+        let later = 5 + PLUGIN_TRAP_WINDOW.as_secs() * 1_000;
+        trap_of(&mut suspension, "much later", later);
+        assert_eq!(suspension.0.len(), 1, "what counts no more is forgotten");
     }
 
     #[test]

@@ -38,14 +38,17 @@ pub struct PluginEntry {
     /// Revision of a deployed plugin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<u32>,
-    /// `active` or `suspended`.
+    /// `active`, or `suspended` if it is for some topic.
     pub state: String,
-    /// Since when it is suspended.
+    /// Since when it is suspended in the first of `suspended_topics`.
     #[serde(with = "wire", skip_serializing_if = "Option::is_none")]
     pub suspended_since_ms: Option<Timestamp>,
-    /// The failure that it was suspended for.
+    /// The failure that it was suspended for in the first of those topics.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspended_reason: Option<String>,
+    /// The topics for which it is suspended, by name; the first hundred of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub suspended_topics: Vec<String>,
     /// Plugin that steps in where this one fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fallback: Option<String>,

@@ -11,6 +11,7 @@ mod methods;
 mod msgpack;
 mod page;
 mod page_checks;
+mod page_limits;
 mod properties;
 mod samples;
 mod samples_admin;

@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use broker_model::limits::*;
 use broker_protocol::{ErrorCode, Method, feature};
 use broker_record::{BatchHeader, Codec};
 
 use crate::bad_frames::{self, BadFrame};
 use crate::msgpack::Value;
 use crate::page::{PATH, Page, Printed, Row};
+use crate::page_limits::{LIMITS, NOT_ON_THE_PAGE};
 use crate::samples;
 use crate::vectors::{Vector, from_hex};
 
@@ -89,79 +89,6 @@ fn error_names(page: &Page) -> Outcome {
     }
     Ok(())
 }
-
-macro_rules! table_of_limits {
-    (counts: $($count:ident)*; times: $($time:ident)*) => {
-        /// The limits that a client can run into, in the order of the page.
-        const LIMITS: &[(&str, u128)] = &[
-            $((stringify!($count), $count as u128),)*
-            $((stringify!($time), $time.as_millis()),)*
-        ];
-    };
-}
-
-table_of_limits! {
-    counts:
-        FRAME_BYTES_MAX_BEFORE_HELLO FRAME_BYTES_MAX NESTING_DEPTH_MAX REQUEST_ELEMENTS_MAX
-        IN_FLIGHT_REQUESTS_PER_CONNECTION IN_FLIGHT_BYTES_PER_CONNECTION
-        CONNECTIONS_MAX
-        TOPIC_NAME_LEN_MAX PARTITIONS_PER_TOPIC_MAX TOPICS_PER_REQUEST_MAX
-        BATCH_FRAMING_BYTES BATCH_RECORDS_MAX PLUGIN_BATCH_RECORDS_MAX RECORD_HEADERS_MAX
-        REFUSED_RECORDS_MAX DECODED_VALUE_DEPTH_MAX
-        BATCH_DECOMPRESSED_BYTES_MAX BATCH_COMPRESSION_RATIO_MAX
-        FETCH_PARTITIONS_MAX FETCH_BYTES_MAX LIST_REQUESTS_PER_CONNECTION WAITS_PER_CONNECTION
-        OFFSET_QUESTIONS_MAX OFFSET_TIMES_MAX PARTITION_FOR_KEYS_MAX
-        PLUGIN_MESSAGE_BYTES_MAX PLUGIN_MODULE_BYTES_MAX PLUGIN_LOG_LINES_KEPT PLUGIN_TRAPS_MAX
-        DRY_RUNS_MAX DRY_RUN_SAMPLE_MAX;
-    times:
-        HANDSHAKE_TIME_MAX FRAME_TIME_MAX FRAME_STALL_MAX ANSWER_WRITE_TIME_MAX ANSWER_STOP_TIME_MAX ANSWER_STALL_MAX
-        CONNECTION_IDLE_TIME_MAX
-        FETCH_WAIT_MAX PLUGIN_TRAP_WINDOW
-}
-
-/// Limits inside the broker that a client only ever sees as `BUSY`, or not at all.
-const NOT_ON_THE_PAGE: [&str; 40] = [
-    "ANSWERS_SMALL_BYTES_MAX",
-    "ANSWERS_TINY_BYTES_MAX",
-    "ANSWER_BYTES_UNSENT_MAX",
-    "ANSWER_BYTES_PER_CONNECTION",
-    "ANSWER_BYTES_TOTAL",
-    "IN_FLIGHT_BYTES_TINY",
-    "IN_FLIGHT_BYTES_SMALL",
-    "IN_FLIGHT_BYTES_BATCHES",
-    "IN_FLIGHT_BYTES_LARGE",
-    "MEMORY_IN_COMMON",
-    "MEMORY_OWN_SMALL",
-    "MEMORY_OWN_BATCHES",
-    "MEMORY_OWN_LARGE",
-    "MEMORY_OWN_ANSWERS",
-    "MEMORY_OWN_FETCHES",
-    "MEMORY_OWN_WAITS",
-    "MEMORY_OWN_ROUTING_FEW",
-    "MEMORY_OWN_ROUTING_MANY",
-    "MEMORY_OWN_LISTS",
-    "MEMORY_OWN_UNFOLDING",
-    "FETCHES_BYTES_MAX",
-    "LISTS_BYTES_MAX",
-    "LIST_REQUESTS_WAITING",
-    "FRAMES_INCOMPLETE_BYTES_MAX",
-    "LIST_REQUESTS_MAX",
-    "UNFOLDING_BYTES_MAX",
-    "ROUTING_RECORDS_FEW",
-    "ROUTING_RECORDS_MANY",
-    "WAITS_TOTAL",
-    "PLUGIN_INSTANCES_PER_THREAD_MAX",
-    "READ_BUFFER_TRUSTED_BYTES",
-    "PARTITION_MAILBOX",
-    "CONTROLLER_MAILBOX",
-    "BROKER_MAILBOX",
-    "BATCHES_PER_WRITE_MAX",
-    "LIGHT_FRAME_VALUES_MAX",
-    "LIGHT_FRAME_BYTES_MAX",
-    "MESSAGES_PER_TURN",
-    "BYTES_PER_TURN",
-    "PLUGIN_LOG_LINES_PER_SECOND",
-];
 
 fn limits(page: &Page) -> Outcome {
     let table = page.table("## Limits")?;

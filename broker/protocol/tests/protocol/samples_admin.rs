@@ -311,6 +311,7 @@ fn plugins() -> Vec<Vector> {
         state: "active".to_owned(),
         suspended_since_ms: None,
         suspended_reason: None,
+        suspended_topics: Vec::new(),
         fallback: None,
         options: config([("seed", "7")]),
         limits: PluginLimits {
@@ -340,6 +341,7 @@ fn plugins() -> Vec<Vector> {
         state: "suspended".to_owned(),
         suspended_since_ms: Some(NOW),
         suspended_reason: Some("it ran longer than 100 ms".to_owned()),
+        suspended_topics: vec![TOPIC.to_owned()],
         limits: PluginLimits {
             call_ms_max: 100,
             memory_bytes_max: 64 * 1024 * 1024,

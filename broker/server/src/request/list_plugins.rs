@@ -11,6 +11,9 @@ use broker_wasm::{Plugin, PluginKind, PluginSource, PluginState};
 
 use crate::context::Context;
 
+/// So many of the topics are listed for which a plugin is suspended.
+const SUSPENDED_TOPICS_LISTED: usize = 100;
+
 /// Lists every plugin, and under its own digest each module that a name no longer means but topics run.
 pub(super) async fn handle(
     context: Arc<Context>,
@@ -45,7 +48,10 @@ fn describe(context: &Context, plugin: &Arc<Plugin>, meaning: Meaning) -> Plugin
         let mut newest_first = deployed.history.iter().rev();
         newest_first.find(|deployment| deployment.digest == digest)
     });
-    let (since, reason) = match plugin.state() {
+    let (state, mut suspended_topics) = plugin.suspended_topics();
+    suspended_topics.truncate(SUSPENDED_TOPICS_LISTED);
+    let state_name = state.name().to_owned();
+    let (since, reason) = match state {
         PluginState::Active => (None, None),
         PluginState::Suspended { since, reason } => {
             (Some(Timestamp::from_millis(since)), Some(reason))
@@ -63,9 +69,10 @@ fn describe(context: &Context, plugin: &Arc<Plugin>, meaning: Meaning) -> Plugin
             PluginSource::Deployed => "deployed".to_owned(),
         },
         revision: revision.map(|deployment| deployment.revision),
-        state: plugin.state().name().to_owned(),
+        state: state_name,
         suspended_since_ms: since,
         suspended_reason: reason,
+        suspended_topics,
         options: plugin.options().iter().cloned().collect(),
         fallback: plugin.fallback().map(|fallback| fallback.name().to_owned()),
         limits: limits(plugin),

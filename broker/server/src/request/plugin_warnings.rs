@@ -29,7 +29,7 @@ pub(super) fn plugin_warnings(context: &Context) -> Vec<String> {
             if !asks(&topic.config, slot) {
                 continue;
             }
-            let Some(trouble) = trouble(slot, bound) else {
+            let Some(trouble) = trouble(topic.name.as_str(), slot, bound) else {
                 continue;
             };
             let names = troubles.entry(trouble).or_default();
@@ -74,6 +74,7 @@ fn asks(config: &TopicConfig, slot: PluginSlot) -> bool {
 
 /// What is wrong with a slot: the words before the topics and those behind them.
 fn trouble(
+    topic: &str,
     slot: PluginSlot,
     bound: &Result<Arc<BoundSlot>, SlotError>,
 ) -> Option<(String, String)> {
@@ -84,13 +85,13 @@ fn trouble(
             return Some((before, format!("{}; {error}", without(slot))));
         }
     };
-    let PluginState::Suspended { reason, .. } = plugin.state() else {
+    let PluginState::Suspended { reason, .. } = plugin.state(topic) else {
         return None;
     };
     let (name, version, kind) = (plugin.name(), plugin.version(), plugin.kind());
     let before = format!("{kind} plugin {name} {version} is suspended for");
     let meaning = match plugin.fallback() {
-        Some(fallback) if answers(fallback) => {
+        Some(fallback) if answers(fallback, topic) => {
             format!("its fallback {} answers in its place", fallback.name())
         }
         Some(fallback) => format!(
@@ -106,9 +107,10 @@ fn trouble(
     Some((before, behind))
 }
 
-/// Whether a plugin or one that it falls back to is asked.
-fn answers(plugin: &Plugin) -> bool {
-    plugin.state() == PluginState::Active || plugin.fallback().is_some_and(|next| answers(next))
+/// Whether a plugin or one that it falls back to is asked for a topic.
+fn answers(plugin: &Plugin, topic: &str) -> bool {
+    plugin.state(topic) == PluginState::Active
+        || plugin.fallback().is_some_and(|next| answers(next, topic))
 }
 
 /// What a topic does while nothing answers for this slot.
@@ -146,7 +148,7 @@ mod tests {
         let missing = || SlotError::NotInstalled {
             plugin: "mine".to_owned(),
         };
-        let of = |slot| trouble(slot, &Err(missing()));
+        let of = |slot| trouble("t", slot, &Err(missing()));
         let (before, behind) = of(PluginSlot::RetentionPolicy).expect("it is a trouble");
         assert_eq!(before, "no retention.policy for");
         assert_eq!(

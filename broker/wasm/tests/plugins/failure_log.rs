@@ -159,7 +159,7 @@ fn a_suspended_plugin_writes_no_line_for_each_call_that_is_not_made() {
     for _ in 0..3 {
         Subject::bind(&plugin, "bomb").unwrap().go().unwrap_err();
     }
-    assert_ne!(plugin.state(), PluginState::Active);
+    assert_ne!(plugin.state("orders"), PluginState::Active);
     let before = texts(&plugin);
     assert_eq!(before.len(), 4, "{before:?}");
     assert!(before[3].contains("suspended, everything is kept"));

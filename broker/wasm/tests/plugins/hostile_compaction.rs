@@ -122,7 +122,7 @@ fn all_calls_of_a_cleaning_share_one_budget() {
     let plugin = Arc::clone(compactor.plugin());
     let mut next = Compactor::new(engine(), &plugin, "orders", &behaviour("spin"), 0).unwrap();
     assert_eq!(observe(&mut next, harmless), Ok(1));
-    assert_eq!(plugin.state(), broker_wasm::PluginState::Active);
+    assert_eq!(plugin.state("orders"), broker_wasm::PluginState::Active);
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub(crate) enum Subject {
     Serializer(Serializer),
     Retention(Retention),
     /// One instance is one cleaning: what binds the next one comes along.
-    Compaction(Compactor, Arc<Plugin>),
+    Compaction(Compactor, Arc<Plugin>, String),
 }
 
 /// The hostile plugin of a kind, with the default limits.
@@ -29,23 +29,32 @@ pub(crate) fn behaviour(behaviour: &str) -> Vec<(String, String)> {
 }
 
 impl Subject {
-    /// Binds the plugin, which is to misbehave like that, to a topic.
+    /// Binds the plugin, which is to misbehave like that, to the topic `orders`.
     pub(crate) fn bind(plugin: &Arc<Plugin>, how: &str) -> Result<Self, PluginError> {
+        Self::bind_to("orders", plugin, how)
+    }
+
+    /// Binds it to that topic.
+    pub(crate) fn bind_to(
+        topic: &str,
+        plugin: &Arc<Plugin>,
+        how: &str,
+    ) -> Result<Self, PluginError> {
         let (engine, options) = (engine(), &behaviour(how)[..]);
         Ok(match plugin.kind() {
             PluginKind::Partitioner => {
-                Subject::Partitioner(Partitioner::new(engine, plugin, "orders", options)?)
+                Subject::Partitioner(Partitioner::new(engine, plugin, topic, options)?)
             }
             PluginKind::Serializer => {
-                Subject::Serializer(Serializer::new(engine, plugin, "orders", options)?)
+                Subject::Serializer(Serializer::new(engine, plugin, topic, options)?)
             }
             PluginKind::Retention => {
                 let bounds = Bounds::default();
-                Subject::Retention(Retention::new(engine, plugin, "orders", options, bounds)?)
+                Subject::Retention(Retention::new(engine, plugin, topic, options, bounds)?)
             }
             PluginKind::Compaction => {
-                let compactor = Compactor::new(engine, plugin, "orders", options, 0)?;
-                Subject::Compaction(compactor, Arc::clone(plugin))
+                let compactor = Compactor::new(engine, plugin, topic, options, 0)?;
+                Subject::Compaction(compactor, Arc::clone(plugin), topic.to_owned())
             }
         })
     }
@@ -62,7 +71,9 @@ impl Subject {
                 serializer.serialize(&rows, &mut out).map(drop)
             }
             Subject::Retention(retention) => retention.expired(&log(666, &SEGMENTS)).map(drop),
-            Subject::Compaction(compactor, _) => observe(compactor, &[Some(b"go"), None]).map(drop),
+            Subject::Compaction(compactor, ..) => {
+                observe(compactor, &[Some(b"go"), None]).map(drop)
+            }
         }
     }
 
@@ -82,8 +93,8 @@ impl Subject {
             Subject::Retention(retention) => {
                 assert_eq!(retention.expired(&log(600, &SEGMENTS))?, 1);
             }
-            Subject::Compaction(compactor, plugin) => {
-                *compactor = Compactor::new(engine(), plugin, "orders", &[], 0)?;
+            Subject::Compaction(compactor, plugin, topic) => {
+                *compactor = Compactor::new(engine(), plugin, topic, &[], 0)?;
                 assert_eq!(observe(compactor, &[Some(b"a"), None])?, 2);
                 assert_eq!(retain(compactor, &[Some(b"a"), None])?, [0b11]);
             }

@@ -1,5 +1,5 @@
-//! Three traps within a minute suspend a plugin: what its callers get then, what is said about it, and
-//! how it comes back.
+//! Three traps within a minute in one topic suspend a plugin there: what its callers get then, what is said about
+//! it, and how it comes back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,14 +35,14 @@ fn trap_thrice(plugin: &Arc<Plugin>) {
 }
 
 #[test]
-fn the_third_trap_within_a_minute_suspends_a_plugin_of_any_kind_for_all_its_topics() {
+fn the_third_trap_within_a_minute_suspends_a_plugin_of_any_kind_for_all_bindings_of_the_topic() {
     for kind in PluginKind::ALL {
         let clock = clock();
         let plugin = hostile(kind, &clock);
         let mut elsewhere = Subject::bind(&plugin, "").unwrap();
         trap(&plugin);
         trap(&plugin);
-        assert_eq!(plugin.state(), PluginState::Active);
+        assert_eq!(plugin.state("orders"), PluginState::Active);
         elsewhere.ask_harmlessly().unwrap();
         clock.advance(Duration::from_secs(59));
         assert_eq!(trap(&plugin), PluginErrorKind::Timeout);
@@ -55,7 +55,7 @@ fn the_third_trap_within_a_minute_suspends_a_plugin_of_any_kind_for_all_its_topi
             since,
             reason: reason.clone(),
         };
-        assert_eq!(plugin.state(), suspended);
+        assert_eq!(plugin.state("orders"), suspended);
         let error = elsewhere.ask_harmlessly().unwrap_err();
         assert_eq!(error.kind, PluginErrorKind::Suspended);
         assert!(error.retriable);
@@ -71,6 +71,31 @@ fn the_third_trap_within_a_minute_suspends_a_plugin_of_any_kind_for_all_its_topi
 }
 
 #[test]
+fn a_topic_that_a_plugin_fails_does_not_take_it_from_others() {
+    for kind in PluginKind::ALL {
+        let plugin = hostile(kind, &clock());
+        let mut other = Subject::bind_to("other", &plugin, "").unwrap();
+        trap_thrice(&plugin);
+        assert_ne!(plugin.state("orders"), PluginState::Active);
+        assert_eq!(plugin.state("other"), PluginState::Active);
+        other.ask_harmlessly().unwrap();
+        Subject::bind_to("a third", &plugin, "").unwrap();
+        let (state, topics) = plugin.suspended_topics();
+        assert_eq!(
+            (state.name(), topics),
+            ("suspended", vec!["orders".to_owned()])
+        );
+        assert!(plugin.resume());
+        let (state, topics) = plugin.suspended_topics();
+        assert_eq!((state.name(), topics), ("active", Vec::new()));
+        Subject::bind(&plugin, "")
+            .unwrap()
+            .ask_harmlessly()
+            .unwrap();
+    }
+}
+
+#[test]
 fn traps_that_lie_a_minute_apart_do_not_suspend() {
     let clock = clock();
     let plugin = hostile(PluginKind::Retention, &clock);
@@ -78,7 +103,7 @@ fn traps_that_lie_a_minute_apart_do_not_suspend() {
         trap(&plugin);
         clock.advance(Duration::from_secs(30));
     }
-    assert_eq!(plugin.state(), PluginState::Active);
+    assert_eq!(plugin.state("orders"), PluginState::Active);
     assert_eq!(plugin.counters().usage().suspensions, 0);
 }
 
@@ -91,13 +116,13 @@ fn a_resumed_plugin_works_again_on_the_bindings_it_had() {
         subject.ask_harmlessly().unwrap_err();
         assert!(plugin.resume());
         assert!(!plugin.resume());
-        assert_eq!(plugin.state(), PluginState::Active);
+        assert_eq!(plugin.state("orders"), PluginState::Active);
         // A compactor that failed stays finished; the harmless question binds a new one.
         subject.ask_harmlessly().unwrap();
         trap(&plugin);
         trap(&plugin);
         assert_eq!(
-            plugin.state(),
+            plugin.state("orders"),
             PluginState::Active,
             "the traps of before are forgotten"
         );
@@ -122,7 +147,11 @@ fn panics_memory_stack_and_unreadable_answers_are_traps_and_wrong_answers_are_no
         for _ in 0..3 {
             subject.go().unwrap_err();
         }
-        assert_eq!(plugin.state() != PluginState::Active, counts, "{how}");
+        assert_eq!(
+            plugin.state("orders") != PluginState::Active,
+            counts,
+            "{how}"
+        );
     }
 }
 
@@ -133,12 +162,12 @@ fn a_constructor_that_traps_counts_and_a_configuration_that_is_tried_does_not() 
         let tried = plugin.check_config(engine(), "orders", &behaviour("panic-at-start"));
         assert_eq!(tried.unwrap_err().kind, PluginErrorKind::Trapped);
     }
-    assert_eq!(plugin.state(), PluginState::Active);
+    assert_eq!(plugin.state("orders"), PluginState::Active);
     for _ in 0..3 {
         let error = Subject::bind(&plugin, "panic-at-start").err().unwrap();
         assert_eq!(error.kind, PluginErrorKind::Trapped);
     }
-    assert_ne!(plugin.state(), PluginState::Active);
+    assert_ne!(plugin.state("orders"), PluginState::Active);
     plugin.check_config(engine(), "orders", &[]).unwrap();
 }
 
@@ -156,7 +185,7 @@ fn the_fallback_answers_for_a_suspended_partitioner_also_on_new_bindings() {
             4
         );
     }
-    assert_ne!(plugin.state(), PluginState::Active);
+    assert_ne!(plugin.state("orders"), PluginState::Active);
     let mut late = bind();
     for partitioner in [&mut early, &mut late] {
         assert_eq!(assign(partitioner, &[Some("21")], LAYOUT).unwrap(), [4]);

@@ -164,8 +164,9 @@ pub(super) fn time_in_calls(plugin: &PluginEntry) -> String {
 fn state(plugin: &PluginEntry) -> String {
     match (&plugin.suspended_since_ms, &plugin.suspended_reason) {
         (Some(since), reason) => format!(
-            "{} since {}: {}",
+            "{} for {} since {}: {}",
             plugin.state,
+            plugin.suspended_topics.join(", "),
             time(*since),
             reason.as_deref().unwrap_or("no reason given")
         ),

@@ -12,7 +12,7 @@ use crate::session::Session;
 
 /// End the suspension of a plugin
 ///
-/// A plugin that trapped three times within a minute is suspended: its fallback answers, or
+/// A plugin that trapped three times within a minute in a topic is suspended there: its fallback answers, or
 /// producers get errors that can be retried, or data is kept, as its kind has it.
 /// `broker plugin describe` says why, `broker plugin logs` what it wrote, and `broker cluster describe`
 /// which topics do without it.
