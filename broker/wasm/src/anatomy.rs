@@ -1,9 +1,13 @@
 //! What a core module says about itself before anything of it is compiled: its imports, its exports,
 //! the plugin kind and ABI version that these amount to, and the identity that the SDK wrote into it.
 
+mod census;
+
 use std::collections::BTreeSet;
 
 use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
+
+use census::Census;
 
 use crate::abi::{ABI_VERSION, LOG_INTERFACE};
 use crate::kind::PluginKind;
@@ -29,9 +33,10 @@ pub(crate) struct Anatomy {
 }
 
 impl Anatomy {
-    /// Reads a core module and validates it.
+    /// Reads a core module and validates it, unless it has too much of something to be compiled.
     pub(crate) fn read(module: &[u8]) -> Result<Self, LoadError> {
         let anatomy = Self::read_trusted(module)?;
+        Census::check(module)?;
         let mut validator = Validator::new_with_features(WasmFeatures::default());
         validator.validate_all(module).map_err(malformed)?;
         Ok(anatomy)

@@ -16,6 +16,18 @@ pub enum LoadError {
         /// Its size.
         bytes: u64,
     },
+    /// It has more of something than a broker compiles.
+    #[error(
+        "the module has {count} {what}, the most is {max}; build it in release mode, and leave out what the plugin does not need"
+    )]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        count: u64,
+        /// The limit.
+        max: u64,
+    },
     /// It does not begin like WebAssembly.
     #[error(
         "it is not a WebAssembly module (it does not begin with \\0asm); build the plugin with --target wasm32-unknown-unknown"
