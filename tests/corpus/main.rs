@@ -88,6 +88,15 @@ fn every_target_is_tested_and_driven_by_libfuzzer_and_the_corpus_is_small() {
 }
 
 #[test]
+fn the_corpus_of_modules_has_one_that_loads_and_others_that_do_not() {
+    let engine = broker_wasm::PluginEngine::new().expect("the engine starts");
+    let loads = |(_, bytes): &(String, Vec<u8>)| engine.load(bytes).is_ok();
+    let inputs = inputs("wasm_module");
+    let loaded = inputs.iter().filter(|input| loads(input)).count();
+    assert!((1..inputs.len()).contains(&loaded), "{loaded} load");
+}
+
+#[test]
 fn an_input_that_breaks_a_promise_would_be_noticed() {
     let broken = |_: &[u8]| panic!("a promise");
     assert!(catch_unwind(AssertUnwindSafe(|| broken(b""))).is_err());
