@@ -1,53 +1,89 @@
-//! More than one partition can take: connections that pipeline tiny requests as fast as they can get an
-//! answer or BUSY for each, and neither timers nor administration stand still for them.
+//! As much as comes: connections that have more requests under way together than a mailbox holds get an answer or BUSY
+//! for each, and neither timers nor administration stand still for them. The controller's mailbox does overflow.
 
 use std::fs;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Instant;
 
-use crate::harness::{Broker, Setup, Value, Wire, eventually, map, patience, plain};
+use broker_model::limits::PARTITION_MAILBOX;
+
+use crate::harness::{Broker, Setup, Value, Wire, eventually, map, plain};
 
 /// Requests that a connection has under way; the broker allows as many.
 const PIPELINE: usize = 100;
+/// So many connections have twice as many under way as a mailbox holds.
+const CONNECTIONS: usize = 2 * PARTITION_MAILBOX.div_ceil(PIPELINE);
 
-/// What a flooding connection was answered.
+/// What all flooding connections were answered.
 #[derive(Debug, Default)]
 struct Answers {
-    taken: u64,
-    busy: u64,
+    taken: AtomicU64,
+    busy: AtomicU64,
 }
 
-/// Sends requests in pipelines until told to stop, and until one of them was taken; anything but a result or BUSY is
-/// no answer.
-fn flood(
-    broker: &Broker,
-    stop: &Arc<AtomicBool>,
-    method: &'static str,
-    args: Value,
-) -> JoinHandle<Answers> {
-    let (mut wire, stop) = (broker.connect(), Arc::clone(stop));
-    std::thread::spawn(move || {
-        let (mut answers, began) = (Answers::default(), Instant::now());
-        let is_in_vain = |taken: u64| taken == 0 && began.elapsed() < patience();
-        while !stop.load(Ordering::Relaxed) || is_in_vain(answers.taken) {
-            for _ in 0..PIPELINE {
-                wire.send(method, args.clone());
-            }
-            for _ in 0..PIPELINE {
-                match wire.receive().outcome {
-                    Ok(_) => answers.taken += 1,
-                    Err(error) => {
-                        assert_eq!(error.name, "BUSY", "{error:?}");
-                        assert!(error.retriable && error.definite, "{error:?}");
-                        answers.busy += 1;
-                    }
-                }
-            }
+/// Connections that flood.
+struct Flood {
+    answers: Arc<Answers>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Flood {
+    /// Each has that asked again and again.
+    fn start(broker: &Broker, method: &'static str, args: &Value) -> Self {
+        let (answers, stop) = (Arc::<Answers>::default(), Arc::default());
+        let threads = (0..CONNECTIONS).map(|_| {
+            let (wire, args) = (broker.connect(), args.clone());
+            let (answers, stop) = (Arc::clone(&answers), Arc::clone(&stop));
+            std::thread::spawn(move || flood(wire, &stop, &answers, (method, &args)))
+        });
+        Self {
+            threads: threads.collect(),
+            answers,
+            stop,
         }
-        answers
-    })
+    }
+
+    /// Whether some were taken, and some were too many.
+    fn overloads(&self) -> bool {
+        let seen = |count: &AtomicU64| count.load(Ordering::Relaxed) > 0;
+        seen(&self.answers.taken) && seen(&self.answers.busy)
+    }
+
+    /// Stops it, and says how many were taken.
+    fn end(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads {
+            thread.join().expect("only answers and BUSY came");
+        }
+        self.answers.taken.load(Ordering::Relaxed)
+    }
+}
+
+/// Has requests under way until told to stop, always as many: a connection that has none for a moment may move to the
+/// thread of what it asks, and would wait there instead of asking more. Anything but a result or BUSY is no answer.
+fn flood(mut wire: Wire, stop: &AtomicBool, answers: &Answers, (method, args): (&str, &Value)) {
+    let mut under_way = 0;
+    while under_way > 0 || !stop.load(Ordering::Relaxed) {
+        while under_way < PIPELINE && !stop.load(Ordering::Relaxed) {
+            wire.send(method, args.clone());
+            under_way += 1;
+        }
+        if under_way == 0 {
+            return;
+        }
+        under_way -= 1;
+        let counted = match wire.receive().outcome {
+            Ok(_) => &answers.taken,
+            Err(error) => {
+                assert_eq!(error.name, "BUSY", "{error:?}");
+                assert!(error.retriable && error.definite, "{error:?}");
+                &answers.busy
+            }
+        };
+        counted.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// Ends when it has seen the durable positions change three times.
@@ -74,11 +110,9 @@ fn a_flooded_partition_answers_and_syncs_and_retention_and_administration_go_on(
         ("retention.bytes", "64KiB"),
     ];
     wire.create_topic("t", 1, &config);
-    let stop = Arc::new(AtomicBool::new(false));
+    wire.create_topic("bystander", 1, &[]);
     let args = map! { "topic" => "t", "partition" => 0, "records" => plain("v", 0..1) };
-    let floods: Vec<_> = (0..4)
-        .map(|_| flood(&broker, &stop, "produce", args.clone()))
-        .collect();
+    let flood = Flood::start(&broker, "produce", &args);
     durable_positions_move(&broker);
     eventually("retention goes on", || {
         wire.offset_at("t", 0, "earliest")
@@ -88,11 +122,9 @@ fn a_flooded_partition_answers_and_syncs_and_retention_and_administration_go_on(
         wire.create_topic(&format!("other{number}"), 1, &[]);
     }
     wire.call("ping", map! {}).expect("ping is answered");
-    stop.store(true, Ordering::Relaxed);
-    let mut taken = 0;
-    for flood in floods {
-        taken += flood.join().expect("only answers and BUSY came").taken;
-    }
+    wire.produce("bystander", 0, plain("v", 0..3));
+    assert_eq!(wire.read_all("bystander", 0).len(), 3);
+    let taken = flood.end();
     let end = wire.offset_at("t", 0, "latest").expect("it has an end");
     assert_eq!(end, taken, "what was taken is there, what was busy is not");
 }
@@ -133,23 +165,35 @@ fn changes_that_later_ones_supersede_do_not_reach_the_partitions_one_by_one() {
     });
 }
 
+/// Creates a topic with one partition, as soon as that is not one too many.
+fn create_patiently(wire: &mut Wire, name: &str) {
+    eventually("the topic is created", || {
+        let args = map! { "name" => name, "partitions" => 1 };
+        match wire.call("create_topic", args) {
+            Ok(_) => Some(()),
+            Err(error) => {
+                assert_eq!(error.name, "BUSY", "{error:?}");
+                None
+            }
+        }
+    });
+    wire.wait_until_open(name, 1);
+}
+
 #[test]
 fn a_flooded_controller_answers_and_changes_metadata() {
     let broker = Broker::start();
     let mut wire = broker.connect();
     wire.create_topic("t", 1, &[]);
-    let stop = Arc::new(AtomicBool::new(false));
     let set = map! { "retention.ms" => "1h" };
     let args = map! { "name" => "t", "set" => set };
-    let floods: Vec<_> = (0..3)
-        .map(|_| flood(&broker, &stop, "alter_topic", args.clone()))
-        .collect();
+    let flood = Flood::start(&broker, "alter_topic", &args);
+    eventually("the controller is overloaded", || {
+        flood.overloads().then_some(())
+    });
     for number in 0..3 {
-        wire.create_topic(&format!("other{number}"), 1, &[]);
+        create_patiently(&mut wire, &format!("other{number}"));
         wire.produce(&format!("other{number}"), 0, plain("v", 0..3));
     }
-    stop.store(true, Ordering::Relaxed);
-    for flood in floods {
-        assert!(flood.join().expect("only answers and BUSY came").taken > 0);
-    }
+    assert!(flood.end() > 0);
 }

@@ -15,6 +15,14 @@ const GROWN_MIB_MAX: u64 = 320;
 /// takes seconds, in which a busy machine may have had no time for it.
 const TRIES: u32 = 15;
 
+/// How often somebody who was slowed massively is given another chance.
+pub(crate) const COMPARISONS: usize = 3;
+
+/// Whether somebody waits so long that no machine is to blame on which he waits for `control` beside busy cores.
+pub(crate) fn is_massive(waited: Duration, control: Duration) -> bool {
+    waited > (20 * control).max(Duration::from_secs(1))
+}
+
 /// A broker that is attacked.
 pub(crate) struct Flooded {
     broker: Broker,
@@ -64,6 +72,24 @@ impl Flooded {
         }
         assert!(is_meant(&report), "{report:?}");
         report
+    }
+
+    /// Carries out an attack and asserts that others do not wait for it: far longer than beside threads that keep every
+    /// core busy, and longer than a second, each time that both are tried.
+    #[track_caller]
+    pub(crate) fn spares_others(&self, name: &str, connections: usize) {
+        let mut seen = Vec::new();
+        for _ in 0..COMPARISONS {
+            let waited =
+                |report: &Report| Duration::from_micros(report.during.small.percentile(99));
+            let control = waited(&self.by("busy-cpu", 1));
+            let attacked = waited(&self.by(name, connections));
+            if !is_massive(attacked, control) {
+                return;
+            }
+            seen.push((attacked, control));
+        }
+        panic!("{name}: others wait for so long, and so long beside busy cores: {seen:?}");
     }
 
     /// Carries out an attack, and asserts what has to hold for any.

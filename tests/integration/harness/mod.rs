@@ -22,7 +22,7 @@ mod wire;
 pub(crate) use broker::{Broker, Setup};
 pub(crate) use clock_shift::ClockShift;
 pub(crate) use faulty_disks::FaultyDisks;
-pub(crate) use flooding::{Flooded, counted};
+pub(crate) use flooding::{COMPARISONS, Flooded, counted, is_massive};
 pub(crate) use guests::{
     custom_partitioner, hostile_module, hostile_sister, sha256_of, shipped_module,
 };
