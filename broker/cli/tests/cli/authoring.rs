@@ -397,7 +397,10 @@ fn a_plugin_that_traps_is_explained_logged_suspended_and_resumed() {
         produce("boom").ended(1).says(&["no boom today"]);
     }
     let described = broker.run(&["plugin", "describe", "fragile"]).ok().text();
-    assert!(described.contains("suspended since"), "{described}");
+    assert!(
+        described.contains("suspended for orders since"),
+        "{described}"
+    );
     let list = broker
         .run(&["plugin", "list", "--kind", "partitioner"])
         .ok()

@@ -9,6 +9,7 @@ mod deciding;
 mod deploying;
 mod instances;
 mod kept;
+mod pace;
 mod partitioning;
 mod serializing;
 mod topic_plugins;
@@ -27,6 +28,7 @@ pub(crate) use columns::Columns;
 pub(crate) use deciding::{PluginRetention, bounds};
 pub(crate) use deploying::{DeployError, Wanted};
 pub(crate) use kept::needed_modules;
+pub(crate) use pace::Pace;
 pub(crate) use partitioning::Turn;
 pub(crate) use serializing::{DecodedColumn, Fault, Field, RefusedRecord, Serialized};
 pub(crate) use topic_plugins::{BoundSlot, TopicPlugins};
@@ -248,6 +250,7 @@ impl Plugins {
                     slot,
                     plugin,
                     options,
+                    pace: Pace::default(),
                 })
             });
             slots.insert(slot, bound);

@@ -117,7 +117,7 @@ impl Plugins {
                 let name = topic.name.as_str();
                 Partitioner::new(&self.engine, &slot.plugin, name, &slot.options)
             })?;
-            work(partitioner, &mut instances.columns)
+            slot.pace.of(|| work(partitioner, &mut instances.columns))
         })
     }
 }

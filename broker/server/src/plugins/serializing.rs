@@ -255,7 +255,7 @@ impl Plugins {
                 let name = topic.name.as_str();
                 Serializer::new(&self.engine, &slot.plugin, name, &slot.options)
             })?;
-            Ok(work(serializer)?)
+            Ok(slot.pace.of(|| work(serializer))?)
         })
     }
 }

@@ -6,7 +6,7 @@ use broker_cluster::PluginSlot;
 use broker_storage::LogDir;
 use broker_wasm::{Builtin, Catalog, Plugin, PluginEngine};
 
-use super::{BoundSlot, Plugins};
+use super::{BoundSlot, Pace, Plugins};
 
 static SHIPPED: LazyLock<(Arc<PluginEngine>, Catalog)> = LazyLock::new(|| {
     let engine = PluginEngine::new().expect("the engine starts");
@@ -35,5 +35,6 @@ pub(super) fn bound_slot() -> Arc<BoundSlot> {
         slot: PluginSlot::Partitioner,
         plugin: plugin.clone(),
         options: Vec::new(),
+        pace: Pace::default(),
     })
 }

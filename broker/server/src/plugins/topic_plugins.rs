@@ -8,7 +8,7 @@ use broker_cluster::PluginSlot;
 use broker_model::Timestamp;
 use broker_wasm::Plugin;
 
-use super::SlotError;
+use super::{Pace, SlotError};
 
 /// One slot bound to one module with the options it runs with.
 #[derive(Debug)]
@@ -16,6 +16,7 @@ pub(crate) struct BoundSlot {
     pub(crate) slot: PluginSlot,
     pub(crate) plugin: Arc<Plugin>,
     pub(crate) options: Vec<(String, String)>,
+    pub(crate) pace: Pace,
 }
 
 /// The slots of one topic.
@@ -71,6 +72,12 @@ impl TopicPlugins {
         &self,
     ) -> impl Iterator<Item = (PluginSlot, &Result<Arc<BoundSlot>, SlotError>)> {
         self.slots.iter().map(|(slot, bound)| (*slot, bound))
+    }
+
+    /// Whether one of its plugins takes long of late for what is asked of it on produce.
+    pub(crate) fn is_slow(&self) -> bool {
+        let mut bound = self.slots.values().flatten();
+        bound.any(|bound| bound.pace.is_slow())
     }
 
     /// Whether keys or values go through a serializer. Without one, records are not looked into.

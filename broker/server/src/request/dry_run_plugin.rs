@@ -12,7 +12,7 @@ use broker_wasm::{Plugin, PluginKind};
 use super::{lookup, wire};
 use crate::context::Context;
 use crate::dry_run::DryRun;
-use crate::plugins::{BoundSlot, SlotError, Wanted};
+use crate::plugins::{BoundSlot, Pace, SlotError, Wanted};
 
 const SAMPLE_DEFAULT: u32 = 10;
 
@@ -38,6 +38,7 @@ pub(super) async fn handle(
             slot,
             plugin,
             options,
+            pace: Pace::default(),
         },
         last: request.last,
         sample: usize::try_from(sample).unwrap_or(0),

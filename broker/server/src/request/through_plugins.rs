@@ -22,7 +22,7 @@ use crate::topics::HostedTopic;
 const RECORDS_AT_ONCE: u32 = 1_000;
 /// And of up to so many bytes: as much as a topic takes by default if they are only divided among partitions,
 const ROUTED_AT_ONCE_BYTES: usize = 1 << 20;
-/// and two calls of a serializer, which looks at every byte.
+/// and two calls of a serializer, which looks at every byte. None do for a topic whose plugins are slow.
 const SERIALIZED_AT_ONCE_BYTES: usize = 64 * 1024;
 
 /// A request whose records are still as they came.
@@ -63,7 +63,8 @@ impl ThroughPlugins {
             true => SERIALIZED_AT_ONCE_BYTES,
             false => ROUTED_AT_ONCE_BYTES,
         };
-        let is_little = records <= RECORDS_AT_ONCE && bytes <= bytes_at_once;
+        let is_slow = self.topic.plugins.is_slow();
+        let is_little = records <= RECORDS_AT_ONCE && bytes <= bytes_at_once && !is_slow;
         let folded = self.folded();
         if is_little
             && folded.is_none()
