@@ -174,8 +174,8 @@ fn what_a_suspended_plugin_means_for_producers_is_a_warning() {
         wire.create_topic(topic, 2, &[("partitioner", "bad")]);
     }
     let go = |topic: &str| map! { "topic" => topic, "records" => vec![keyed("go", "1")] };
-    for _ in 0..3 {
-        wire.refused("produce", go("t"));
+    for topic in ["t", "t", "t", "u", "u", "u"] {
+        wire.refused("produce", go(topic));
     }
     let refused = ["topics t, u:", "without a partition are refused"];
     assert_warned(&mut wire, &refused);
