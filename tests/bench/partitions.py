@@ -108,9 +108,9 @@ def idle_connections(broker, count):
     return opened
 
 
-def partitions(broker, arguments):
+def partitions(broker, arguments, base):
+    """`base` is what an empty broker takes, in KiB."""
     count = arguments.partitions
-    base = broker.memory_kib()
     show("create {} partitions".format(count), broker.run("topic", "create", "many", "--partitions", str(count))[0], "s")
     show_memory(broker, "with them", base, count)
     idle_cpu(broker, arguments.idle_s, "when idle")
@@ -185,7 +185,7 @@ def main():
                 connection.close()
             time.sleep(0.5)
         if arguments.partitions:
-            partitions(broker, arguments)
+            partitions(broker, arguments, base)
         if arguments.topics:
             topics(broker, arguments.topics)
     finally:
