@@ -183,7 +183,9 @@ impl Cleaner {
         };
         // It is there for as long as the cleaner is.
         let free = self.free.acquire().await.ok();
-        let cleaning = match due.handle.begin_cleaning(CleaningPurpose::Clean).await {
+        // With another policy than the partition has by now it would count as clean for that one.
+        let purpose = CleaningPurpose::Clean(due.settings.plugins.clone());
+        let cleaning = match due.handle.begin_cleaning(purpose).await {
             Ok(Some(cleaning)) => cleaning,
             Ok(None) => return,
             Err(error) => {

@@ -275,43 +275,52 @@ fn a_copy_of_the_very_next_batch_is_not_served_once_a_scrub_has_found_it() {
     assert_eq!(read_at(&log, 16).unwrap(), offset(17));
 }
 
-/// What a log of that many records has in a file of its directory, with a start far behind ten.
-fn from_another_log(name: &str) -> Vec<u8> {
+/// What another log has in a file of its directory that begins at an offset.
+fn from_another_log(name: &str, start: u64) -> Vec<u8> {
     let io = RecordingIo::new();
     let (dir, mut log, _) = open(&io, small());
     append_numbers(&mut log, 0..60);
-    log.advance_start(offset(50)).unwrap();
+    log.advance_start(offset(start)).unwrap();
     sync(&dir, &mut log);
     file_bytes(&io, &partition_dir().join(name))
 }
 
 #[test]
 fn a_log_start_of_another_log_deletes_nothing() {
-    for name in ["log-start-offset-checkpoint", "leader-epoch-checkpoint"] {
-        let stopped = killed(35, 35, small());
-        let (dir, log, _) = open(&stopped, small());
-        log.close().unwrap();
-        dir.close_clean().unwrap();
+    let name = "log-start-offset-checkpoint";
+    let stopped = killed(35, 35, small());
+    let (dir, log, _) = open(&stopped, small());
+    log.close().unwrap();
+    dir.close_clean().unwrap();
+    drop(dir);
+    for io in [killed(35, 35, small()), stopped] {
+        let file = partition_dir().join(name);
+        set_file_bytes(&io, &file, &from_another_log(name, 50));
+        let dir = open_dir(&io);
+        let opened = dir.open_or_create_log(&partition(), TOPIC_ID, small());
+        let Err(OpenLogError::StartBeyondEnd { start, end, .. }) = opened else {
+            panic!("{opened:?}");
+        };
+        assert_eq!((start, end), (offset(50), offset(35)));
         drop(dir);
-        for io in [killed(35, 35, small()), stopped] {
-            let file = partition_dir().join(name);
-            let own = io.open(&file, OpenMode::Read).is_ok();
-            let own = own.then(|| file_bytes(&io, &file));
-            set_file_bytes(&io, &file, &from_another_log(name));
-            let dir = open_dir(&io);
-            let opened = dir.open_or_create_log(&partition(), TOPIC_ID, small());
-            let Err(OpenLogError::StartBeyondEnd { start, end, .. }) = opened else {
-                panic!("{name}: {opened:?}");
-            };
-            assert_eq!((start, end), (offset(50), offset(35)));
-            drop(dir);
-            match own {
-                Some(bytes) => set_file_bytes(&io, &file, &bytes),
-                None => io.remove_file(&file).unwrap(),
-            }
-            let (_dir, log, report) = open(&io, small());
-            assert_eq!(report.corruption, []);
-            assert_eq!(values(&log), numbers(35));
-        }
+        io.remove_file(&file).unwrap();
+        let (_dir, log, report) = open(&io, small());
+        assert_eq!(report.corruption, []);
+        assert_eq!(values(&log), numbers(35));
+    }
+}
+
+#[test]
+fn leader_epochs_of_a_log_that_begins_later_delete_nothing_and_are_made_anew() {
+    let name = "leader-epoch-checkpoint";
+    for start in [20, 50] {
+        let io = killed(35, 35, small());
+        let file = partition_dir().join(name);
+        let own = file_bytes(&io, &file);
+        set_file_bytes(&io, &file, &from_another_log(name, start));
+        let (_dir, log, report) = open(&io, small());
+        assert_eq!(report.corruption, [], "{start}");
+        assert_eq!(values(&log), numbers(35), "{start}");
+        assert_eq!(file_bytes(&io, &file), own, "{start}");
     }
 }

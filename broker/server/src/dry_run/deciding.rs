@@ -113,7 +113,7 @@ pub(super) fn compaction(dry_run: &DryRun, progress: &Progress) -> Result<DryRun
     let mut cleanings = Vec::new();
     let purpose = survey_purpose(dry_run);
     for (number, handle) in partitions(dry_run) {
-        let begun = Handle::current().block_on(handle.begin_cleaning(purpose));
+        let begun = Handle::current().block_on(handle.begin_cleaning(purpose.clone()));
         if let Some(cleaning) = begun.map_err(Stopped::failed)? {
             progress.expect(cleaning.bytes());
             cleanings.push((number, cleaning));

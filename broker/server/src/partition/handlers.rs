@@ -274,10 +274,13 @@ impl Handler<BeginCleaning> for PartitionActor {
         if self.cleanings_are_outdated {
             self.forget_cleanings();
         }
+        let plugins = self.settings.plugins.clone();
         let begun = self.check_in_service().map(|()| match message.purpose {
-            CleaningPurpose::Clean => self
-                .log_mut()
-                .begin_cleaning(&settings, high_watermark, now),
+            CleaningPurpose::Clean(by) if plugins.compacts_otherwise(&by) => None,
+            CleaningPurpose::Clean(_) => {
+                self.log_mut()
+                    .begin_cleaning(&settings, high_watermark, now)
+            }
             CleaningPurpose::Survey => self.log().survey(&settings, high_watermark, now),
             CleaningPurpose::SurveyAnew => self.log().survey_anew(&settings, high_watermark, now),
         });

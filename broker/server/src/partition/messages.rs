@@ -16,6 +16,7 @@ use broker_storage::{
 };
 
 use super::error::PartitionError;
+use crate::plugins::TopicPlugins;
 use crate::reply::Reply;
 use crate::standstill::Handed;
 use crate::topic_settings::TopicSettings;
@@ -101,10 +102,10 @@ pub(super) struct LookAtCleaning {
 }
 
 /// What a cleaning is begun for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum CleaningPurpose {
-    /// To be carried out, if one is due.
-    Clean,
+    /// To be carried out by the compaction policy of these, if one is due and it is the one that the partition has.
+    Clean(Arc<TopicPlugins>),
     /// To see what it would do.
     Survey,
     /// To see what it would do if its policy were new to the topic.

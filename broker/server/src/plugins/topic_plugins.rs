@@ -36,7 +36,7 @@ impl TopicPlugins {
     }
 
     /// Says since when the compaction policy is the one that it is.
-    pub(super) fn compacted_since(self, since: Option<Timestamp>) -> Self {
+    pub(crate) fn compacted_since(self, since: Option<Timestamp>) -> Self {
         Self {
             compacted_since: since,
             ..self

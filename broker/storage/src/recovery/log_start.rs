@@ -9,14 +9,39 @@ use crate::log::delete_segment;
 use crate::log_dir::OpenLogError;
 use crate::small_file::{LeaderEpochs, LogStart, RecoveryPoint, SmallFile, SmallFileError};
 
-pub(super) fn load(request: &OpenRequest) -> Result<Option<LogStart>, OpenLogError> {
+/// What `log-start-offset-checkpoint` says.
+pub(super) enum NotedStart {
+    At(Offset),
+    /// There is none.
+    Nothing,
+    /// There is one that cannot be read.
+    Damaged,
+}
+
+pub(super) fn load(request: &OpenRequest) -> Result<NotedStart, OpenLogError> {
     let file = request.dir.join(LogStart::FILE);
     match LogStart::load(&*request.shared.io, &file) {
         Err(error @ SmallFileError::Damaged { .. }) => {
             tracing::error!(%error, "deleted records may come back");
-            Ok(None)
+            Ok(NotedStart::Damaged)
         }
-        other => Ok(other?),
+        other => Ok(other?.map_or(NotedStart::Nothing, |LogStart(start)| NotedStart::At(start))),
+    }
+}
+
+/// Where the log begins, as far as files tell. Leader epochs do where there is no other word, but nothing is
+/// deleted on theirs alone: those of another log begin where that one does.
+pub(super) fn stored(
+    noted: &NotedStart,
+    epochs: Option<&LeaderEpochs>,
+    files: &[(Offset, u32)],
+) -> Option<Offset> {
+    let of_epochs = epochs.and_then(|epochs| Some(epochs.entries().first()?.1));
+    let is_below = |start: &Offset| files.first().is_none_or(|(base, _)| start <= base);
+    match noted {
+        NotedStart::At(start) => Some(*start),
+        NotedStart::Nothing => of_epochs.filter(is_below),
+        NotedStart::Damaged => of_epochs,
     }
 }
 
@@ -42,8 +67,8 @@ fn check(
         return Ok(());
     }
     let said_by = match load(request)? {
-        Some(_) => LogStart::FILE,
-        None => LeaderEpochs::FILE,
+        NotedStart::At(_) => LogStart::FILE,
+        NotedStart::Nothing | NotedStart::Damaged => LeaderEpochs::FILE,
     };
     Err(OpenLogError::StartBeyondEnd {
         file: request.dir.join(said_by),

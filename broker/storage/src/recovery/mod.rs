@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use broker_model::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
+use log_start::NotedStart;
 use point::{NotedPoint, point_to_begin_at};
 pub use report::{LastStop, PowerLoss, RecoveryReport, TornTail};
 pub(crate) use restore::{Times, restore_active};
@@ -35,8 +36,7 @@ use crate::log::{DELETED, LogConfig, LogParts};
 use crate::log_dir::{DirShared, OpenGuard, OpenLogError};
 use crate::segment::{ActiveSegment, DataFile, SealedSegment, base_of, file_name};
 use crate::small_file::{
-    CleanerCheckpoint, KnownLosses, LeaderEpochs, LogStart, RecoveryPoint, SmallFile,
-    SmallFileError,
+    CleanerCheckpoint, KnownLosses, LeaderEpochs, RecoveryPoint, SmallFile, SmallFileError,
 };
 
 /// What is to be opened.
@@ -172,11 +172,9 @@ impl<'a> Recovery<'a> {
         check_owners(request, &files)?;
         let cleaned = load_cleaned(request)?;
         let noted = shared.positions.known(&key).filter(|_| !request.is_new);
-        let stored = log_start::load(request)?;
+        let noted_start = log_start::load(request)?;
         let epochs = load_epochs(request)?;
-        let stored_start = stored
-            .map(|LogStart(start)| start)
-            .or_else(|| epochs.as_ref()?.entries().first().map(|(_, start)| *start));
+        let stored_start = log_start::stored(&noted_start, epochs.as_ref(), &files);
         if let Some(start) = stored_start {
             log_start::delete_again(request, noted, &mut files, start)?;
         }
@@ -216,7 +214,7 @@ impl<'a> Recovery<'a> {
             point,
             files,
             start,
-            start_is_noted: stored.is_some(),
+            start_is_noted: matches!(noted_start, NotedStart::At(_)),
             cleaned,
             sealed: Vec::new(),
             active: None,
@@ -317,10 +315,12 @@ impl<'a> Recovery<'a> {
         let stored = self.stored_epochs.clone();
         let has_durable = self.point.end > self.start;
         let usable = stored.clone().filter(|epochs| {
-            !has_durable
-                || epochs
-                    .latest()
-                    .is_some_and(|latest| latest >= self.point.epoch)
+            let is_new_enough = epochs
+                .latest()
+                .is_some_and(|latest| latest >= self.point.epoch);
+            let first = epochs.entries().first();
+            let goes_back = first.is_some_and(|(_, first)| *first <= self.start);
+            !has_durable || is_new_enough && goes_back
         });
         let mut epochs = match usable {
             Some(epochs) => epochs,
