@@ -29,6 +29,7 @@ mod abi;
 mod anatomy;
 mod bitmap;
 mod bound;
+mod call_time;
 mod catalog;
 mod columns;
 mod compactor;

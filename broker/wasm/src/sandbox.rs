@@ -8,12 +8,12 @@ use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{ResourceLimiter, Trap, UpdateDeadline};
 
 use crate::abi::LogLevel;
+use crate::call_time::CallTime;
 use crate::kind::PluginKind;
 use crate::limits::Limits;
 use crate::plugin::Plugin;
 use crate::plugin_error::PluginErrorKind;
 use crate::plugin_log::clean;
-use crate::ticker::TICK;
 
 /// Elements that a guest's tables may have in all; a table holds its indirect functions.
 const TABLE_ELEMENTS_MAX: usize = 100_000;
@@ -28,8 +28,9 @@ pub(crate) struct Sandbox {
     topic: Arc<str>,
     /// How many deadlines the running call may take.
     deadlines: u32,
-    /// Processor time of the thread when the running call was first seen by the ticker, or when it
-    /// began where there is a budget.
+    /// What the running call has used as far as the ticker has seen it.
+    call_time: CallTime,
+    /// Processor time of the thread when the running call began, where there is a budget.
     running_since: Option<Duration>,
     /// What is left of the processor time for all calls, where the kind has such a budget.
     budget_left: Option<Duration>,
@@ -70,6 +71,7 @@ impl Sandbox {
             limits,
             topic,
             deadlines: 1,
+            call_time: CallTime::default(),
             running_since: None,
             budget_left: (kind == Some(PluginKind::Compaction)).then_some(limits.budget),
             memory_bytes: 0,
@@ -88,6 +90,7 @@ impl Sandbox {
             Some(_) => Some(thread_time()),
             None => None,
         };
+        self.call_time = CallTime::begun_at(self.running_since);
         Ok(())
     }
 
@@ -101,9 +104,7 @@ impl Sandbox {
     /// Runs at each tick that finds a call under way. A guest that a busy machine does not let run
     /// is given its time: only the thread's own processor time counts.
     pub(crate) fn on_tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
-        let now = thread_time();
-        let since = *self.running_since.get_or_insert(now);
-        let used = now.saturating_sub(since) + TICK;
+        let used = self.call_time.look(thread_time(), self.deadline());
         if self.budget_left.is_some_and(|left| used > left) {
             return Err(BudgetExceeded.into());
         }
