@@ -117,6 +117,29 @@ fn a_directory_that_is_left_out_takes_its_partitions_with_it_and_no_others() {
 }
 
 #[test]
+fn a_broker_that_is_started_without_its_metadata_begins_no_other() {
+    let folder = TempDir::new().unwrap();
+    let dirs = dirs_in(&folder);
+    let first = dirs[0].display().to_string();
+    let refused_without_the_first = || {
+        Setup::new()
+            .log_dirs(&dirs[1..])
+            .refused()
+            .names(&["__cluster_metadata-0", &first, "log.dirs"])
+            .exits_with(FAILED);
+        let another = dirs[1].join("__cluster_metadata-0");
+        assert!(!another.exists(), "with both there would be two");
+    };
+    // While nothing in the second directory tells of a topic, and when something does.
+    Setup::new().log_dirs(&dirs).start().stop();
+    refused_without_the_first();
+    let mut broker = stopped_on(&dirs);
+    refused_without_the_first();
+    broker.start_again();
+    assert_complete(&mut broker.connect());
+}
+
+#[test]
 fn what_comes_back_of_a_topic_that_was_deleted_meanwhile_is_removed() {
     let folder = TempDir::new().unwrap();
     let dirs = dirs_in(&folder);

@@ -1,7 +1,7 @@
 //! SIGTERM: what is under way is answered, everything is synced, and the next start has nothing to look
 //! through.
 
-use crate::harness::{Broker, Setup, Value, Wire, eventually, map, plain, valued};
+use crate::harness::{Broker, Setup, Wire, eventually, map, plain, valued};
 
 /// A broker whose log says how much of each partition it reads when it starts.
 fn talkative() -> Broker {
@@ -86,14 +86,7 @@ fn a_long_poll_does_not_hold_up_a_stop() {
 fn a_client_that_reads_nothing_does_not_hold_up_a_stop_and_one_that_reads_gets_its_answers() {
     let mut broker = Setup::new().option("shutdown.timeout.ms", "50000").start();
     let mut wire = broker.connect();
-    wire.create_topic("large", 1, &[]);
-    for _ in 0..8 {
-        let value = Value::Bin(vec![b'x'; 1_000_000]);
-        let records = Value::Array(vec![Value::Array(vec![Value::Nil, value])]);
-        wire.produce("large", 0, records);
-    }
-    let all = map! { "topic" => "large", "partition" => 0, "offset" => 0 };
-    let wanted = map! { "partitions" => vec![all], "max_bytes" => 16_000_000 };
+    let wanted = wire.create_large_topic("large");
     let mut unreading: Vec<Wire> = (0..3).map(|_| broker.connect()).collect();
     for one in &mut unreading {
         for _ in 0..4 {

@@ -93,16 +93,9 @@ fn a_record_that_unfolds_to_much_is_read_whole_by_whoever_asks() {
 fn one_that_was_sent_away_and_reads_nothing_is_gone_soon() {
     let broker = Broker::start();
     let mut wire = broker.connect();
-    wire.create_topic("large", 1, &[]);
-    for _ in 0..8 {
-        let value = Value::Bin(vec![b'x'; 1_000_000]);
-        let records = Value::Array(vec![Value::Array(vec![Value::Nil, value])]);
-        wire.produce("large", 0, records);
-    }
-    let all = map! { "topic" => "large", "partition" => 0, "offset" => 0 };
+    let wanted = wire.create_large_topic("large");
     for _ in 0..4 {
-        let wanted = map! { "partitions" => vec![all.clone()], "max_bytes" => 16_000_000 };
-        wire.send("fetch", wanted);
+        wire.send("fetch", wanted.clone());
     }
     wire.send_frame(b"nonsense");
     // Far less than somebody gets who was not sent away and reads nothing.

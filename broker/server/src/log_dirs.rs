@@ -227,6 +227,19 @@ impl LogDirs {
         *self.lost() = missing;
     }
 
+    /// A log of the broker's own that is in no directory is not made anew while a directory is left out: it may be
+    /// there, and two of them could not be told apart later.
+    ///
+    /// # Errors
+    /// When that is so.
+    pub(crate) fn check_not_left_out(&self, partition: &TopicPartition) -> Result<(), NotOpened> {
+        if self.left_out.is_empty() || self.places().contains_key(partition) {
+            return Ok(());
+        }
+        let left_out = self.left_out.clone();
+        Err(NotOpened::LeftOut { left_out })
+    }
+
     /// The directory of a log of the broker's own: where it is, or else the first.
     pub(crate) fn home_of(&self, partition: &TopicPartition) -> &LogDir {
         let place = self.places().get(partition).copied();

@@ -346,10 +346,18 @@ async fn open_dirs(
             options
         })
     });
-    match opening.await {
-        Ok(opened) => Ok(opened?),
-        Err(panicked) => Err(StartError::Metadata(panicked.to_string())),
-    }
+    let dirs = match opening.await {
+        Ok(opened) => opened?,
+        Err(panicked) => return Err(StartError::Metadata(panicked.to_string())),
+    };
+    let metadata = MetadataLog::partition();
+    let known = dirs.check_not_left_out(&metadata);
+    known.map_err(|problem| {
+        StartError::Metadata(format!(
+            "which topics there are is kept in {metadata}: {problem}"
+        ))
+    })?;
+    Ok(dirs)
 }
 
 fn hosting(

@@ -269,6 +269,19 @@ impl Wire {
             .u64()
     }
 
+    /// Makes a topic of one partition with far more in it than lies in sockets; answers what a fetch of all of it asks for.
+    #[track_caller]
+    pub(crate) fn create_large_topic(&mut self, name: &str) -> Value {
+        self.create_topic(name, 1, &[]);
+        for _ in 0..8 {
+            let value = Value::Bin(vec![b'x'; 1_000_000]);
+            let record = Value::Array(vec![Value::Nil, value]);
+            self.produce(name, 0, vec![record]);
+        }
+        let all = map! { "topic" => name, "partition" => 0, "offset" => 0 };
+        map! { "partitions" => vec![all], "max_bytes" => 16_000_000 }
+    }
+
     /// Lets the partitioner choose; answers partition and offset of each record.
     #[track_caller]
     pub(crate) fn produce_routed(
