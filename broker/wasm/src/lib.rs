@@ -29,7 +29,6 @@ mod abi;
 mod anatomy;
 mod bitmap;
 mod bound;
-mod call_time;
 mod catalog;
 mod columns;
 mod compactor;

@@ -1,14 +1,16 @@
 //! What surrounds one instance of a plugin: its memory limit, its processor time per call and in all,
 //! its log. Lives in the instance's store and goes with it.
 
+mod call_time;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{ResourceLimiter, Trap, UpdateDeadline};
 
+use self::call_time::CallTime;
 use crate::abi::LogLevel;
-use crate::call_time::CallTime;
 use crate::kind::PluginKind;
 use crate::limits::Limits;
 use crate::plugin::Plugin;

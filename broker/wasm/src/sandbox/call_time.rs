@@ -77,8 +77,9 @@ mod tests {
             let looks = (0..)
                 .map(|look| ms(70 + look * step))
                 .take_while(|now| time.look(*now, deadline) <= deadline)
-                .count() as u64;
-            assert_eq!(looks, deadline.as_millis() as u64 / step, "{deadline:?}");
+                .count() as u128;
+            let wanted = deadline.as_millis() / u128::from(step);
+            assert_eq!(looks, wanted, "{deadline:?}");
         }
     }
 
