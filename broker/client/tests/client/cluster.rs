@@ -130,7 +130,12 @@ async fn attempts_to_reach_a_dead_broker_are_spaced() {
     });
     let started = Instant::now();
     let mut failures = 0;
-    while started.elapsed() < Duration::from_millis(450) || failures <= 10 {
+    let is_tried = || attempts.load(Ordering::SeqCst) > 0;
+    while started.elapsed() < Duration::from_millis(450) || failures <= 10 || !is_tried() {
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "it is not tried"
+        );
         failures += u32::from(client.broker(BrokerId::new(1)).await.is_err());
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -139,7 +144,7 @@ async fn attempts_to_reach_a_dead_broker_are_spaced() {
     let pauses = started.elapsed().as_millis() / 100;
     let attempts_max = usize::try_from(pauses).unwrap() + 1;
     assert!(
-        (1..=attempts_max).contains(&attempts),
+        attempts <= attempts_max,
         "{attempts} attempts in {pauses} pauses"
     );
 }

@@ -100,7 +100,7 @@ async fn a_lost_connection_fails_all_that_wait_as_unknown_and_all_later_as_defin
 #[tokio::test]
 async fn a_slow_answer_times_out_alone() {
     let cluster = FakeCluster::start(1).await;
-    let connection = connect(&cluster, Duration::from_secs(1)).await;
+    let connection = connect(&cluster, PATIENT).await;
     cluster.hook(|seen| match seen.nth {
         0 => Act::Silence,
         _ => Act::Normal,
@@ -147,9 +147,10 @@ async fn what_is_under_way_is_bounded_by_what_hello_announced() {
     let cluster = FakeCluster::start(1).await;
     cluster.world().in_flight_requests_max = Some(2);
     let connection = connect(&cluster, PATIENT).await;
-    cluster.hook(|seen| match seen.nth {
+    let (held, gate) = tokio::sync::watch::channel(());
+    cluster.hook(move |seen| match seen.nth {
         0 => Act::Silence,
-        1 => Act::Slow(Duration::from_millis(300)),
+        1 => Act::Held(gate.clone()),
         _ => Act::Normal,
     });
     let pings = (0..5).map(|_| {
@@ -164,6 +165,7 @@ async fn what_is_under_way_is_bounded_by_what_hello_announced() {
         2,
         "more were sent than may be under way"
     );
+    drop(held);
     // One place comes free; the others go through it one after the other.
     until(|| cluster.count(Method::Ping) == 5).await;
     pings.into_iter().for_each(|ping| ping.abort());

@@ -125,7 +125,7 @@ async fn lingering_joins_records_that_come_one_by_one() {
     let cluster = FakeCluster::start(1).await;
     cluster.topic("orders", 1);
     let client = cluster.client().await;
-    let linger = Duration::from_secs(2);
+    let linger = Duration::from_secs(5);
     let producer = Producer::builder(&client).linger(linger).build().unwrap();
     let mut sent = Vec::new();
     for number in 0..5 {
@@ -161,8 +161,9 @@ async fn a_full_batch_is_sent_without_lingering() {
 async fn a_full_buffer_makes_senders_wait_for_room() {
     let cluster = FakeCluster::start(1).await;
     cluster.topic("orders", 1);
-    cluster.hook(|seen| match seen.method {
-        Method::Produce => Act::Slow(Duration::from_millis(1_500)),
+    let (held, gate) = tokio::sync::watch::channel(());
+    cluster.hook(move |seen| match seen.method {
+        Method::Produce => Act::Held(gate.clone()),
         _ => Act::Normal,
     });
     let client = cluster.client().await;
@@ -181,6 +182,7 @@ async fn a_full_buffer_makes_senders_wait_for_room() {
     tokio::pin!(fifth);
     let early = tokio::time::timeout(Duration::from_millis(50), &mut fifth).await;
     assert!(early.is_err(), "there was no room for it");
+    drop(held);
     drop(fifth.await.unwrap());
     producer.flush().await.unwrap();
     assert_eq!(cluster.values("orders", 0).len(), 5);

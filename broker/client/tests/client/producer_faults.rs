@@ -188,33 +188,41 @@ async fn a_dead_leader_is_waited_for() {
     assert_eq!(cluster.values("orders", 0), ["0", "1"]);
 }
 
+/// How often two records were tried that are always refused in this way.
+async fn tries_within(timeout: Duration, code: ErrorCode, definite: bool) -> usize {
+    let cluster = FakeCluster::start(1).await;
+    produce_hook(&cluster, move |_| {
+        Act::Refuse(WireError::new(code, "not now"))
+    });
+    let builder = builder(&cluster).await;
+    let producer = builder.delivery_timeout(timeout).build().unwrap();
+    let sent = [producer.send(record(0)), producer.send(record(1))];
+    for failed in join_all(sent).await {
+        let error = failed.unwrap_err();
+        assert!(
+            matches!(error, ClientError::DeliveryTimedOut { .. }),
+            "{error}"
+        );
+        assert!(error.to_string().contains("orders-0"), "{error}");
+    }
+    let error = producer.flush().await.unwrap_err();
+    assert_eq!(error.is_definite(), definite, "{error}");
+    assert!(cluster.values("orders", 0).is_empty());
+    cluster.count(Method::Produce)
+}
+
 #[tokio::test]
 async fn what_cannot_be_delivered_in_time_says_so_and_why() {
-    for (act, definite) in [("busy", true), ("silence", false)] {
-        let cluster = FakeCluster::start(1).await;
-        produce_hook(&cluster, move |_| match act {
-            "busy" => busy(),
-            _ => Act::Refuse(WireError::new(ErrorCode::TimedOut, "slow disk")),
-        });
-        let builder = builder(&cluster).await;
-        let timeout = Duration::from_millis(1_500);
-        let producer = builder.delivery_timeout(timeout).build().unwrap();
-        let sent = [producer.send(record(0)), producer.send(record(1))];
-        for failed in join_all(sent).await {
-            let error = failed.unwrap_err();
-            assert!(
-                matches!(error, ClientError::DeliveryTimedOut { .. }),
-                "{error}"
-            );
-            assert!(error.to_string().contains("orders-0"), "{error}");
+    for (code, definite) in [(ErrorCode::Busy, true), (ErrorCode::TimedOut, false)] {
+        // On a machine that stands still for a while there may be no time for another attempt.
+        let mut tries = 0;
+        for timeout in [1_500, 5_000, 20_000].map(Duration::from_millis) {
+            tries = tries_within(timeout, code, definite).await;
+            if tries > 2 {
+                break;
+            }
         }
-        let error = producer.flush().await.unwrap_err();
-        assert_eq!(error.is_definite(), definite, "{error}");
-        assert!(
-            cluster.count(Method::Produce) > 2,
-            "it was tried more than once"
-        );
-        assert!(cluster.values("orders", 0).is_empty());
+        assert!(tries > 2, "it was tried more than once");
     }
 }
 
@@ -345,9 +353,9 @@ async fn the_broker_is_told_how_long_the_client_will_wait() {
         Act::Normal
     });
     let builder = builder(&cluster).await;
-    let timeout = Duration::from_secs(3);
+    let timeout = Duration::from_secs(20);
     let producer = builder.delivery_timeout(timeout).build().unwrap();
     producer.send(record(0)).await.unwrap();
     let told = seen_timeouts.recv().await.unwrap();
-    assert!((1..=3_000).contains(&told), "{told}");
+    assert!((1..=20_000).contains(&told), "{told}");
 }

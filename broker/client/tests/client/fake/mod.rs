@@ -17,9 +17,11 @@ use broker_client::{
     Client, ClientError, ClientOptions, Codec, Producer, ProducerRecord, RecordMetadata,
 };
 use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub(crate) use self::log::FakeTopic;
@@ -30,6 +32,8 @@ pub(crate) enum Act {
     Normal,
     /// The same, answered later.
     Slow(Duration),
+    /// The same, answered when the other side of this is dropped.
+    Held(watch::Receiver<()>),
     /// An error answer; the request has no effect.
     Refuse(WireError),
     /// The connection is closed; the request has no effect.
@@ -358,10 +362,12 @@ async fn handle(
         world.hook = hook;
         act
     };
-    let mut pause = Duration::ZERO;
-    match act {
-        Act::Normal => {}
-        Act::Slow(by) => pause = by,
+    let late: Option<BoxFuture<'static, ()>> = match act {
+        Act::Normal => None,
+        Act::Slow(by) => Some(Box::pin(tokio::time::sleep(by))),
+        Act::Held(mut until) => Some(Box::pin(
+            async move { while until.changed().await.is_ok() {} },
+        )),
         Act::Refuse(error) => return write(writing, &error_frame(Some(id), &error)).await,
         Act::Lose => return Err(()),
         Act::LoseAnswer => {
@@ -371,14 +377,16 @@ async fn handle(
         Act::Silence => return Ok(()),
         Act::Garbage(bytes) => return write(writing, &bytes).await,
         Act::Answer(result) => return write(writing, &raw_answer(id, &result)).await,
-    }
-    if method == Method::Fetch || pause > Duration::ZERO {
+    };
+    if method == Method::Fetch || late.is_some() {
         // Whatever takes its time does not hold up what comes behind it.
         let (world, writing) = (world.clone(), writing.clone());
         let applied =
             (method != Method::Fetch).then(|| answers::apply(&world, broker, method, &args));
         tokio::spawn(async move {
-            tokio::time::sleep(pause).await;
+            if let Some(late) = late {
+                late.await;
+            }
             let result = match applied {
                 Some(result) => result,
                 None => answers::answer(&world, broker, method, &args).await,
