@@ -316,9 +316,11 @@ async fn a_frame_that_drips_loses_its_place_to_one_that_waits() {
     let head = [&[0xce], length.to_be_bytes().as_slice()].concat();
     drip(peer, head, vec![0xc0]);
     tokio::task::spawn_local(async move {
-        // The other one has its place by then.
-        tokio::time::sleep(10 * DRIP_EVERY).await;
-        drop(other.acquire(FRAME_BYTES_MAX).await);
+        // As soon as the other one has its place it waits.
+        loop {
+            drop(other.acquire(FRAME_BYTES_MAX).await);
+            tokio::time::sleep(DRIP_EVERY).await;
+        }
     });
     let patience = Patience::Idle(FRAME_TIME_MAX);
     let read = reader.next(&dripping, patience, &Stint::of_task()).await;
