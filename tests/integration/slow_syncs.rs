@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::harness::{FaultyDisks, Value, Wire, eventually, map, valued};
 
 const FLUSH_MS: u64 = 100;
-const SYNC: Duration = Duration::from_secs(3);
+const SYNC: Duration = Duration::from_secs(5);
 const CHECKPOINT: &str = "replication-offset-checkpoint";
 
 fn log_dirs(wire: &mut Wire) -> Vec<Value> {
