@@ -190,3 +190,59 @@ fn a_verification_finds_damage_and_passes_what_is_whole() {
         "looking has changed something"
     );
 }
+
+/// What a verification says of a partition.
+fn verified(broker: &Broker, partition: &str) -> (Option<i32>, Json) {
+    let data_dir = broker.data_dir().display().to_string();
+    let output = run(broker, &["--json", "log", "verify", &data_dir]);
+    let report = json_lines(&output).remove(0);
+    assert_eq!(report["topics_not_compared"], Json::Array(Vec::new()));
+    let partitions = report["partitions"].as_array().expect("partitions");
+    let mut found = partitions.iter().filter(|p| p["partition"] == partition);
+    let found = found.next().expect("it is listed").clone();
+    (output.status.code(), found)
+}
+
+#[test]
+fn a_verification_compares_directories_with_the_topics_of_the_metadata() {
+    let broker = stopped_with_data();
+    let (t, other) = (
+        broker.partition_dir("t", 0),
+        broker.partition_dir("other", 0),
+    );
+    let aside = broker.data_dir().join("aside");
+    let swap = || {
+        fs::rename(&t, &aside).expect("it can be renamed");
+        fs::rename(&other, &t).expect("it can be renamed");
+        fs::rename(&aside, &other).expect("it can be renamed");
+    };
+    swap();
+    for (partition, holds, not) in [
+        ("t-0", "topic other", "of t"),
+        ("other-0", "topic t", "of other"),
+    ] {
+        let (code, found) = verified(&broker, partition);
+        assert_eq!(code, Some(DAMAGED));
+        let damages = found["damages"].as_array().expect("damages");
+        assert_eq!(damages.len(), 1, "{found}");
+        let what = damages[0]["what"].as_str().expect("a text");
+        assert!(what.contains(holds) && what.contains(not), "{what}");
+        let file = broker.data_dir().join(partition).join("partition.metadata");
+        assert_eq!(damages[0]["file"], file.display().to_string());
+    }
+    swap();
+    let unknown = broker.partition_dir("unknown", 0);
+    fs::rename(&other, &unknown).expect("it can be renamed");
+    let (code, found) = verified(&broker, "unknown-0");
+    assert_eq!(code, Some(DAMAGED), "it is a topic's: {found}");
+    fs::rename(&unknown, &other).expect("it can be renamed");
+
+    let log = "__cluster_metadata-0/00000000000000000000.log";
+    let mut bytes = fs::read(broker.data_dir().join(log)).expect("it is there");
+    bytes[80] ^= 4;
+    fs::write(broker.data_dir().join(log), bytes).expect("it can be written");
+    let data_dir = broker.data_dir().display().to_string();
+    let output = run(&broker, &["log", "verify", &data_dir]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("topic ids are not compared"), "{text}");
+}

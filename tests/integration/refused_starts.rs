@@ -65,6 +65,34 @@ fn a_directory_that_cannot_be_written_is_named() {
 }
 
 #[test]
+fn files_that_a_start_cannot_do_without_are_named_with_what_to_do() {
+    let mut broker = Broker::start();
+    broker.connect().create_topic("t", 1, &[]);
+    broker.stop();
+    for name in ["meta.properties", "durable-positions"] {
+        let file = broker.data_dir().join(name);
+        let bytes = fs::read(&file).expect("it is there");
+        fs::remove_file(&file).expect("it can be removed");
+        fs::create_dir(&file).expect("it can be made");
+        let path = file.display().to_string();
+        let refused = Setup::new().refused_on(&broker.data_dir());
+        refused
+            .exits_with(FAILED)
+            .names(&[&path, "cannot be read", "It says", "copy"]);
+        let data_dir = broker.data_dir().display().to_string();
+        let verified = broker.command(&["log", "verify", &data_dir]).output();
+        let verified = verified.expect("it can be started").stdout;
+        let verified = String::from_utf8_lossy(&verified).into_owned();
+        assert!(verified.contains(&path), "{verified}");
+        assert!(verified.contains("does not start"), "{verified}");
+        fs::remove_dir(&file).expect("it is empty");
+        fs::write(&file, bytes).expect("it can be written");
+    }
+    broker.start_again();
+    broker.connect().create_topic("u", 1, &[]);
+}
+
+#[test]
 fn a_directory_of_a_newer_version_is_left_alone() {
     let mut broker = Broker::start();
     broker.connect().create_topic("t", 1, &[]);

@@ -112,6 +112,7 @@ const RULES: [Rule; 14] = [
             "broker-wasm",
             "broker-storage",
             "broker-plugin-bundle",
+            "broker-cluster",
             "broker-client",
             "broker-server",
         ],

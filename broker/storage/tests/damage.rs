@@ -114,7 +114,7 @@ fn damage_below_the_recovery_point_is_met_by_its_readers_alone() {
         };
         // The first segment holds ten batches.
         flip(&io, &segment_file(0, "log"), 4 * BATCH + position);
-        let (_dir, log, report) = open(&io, small());
+        let (dir, log, report) = open(&io, small());
         assert_eq!((report.torn, report.scanned_bytes), (None, 0));
         assert_eq!(log.end(), offset(30));
         for good in (0..30).filter(|good| *good != 4) {
@@ -124,7 +124,9 @@ fn damage_below_the_recovery_point_is_met_by_its_readers_alone() {
                 "{position}, {good}"
             );
         }
+        assert_eq!(dir.damaged_partitions(), []);
         let corruption = corruption_at(&log, 4);
+        assert_eq!(dir.damaged_partitions(), [partition()]);
         assert_eq!(corruption.file, segment_file(0, "log"));
         assert_eq!(
             (corruption.position, corruption.offset),

@@ -7,17 +7,17 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 
-use broker_model::LeaderEpoch;
+use broker_model::{LeaderEpoch, TopicId, TopicName};
 use broker_storage::AppendError;
 use broker_storage::inspect::{
-    DirNotes, Finding, FindingKind, Found, SegmentReader, Summary, Verifier, check_modules,
+    DirNotes, Finding, FindingKind, Found, SegmentReader, Summary, Topics, Verifier, check_modules,
     partitions, segments, verify_partition,
 };
 use broker_storage::io::Io;
 use broker_storage::io::recording::{Fault, Operation, RecordingIo, Survival};
 use support::{
-    BATCH, DIR, append, append_numbers, at, batch_of, edit, file_bytes, offset, open, partition,
-    partition_dir, segment_file, small,
+    BATCH, DIR, TOPIC_ID, append, append_numbers, at, batch_of, edit, file_bytes, offset, open,
+    partition, partition_dir, segment_file, small,
 };
 
 fn filled() -> Arc<RecordingIo> {
@@ -259,6 +259,77 @@ fn beside_a_broker_only_what_is_wrong_every_time_is_told() {
             .unwrap();
         assert_eq!(findings.len(), usize::from(!is_mended), "{findings:?}");
     }
+}
+
+/// What is found of the partition where these topics are known.
+fn compared(io: &Arc<RecordingIo>, topics: Topics) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let notes = DirNotes::read(&**io, Path::new(DIR), &mut |_| {}).unwrap();
+    let notes = notes.with_topics(topics);
+    let verifier = Verifier::new(&**io).with_notes(&notes);
+    let mut report = |finding| findings.push(finding);
+    verifier.partition(&partition_dir(), &mut report).unwrap();
+    notes.check_directories(&**io, &mut report).unwrap();
+    findings
+}
+
+#[test]
+fn directories_are_compared_with_the_topics_that_there_are() {
+    let other = TopicId::from_bytes(*b"another topic id");
+    let topics = |name: &str, id, deleted: &[TopicId]| Topics {
+        ids: [(TopicName::new(name).unwrap(), id)].into(),
+        deleted: deleted.iter().copied().collect(),
+    };
+    let io = filled();
+    assert_eq!(compared(&io, topics("orders", TOPIC_ID, &[])), []);
+    let file = partition_dir().join("partition.metadata");
+    let (own, another) = (TOPIC_ID.to_string(), other.to_string());
+    for (topics, kind, words) in [
+        (
+            topics("orders", other, &[]),
+            FindingKind::Damage,
+            [&*own, &*another],
+        ),
+        (
+            topics("t", TOPIC_ID, &[]),
+            FindingKind::Damage,
+            ["topic t,", "no topic orders"],
+        ),
+        (
+            topics("t", other, &[]),
+            FindingKind::Note,
+            [&*own, "not know"],
+        ),
+        (
+            topics("orders", other, &[TOPIC_ID]),
+            FindingKind::Unfinished,
+            [&*own, "deleted"],
+        ),
+    ] {
+        let findings = compared(&io, topics);
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert_eq!((findings[0].kind, &findings[0].file), (kind, &file));
+        for word in words {
+            assert!(findings[0].what.contains(word), "{word}: {findings:?}");
+        }
+    }
+}
+
+#[test]
+fn a_directory_that_somebody_has_emptied_misses_what_its_topic_had() {
+    let io = filled();
+    for entry in (&*io as &dyn Io).list(&partition_dir()).unwrap() {
+        io.remove_file(&partition_dir().join(entry.name)).unwrap();
+    }
+    let ids = [(partition().topic, TOPIC_ID)].into();
+    let topics = Topics {
+        ids,
+        ..Topics::default()
+    };
+    let findings = compared(&io, topics);
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(findings[0].offset, Some(offset(0)));
+    assert!(findings[0].what.contains("that were durable are missing"));
 }
 
 fn look(io: &Arc<RecordingIo>) -> Vec<Finding> {

@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 
 use broker_storage::io::Io;
-use broker_storage::io::recording::RecordingIo;
+use broker_storage::io::recording::{RecordingIo, Survival};
 use broker_storage::{Log, LogConfig, ReadError};
 use support::{
     Record, append, at, batch, big, edit, flip, offset, open, read_at, segment_file, small, sync,
@@ -165,4 +165,36 @@ fn a_lost_end_is_not_passed_over_until_later_records_follow() {
         log.offset_for_timestamp(at(6_001), log.end()).unwrap(),
         None
     );
+}
+
+#[test]
+fn an_end_that_is_damaged_in_place_is_not_passed_over() {
+    for (from, lost) in [(20 * BATCH, 20), (19 * BATCH + 100, 20), (0, 0)] {
+        let io = filled(big());
+        edit(&io, &segment_file(0, "log"), |bytes| {
+            bytes[from as usize..].fill(0);
+        });
+        let (dir, mut log, _) = open(&io, big());
+        assert_eq!(log.end(), offset(30));
+        let is_lost = |log: &Log, millis| {
+            let found = log.offset_for_timestamp(at(millis), log.end());
+            matches!(found, Err(ReadError::Corrupt(damage)) if damage.offset == offset(lost))
+        };
+        for millis in [1_901, 2_000, 2_900, 9_000] {
+            assert!(is_lost(&log, millis), "{from}: {millis}");
+        }
+        append_at(&mut log, 5_000);
+        append_at(&mut log, 6_000);
+        sync(&dir, &mut log);
+        drop((dir, log));
+        let after = [io.after_kill(), io.after_power_loss(Survival::Synced)];
+        for io in after {
+            let (_dir, log, _) = open(&io, big());
+            assert!(is_lost(&log, 1_901) && is_lost(&log, 5_000), "{from}");
+            let found = log.offset_for_timestamp(at(5_001), log.end()).unwrap();
+            assert_eq!(found, Some((offset(31), at(6_000))));
+            assert!(read_at(&log, lost).is_err() && read_at(&log, 29).is_err());
+            assert_eq!(read_at(&log, 30).unwrap(), offset(31));
+        }
+    }
 }

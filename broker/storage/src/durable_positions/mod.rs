@@ -18,7 +18,7 @@ use broker_model::{LeaderEpoch, Offset, PartitionId, TopicId};
 use crate::health::{is_no_space, of_sync};
 use crate::io::{Io, IoFile, OpenMode};
 use crate::small_file::RecoveryPoint;
-pub(crate) use slots::read_slots;
+pub(crate) use slots::{FoundSlots, read_slots};
 use slots::{
     GROW_PAIRS, PAIR_LEN, SLOT_LEN, encode_header, encode_pair, encode_slot, pair_position,
     read_places,
@@ -102,15 +102,15 @@ impl DurablePositions {
     pub(crate) const FILE: &str = "durable-positions";
 
     /// Opens the file of a directory, or creates it, and merges it with the checkpoint's points.
-    /// `boot` is the boot that new points are recorded under.
+    /// `bytes` is what is in it, and `boot` the boot that new points are recorded under.
     pub(crate) fn open(
         io: &dyn Io,
         dir: &Path,
+        bytes: Option<Vec<u8>>,
         boot: u64,
         checkpoint: &Checkpointed<'_>,
     ) -> io::Result<Self> {
         let path = dir.join(Self::FILE);
-        let bytes = io.read_small(&path)?;
         let found = read_slots(bytes.as_deref())?;
         let is_sound = found.problems.is_empty();
         // A file that is whole has every partition; what only the checkpoint knows was deleted since.

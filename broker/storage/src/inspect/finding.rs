@@ -15,6 +15,8 @@ pub enum FindingKind {
     Damage,
     /// What a crash has left unfinished: nobody was told of it, and the next start repairs it.
     Unfinished,
+    /// Nothing is lost or damaged; somebody may want to know of it.
+    Note,
 }
 
 /// Something that is not as it should be.

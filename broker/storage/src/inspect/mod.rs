@@ -7,6 +7,7 @@ mod indexes;
 mod modules;
 mod notes;
 mod segment_reader;
+mod topics;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ pub use finding::{Finding, FindingKind};
 pub use modules::check_modules;
 pub use notes::DirNotes;
 pub use segment_reader::{Found, SegmentReader};
+pub use topics::Topics;
 pub use verify::{Summary, Verifier, verify_partition};
 
 use crate::compaction::SwapJournal;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use broker_model::{Offset, PartitionId, TopicId, TopicPartition};
 
-use super::{Finding, FindingKind};
-use crate::durable_positions::{DurablePositions, PartitionKey, read_slots};
+use super::{Finding, FindingKind, Topics};
+use crate::durable_positions::{DurablePositions, FoundSlots, PartitionKey, read_slots};
 use crate::io::Io;
 use crate::log_dir::{boot_number, doomed_key};
 use crate::small_file::{
@@ -28,6 +28,8 @@ pub struct DirNotes {
     is_doubtful: bool,
     /// The boot of the machine now.
     boot: Option<u64>,
+    /// Which topics there are, where that is known.
+    topics: Option<Topics>,
 }
 
 impl DirNotes {
@@ -48,12 +50,12 @@ impl DirNotes {
     /// Reads the files at the top of a log directory; what is wrong goes to `report`.
     ///
     /// # Errors
-    /// When `durable-positions` cannot be read at all, or a newer broker wrote it.
+    /// When a newer broker wrote `durable-positions`.
     pub fn read(io: &dyn Io, dir: &Path, report: &mut dyn FnMut(Finding)) -> io::Result<Self> {
         let mut files = SmallFiles { io, dir, report };
         files.required::<MetaProperties>(
             MetaProperties::FILE,
-            "damaged, the broker does not start, so that no directory is taken for another's; missing, the directory gets a new identity: restore it from a copy",
+            "damaged or unreadable, the broker does not start, so that no directory is taken for another's; missing, the directory gets a new identity: restore it from a copy",
         );
         let checkpoint = files.required::<RecoveryPoints>(
             RecoveryPoints::FILE,
@@ -80,30 +82,16 @@ impl DirNotes {
             DoubtedClock::FILE,
             "the wall clock was in doubt, and the next start does not know since when: nothing is deleted for its age for log.retention.clock.grace.ms",
         );
-        let file = dir.join(DurablePositions::FILE);
         let clean = checkpoint.as_ref().is_some_and(|points| points.clean);
-        let found = read_slots(io.read_small(&file)?.as_deref())?;
-        let then = match clean {
-            true => "it is made anew from the checkpoint of the clean stop, nothing is lost",
-            false => {
-                "the other slot is in force, or the checkpoint's older point; nothing above that is taken for an unfinished write, and the doubt is reported"
-            }
-        };
-        for (position, what) in &found.problems {
-            report(Finding {
-                kind: FindingKind::Damage,
-                file: file.clone(),
-                position: *position,
-                offset: None,
-                what: what.clone(),
-                then: then.to_owned(),
-            });
-        }
+        let found = read_points(io, dir, clean, report)?;
+        let is_doubtful = found
+            .as_ref()
+            .is_none_or(|found| !found.problems.is_empty());
         let mut points = BTreeMap::new();
-        if let Some(checkpoint) = checkpoint.filter(|_| !found.problems.is_empty()) {
+        if let Some(checkpoint) = checkpoint.filter(|_| is_doubtful) {
             points = checkpoint.points;
         }
-        for (key, point) in found.points {
+        for (key, point) in found.into_iter().flat_map(|found| found.points) {
             let known = points.entry(key).or_insert(point);
             if known.sequence <= point.sequence {
                 *known = point;
@@ -114,9 +102,22 @@ impl DirNotes {
             points,
             high_watermarks: high_watermarks.unwrap_or_default(),
             clean,
-            is_doubtful: !found.problems.is_empty(),
+            is_doubtful,
             boot: io.boot_id().ok().map(|id| boot_number(&id)),
+            topics: None,
         })
+    }
+
+    /// The log directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Compares partitions with the topics that there are, too.
+    #[must_use]
+    pub fn with_topics(self, topics: Topics) -> Self {
+        let topics = Some(topics);
+        Self { topics, ..self }
     }
 
     /// Partitions that had data and have no directory any more.
@@ -133,7 +134,7 @@ impl DirNotes {
             let file = partition.path.join(PartitionMetadata::FILE);
             let metadata = PartitionMetadata::load(io, &file).ok().flatten();
             let number = partition.partition.partition;
-            there.push((metadata.map(|metadata| metadata.topic_id), number));
+            there.push((self.topic_of(&partition.partition, metadata), number));
         }
         // Those under way to be deleted are there under another name.
         let entries = io.list(&self.dir)?;
@@ -145,7 +146,9 @@ impl DirNotes {
             let is_there = there.iter().any(|(found, partition)| {
                 partition == number && found.is_none_or(|found| found == *topic_id)
             });
-            let is_doomed = doomed.contains(&(*topic_id, *number));
+            let is_deleted = |topics: &Topics| topics.deleted.contains(topic_id);
+            let is_doomed = doomed.contains(&(*topic_id, *number))
+                || self.topics.as_ref().is_some_and(is_deleted);
             if !is_there && !is_doomed && point.end > Offset::ZERO {
                 report(self.gone(*topic_id, *number, point));
             }
@@ -170,6 +173,33 @@ impl DirNotes {
         }
     }
 
+    /// Whose data a partition's directory holds: the topic's that it names itself, or else that of its name.
+    pub(super) fn topic_of(
+        &self,
+        partition: &TopicPartition,
+        metadata: Option<PartitionMetadata>,
+    ) -> Option<TopicId> {
+        let topic = &partition.topic;
+        let by_name = || match topic.is_cluster_metadata() {
+            true => Some(TopicId::CLUSTER_METADATA),
+            false => self.topics.as_ref()?.ids.get(topic).copied(),
+        };
+        metadata.map(|metadata| metadata.topic_id).or_else(by_name)
+    }
+
+    /// What is wrong with the directory of a partition that says whose data it holds.
+    pub(super) fn check_topic(
+        &self,
+        dir: &Path,
+        partition: &TopicPartition,
+        metadata: Option<PartitionMetadata>,
+    ) -> Option<Finding> {
+        let none_known = Topics::default();
+        let is_fixed = partition.topic.is_cluster_metadata();
+        let topics = self.topics.as_ref().or(is_fixed.then_some(&none_known))?;
+        topics.check(dir, partition, metadata?.topic_id)
+    }
+
     /// Whether every log was synced and closed at its durable point.
     pub(super) fn is_clean(&self) -> bool {
         self.clean
@@ -190,6 +220,45 @@ impl DirNotes {
     pub(super) fn high_watermark(&self, partition: &TopicPartition) -> Option<Offset> {
         self.high_watermarks.0.get(partition).copied()
     }
+}
+
+/// The durable points, as far as they can be read; what is wrong with them goes to `report`. `clean` is whether the
+/// last stop was.
+fn read_points(
+    io: &dyn Io,
+    dir: &Path,
+    clean: bool,
+    report: &mut dyn FnMut(Finding),
+) -> io::Result<Option<FoundSlots>> {
+    let file = dir.join(DurablePositions::FILE);
+    let bytes = match io.read_small(&file) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            report(Finding {
+                then: "it does not start: make the file readable or put a copy of the same time back; moved away, it counts as missing, and the broker goes by its last checkpoint and names what is in doubt".to_owned(),
+                ..Finding::unreadable(&file, &error)
+            });
+            return Ok(None);
+        }
+    };
+    let found = read_slots(bytes.as_deref())?;
+    let then = match clean {
+        true => "it is made anew from the checkpoint of the clean stop, nothing is lost",
+        false => {
+            "the other slot is in force, or the checkpoint's older point; nothing above that is taken for an unfinished write, and the doubt is reported"
+        }
+    };
+    for (position, what) in &found.problems {
+        report(Finding {
+            kind: FindingKind::Damage,
+            file: file.clone(),
+            position: *position,
+            offset: None,
+            what: what.clone(),
+            then: then.to_owned(),
+        });
+    }
+    Ok(Some(found))
 }
 
 /// Whether a file is missed when it is not there.

@@ -9,6 +9,7 @@ use broker_model::{Offset, TopicPartition};
 
 use super::indexes::Indexes;
 use super::notes::{Expected, SmallFiles};
+use super::topics::check_number;
 use super::{
     DirNotes, Finding, FindingKind, Found, SegmentFile, SegmentReader, look_again, segments,
 };
@@ -107,26 +108,20 @@ impl<'a> Verifier<'a> {
         let noted = Noted::read(self.io, dir, &files, report);
         let name = dir.file_name().and_then(|name| name.to_str());
         let partition = name.and_then(TopicPartition::from_dir_name);
-        let point = partition.as_ref().and_then(|partition| {
-            let topic_id = noted.metadata?.topic_id;
-            self.notes?.point(&(topic_id, partition.partition))
+        let named = self.notes.zip(partition.as_ref());
+        let point = named.and_then(|(notes, partition)| {
+            let topic_id = notes.topic_of(partition, noted.metadata)?;
+            notes.point(&(topic_id, partition.partition))
         });
+        let misplaced =
+            named.and_then(|(notes, partition)| notes.check_topic(dir, partition, noted.metadata));
+        let is_misplaced = misplaced.is_some();
+        misplaced.into_iter().for_each(&mut *report);
         let number = partition.as_ref().map(|partition| partition.partition);
-        if let Some((metadata, number)) = noted.metadata.zip(number)
-            && let Some(found) = metadata.other_than(number)
-        {
-            report(Finding {
-                kind: FindingKind::Damage,
-                file: dir.join(PartitionMetadata::FILE),
-                position: None,
-                offset: None,
-                what: format!("the directory holds the data of partition {found}"),
-                then: "the partition is offline until each directory has its own name again"
-                    .to_owned(),
-            });
-        }
-        let owner = noted.metadata.zip(number);
-        let owner = owner.map_or(Owner::default(), |(metadata, number)| {
+        let numbered = noted.metadata.zip(number);
+        let other = numbered.and_then(|(found, number)| check_number(dir, found, number));
+        other.into_iter().for_each(&mut *report);
+        let owner = numbered.map_or(Owner::default(), |(metadata, number)| {
             Owner::of(metadata.topic_id, number)
         });
         let lost_power = point.filter(|point| {
@@ -165,7 +160,9 @@ impl<'a> Verifier<'a> {
                 break;
             }
         }
-        let high_watermark = partition.and_then(|name| self.notes?.high_watermark(&name));
+        // It is noted by name.
+        let own = named.filter(|_| !is_misplaced);
+        let high_watermark = own.and_then(|(notes, name)| notes.high_watermark(name));
         pass.check_end(dir, &files, high_watermark);
         Ok(pass.summary)
     }

@@ -6,7 +6,7 @@ use broker_model::Offset;
 use super::{Log, ReadError};
 use crate::corruption::{Corruption, Damage};
 use crate::file_slice::FileSlice;
-use crate::segment::{Searchable, SegmentInfo, file_name, locate, locate_end_damage};
+use crate::segment::{DataFile, Searchable, SegmentInfo, file_name, locate, locate_end_damage};
 
 /// How much a read may answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +57,8 @@ impl Log {
         let part = self.whole_part(self.segment_with(from)?, from)?;
         let segment = part.segment();
         let below = below.min(segment.end().offset);
-        let extent =
-            locate(segment, from, below, limit).inspect_err(|error| self.observe(error))?;
+        let extent = locate(segment, from, below, limit)
+            .inspect_err(|error| self.observe_search(segment.data(), error))?;
         if extent.positions.is_empty() {
             // Offsets without bytes: an empty answer would be asked for again for ever.
             return match extent.offsets.is_empty() {
@@ -124,6 +124,18 @@ impl Log {
     pub(super) fn observe(&self, error: &ReadError) {
         if let ReadError::Io { file, source } = error {
             self.shared.health.observe(file, source);
+        }
+    }
+
+    /// The same of a search in a data file: a batch that it cannot get past is known to be damaged from now on.
+    pub(super) fn observe_search(&self, data: &DataFile, error: &ReadError) {
+        self.observe(error);
+        if let ReadError::Corrupt(damage) = error
+            && damage.damage != Damage::Hole
+            && let Ok((_, version)) = data.file_to_verify()
+            && data.note_damage(damage, version)
+        {
+            tracing::error!(partition = %self.partition, %damage, "stored data is damaged: it is refused to readers");
         }
     }
 }

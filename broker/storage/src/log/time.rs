@@ -68,7 +68,7 @@ impl Log {
             }
             let part = self.whole_part(segment, start.max(info.base))?;
             let sought = locate_time(part.segment(), timestamp, start.max(info.base), below);
-            match sought.inspect_err(|error| self.observe(error))? {
+            match sought.inspect_err(|error| self.observe_search(segment.data(), error))? {
                 SoughtTime::Found(batch) => {
                     let slice = FileSlice::new(segment.data(), batch.positions, batch.offsets);
                     return lost.map_or(Ok(Some(slice)), Err);

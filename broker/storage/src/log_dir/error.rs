@@ -2,11 +2,12 @@
 //! directory and what an operator can do about it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use broker_model::{BrokerId, Offset, PartitionId, TopicId, TopicPartition};
 use uuid::Uuid;
 
+use crate::durable_positions::DurablePositions;
 use crate::health::{DirFailed, is_passing};
 use crate::small_file::SmallFileError;
 
@@ -83,13 +84,21 @@ pub enum LogDirError {
         /// The id it had.
         directory_id: Uuid,
     },
-    /// `meta.properties` is damaged.
-    #[error("{} is damaged: {reason}. It says whose the directory is: cluster.id, node.id (`broker.id`) and directory.id. Put a copy back; or, if you are certain that the directory is this broker's, remove the file: it is made anew, with the cluster id of the other `log.dirs` or a new one, and all data stays", .file.display())]
+    /// `meta.properties` is damaged or cannot be read.
+    #[error("{} {problem}. It says whose the directory is: cluster.id, node.id (`broker.id`) and directory.id. Put a copy back; or, if you are certain that the directory is this broker's, remove the file: it is made anew, with the cluster id of the other `log.dirs` or a new one, and all data stays", .file.display())]
     NoIdentity {
         /// The file.
         file: PathBuf,
-        /// What does not fit.
-        reason: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// `durable-positions` cannot be read.
+    #[error("{} cannot be read: {source}. It says up to where acknowledged records are on the disk. Make it readable, or put a copy of the same time back; or, if it is gone for good, move away what stands in its place: the broker then goes by its last checkpoint, cuts nothing off that may have been acknowledged, and names the partitions in doubt in its log", .file.display())]
+    PointsUnreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
     },
     /// One of the files at its top cannot be used.
     #[error(transparent)]
@@ -108,8 +117,30 @@ impl LogDirError {
     /// A `meta.properties` that cannot be used.
     pub(super) fn of_identity(error: SmallFileError) -> Self {
         match error {
-            SmallFileError::Damaged { file, reason } => Self::NoIdentity { file, reason },
+            SmallFileError::Damaged { file, reason } => Self::NoIdentity {
+                file,
+                problem: format!("is damaged: {reason}"),
+            },
+            SmallFileError::Io { file, source } if !is_passing(&source) => Self::NoIdentity {
+                file,
+                problem: format!("cannot be read: {source}"),
+            },
             other => Self::SmallFile(other),
+        }
+    }
+
+    /// A `durable-positions` that cannot be read. It is not taken for a missing one: writing it anew would throw away
+    /// what may be readable again.
+    pub(super) fn of_points(dir: &Path, source: io::Error) -> Self {
+        match is_passing(&source) {
+            true => Self::Io {
+                dir: dir.to_owned(),
+                source,
+            },
+            false => Self::PointsUnreadable {
+                file: dir.join(DurablePositions::FILE),
+                source,
+            },
         }
     }
 }
@@ -118,7 +149,7 @@ impl LogDirError {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenLogError {
     /// The directory of that name holds another topic's data.
-    #[error("{} holds the data of topic id {found}, not of {asked}", .dir.display())]
+    #[error("{} holds the data of topic id {found}, not of {asked}: directories were swapped or copied. Stop the broker, give each directory its own name again and start it; nothing in it was changed", .dir.display())]
     OtherTopic {
         /// The partition's directory.
         dir: PathBuf,

@@ -98,8 +98,7 @@ impl DirShared {
             is_complete: points.clean,
             is_fresh: is_fresh || is_unused(&*io, &path).map_err(failed)?,
         };
-        let positions = DurablePositions::open(&*io, &path, boot, &checkpoint).map_err(failed)?;
-        positions.tell_what_is_lost(points.clean);
+        let positions = open_points(&*io, &path, boot, &checkpoint)?;
         let unclosed = (!was_clean).then(|| positions.snapshot().0.into_keys().collect());
         let shared = Self {
             io,
@@ -313,6 +312,23 @@ fn create_durably(io: &dyn Io, dir: &Path) -> io::Result<()> {
         io.sync_dir(parent)?;
     }
     Ok(())
+}
+
+fn open_points(
+    io: &dyn Io,
+    dir: &Path,
+    boot: u64,
+    checkpoint: &Checkpointed<'_>,
+) -> Result<DurablePositions, LogDirError> {
+    let bytes = io.read_small(&dir.join(DurablePositions::FILE));
+    let bytes = bytes.map_err(|error| LogDirError::of_points(dir, error))?;
+    let opened = DurablePositions::open(io, dir, bytes, boot, checkpoint);
+    let positions = opened.map_err(|source| LogDirError::Io {
+        dir: dir.to_owned(),
+        source,
+    })?;
+    positions.tell_what_is_lost(checkpoint.is_complete);
+    Ok(positions)
 }
 
 fn identify(io: &dyn Io, options: &LogDirOptions) -> Result<DirIdentity, LogDirError> {

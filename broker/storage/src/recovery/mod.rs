@@ -144,6 +144,8 @@ struct Recovery<'a> {
     cleaned: CleanerCheckpoint,
     sealed: Vec<SealedSegment>,
     active: Option<ActiveSegment>,
+    /// Whether the last bytes of that are damaged.
+    end_is_lost: bool,
     /// What `leader-epoch-checkpoint` says.
     stored_epochs: Option<LeaderEpochs>,
     /// Leader epochs met above the recovery point.
@@ -218,6 +220,7 @@ impl<'a> Recovery<'a> {
             cleaned,
             sealed: Vec::new(),
             active: None,
+            end_is_lost: false,
             stored_epochs: epochs,
             epochs: Vec::new(),
             changed: false,

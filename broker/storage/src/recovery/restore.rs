@@ -31,6 +31,8 @@ impl Times {
 pub(crate) struct Restored {
     pub(crate) segment: ActiveSegment,
     pub(crate) damage: Vec<Corruption>,
+    /// Whether its last bytes are damaged: how late the records were that are lost with them is not known.
+    pub(crate) end_is_lost: bool,
 }
 
 /// The segment with `len` good bytes that end at offset `end`. Only the headers behind its last
@@ -97,7 +99,11 @@ fn walk(
             }
         }
     }
-    Ok(Restored { segment, damage })
+    Ok(Restored {
+        segment,
+        damage,
+        end_is_lost: is_behind_damage,
+    })
 }
 
 fn with_age(mut restored: Restored, times: Times) -> Restored {

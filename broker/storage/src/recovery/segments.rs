@@ -96,6 +96,7 @@ impl Recovery<'_> {
     pub(super) fn take_active(&mut self) -> Result<ActiveSegment, OpenLogError> {
         let found = self.active.take();
         let end = found.as_ref().map_or(Offset::ZERO, |active| active.next);
+        let end_is_lost = self.end_is_lost && end > self.start;
         match found {
             // A power loss under `flush.mode = async` may take records that were deleted anyway.
             Some(active) if end < self.start => {
@@ -104,6 +105,11 @@ impl Recovery<'_> {
                     self.remove(&segment.data)?;
                 }
                 self.new_active(self.start)
+            }
+            // Complete, it ends with its last good batch, so that whoever searches it knows of the gap behind that.
+            Some(active) if end_is_lost => {
+                self.open_sealed(active.data.base(), active.len, Some(end))?;
+                self.new_active(end)
             }
             Some(active) => Ok(active),
             None => {
@@ -306,6 +312,7 @@ impl Recovery<'_> {
                 self.report.corruption.push(damage);
             }
         }
+        self.end_is_lost = restored.end_is_lost;
         let mut active = restored.segment;
         if self.request.shared.planted.reuse_offsets_after_reopen && active.next > data.base() {
             active.next = Offset::new(active.next.get() - 1);

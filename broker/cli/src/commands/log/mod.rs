@@ -1,6 +1,7 @@
 //! `broker log`: looks into data directories without a broker. Reads only.
 
 mod dump;
+mod known_topics;
 mod target;
 mod verify;
 

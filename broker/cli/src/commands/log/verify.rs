@@ -1,5 +1,6 @@
 //! `broker log verify`: reads everything and reports what is wrong. The rules are those of
-//! `broker_storage::inspect`; here they become a table, JSON and an exit code.
+//! `broker_storage::inspect`; here they become a table, JSON and an exit code. Which topics there are is read
+//! from the metadata log.
 
 use std::cell::Cell;
 use std::io::ErrorKind;
@@ -7,12 +8,13 @@ use std::path::{Path, PathBuf};
 
 use broker_client::model::Offset;
 use broker_storage::inspect::{
-    DirNotes, Finding, FindingKind, Summary, Verifier, check_modules, is_in_use, look_again,
+    DirNotes, Finding, FindingKind, Summary, Topics, Verifier, check_modules, is_in_use, look_again,
 };
 use broker_wasm::module_digest;
 use clap::Args;
 use serde::Serialize;
 
+use super::known_topics::{has_metadata, known_topics};
 use super::target::{PartitionFiles, Target};
 use crate::exit_status::ExitStatus;
 use crate::failure::Failure;
@@ -25,7 +27,9 @@ use crate::session::Session;
 /// with exit code 5 if there is one. Changes nothing. What a crash leaves of a write that nobody was told
 /// about is named, but is no damage: the next start cuts it off. So is what was not durable when the machine
 /// went down. Indexes are made anew when they are missing or wrong. A file that cannot be read is named like
-/// a damage. Beside a running broker, what it is just writing is left out, and what is wrong is looked at again.
+/// a damage. Whether each directory holds the data of its topic is told by the metadata log: name all directories
+/// of log.dirs, or the one with that log. Beside a running broker that is not looked at, what it is just writing is
+/// left out, and what is wrong is looked at again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -44,6 +48,8 @@ struct Verified {
     in_use: bool,
     /// What is wrong with the files at the top of the directories.
     damages_of_directory: Vec<Damage>,
+    /// Why the topic ids of directories were not compared with the metadata.
+    topics_not_compared: Vec<String>,
     partitions: Vec<VerifiedPartition>,
     bytes: u64,
     records: u64,
@@ -63,6 +69,8 @@ struct VerifiedPartition {
     damages: Vec<Damage>,
     /// What a crash has left, and the next start repairs.
     unfinished: Vec<Damage>,
+    /// What is neither.
+    notes: Vec<Damage>,
 }
 
 #[derive(Serialize)]
@@ -104,8 +112,15 @@ impl VerifyArgs {
         let bytes = targets.iter().map(|(_, target)| target.bytes()).sum();
         let progress = session.output.progress(Some(bytes));
         let mut verified = Verified::default();
+        let mut with_metadata = targets.iter().filter_map(|(_, target)| {
+            let log_dir = target.log_dir.as_deref()?;
+            has_metadata(&*target.io, log_dir).then_some(log_dir)
+        });
+        let metadata_of_all = with_metadata
+            .next()
+            .filter(|_| with_metadata.next().is_none());
         for (path, target) in &targets {
-            verified.add(session, &progress, (path, target))?;
+            verified.add(session, &progress, (path, target), metadata_of_all)?;
         }
         progress.clear();
         session.output.show(&verified, text)?;
@@ -126,6 +141,7 @@ impl Verified {
         session: &Session,
         progress: &Progress,
         (path, target): (&Path, &Target),
+        metadata_of_all: Option<&Path>,
     ) -> Result<(), Failure> {
         let log_dir = target.log_dir.as_deref();
         let in_use = log_dir.is_some_and(|dir| is_in_use(&*target.io, dir).unwrap_or(false));
@@ -145,6 +161,17 @@ impl Verified {
             self.damages += damages.len();
             self.damages_of_directory.append(&mut damages);
         }
+        let notes = notes.map(|notes| {
+            let own = log_dir.filter(|dir| has_metadata(&*target.io, dir));
+            match topics(target, own.or(metadata_of_all), in_use) {
+                Ok(topics) => notes.with_topics(topics),
+                Err(reason) => {
+                    let reason = format!("{}: {reason}", notes.dir().display());
+                    self.topics_not_compared.push(reason);
+                    notes
+                }
+            }
+        });
         for partition in &target.partitions {
             let (before, read) = (self.bytes, Cell::new(0));
             let records = self.records;
@@ -187,16 +214,27 @@ fn read_notes(target: &Target, dir: &Path, in_use: bool) -> (Option<DirNotes>, V
     }
 }
 
+/// Which topics there are, by the metadata log in a directory, or why that is not known.
+fn topics(target: &Target, metadata: Option<&Path>, in_use: bool) -> Result<Topics, String> {
+    if in_use {
+        return Err("a broker is using it".to_owned());
+    }
+    let dir = metadata.ok_or("no directory that was named has the metadata log")?;
+    known_topics(&*target.io, dir)
+        .map_err(|error| format!("the metadata log in {}: {error}", dir.display()))
+}
+
 /// Nothing when a running broker has removed it meanwhile.
 fn verify(
     verifier: &Verifier<'_>,
     partition: &PartitionFiles,
     in_use: bool,
 ) -> Option<VerifiedPartition> {
-    let (mut damages, mut unfinished) = (Vec::new(), Vec::new());
+    let (mut damages, mut unfinished, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     let mut report = |finding: Finding| match finding.kind {
         FindingKind::Damage => damages.push(Damage::from(finding)),
         FindingKind::Unfinished => unfinished.push(Damage::from(finding)),
+        FindingKind::Note => notes.push(Damage::from(finding)),
     };
     let summary = match verifier.partition(&partition.path, &mut report) {
         Ok(summary) => summary,
@@ -217,6 +255,7 @@ fn verify(
         next_offset: summary.next.get(),
         damages,
         unfinished,
+        notes,
     })
 }
 
@@ -233,8 +272,9 @@ fn text(verified: &Verified) -> String {
     ]);
     for partition in &verified.partitions {
         let state = match partition.damages.len() {
-            0 if partition.unfinished.is_empty() => "ok".to_owned(),
-            0 => "ok, with an unfinished end".to_owned(),
+            0 if !partition.unfinished.is_empty() => "ok, but unfinished".to_owned(),
+            0 if !partition.notes.is_empty() => "ok, with a note".to_owned(),
+            0 => "ok".to_owned(),
             count => format!("{count} damage(s)"),
         };
         table.row([
@@ -249,9 +289,16 @@ fn text(verified: &Verified) -> String {
         ]);
     }
     let of_partitions = verified.partitions.iter();
-    let of_partitions =
-        of_partitions.flat_map(|partition| partition.damages.iter().chain(&partition.unfinished));
+    let of_partitions = of_partitions.flat_map(|partition| {
+        let others = partition.unfinished.iter().chain(&partition.notes);
+        partition.damages.iter().chain(others)
+    });
     let damages = verified.damages_of_directory.iter().chain(of_partitions);
     let lines: String = damages.map(|damage| damage.line.as_str()).collect();
-    format!("{table}{lines}")
+    let not_compared: String = verified
+        .topics_not_compared
+        .iter()
+        .map(|reason| format!("topic ids are not compared with the metadata: {reason}\n"))
+        .collect();
+    format!("{table}{lines}{not_compared}")
 }
