@@ -15,8 +15,7 @@
 //! let engine = PluginEngine::new()?;
 //! let catalog = Catalog::load(&engine, &builtins, None)?;
 //!
-//! let plugin = catalog.get("key-hash").expect("shipped");
-//! let mut partitioner = Partitioner::new(&engine, plugin, "orders", &[])?;
+//! let mut partitioner = Partitioner::new(&engine, catalog.get("key-hash").expect("shipped"), "orders", &[])?;
 //! let keys: BytesColumn = [Some(&b"21"[..]), Some(&b"foobar"[..])].into_iter().collect();
 //! let batch = BatchColumns { records: 2, keys: Some(&keys), ..BatchColumns::default() };
 //! let layout = Layout { partitions: 8, counts: &[8], sequence: 0, batches: 0 };
