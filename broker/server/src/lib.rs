@@ -28,6 +28,7 @@ mod descriptors;
 mod dir_traces;
 mod dry_run;
 mod log_dirs;
+mod look;
 mod memory;
 mod net;
 mod not_opened;

@@ -13,13 +13,14 @@ use broker_storage::{
     RecoveryReport,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tracing::{debug, error, warn};
+use tracing::{error, warn};
 
 use crate::broker::{hanging, is_slow};
 use crate::clock::BrokerClock;
 use crate::clock_doubt::ClockDoubt;
 use crate::cold_reads::{COLD_READS_MAX, ColdReads};
 use crate::dir_traces::DirTraces;
+use crate::look::Look;
 use crate::not_opened::NotOpened;
 
 /// Logs of one directory that are opened or deleted at once; recovery of one reads its file, so a few keep the disk
@@ -46,28 +47,6 @@ pub(crate) struct LogDirs {
     /// The places for logs that are opened or deleted.
     at_work: Vec<Arc<Semaphore>>,
     cold_reads: Vec<Arc<ColdReads>>,
-}
-
-/// A look at a directory.
-pub(crate) struct Look {
-    dir: LogDir,
-    _alone: tokio::sync::OwnedMutexGuard<()>,
-}
-
-impl Look {
-    /// Asks the file system how much room there is, and whether the directories of open logs are there;
-    /// answers those that are not.
-    pub(crate) fn carry_out(self) -> Vec<TopicPartition> {
-        let path = self.dir.path().display();
-        if let Err(error) = self.dir.look_at_space() {
-            debug!(dir = %path, %error, "the room on the disk is not known");
-        }
-        let missing = self.dir.look_for_partitions();
-        missing.unwrap_or_else(|error| {
-            debug!(dir = %path, %error, "it cannot be listed");
-            Vec::new()
-        })
-    }
 }
 
 #[derive(Clone, Copy)]
@@ -285,10 +264,8 @@ impl LogDirs {
     pub(crate) fn looks(&self) -> Vec<Look> {
         let each = self.dirs.iter().zip(&self.looked_at);
         let begun = each.filter_map(|(dir, alone)| {
-            Some(Look {
-                dir: dir.clone(),
-                _alone: alone.clone().try_lock_owned().ok()?,
-            })
+            let alone = alone.clone().try_lock_owned().ok()?;
+            Some(Look::new(dir.clone(), alone))
         });
         begun.collect()
     }
