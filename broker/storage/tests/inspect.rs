@@ -207,6 +207,33 @@ fn what_the_power_has_taken_that_was_not_durable_is_no_damage() {
 }
 
 #[test]
+fn an_index_that_a_clean_stop_has_left_unsynced_is_no_damage_after_a_power_loss() {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, small());
+    append_numbers(&mut log, 0..25);
+    support::sync(&dir, &mut log);
+    assert!(log.leave());
+    drop(log);
+    dir.close_clean().unwrap();
+    for seed in 0..50 {
+        let left = io.after_power_loss(Survival::Random(seed));
+        let found = look(&left);
+        let is_damage = |found: &&Finding| {
+            found.kind == FindingKind::Damage && found.file.starts_with(partition_dir())
+        };
+        assert_eq!(found.iter().find(is_damage), None);
+    }
+    let left = io.after_power_loss(Survival::Everything);
+    edit(&left, &segment_file(10, "index"), |bytes| bytes[40] ^= 1);
+    let found = look(&left);
+    let is_told = |found: &Finding| found.kind == FindingKind::Damage;
+    assert!(
+        found.iter().any(is_told),
+        "one that was synced is: {found:?}"
+    );
+}
+
+#[test]
 fn a_directory_under_way_to_be_deleted_is_not_gone() {
     let io = filled();
     let doomed = format!("{}-0.delete", support::TOPIC_ID);

@@ -4,14 +4,17 @@
 
 mod support;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use broker_storage::inspect::{DirNotes, Finding, FindingKind, Verifier};
 use broker_storage::io::Io;
 use broker_storage::io::recording::{Fault, RecordingIo, Survival};
 use broker_storage::{Damage, FlushMode, LogConfig, RecoveryReport};
 use support::{
-    append_numbers, batch_of, numbers, offset, open, partition, partition_dir, small, sync, values,
+    DIR, append_numbers, batch_of, edit, numbers, offset, open, partition, partition_dir,
+    segment_file, small, sync, values,
 };
 
 fn config() -> LogConfig {
@@ -22,8 +25,8 @@ fn config() -> LogConfig {
     }
 }
 
-/// 10 records that are durable, 8 more that were acknowledged, and no power.
-fn cut() -> Arc<RecordingIo> {
+/// 10 records that are durable, and 8 more that were acknowledged.
+fn written() -> Arc<RecordingIo> {
     let io = RecordingIo::new();
     let (dir, mut log, _) = open(&io, config());
     append_numbers(&mut log, 0..10);
@@ -32,7 +35,12 @@ fn cut() -> Arc<RecordingIo> {
     dir.record_high_watermark(&partition(), log.end());
     dir.write_checkpoints().unwrap();
     drop((dir, log));
-    io.after_power_loss(Survival::Synced)
+    io
+}
+
+/// The same, after a loss of power.
+fn cut() -> Arc<RecordingIo> {
+    written().after_power_loss(Survival::Synced)
 }
 
 fn told(report: &RecoveryReport) -> Vec<(u64, u64)> {
@@ -61,6 +69,46 @@ fn a_loss_is_no_damage_to_the_next_start_however_soon_it_comes() {
         assert_eq!(log.end(), offset(10 + more as u64));
         assert_eq!(values(&log), numbers(10 + more));
     }
+}
+
+/// What a verification finds of the partition.
+fn verified(io: &Arc<RecordingIo>) -> Vec<Finding> {
+    let notes = DirNotes::read(&**io, Path::new(DIR), &mut |_| {}).unwrap();
+    let mut found = Vec::new();
+    let verifier = Verifier::new(&**io).with_notes(&notes);
+    let mut report = |finding| found.push(finding);
+    verifier.partition(&partition_dir(), &mut report).unwrap();
+    found
+}
+
+#[test]
+fn a_verification_tells_what_went_with_the_power_from_what_was_damaged() {
+    let found = verified(&cut());
+    assert!(found.iter().all(|found| found.kind != FindingKind::Damage));
+    let mut notes = found.iter().filter(|found| found.kind == FindingKind::Note);
+    let note = notes.next().unwrap();
+    assert_eq!((note.offset, notes.next()), (Some(offset(10)), None));
+    assert!(note.what.contains("10 to 18"), "{note}");
+
+    let killed = written().after_kill();
+    for base in [10, 0] {
+        edit(&killed, &segment_file(base, "log"), |bytes| {
+            bytes.truncate(5)
+        });
+        let found = verified(&killed);
+        let damage = found
+            .iter()
+            .filter(|found| found.kind == FindingKind::Damage);
+        assert!(damage.count() > 0, "{found:?}");
+    }
+    // What was durable is missing whatever took it.
+    let lost = cut();
+    edit(&lost, &segment_file(0, "log"), |bytes| bytes.truncate(5));
+    let found = verified(&lost);
+    assert!(
+        found.iter().any(|found| found.kind == FindingKind::Damage),
+        "{found:?}"
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use broker_model::LeaderEpoch;
-use broker_storage::inspect::{Found, SegmentReader, Verifier, segments};
+use broker_storage::inspect::{Found, SegmentReader, Verifier, segments, verify_partition};
 use broker_storage::io::recording::RecordingIo;
 use broker_storage::io::{Io, OpenMode};
 use broker_storage::{LastStop, Log, LogConfig, OpenLogError, Pace, ReadLimit};
@@ -323,4 +323,27 @@ fn leader_epochs_of_a_log_that_begins_later_delete_nothing_and_are_made_anew() {
         assert_eq!(values(&log), numbers(35), "{start}");
         assert_eq!(file_bytes(&io, &file), own, "{start}");
     }
+}
+
+#[test]
+fn a_log_start_that_is_gone_is_missed_where_the_leader_epochs_know_it() {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, small());
+    append_numbers(&mut log, 0..35);
+    log.advance_start(offset(14)).unwrap();
+    sync(&dir, &mut log);
+    drop((dir, log));
+    let io = io.after_kill();
+    let verified = || {
+        let mut found = Vec::new();
+        verify_partition(&*io, &partition_dir(), &mut |finding| found.push(finding)).unwrap();
+        found
+    };
+    assert_eq!(verified(), []);
+    let file = partition_dir().join("log-start-offset-checkpoint");
+    io.remove_file(&file).unwrap();
+    let found = verified();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((&found[0].file, found[0].offset), (&file, Some(offset(14))));
+    assert_eq!(open(&io, small()).1.start(), offset(10));
 }

@@ -15,7 +15,7 @@ pub enum FindingKind {
     Damage,
     /// What a crash has left unfinished: nobody was told of it, and the next start repairs it.
     Unfinished,
-    /// Nothing is lost or damaged; somebody may want to know of it.
+    /// Nothing is damaged, and nothing lost that was promised; somebody may want to know of it.
     Note,
 }
 

@@ -207,8 +207,13 @@ impl DirNotes {
 
     /// Whether the machine was restarted since a point was noted, without a stop of the broker.
     pub(super) fn lost_power_since(&self, point: &RecoveryPoint) -> bool {
+        self.was_restarted_since(point) && !self.clean
+    }
+
+    /// Whether the machine was restarted since a point was noted: what was not synced may be gone.
+    pub(super) fn was_restarted_since(&self, point: &RecoveryPoint) -> bool {
         let is_other = self.boot.is_some_and(|boot| boot != point.boot);
-        is_other && !self.clean && !self.is_doubtful
+        is_other && !self.is_doubtful
     }
 
     /// The durable point of a partition.

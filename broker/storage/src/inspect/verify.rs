@@ -20,6 +20,7 @@ use crate::io::Io;
 use crate::segment::file_name;
 use crate::small_file::{
     CleanerCheckpoint, KnownLosses, LeaderEpochs, LogStart, PartitionMetadata, RecoveryPoint,
+    SmallFile,
 };
 
 /// What a partition holds.
@@ -211,10 +212,16 @@ impl Noted {
             SwapJournal::FILE,
             "the partition stays offline until it is restored",
         );
-        let first_epoch = || epochs?.entries().first().map(|(_, start)| *start);
+        let first_epoch = epochs.and_then(|epochs| Some(epochs.entries().first()?.1));
+        let base = segments.first().map(|first| first.base);
+        if let Some(start) = first_epoch.filter(|start| base.is_some_and(|base| *start > base))
+            && matches!(LogStart::load(io, &dir.join(LogStart::FILE)), Ok(None))
+        {
+            (files.report)(start_is_gone(dir, start));
+        }
         Self {
             metadata,
-            start: start.map(|LogStart(start)| start).or_else(first_epoch),
+            start: start.map(|LogStart(start)| start).or(first_epoch),
         }
     }
 }
@@ -232,6 +239,37 @@ struct Pass<'a> {
     is_metadata: bool,
     summary: Summary,
     report: &'a mut dyn FnMut(Finding),
+}
+
+fn start_is_gone(dir: &Path, start: Offset) -> Finding {
+    Finding {
+        kind: FindingKind::Damage,
+        file: dir.join(LogStart::FILE),
+        position: None,
+        offset: Some(start),
+        what: format!(
+            "the leader epochs begin at offset {start}, above the first segment, and this file is missing that says so, too: it is gone, or {} is another log's",
+            LeaderEpochs::FILE
+        ),
+        then: format!(
+            "the log begins with the first segment: if records below offset {start} were deleted they come back, and have to be deleted again"
+        ),
+    }
+}
+
+fn lost_with_the_power(dir: &Path, next: Offset, noted: Offset) -> Finding {
+    Finding {
+        kind: FindingKind::Note,
+        file: dir.to_owned(),
+        position: None,
+        offset: Some(next),
+        what: format!(
+            "offsets {next} to {noted} went with the machine's power: they were acknowledged under flush.mode=async, and not synced yet"
+        ),
+        then: format!(
+            "the next start tells of the loss, which stays named in known-losses, and the log goes on at offset {next}"
+        ),
+    }
 }
 
 /// What the next start does about what went with the power.
@@ -332,6 +370,10 @@ impl Pass<'_> {
         }
         let durable = point.map_or(Offset::ZERO, |point| point.end);
         if let Some(noted) = noted.filter(|noted| *noted > next && *noted > durable) {
+            if self.lost_power.is_some() {
+                // Under `sync` nothing is acknowledged above the durable point.
+                return (self.report)(lost_with_the_power(dir, next.max(durable), noted));
+            }
             self.data(Corruption {
                 file: files
                     .last()
@@ -391,9 +433,12 @@ impl Pass<'_> {
         }
         self.check_length(segment, &last);
         let end = Some(&last).filter(|_| !is_last);
-        // Indexes are made durable with the data that follows them.
-        let is_unsynced = |point: RecoveryPoint| segment.base >= point.segment;
-        let kind = match self.lost_power.is_some_and(is_unsynced) {
+        // Indexes are made durable with the data that follows them, and not by a stop.
+        let notes = verifier.notes.zip(self.point);
+        let is_unsynced = |(notes, point): (&DirNotes, RecoveryPoint)| {
+            segment.base >= point.segment && notes.was_restarted_since(&point)
+        };
+        let kind = match notes.is_some_and(is_unsynced) {
             true => FindingKind::Unfinished,
             false => FindingKind::Damage,
         };

@@ -32,6 +32,7 @@ pub(super) fn load(request: &OpenRequest) -> Result<NotedStart, OpenLogError> {
 /// Where the log begins, as far as files tell. Leader epochs do where there is no other word, but nothing is
 /// deleted on theirs alone: those of another log begin where that one does.
 pub(super) fn stored(
+    request: &OpenRequest,
     noted: &NotedStart,
     epochs: Option<&LeaderEpochs>,
     files: &[(Offset, u32)],
@@ -40,7 +41,14 @@ pub(super) fn stored(
     let is_below = |start: &Offset| files.first().is_none_or(|(base, _)| start <= base);
     match noted {
         NotedStart::At(start) => Some(*start),
-        NotedStart::Nothing => of_epochs.filter(is_below),
+        NotedStart::Nothing => of_epochs.filter(|start| {
+            let is_own = is_below(start);
+            if !is_own {
+                let file = request.dir.join(LogStart::FILE);
+                tracing::error!(partition = %request.partition, file = %file.display(), %start, "the leader epochs begin above the first segment: they are another log's, or the file is gone that says where the log begins, and deleted records come back below that offset");
+            }
+            is_own
+        }),
         NotedStart::Damaged => of_epochs,
     }
 }

@@ -176,7 +176,7 @@ impl<'a> Recovery<'a> {
         let noted = shared.positions.known(&key).filter(|_| !request.is_new);
         let noted_start = log_start::load(request)?;
         let epochs = load_epochs(request)?;
-        let stored_start = log_start::stored(&noted_start, epochs.as_ref(), &files);
+        let stored_start = log_start::stored(request, &noted_start, epochs.as_ref(), &files);
         if let Some(start) = stored_start {
             log_start::delete_again(request, noted, &mut files, start)?;
         }
