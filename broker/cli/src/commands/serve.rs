@@ -71,6 +71,9 @@ impl ServeArgs {
         let config = BrokerConfig::load(&self.into_layers()).map_err(config_failure)?;
         if check {
             broker_server::check_plugins(&config).map_err(start_failure)?;
+            for doubt in config.doubts() {
+                session.output.warn(doubt);
+            }
             let ok = json!({ "ok": true, "listeners": config.listeners });
             return session
                 .output

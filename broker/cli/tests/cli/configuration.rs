@@ -92,6 +92,22 @@ fn options_of_serve_are_checked_too_and_the_last_one_counts() {
 }
 
 #[test]
+fn a_check_warns_of_what_cannot_work_on_this_machine() {
+    let says = [
+        "warning",
+        "log.min.free.bytes",
+        "no record",
+        "./broker-data",
+    ];
+    run(&["serve", "--check", "-o", "log.min.free.bytes=8000000TiB"])
+        .ok()
+        .says(&says);
+    let file = file("log.min.free.bytes = \"8000000TiB\"\n");
+    let path = file.path().display().to_string();
+    run(&["config", "check", &path]).ok().says(&says);
+}
+
+#[test]
 fn a_check_loads_the_plugin_manifest_and_fails_as_the_start_does() {
     let dir = tempfile::tempdir().expect("a directory can be made");
     let data = dir.path().join("data").display().to_string();

@@ -6,6 +6,7 @@
 //! was probably meant, all of them at once.
 
 mod broker_config;
+mod doubts;
 mod explain;
 pub mod keys;
 mod layers;

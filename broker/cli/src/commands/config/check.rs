@@ -31,6 +31,9 @@ impl CheckArgs {
             command_line: Vec::new(),
         };
         let config = BrokerConfig::load(&layers).map_err(config_failure)?;
+        for doubt in config.doubts() {
+            session.output.warn(doubt);
+        }
         let set = config
             .describe()
             .into_iter()
