@@ -19,7 +19,8 @@ impl BrokerConfig {
         let rooms = dirs.filter_map(|dir| too_high(self.min_free, dir, total_of(dir)?));
         let cores = available_parallelism().map_or(1, usize::from);
         let threads = self.arbiters.and_then(|count| too_many(count, cores));
-        rooms.chain(threads).collect()
+        let copies = too_many_copies(self.creation.replication_factor);
+        rooms.chain(threads).chain(copies).collect()
     }
 }
 
@@ -43,6 +44,12 @@ fn too_high(min_free: MinFree, dir: &Path, total: u64) -> Option<String> {
 fn too_many(arbiters: usize, cores: usize) -> Option<String> {
     (arbiters > cores.saturating_mul(ARBITERS_PER_CORE_MAX)).then(|| {
         format!("num.arbiters is {arbiters}, and this machine has {cores} core(s): so many threads take turns and make everything slower; 0 is one per core")
+    })
+}
+
+fn too_many_copies(copies: u32) -> Option<String> {
+    (copies > 1).then(|| {
+        format!("default.replication.factor is {copies}, and this version runs one broker: a topic is only created where its own factor of 1 is asked for")
     })
 }
 
@@ -73,5 +80,12 @@ mod tests {
         assert_eq!(too_many(16, 4), None);
         let doubt = too_many(17, 4).unwrap();
         assert!(doubt.contains("num.arbiters is 17"), "{doubt}");
+    }
+
+    #[test]
+    fn copies_without_brokers_are_doubted() {
+        assert_eq!(too_many_copies(1), None);
+        let doubt = too_many_copies(3).unwrap();
+        assert!(doubt.contains("default.replication.factor is 3"), "{doubt}");
     }
 }

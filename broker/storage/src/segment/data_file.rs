@@ -216,7 +216,7 @@ impl DataFile {
             Met::AsKnown => {}
             Met::Changed => {
                 if !self.was_changed.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(%file, "somebody else has written to a data file: what is in it is verified before it is served");
+                    tracing::warn!(%file, "a data file was changed by somebody else, or its permissions or links were: what is in it is verified before it is served");
                 }
             }
             Met::Other => {
