@@ -2,7 +2,7 @@
 //! themselves, and nobody else's record changed or moved.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::{fs, io};
 
 use broker_record::Batches;
 
@@ -74,6 +74,14 @@ fn everything(wire: &mut Wire, topic: &str) -> BTreeMap<(u32, u64), Rec> {
         .collect()
 }
 
+/// What was found, unless a cleaning has removed it meanwhile.
+fn unless_gone<T>(found: io::Result<T>) -> Option<T> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        found => Some(found.expect("it can be read")),
+    }
+}
+
 /// Files of the data directory in which the text stands, as it is or compressed in a batch.
 fn files_with(broker: &Broker, text: &str) -> usize {
     let has = |bytes: &[u8]| {
@@ -82,9 +90,11 @@ fn files_with(broker: &Broker, text: &str) -> usize {
             .any(|part| part == text.as_bytes())
     };
     let files = walkdir::WalkDir::new(broker.data_dir()).into_iter();
-    let files = files.map(|entry| entry.expect("it can be read"));
+    let files = files.filter_map(|entry| unless_gone(entry.map_err(io::Error::from)));
     let holds = |path: &std::path::Path| {
-        let bytes = fs::read(path).expect("it can be read");
+        let Some(bytes) = unless_gone(fs::read(path)) else {
+            return false;
+        };
         if has(&bytes) || path.extension().is_none_or(|extension| extension != "log") {
             return has(&bytes);
         }
@@ -174,9 +184,16 @@ fn cleanings(wire: &mut Wire) -> Vec<u64> {
         .collect()
 }
 
-#[test]
-fn another_tenant_goes_from_what_is_compacted_already() {
-    let mut broker = quick().start();
+/// How many records of a tenant there are in `t`.
+fn count(wire: &mut Wire, tenant: &str) -> usize {
+    let all = everything(wire, "t");
+    let has = |record: &&Rec| tenant_of(record) == Some(tenant.as_bytes());
+    all.values().filter(has).count()
+}
+
+/// A broker with records of three tenants, each key there once.
+fn compacted() -> (Broker, Wire) {
+    let broker = quick().start();
     let mut wire = broker.connect();
     let config = [
         ("cleanup.policy", "compact"),
@@ -199,11 +216,12 @@ fn another_tenant_goes_from_what_is_compacted_already() {
         })
     };
     eventually("each key is there once", || clean(&mut wire).then_some(()));
-    let count = |wire: &mut Wire, tenant: &str| {
-        let all = everything(wire, "t");
-        let has = |record: &&Rec| tenant_of(record) == Some(tenant.as_bytes());
-        all.values().filter(has).count()
-    };
+    (broker, wire)
+}
+
+#[test]
+fn another_tenant_goes_from_what_is_compacted_already() {
+    let (mut broker, mut wire) = compacted();
     assert_eq!(count(&mut wire, "acme"), 134);
     let options = map! { "header" => "tenant", "values" => "acme" };
     let dry_run = DryRun::of_plugin("t", "drop-by-header").with("options", options);
@@ -244,4 +262,50 @@ fn another_tenant_goes_from_what_is_compacted_already() {
         both.all(|(all, at_start)| all - at_start <= 3),
         "{at_start:?} became {all:?}"
     );
+}
+
+/// What is noted of the cleanings of a partition, as if the last one had ended an hour later.
+fn ended_later(noted: &str) -> String {
+    let (lines, _crc) = noted.split_once("crc32=").expect("it is guarded");
+    let line = lines.lines().find(|line| line.starts_with("last_cleaned="));
+    let line = line.expect("it was cleaned");
+    let ended = line.trim_start_matches("last_cleaned=").parse::<u64>();
+    let later = format!("last_cleaned={}", ended.expect("a time") + 3_600_000);
+    let lines = lines.replace(line, &later);
+    format!("{lines}crc32={:08x}\n", crc32fast::hash(lines.as_bytes()))
+}
+
+#[test]
+fn a_cleaning_that_ends_when_there_is_another_policy_does_not_count_for_that_one() {
+    let (mut broker, _) = compacted();
+    broker.stop();
+    broker.set_up_again(|setup| setup.option("log.cleaner.backoff.ms", "1h"));
+    let files = (0..PARTITIONS).map(|number| broker.partition_dir("t", number));
+    let files = files.map(|dir| dir.join("cleaner-checkpoint"));
+    let noted: Vec<_> = files
+        .map(|file| {
+            let text = fs::read_to_string(&file).expect("it is there");
+            (file, ended_later(&text))
+        })
+        .collect();
+    broker.start_again();
+    broker.connect().alter(
+        "t",
+        &[
+            ("compaction.policy", "drop-by-header"),
+            ("compaction.policy.option.header", "tenant"),
+            ("compaction.policy.option.values", "acme"),
+        ],
+    );
+    // What the partitions would have noted last, had they not heard of it by then.
+    broker.kill();
+    for (file, noted) in noted {
+        fs::write(file, noted).expect("it can be written");
+    }
+    broker.set_up_again(|setup| setup.option("log.cleaner.backoff.ms", "50"));
+    broker.start_again();
+    let mut wire = broker.connect();
+    eventually("they are gone", || {
+        (count(&mut wire, "acme") == 0).then_some(())
+    });
 }

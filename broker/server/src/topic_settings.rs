@@ -71,11 +71,13 @@ pub(crate) fn check_batch_size(topic: &TopicConfig, size: usize) -> Result<(), P
 }
 
 /// When a topic's partitions are compacted.
-pub(crate) fn compaction_settings(topic: &TopicConfig) -> CompactionSettings {
+pub(crate) fn compaction_settings(topic: &TopicSettings) -> CompactionSettings {
+    let config = &topic.config;
     CompactionSettings {
-        min_dirty_ratio: topic.min_cleanable_dirty_ratio,
-        min_lag: topic.min_compaction_lag,
-        max_lag: topic.max_compaction_lag,
-        delete_retention: topic.delete_retention,
+        min_dirty_ratio: config.min_cleanable_dirty_ratio,
+        min_lag: config.min_compaction_lag,
+        max_lag: config.max_compaction_lag,
+        delete_retention: config.delete_retention,
+        policy_since: Some(topic.plugins.policy_since()),
     }
 }

@@ -391,8 +391,9 @@ impl Actor for PartitionActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let plugins = &self.settings.plugins;
-        let last_cleaned = self.log().last_cleaned();
-        if last_cleaned.is_some_and(|at| plugins.outdates_cleaning(at)) {
+        let log = self.log();
+        let (last_cleaned, by) = (log.last_cleaned(), log.last_policy_since());
+        if last_cleaned.is_some_and(|at| plugins.outdates_cleaning(at, by)) {
             self.forget_cleanings();
         }
         // What an earlier process left unsynced is synced before it counts as durable.

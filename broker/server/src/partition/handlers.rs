@@ -252,7 +252,7 @@ impl Handler<LookAtCleaning> for PartitionActor {
 
     fn handle(&mut self, message: LookAtCleaning, ctx: &mut Self::Context) {
         self.took(ctx);
-        let settings = compaction_settings(&self.settings.config);
+        let settings = compaction_settings(&self.settings);
         let high_watermark = self.replica.high_watermark();
         let now = self.clock.now();
         let state = self.check_answering().map(|()| {
@@ -268,7 +268,7 @@ impl Handler<BeginCleaning> for PartitionActor {
 
     fn handle(&mut self, message: BeginCleaning, ctx: &mut Self::Context) {
         self.took(ctx);
-        let settings = compaction_settings(&self.settings.config);
+        let settings = compaction_settings(&self.settings);
         let high_watermark = self.replica.high_watermark();
         let now = self.clock.now();
         if self.cleanings_are_outdated {

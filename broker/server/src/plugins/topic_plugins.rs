@@ -43,9 +43,16 @@ impl TopicPlugins {
         }
     }
 
-    /// Whether what was cleaned at a time was cleaned by an earlier compaction policy than the present one.
-    pub(crate) fn outdates_cleaning(&self, at: Timestamp) -> bool {
-        self.compacted_since.is_some_and(|since| at < since)
+    /// Since when the compaction policy is the one that it is; from the beginning, if nobody has said so.
+    pub(crate) fn policy_since(&self) -> Timestamp {
+        self.compacted_since.unwrap_or(Timestamp::from_millis(0))
+    }
+
+    /// Whether what was cleaned at a time was cleaned by an earlier compaction policy than the present one. Where it is
+    /// noted since when that was in force, the time says nothing: it may have ended a moment too late.
+    pub(crate) fn outdates_cleaning(&self, at: Timestamp, policy_since: Option<Timestamp>) -> bool {
+        self.compacted_since
+            .is_some_and(|since| policy_since.map_or(at < since, |known| known != since))
     }
 
     /// Whether the compaction policy is another than in `before`.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use broker_model::Timestamp;
 use broker_record::StoredBatch;
 
 use crate::policy_failed::PolicyFailed;
@@ -57,6 +58,8 @@ pub struct CompactionSettings {
     pub max_lag: Option<Duration>,
     /// How long a tombstone stays after the cleaning that first covered it (`delete.retention.ms`).
     pub delete_retention: Duration,
+    /// Since when the policy is the one that it is, which is noted with each cleaning.
+    pub policy_since: Option<Timestamp>,
 }
 
 impl Default for CompactionSettings {
@@ -67,6 +70,7 @@ impl Default for CompactionSettings {
             min_lag: Duration::ZERO,
             max_lag: None,
             delete_retention: Duration::from_secs(24 * 3600),
+            policy_since: None,
         }
     }
 }

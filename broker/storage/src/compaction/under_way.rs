@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use broker_model::Offset;
+use broker_model::{Offset, Timestamp};
 
 /// Shared by a log and the cleaning under way.
 #[derive(Debug)]
@@ -14,16 +14,24 @@ pub(crate) struct CleaningToken {
     pub(crate) end: Offset,
     /// When it began, on the monotonic clock.
     pub(crate) began: Duration,
+    /// Since when the policy is in force by which it chooses.
+    pub(crate) policy_since: Option<Timestamp>,
     cancelled: AtomicBool,
     /// The log start, which moves on meanwhile.
     start: AtomicU64,
 }
 
 impl CleaningToken {
-    pub(crate) fn new(start: Offset, end: Offset, began: Duration) -> Arc<Self> {
+    /// For what lies between two offsets.
+    pub(crate) fn new(
+        (start, end): (Offset, Offset),
+        began: Duration,
+        policy_since: Option<Timestamp>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             end,
             began,
+            policy_since,
             cancelled: AtomicBool::new(false),
             start: AtomicU64::new(start.get()),
         })

@@ -115,6 +115,12 @@ impl Log {
         self.cleaned.last_cleaned
     }
 
+    /// Since when the policy was in force by which the last cleaning chose. It may have ended when there was another
+    /// already that nobody here had heard of.
+    pub fn last_policy_since(&self) -> Option<Timestamp> {
+        self.cleaned.policy_since
+    }
+
     /// Makes everything dirty, and ends the cleaning under way: records are to be chosen by another policy
     /// from now on. Tombstones wait anew.
     ///
@@ -148,6 +154,7 @@ impl Log {
         let now = self.shared.steady(self.shared.clock.now());
         let mut checkpoint = self.cleaned.clone();
         checkpoint.note(cleaned.outcome().cleaned_to, now);
+        checkpoint.policy_since = cleaned.token().policy_since;
         if cleaned.is_unchanged() {
             let file = self.dir.join(CleanerCheckpoint::FILE);
             let stored = checkpoint.store(&*self.shared.io, &file);
@@ -255,7 +262,11 @@ impl Log {
         let covered_until = millis_before(steady, settings.delete_retention);
         Some(CleaningPlan {
             around: Surroundings::of(&self.shared, self.dir.clone(), self.owner()),
-            token: CleaningToken::new(self.start, end, self.shared.clock.monotonic()),
+            token: CleaningToken::new(
+                (self.start, end),
+                self.shared.clock.monotonic(),
+                settings.policy_since,
+            ),
             sources: cleanable.iter().map(source_of).collect(),
             dirty_from: dirty_from(cleanable, first_dirty),
             limits: OutputLimits {

@@ -1,8 +1,8 @@
 //! `cleaner-checkpoint` of a partition: up to where it was cleaned, and when. Lost or damaged it
 //! costs another cleaning of everything, and tombstones that stay longer.
 //!
-//! `last_cleaned={ms}`, `cleanings={count}`, then one line an entry, oldest first: `{offset} {ms}`.
-//! Everything below the offset was covered by a cleaning at that time.
+//! `last_cleaned={ms}`, `policy_since={ms}`, `cleanings={count}`, then one line an entry, oldest first: `{offset} {ms}`.
+//! Everything below the offset was covered by a cleaning at that time. Earlier versions wrote no `policy_since`.
 
 use broker_model::{Offset, Timestamp};
 
@@ -17,6 +17,8 @@ pub(crate) struct CleanerCheckpoint {
     /// Both columns grow strictly.
     entries: Vec<(Offset, Timestamp)>,
     pub(crate) last_cleaned: Option<Timestamp>,
+    /// Since when the policy was in force by which that cleaning chose.
+    pub(crate) policy_since: Option<Timestamp>,
     pub(crate) cleanings: u64,
 }
 
@@ -93,6 +95,9 @@ impl SmallFile for CleanerCheckpoint {
         if let Some(at) = self.last_cleaned {
             text.push_str(&format!("last_cleaned={at}\n"));
         }
+        if let Some(since) = self.policy_since {
+            text.push_str(&format!("policy_since={since}\n"));
+        }
         text.push_str(&format!("cleanings={}\n", self.cleanings));
         for (offset, at) in &self.entries {
             text.push_str(&format!("{offset} {at}\n"));
@@ -100,14 +105,16 @@ impl SmallFile for CleanerCheckpoint {
     }
 
     fn from_lines(lines: &[&str]) -> Result<Self, String> {
-        let number = |key| -> Result<i64, String> {
+        let number = |key: &str| -> Result<i64, String> {
             let value = value_of(lines, key)?;
             value.parse().map_err(|_| format!("its {key} is no number"))
         };
-        let has_last = lines.iter().any(|line| line.starts_with("last_cleaned="));
-        let last_cleaned = match has_last {
-            true => Some(Timestamp::from_millis(number("last_cleaned")?)),
-            false => None,
+        let time = |key: &str| {
+            let is_it = |line: &&str| line.split_once('=').is_some_and(|(name, _)| name == key);
+            let is_there = lines.iter().any(is_it);
+            is_there
+                .then(|| number(key).map(Timestamp::from_millis))
+                .transpose()
         };
         let cleanings = u64::try_from(number("cleanings")?)
             .map_err(|_| "its number of cleanings is negative".to_owned())?;
@@ -124,7 +131,8 @@ impl SmallFile for CleanerCheckpoint {
         }
         Ok(Self {
             entries,
-            last_cleaned,
+            last_cleaned: time("last_cleaned")?,
+            policy_since: time("policy_since")?,
             cleanings,
         })
     }

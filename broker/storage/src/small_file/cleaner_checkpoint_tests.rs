@@ -84,6 +84,11 @@ fn the_file_is_written_as_documented() {
                  10 1700000000000\n25 1700000060000\n";
     let crc = crc32fast::hash(lines.as_bytes());
     assert_eq!(text, format!("{lines}crc32={crc:08x}\n"));
+    checkpoint.policy_since = Some(at(1_600_000_000_000));
+    let text = String::from_utf8(checkpoint.encode()).unwrap();
+    assert!(text.contains("\npolicy_since=1600000000000\n"), "{text}");
+    let read = CleanerCheckpoint::decode(Path::new("f"), text.as_bytes()).unwrap();
+    assert_eq!(read, checkpoint);
     let empty = CleanerCheckpoint::default();
     let read = CleanerCheckpoint::decode(Path::new("f"), &empty.encode()).unwrap();
     assert_eq!(read, empty);
