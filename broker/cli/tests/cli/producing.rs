@@ -344,7 +344,7 @@ fn a_broker_that_goes_away_for_good_is_reported_with_what_was_stored() {
     let broker = Broker::start();
     broker.topic("t", 1);
     let mut child = broker
-        .command(&["produce", "t", "--delivery-timeout", "300ms"])
+        .command(&["produce", "t", "--delivery-timeout", "10s"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
