@@ -6,14 +6,14 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
-use broker_model::{PartitionId, TopicPartition};
+use broker_model::{PartitionId, TopicId, TopicPartition};
 use broker_record::Batches;
 use broker_storage::inspect::{DirNotes, Verifier, partitions};
 use broker_storage::io::Io;
 use broker_storage::io::recording::{Fault, Operation, RecordingIo, Survival};
-use broker_storage::{Log, OpenLogError, ReadError, ReadLimit};
+use broker_storage::{Log, LogDir, OpenLogError, ReadError, ReadLimit, SyncDone};
 use support::{
     DIR, TOPIC_ID, append, append_numbers, batch_of, edit, file_bytes, numbers, open_dir,
     partition, set_file_bytes, small, sync, values,
@@ -355,4 +355,34 @@ fn a_start_that_cannot_add_the_numbers_of_version_1_goes_on_and_leaves_nothing_b
             assert_eq!(is_complete, passes, "{number}, {fault:?}");
         }
     }
+}
+
+#[test]
+fn a_topic_that_was_deleted_keeps_no_other_of_its_name_from_being_synced() {
+    let io = RecordingIo::new();
+    let dir = open_dir(&io);
+    let opened_as = |dir: &LogDir, id: u8| {
+        let opened = dir.open_or_create_log(&partition(), TopicId::from_bytes([id; 16]), small());
+        opened.unwrap().0
+    };
+    let mut deleted = opened_as(&dir, 1);
+    append(&mut deleted, batch_of("deleted", 7));
+    let of_deleted = deleted.sync_request().unwrap();
+    drop(deleted);
+    dir.delete_log(&partition(), TopicId::from_bytes([1; 16]))
+        .unwrap();
+    let mut log = opened_as(&dir, 2);
+    append(&mut log, batch_of("kept", 4));
+    let (told, outcomes) = mpsc::channel();
+    let work = [of_deleted, log.sync_request().unwrap()].map(|request| {
+        let told = told.clone();
+        let done: SyncDone = Box::new(move |outcome| told.send(outcome).unwrap());
+        (request, done)
+    });
+    dir.sync_together(work.into());
+    let outcome = outcomes.iter().nth(1).unwrap();
+    assert_eq!(log.on_synced(&outcome).unwrap().get(), 1);
+    drop((log, dir));
+    let io = io.after_power_loss(Survival::Synced);
+    assert_eq!(values(&opened_as(&open_dir(&io), 2)), ["kept"]);
 }

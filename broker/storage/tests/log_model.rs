@@ -159,6 +159,21 @@ fn an_append_that_wrote_nothing_leaves_earlier_requests_as_they_are() {
 }
 
 #[test]
+fn a_segment_that_was_taken_back_keeps_no_other_of_its_name_from_being_synced() {
+    follow(&[
+        append(&[(2, 55), (2, 137), (4, 79), (2, 143)]),
+        Step::DiskFullAt { after: 2, short: 0 },
+        append(&[(4, 232), (4, 205)]),
+        append(&[(2, 246)]),
+        append(&[(5, 254)]),
+        Step::Sync,
+        Step::PowerLoss {
+            seed: 7_851_534_900_473_824_110,
+        },
+    ]);
+}
+
+#[test]
 fn a_log_start_within_a_damaged_end_keeps_no_log_from_opening() {
     follow(&[
         append(&[(2, 0)]),

@@ -48,12 +48,19 @@ pub(crate) enum SyncFile {
     Index(PathBuf),
 }
 
+/// Which file it is. A path alone does not tell: one that was removed, with a segment that was taken back or a topic
+/// that was deleted, may stand beside another that has its path by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum SyncFileKey<'a> {
+    Data(*const DataFile),
+    Index(&'a Path),
+}
+
 impl SyncFile {
-    /// Where it is.
-    pub(super) fn path(&self) -> &Path {
+    pub(super) fn key(&self) -> SyncFileKey<'_> {
         match self {
-            Self::Data(data) => data.path(),
-            Self::Index(path) => path,
+            Self::Data(data) => SyncFileKey::Data(Arc::as_ptr(data)),
+            Self::Index(path) => SyncFileKey::Index(path),
         }
     }
 

@@ -135,7 +135,7 @@ fn sync_all_files(dir: &DirShared, requests: &[SyncRequest]) -> Synced {
     let files: Vec<&SyncFile> = requests
         .iter()
         .flat_map(|request| &request.files)
-        .filter(|file| seen.insert(file.path()))
+        .filter(|file| seen.insert(file.key()))
         .collect();
     sync_files(dir, &files)
         .map_err(|error| dir.health.fail(format_args!("a sync failed: {error}")))?;
