@@ -35,6 +35,11 @@ pub trait Response: Sized {
     /// Appends the result map.
     fn encode(&self, out: &mut Vec<u8>);
 
+    /// At most how many bytes that takes, if it is known to be more than a little: so much room is made at once.
+    fn encoded_len_max(&self) -> usize {
+        0
+    }
+
     /// Reads the result map; byte strings of the result may share the frame's memory.
     ///
     /// # Errors

@@ -2,11 +2,14 @@
 //! `[1, id, error|nil, result|nil]`, notification `[2, method, args]`. Parsing borrows; an error
 //! keeps the request's id whenever that can be read, so that it still reaches whoever asked.
 
+use broker_model::limits::FRAME_BYTES_MAX;
 use bytes::Bytes;
 
 use crate::call::{InvalidValue, Request, Response, decode_map, encode_map};
 use crate::error_code::ErrorCode;
-use crate::frame::{FrameTooLarge, build_frame};
+use crate::frame::{
+    FRAME_HEADER_LEN, FrameTooLarge, SMALL_FRAME_BYTES, build_frame, build_frame_in,
+};
 use crate::reader::{Kind, Reader};
 use crate::shape::{self, ShapeError, Walked};
 use crate::wire_error::{ErrorData, WireError};
@@ -15,6 +18,8 @@ const REQUEST: u8 = 0;
 const RESPONSE: u8 = 1;
 const NOTIFICATION: u8 = 2;
 
+/// Most bytes of a frame with a successful answer besides the result: header, array, kind, id and nil.
+const RESPONSE_BYTES_MAX: usize = FRAME_HEADER_LEN + 1 + 1 + 9 + 1;
 /// Most bytes of an error answer.
 const ERROR_BYTES_MAX: usize = 16 * 1024;
 /// Most bytes of an error answer that lists refused records, which comes only after `hello`.
@@ -242,7 +247,8 @@ pub fn notification_frame<R: Request>(request: &R) -> Result<Bytes, FrameTooLarg
 /// A whole frame with a successful answer. One that is larger than a frame may be turns into the
 /// error that says so; what was asked for has been done all the same.
 pub fn response_frame<R: Response>(id: u64, response: &R) -> Bytes {
-    let frame = build_frame(|out| {
+    let capacity = SMALL_FRAME_BYTES.max(response.encoded_len_max() + RESPONSE_BYTES_MAX);
+    let frame = build_frame_in(capacity.min(FRAME_BYTES_MAX), |out| {
         response_prefix(id, out);
         response.encode(out);
     });

@@ -13,7 +13,7 @@ pub const FRAME_MARKER: u8 = 0xCE;
 /// Bytes before the body: marker and length.
 pub const FRAME_HEADER_LEN: usize = 5;
 /// Room that a frame gets at first: most answers need no more.
-const SMALL_FRAME_BYTES: usize = 256;
+pub(crate) const SMALL_FRAME_BYTES: usize = 256;
 /// How many bytes of a foreign protocol are kept for the error.
 const FIRST_BYTES_MAX: usize = 16;
 
@@ -264,9 +264,17 @@ pub fn encode_frame(body: &[u8]) -> Result<Bytes, FrameTooLarge> {
     build_frame(|out| out.extend_from_slice(body))
 }
 
-/// Builds a frame in one buffer: room for the header, the body, then the header.
+/// Builds a frame in one buffer, which grows as it has to.
 pub(crate) fn build_frame(write: impl FnOnce(&mut Vec<u8>)) -> Result<Bytes, FrameTooLarge> {
-    let mut out = Vec::with_capacity(SMALL_FRAME_BYTES);
+    build_frame_in(SMALL_FRAME_BYTES, write)
+}
+
+/// Builds a frame in one buffer, which has this capacity at first: room for the header, the body, then the header.
+pub(crate) fn build_frame_in(
+    capacity: usize,
+    write: impl FnOnce(&mut Vec<u8>),
+) -> Result<Bytes, FrameTooLarge> {
+    let mut out = Vec::with_capacity(capacity);
     out.extend_from_slice(&[0; FRAME_HEADER_LEN]);
     write(&mut out);
     let header = frame_header((out.len() - FRAME_HEADER_LEN) as u64)?;

@@ -53,6 +53,11 @@ fn shortest(value: Option<u64>) -> ([u8; NUMBER_BYTES_MAX], usize) {
     (bytes, len)
 }
 
+/// How many bytes a number takes in its shortest form.
+pub(crate) fn shortest_len(value: u64) -> usize {
+    shortest(Some(value)).1
+}
+
 /// Writes the same element so many times.
 pub(crate) fn write_same(value: Option<u64>, count: usize, out: &mut Vec<u8>) {
     let (bytes, len) = shortest(value);

@@ -13,7 +13,7 @@ use crate::machine;
 use crate::rows::{Case, Metric, Work};
 use crate::server::{Folder, Server};
 use crate::systems::{
-    Batch, Class, Ours, OursProducer, Payloads, Producer, RoutedBatch, System as _, TailReader,
+    Batch, Class, Ours, OursProducer, Payloads, Producer, Spread, System as _, TailReader,
 };
 use crate::work::{Figures, GIB, Pace, figures, fill};
 
@@ -59,9 +59,8 @@ impl Bench<'_> {
         let one = |number: u32| -> Result<Box<dyn Producer>> {
             let request = OursProducer::encoded(number % logs, LARGE)?;
             let address = self.server.address;
-            Ok(Box::new(OursProducer::connect(
-                address, request, in_flight,
-            )?))
+            let turns = [vec![request]];
+            Ok(Box::new(OursProducer::connect(address, &turns, in_flight)?))
         };
         (0..count).map(one).collect()
     }
@@ -104,7 +103,7 @@ impl Bench<'_> {
             record_bytes: 100,
         };
         let request = OursProducer::encoded(0, small)?;
-        let mut producer = OursProducer::connect(address, request, 1)?;
+        let mut producer = OursProducer::connect(address, &[vec![request]], 1)?;
         let end = Instant::now() + self.pace.measured;
         let catch_up = |log: u32| -> Result<()> {
             let mut consumer = self.ours.consumer(address, log, LARGE)?;
@@ -150,49 +149,49 @@ impl Bench<'_> {
         Ok(with_share(figures, limit))
     }
 
-    /// The same plain records, to a partition and to the partitioner, in turn.
+    /// The same plain records in turn: each producer to a partition of its own, each over all partitions by itself,
+    /// and over them by the partitioner.
     fn partitioner(self, payloads: Payloads, producers: u32, in_flight: u8) -> Result<Figures> {
+        const PARTITIONS: u32 = 4;
         self.ours
-            .make_logs(self.server.address, 4, Class::Written)?;
+            .make_logs(self.server.address, PARTITIONS, Class::Written)?;
         let batch = Batch {
             records: 100,
             record_bytes: 100,
         };
-        let measure = |explicit: bool| -> Result<f64> {
-            let producer = |number: u32| -> Result<Box<dyn Producer>> {
-                let request = OursProducer::plain(RoutedBatch {
-                    batch,
-                    payloads,
-                    partition: explicit.then_some(number % 4),
-                })?;
-                let address = self.server.address;
-                Ok(Box::new(OursProducer::connect(
-                    address, request, in_flight,
-                )?))
-            };
+        let producer = |spread: Spread| -> Result<Box<dyn Producer>> {
+            let turns = OursProducer::plain(batch, payloads, spread)?;
+            let address = self.server.address;
+            Ok(Box::new(OursProducer::connect(address, &turns, in_flight)?))
+        };
+        let measure = |spread: fn(u32) -> Spread| -> Result<f64> {
             let length = Length {
                 measured: self.pace.measured / 4,
                 ..self.pace.length()
             };
             let measured = load::produce(
                 &self.server,
-                (0..producers).map(producer).collect::<Result<_>>()?,
+                (0..producers)
+                    .map(|number| producer(spread(number % PARTITIONS)))
+                    .collect::<Result<_>>()?,
                 batch.payload_bytes(),
                 length,
             )?;
             Ok(measured.requests as f64 / measured.seconds)
         };
-        // Each goes first once: what the one has written goes to the disk while the other is measured.
-        let (mut explicit, mut chosen) = (0.0, 0.0);
-        for is_explicit in [true, false, false, true] {
-            let rate = if is_explicit {
-                &mut explicit
-            } else {
-                &mut chosen
-            };
-            *rate += measure(is_explicit)?;
+        let ways: [fn(u32) -> Spread; 3] =
+            [Spread::To, |_| Spread::Over(PARTITIONS), |_| Spread::Routed];
+        // There and back: what the one has written goes to the disk while the other is measured.
+        let mut rates = [0.0; 3];
+        for way in [0, 1, 2, 2, 1, 0] {
+            rates[way] += measure(ways[way])?;
         }
-        Ok([(Metric::Share, chosen / explicit)].into())
+        let [to_one, over_all, routed] = rates;
+        Ok([
+            (Metric::Share, routed / to_one),
+            (Metric::ShareOfEqualSpread, routed / over_all),
+        ]
+        .into())
     }
 
     /// Time of a start on what was written without any goodbye, less that of the first start, by all

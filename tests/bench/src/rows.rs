@@ -68,6 +68,8 @@ pub(crate) enum Metric {
     StartTime,
     /// Our figure divided by that of the machine or of the other way to do it.
     Share,
+    /// The partitioner's, divided by that of producers that spread records alike by themselves.
+    ShareOfEqualSpread,
     SecondsPerGib,
 }
 
@@ -96,7 +98,11 @@ impl Metric {
     pub(crate) fn is_better_higher(self) -> bool {
         matches!(
             self,
-            Self::MillionRecords | Self::ThousandRecords | Self::MibPerSecond | Self::Share
+            Self::MillionRecords
+                | Self::ThousandRecords
+                | Self::MibPerSecond
+                | Self::Share
+                | Self::ShareOfEqualSpread
         )
     }
 }
@@ -365,13 +371,12 @@ fn machine_cases() -> Vec<Case> {
 /// Ours beside another way to do the same, and beside itself.
 fn own_cases() -> Vec<Case> {
     let partitioner = |id, payloads, (producers, in_flight), label| {
-        let explicit = "of an explicit one";
-        let rows = vec![row(
-            label,
-            Metric::Share,
-            explicit,
-            &[Target::AtLeast(0.95)],
-        )];
+        let target = [Target::AtLeast(0.95)];
+        let alike = format!("{label}, against explicit ones in turn");
+        let rows = vec![
+            row(label, Metric::Share, "of an explicit one", &target),
+            row(&alike, Metric::ShareOfEqualSpread, "of them", &target),
+        ];
         let work = Work::Partitioner {
             payloads,
             producers,

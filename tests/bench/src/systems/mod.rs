@@ -11,7 +11,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-pub(crate) use self::ours::{Ours, OursProducer, Payloads, RoutedBatch, TailReader};
+pub(crate) use self::ours::{Ours, OursProducer, Payloads, Spread, TailReader};
 
 /// When an acknowledgement comes: after `write`, or after the disk has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -71,8 +71,8 @@ impl System for Ours {
     }
 
     fn producer(&self, address: SocketAddr, log: u32, batch: Batch) -> Result<Box<dyn Producer>> {
-        let frame = OursProducer::encoded(log, batch)?;
-        Ok(Box::new(OursProducer::connect(address, frame, 1)?))
+        let turns = [vec![OursProducer::encoded(log, batch)?]];
+        Ok(Box::new(OursProducer::connect(address, &turns, 1)?))
     }
 
     fn consumer(&self, address: SocketAddr, log: u32, _: Batch) -> Result<Box<dyn Consumer>> {
@@ -126,28 +126,33 @@ pub(crate) enum Payloads {
     Keyed,
 }
 
-/// A plain list of records, for a partition or for the partitioner.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RoutedBatch {
-    pub(crate) batch: Batch,
-    pub(crate) payloads: Payloads,
-    /// `None` leaves it to the partitioner.
-    pub(crate) partition: Option<u32>,
+/// Who says to which partitions plain records go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spread {
+    /// The producer: all to this one.
+    To(u32),
+    /// The producer: over so many as the partitioner would, batch by batch without keys, record by record with them.
+    Over(u32),
+    /// The topic's partitioner.
+    Routed,
 }
 
-/// A producer with one request in flight, or several.
+/// A producer with one batch in flight, or several.
 pub(crate) struct OursProducer {
     socket: Socket,
-    /// By id, which is the place in here and one more.
-    frames: Vec<Bytes>,
+    /// What is sent for a batch, of each turn, by the batch's place among those in flight. A request's id is its place
+    /// in all of the batches and one more.
+    turns: Vec<Vec<Vec<Bytes>>>,
+    turn: usize,
+    /// Answers that are missing, of each batch in flight.
+    missing: Vec<usize>,
     body: Vec<u8>,
-    is_full: bool,
 }
 
 impl OursProducer {
     /// Encodes a batch as fast clients do: a body with its checksum, to a partition.
     pub(crate) fn encoded(log: u32, batch: Batch) -> Result<ProduceRequest> {
-        let (body, claims) = builder(batch, Payloads::WithoutKeys)?.build(Codec::None)?;
+        let (body, claims) = builder(batch, Payloads::WithoutKeys, (0, 1))?.build(Codec::None)?;
         let payload = Payload::Opaque(OpaqueBody {
             body,
             codec: claims.codec.name().to_owned(),
@@ -162,66 +167,124 @@ impl OursProducer {
         Ok(request)
     }
 
-    /// Encodes a plain list of records.
-    pub(crate) fn plain(routed: RoutedBatch) -> Result<ProduceRequest> {
-        let (records, _) = builder(routed.batch, routed.payloads)?.build(Codec::None)?;
-        let mut request = ProduceRequest::new(TOPIC, Payload::Plain(records));
-        request.partition = routed.partition.map(PartitionId::new);
-        Ok(request)
+    /// Encodes plain lists of records: of each turn, the requests that take one batch.
+    pub(crate) fn plain(
+        batch: Batch,
+        payloads: Payloads,
+        spread: Spread,
+    ) -> Result<Vec<Vec<ProduceRequest>>> {
+        let request = |partition: Option<u32>, share| -> Result<ProduceRequest> {
+            let (records, _) = builder(batch, payloads, share)?.build(Codec::None)?;
+            let mut request = ProduceRequest::new(TOPIC, Payload::Plain(records));
+            request.partition = partition.map(PartitionId::new);
+            Ok(request)
+        };
+        Ok(match (spread, payloads) {
+            (Spread::Routed, _) => vec![vec![request(None, (0, 1))?]],
+            (Spread::To(partition), _) => vec![vec![request(Some(partition), (0, 1))?]],
+            (Spread::Over(count), Payloads::WithoutKeys) => (0..count)
+                .map(|partition| Ok(vec![request(Some(partition), (0, 1))?]))
+                .collect::<Result<_>>()?,
+            (Spread::Over(count), Payloads::Keyed) => {
+                let share = |part| request(Some(part), (part, count));
+                vec![(0..count).map(share).collect::<Result<_>>()?]
+            }
+        })
     }
 
-    /// Connects; at most 100 in flight.
+    /// Connects; `turns` are what one batch takes, in turn, with so many batches in flight.
     pub(crate) fn connect(
         address: SocketAddr,
-        request: ProduceRequest,
+        turns: &[Vec<ProduceRequest>],
         in_flight: u8,
     ) -> Result<Self> {
-        let frames = (1..=in_flight).map(|id| request_frame(u64::from(id), &request));
+        let frames = |requests: &Vec<ProduceRequest>| -> Result<Vec<Vec<Bytes>>> {
+            let mut ids = 1..;
+            let mut of_batch = || -> Result<Vec<Bytes>> {
+                let with_id = requests.iter().zip(ids.by_ref());
+                Ok(with_id
+                    .map(|(request, id)| request_frame(id, request))
+                    .collect::<Result<_, _>>()?)
+            };
+            (0..in_flight).map(|_| of_batch()).collect()
+        };
         Ok(Self {
             socket: open(address)?,
-            frames: frames.collect::<Result<_, _>>()?,
+            turns: turns.iter().map(frames).collect::<Result<_>>()?,
+            turn: 0,
+            missing: Vec::new(),
             body: Vec::new(),
-            is_full: false,
         })
+    }
+
+    /// Sends the next batch, as that of this place among those in flight.
+    fn send_batch(&mut self, place: usize) -> Result<()> {
+        let turn = self.turns.get(self.turn).and_then(|turn| turn.get(place));
+        let frames = turn.context("nothing to send")?;
+        for frame in frames {
+            self.socket.write(frame)?;
+        }
+        *self.missing.get_mut(place).context("no such batch")? = frames.len();
+        self.turn = (self.turn + 1) % self.turns.len();
+        Ok(())
+    }
+
+    /// Waits for an answer; the place of the batch that it completes, if it does.
+    fn complete(&mut self) -> Result<Option<usize>> {
+        let id = usize::from(answer(&mut self.socket, &mut self.body)?);
+        let of_batch = self.turns[0][0].len();
+        let place = id.wrapping_sub(1) / of_batch;
+        let missing = self
+            .missing
+            .get_mut(place)
+            .context("an answer to nothing")?;
+        *missing = missing.saturating_sub(1);
+        Ok((*missing == 0).then_some(place))
     }
 }
 
 impl OursProducer {
-    /// Sends the request without waiting; with one in flight.
+    /// Sends a batch without waiting; with one in flight.
     pub(crate) fn begin(&mut self) -> Result<()> {
-        let frame = self.frames.first().context("nothing to send")?;
-        Ok(self.socket.write(frame)?)
+        self.missing = vec![0];
+        self.send_batch(0)
     }
 
-    /// Waits for the answer to what was begun.
+    /// Waits until what was begun is acknowledged.
     pub(crate) fn finish(&mut self) -> Result<()> {
-        answer(&mut self.socket, &mut self.body).map(|_| ())
-    }
-}
-
-impl Producer for OursProducer {
-    /// With several in flight: waits for one answer and sends that request again.
-    fn send(&mut self) -> Result<()> {
-        if !self.is_full {
-            self.is_full = self.frames.len() > 1;
-            for frame in &self.frames {
-                self.socket.write(frame)?;
-            }
-        }
-        let id = answer(&mut self.socket, &mut self.body)?;
-        if self.is_full {
-            let frame = self.frames.get(usize::from(id).wrapping_sub(1));
-            self.socket.write(frame.context("an answer to nothing")?)?;
-        }
+        while self.complete()?.is_none() {}
         Ok(())
     }
 }
 
-fn builder(batch: Batch, payloads: Payloads) -> Result<BatchBuilder> {
+impl Producer for OursProducer {
+    /// With several in flight: waits until one is acknowledged and sends another in its place.
+    fn send(&mut self) -> Result<()> {
+        let in_flight = self.turns.first().map_or(0, Vec::len);
+        if in_flight == 1 {
+            self.begin()?;
+            return self.finish();
+        }
+        if self.missing.is_empty() {
+            self.missing = vec![0; in_flight];
+            for place in 0..in_flight {
+                self.send_batch(place)?;
+            }
+        }
+        loop {
+            if let Some(place) = self.complete()? {
+                return self.send_batch(place);
+            }
+        }
+    }
+}
+
+/// Every `every`-th record of a batch, from `first` on.
+fn builder(batch: Batch, payloads: Payloads, (first, every): (u32, u32)) -> Result<BatchBuilder> {
     let now = Timestamp::from_millis(1_700_000_000_000);
     let value = batch.value();
     let mut builder = BatchBuilder::new();
-    for record in 0..batch.records {
+    for record in (first as usize..batch.records).step_by(every as usize) {
         let key = format!("key-{:08}", record.wrapping_mul(7919) % 1000);
         let key = (payloads == Payloads::Keyed).then_some(key.as_bytes());
         builder.push(key, Some(&value), now, [])?;

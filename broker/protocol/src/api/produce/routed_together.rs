@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{ProduceResponse, Routed};
 use crate::call::{InvalidValue, Response};
+use crate::numbers::shortest_len;
 use crate::writer::{MapWriter, write_array_len};
 
 /// Where the records of a request without a partition went that went to one partition.
@@ -43,6 +44,15 @@ impl Response for RoutedTogether {
         map.key("errors");
         write_array_len(0, map.raw());
         map.finish();
+    }
+
+    fn encoded_len_max(&self) -> usize {
+        /// The map's marker, three names, and the lengths of three arrays.
+        const FIXED: usize = 1 + 11 + 8 + 7 + 3 * 5;
+        let last = |base: Offset| base.get().saturating_add(u64::from(self.record_count));
+        let a_record = shortest_len(u64::from(self.partition.get()))
+            + self.base_offset.map_or(1, |base| shortest_len(last(base)));
+        FIXED + self.record_count as usize * a_record
     }
 
     fn decode(result: &Bytes) -> Result<Self, InvalidValue> {
@@ -96,6 +106,7 @@ mod tests {
                 };
                 let routed = ProduceResponse::Routed(together.into());
                 assert_eq!(encoded(&together), encoded(&routed), "{together:?}");
+                assert!(encoded(&together).len() <= together.encoded_len_max());
                 let decoded = RoutedTogether::decode(&encoded(&together).into());
                 assert_eq!(decoded, Ok(together));
             }
