@@ -1,7 +1,8 @@
-//! How long a thread that stands back may keep a core once it has it. A thread that wakes goes first at once only if
-//! its slice is shorter than that of who runs there; else it waits until that one has had its own, a millisecond or
+//! How a thread that stands back gets a core, and how long it may keep it. A thread that wakes goes first at once only
+//! if its slice is shorter than that of who runs there; else it waits until that one has had its own, a millisecond or
 //! two, however low the priority of that one is. So threads that stand back have a long one, which gives them no
-//! larger share. Linux looks at it from 6.12 on. `unsafe` is for this one call.
+//! larger share. Linux looks at it from 6.12 on. And they are batch threads, which take no core from others when they
+//! wake: an arbiter that hands them work goes on. `unsafe` is for this one call.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -10,15 +11,15 @@ use std::time::Duration;
 /// Of a thread that stands back. Others have 3 ms at most.
 const LONG: Duration = Duration::from_millis(20);
 
-/// Gives this thread a long slice; `niceness` is what it has, which goes along.
+/// Makes this a batch thread with a long slice; `niceness` is what it has, which goes along.
 ///
 /// # Errors
 /// When the system does not let it.
-pub(super) fn lengthen(niceness: i32) -> io::Result<()> {
+pub(super) fn stand_back(niceness: i32) -> io::Result<()> {
     let attributes = libc::sched_attr {
         size: u32::try_from(size_of::<libc::sched_attr>()).unwrap_or(0),
-        sched_policy: 0,
-        sched_flags: u64::try_from(libc::SCHED_FLAG_KEEP_POLICY).unwrap_or(0),
+        sched_policy: u32::try_from(libc::SCHED_BATCH).unwrap_or(0),
+        sched_flags: 0,
         sched_nice: niceness,
         sched_priority: 0,
         sched_runtime: u64::try_from(LONG.as_nanos()).unwrap_or(0),
@@ -52,6 +53,24 @@ mod tests {
         let line = facts.lines().find(|line| line.starts_with("se.slice"))?;
         let (_, nanos) = line.split_once(':')?;
         Some(Duration::from_nanos(nanos.trim().parse().ok()?))
+    }
+
+    /// The policy that the system runs this thread by.
+    fn policy() -> i32 {
+        let facts = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        // Behind the name, which may have anything in it, the third of all stands first.
+        let (_, from_third) = facts.rsplit_once(") ").unwrap();
+        from_third.split(' ').nth(41 - 3).unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn a_thread_that_stands_back_takes_no_core_from_who_wakes_it() {
+        let niceness = low_priority();
+        let behind = std::thread::spawn(move || {
+            set_priority(niceness);
+            policy()
+        });
+        assert_eq!(behind.join().unwrap(), libc::SCHED_BATCH);
     }
 
     #[test]
