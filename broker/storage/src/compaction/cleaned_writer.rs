@@ -6,7 +6,7 @@
 //! a batch without records otherwise. The last batch is held back until it is known what it covers.
 
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use broker_model::{LeaderEpoch, Offset};
@@ -15,7 +15,9 @@ use broker_record::StoredBatch;
 use super::cleaned_files::CleanedFiles;
 use super::cleaning::Surroundings;
 use super::{CleaningFailed, Pace};
-use crate::index::{ActiveIndex, IndexEntry, OffsetEntry, SealedSummary, SegmentId, TimeEntry};
+use crate::index::{
+    ActiveIndex, IndexEntry, IndexPaths, OffsetEntry, SealedSummary, SegmentId, TimeEntry,
+};
 use crate::io::{IoFile, OpenMode};
 use crate::segment::{ActiveSegment, DataFile};
 
@@ -151,12 +153,12 @@ impl<'a> CleanedWriter<'a> {
     }
 
     fn begin_segment(&mut self, base: Offset) -> Result<Output, CleaningFailed> {
-        let (around, dir) = (self.around, Path::new(""));
+        let around = self.around;
         let owner = around.owner;
         let id = SegmentId { base, owner };
         let Some(files) = &mut self.files else {
-            let data = DataFile::at(around.files(), dir.to_owned(), id);
-            let index = ActiveIndex::new(&around.io, dir, id);
+            let data = DataFile::at(around.files(), PathBuf::new(), id);
+            let index = ActiveIndex::new(data.place(), id);
             return Ok(Output::new(data, index, None));
         };
         let path = files.add(base, "log");
@@ -166,7 +168,7 @@ impl<'a> CleanedWriter<'a> {
             .io
             .open(&path, OpenMode::Truncate)
             .map_err(|error| CleaningFailed::of_file(&around.health, &path, error))?;
-        let mut index = ActiveIndex::at(&around.io, (offsets, times), id);
+        let mut index = ActiveIndex::at(&around.io, IndexPaths::named(offsets, times), id);
         index.set_first_append(around.clock.now());
         let data = DataFile::at(around.files(), path, id);
         Ok(Output::new(data, index, Some(file)))

@@ -4,13 +4,13 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use broker_model::{Offset, Timestamp};
 
 use super::entry::{IndexEntry, IndexHeader, IndexPoint, OffsetEntry, SegmentId, TimeEntry};
-use super::source::{IndexDamaged, IndexPath, IndexSource};
+use super::source::{IndexDamaged, IndexPaths, IndexSource};
 use crate::io::{Io, IoFile, OpenMode};
 use crate::sync::SyncFile;
 
@@ -24,8 +24,7 @@ type Files = (Arc<dyn IoFile>, Arc<dyn IoFile>);
 pub(crate) struct ActiveIndex {
     io: Arc<dyn Io>,
     header: IndexHeader,
-    offsets_path: Arc<IndexPath>,
-    times_path: Arc<IndexPath>,
+    paths: IndexPaths,
     /// Whether the two files are there. They are open only while they are written or read.
     exists: bool,
     /// Entries in the files.
@@ -37,25 +36,19 @@ pub(crate) struct ActiveIndex {
 
 impl ActiveIndex {
     /// The index of a new segment. Files are created with the first entry.
-    pub(crate) fn new(io: &Arc<dyn Io>, data_path: &Path, id: SegmentId) -> Self {
-        let paths = (
-            data_path.with_extension(OffsetEntry::EXTENSION),
-            data_path.with_extension(TimeEntry::EXTENSION),
-        );
-        Self::at(io, paths, id)
+    pub(crate) fn new((io, data): (&Arc<dyn Io>, &Arc<Path>), id: SegmentId) -> Self {
+        Self::at(io, IndexPaths::beside(data), id)
     }
 
-    /// The same, in files of these names: offsets, times.
-    pub(crate) fn at(io: &Arc<dyn Io>, paths: (PathBuf, PathBuf), id: SegmentId) -> Self {
-        let (offsets_path, times_path) = paths;
+    /// The same, in these files.
+    pub(crate) fn at(io: &Arc<dyn Io>, paths: IndexPaths, id: SegmentId) -> Self {
         Self {
             io: Arc::clone(io),
             header: IndexHeader {
                 id,
                 first_append: Timestamp::default(),
             },
-            offsets_path: IndexPath::new(offsets_path),
-            times_path: IndexPath::new(times_path),
+            paths,
             exists: false,
             written: 0,
             count: 0,
@@ -66,20 +59,14 @@ impl ActiveIndex {
     /// The index of a segment that goes on being written: the entries of its files that are sound
     /// (those that a kill or a power loss tore are at the end; a search checks what it touches)
     /// and do not point beyond `end`. `None` when there is nothing usable.
-    pub(crate) fn load(
-        io: &Arc<dyn Io>,
-        data_path: &Path,
-        id: SegmentId,
-        end: u32,
-    ) -> Option<Self> {
+    pub(crate) fn load(place: (&Arc<dyn Io>, &Arc<Path>), id: SegmentId, end: u32) -> Option<Self> {
         let base = id.base;
-        let mut index = Self::new(io, data_path, id);
+        let mut index = Self::new(place, id);
         let (offsets, times) = index.open_files().ok()?;
         let count =
             OffsetEntry::count(offsets.len().ok()?).min(TimeEntry::count(times.len().ok()?));
-        let offset_source =
-            IndexSource::File(Arc::clone(&offsets), Arc::clone(&index.offsets_path));
-        let time_source = IndexSource::File(Arc::clone(&times), Arc::clone(&index.times_path));
+        let offset_source = IndexSource::File(offsets, index.paths.offsets());
+        let time_source = IndexSource::File(times, index.paths.times());
         let header = offset_source.header::<OffsetEntry>()?;
         if !header.is_of(id) || time_source.header::<TimeEntry>()? != header {
             return None;
@@ -220,17 +207,17 @@ impl ActiveIndex {
     }
 
     fn open_files(&self) -> io::Result<Files> {
-        let offsets = self.io.open(self.offsets_path.path(), OpenMode::Write)?;
+        let offsets = self.io.open(self.paths.offsets().path(), OpenMode::Write)?;
         Ok((
             offsets,
-            self.io.open(self.times_path.path(), OpenMode::Write)?,
+            self.io.open(self.paths.times().path(), OpenMode::Write)?,
         ))
     }
 
     /// Removes what there is of its files.
     pub(crate) fn remove_files(&self) -> io::Result<()> {
-        remove_if_there(&*self.io, self.offsets_path.path())?;
-        remove_if_there(&*self.io, self.times_path.path())
+        remove_if_there(&*self.io, self.paths.offsets().path())?;
+        remove_if_there(&*self.io, self.paths.times().path())
     }
 
     fn create_files(&self) -> io::Result<Files> {
@@ -243,9 +230,13 @@ impl ActiveIndex {
     }
 
     fn begin_files(&self) -> io::Result<Files> {
-        let offsets = self.io.open(self.offsets_path.path(), OpenMode::Truncate)?;
+        let offsets = self
+            .io
+            .open(self.paths.offsets().path(), OpenMode::Truncate)?;
         offsets.write_all_at(&self.header.encode(OffsetEntry::MAGIC), 0)?;
-        let times = self.io.open(self.times_path.path(), OpenMode::Truncate)?;
+        let times = self
+            .io
+            .open(self.paths.times().path(), OpenMode::Truncate)?;
         times.write_all_at(&self.header.encode(TimeEntry::MAGIC), 0)?;
         Ok((offsets, times))
     }
@@ -262,8 +253,8 @@ impl ActiveIndex {
     pub(crate) fn files(&self) -> Vec<SyncFile> {
         match self.exists {
             true => vec![
-                SyncFile::Index(self.offsets_path.path().to_owned()),
-                SyncFile::Index(self.times_path.path().to_owned()),
+                SyncFile::Index(self.paths.offsets().into_path()),
+                SyncFile::Index(self.paths.times().into_path()),
             ],
             false => Vec::new(),
         }
@@ -299,11 +290,11 @@ impl ActiveIndex {
         }
         let damaged = IndexDamaged { number: 0 };
         let path = match E::MAGIC == OffsetEntry::MAGIC {
-            true => &self.offsets_path,
-            false => &self.times_path,
+            true => self.paths.offsets(),
+            false => self.paths.times(),
         };
         let file = path.open(&*self.io).ok_or(damaged)?;
-        IndexSource::File(file, Arc::clone(path)).last_where(self.header.id.base, older, holds)
+        IndexSource::File(file, path).last_where(self.header.id.base, older, holds)
     }
 }
 
@@ -359,7 +350,7 @@ mod tests {
             base: Offset::ZERO,
             owner: Owner::default(),
         };
-        let mut index = ActiveIndex::new(&io, Path::new("/d/0.log"), id);
+        let mut index = ActiveIndex::new((&io, &Path::new("/d/0.log").into()), id);
         for number in 1..=3_000_u32 {
             index.push(IndexPoint {
                 offset: Offset::new(u64::from(number)),

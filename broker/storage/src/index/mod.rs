@@ -16,4 +16,4 @@ pub(crate) use active_index::ActiveIndex;
 pub(crate) use agreement::Agreement;
 pub(crate) use entry::{IndexEntry, IndexPoint, OffsetEntry, Owner, SegmentId, TimeEntry};
 pub(crate) use sealed_index::{SealedIndex, SealedSummary};
-pub(crate) use source::{IndexDamaged, boundary_at_or_below, is_of_another};
+pub(crate) use source::{IndexDamaged, IndexPaths, boundary_at_or_below, is_of_another};

@@ -3,11 +3,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use broker_model::{Offset, Timestamp};
 
 use super::entry::{IndexEntry, IndexHeader, OffsetEntry, SegmentId, TimeEntry};
-use super::source::{IndexDamaged, IndexPath, IndexSource};
+use super::source::{IndexDamaged, IndexPath, IndexPaths, IndexSource};
 use crate::io::{Io, OpenMode};
 
 /// What the last entries of a complete index say about its segment.
@@ -27,10 +28,9 @@ pub(crate) struct SealedSummary {
 pub(crate) struct SealedIndex {
     base: Offset,
     count: u32,
-    offsets_path: Arc<IndexPath>,
-    times_path: Arc<IndexPath>,
-    offsets: Option<IndexSource>,
-    times: Option<IndexSource>,
+    paths: IndexPaths,
+    offsets: Option<IndexSource<'static>>,
+    times: Option<IndexSource<'static>>,
     /// Whether it was told that searches do without it.
     was_told: bool,
 }
@@ -49,12 +49,11 @@ impl SealedIndex {
         })
     }
 
-    pub(crate) fn new(data_path: &Path, base: Offset, count: u32) -> Self {
+    pub(crate) fn new(data_path: &Arc<Path>, base: Offset, count: u32) -> Self {
         Self {
             base,
             count,
-            offsets_path: IndexPath::new(data_path.with_extension(OffsetEntry::EXTENSION)),
-            times_path: IndexPath::new(data_path.with_extension(TimeEntry::EXTENSION)),
+            paths: IndexPaths::beside(data_path),
             offsets: None,
             times: None,
             was_told: false,
@@ -107,7 +106,7 @@ impl SealedIndex {
     /// Says once that searches do without it from now on, each from the segment's start.
     pub(crate) fn tell_done_without(&mut self, error: &IndexDamaged) {
         if !std::mem::replace(&mut self.was_told, true) {
-            let segment = self.offsets_path.path().with_extension("log");
+            let segment = self.paths.offsets().path().with_extension("log");
             tracing::warn!(segment = %segment.display(), %error, "searches do without an index that is damaged again, until it is made anew: they read from the segment's start");
         }
     }
@@ -118,20 +117,20 @@ impl SealedIndex {
         self.times = None;
     }
 
-    fn times(&mut self, io: &dyn Io) -> Result<&IndexSource, IndexDamaged> {
+    fn times(&mut self, io: &dyn Io) -> Result<&IndexSource<'static>, IndexDamaged> {
         let len = TimeEntry::position(self.count);
-        if self.times.is_none() || !is_whole(io, &self.times_path, len) {
+        if self.times.is_none() || !is_whole(io, &self.paths.times(), len) {
             self.times = None;
-            self.times = Some(mapped(io, &self.times_path, len)?);
+            self.times = Some(mapped(io, &self.paths.times(), len)?);
         }
         self.times.as_ref().ok_or(IndexDamaged { number: 0 })
     }
 
-    fn offsets(&mut self, io: &dyn Io) -> Result<&IndexSource, IndexDamaged> {
+    fn offsets(&mut self, io: &dyn Io) -> Result<&IndexSource<'static>, IndexDamaged> {
         let len = OffsetEntry::position(self.count);
-        if self.offsets.is_none() || !is_whole(io, &self.offsets_path, len) {
+        if self.offsets.is_none() || !is_whole(io, &self.paths.offsets(), len) {
             self.offsets = None;
-            self.offsets = Some(mapped(io, &self.offsets_path, len)?);
+            self.offsets = Some(mapped(io, &self.paths.offsets(), len)?);
         }
         self.offsets.as_ref().ok_or(IndexDamaged { number: 0 })
     }
@@ -139,13 +138,17 @@ impl SealedIndex {
 
 /// Whether nobody has cut an index file that is mapped: what is not there any more must not be touched, that ends the
 /// process. What is mapped of one that was removed or replaced stays as it is.
-fn is_whole(io: &dyn Io, path: &IndexPath, len: u64) -> bool {
+fn is_whole(io: &dyn Io, path: &IndexPath<'_>, len: u64) -> bool {
     let file = io.open(path.path(), OpenMode::Read);
     file.and_then(|file| file.len())
         .map_or(true, |there| there >= len)
 }
 
-fn mapped(io: &dyn Io, path: &IndexPath, len: u64) -> Result<IndexSource, IndexDamaged> {
+fn mapped(
+    io: &dyn Io,
+    path: &IndexPath<'_>,
+    len: u64,
+) -> Result<IndexSource<'static>, IndexDamaged> {
     let file = path.open(io);
     let whole = file.filter(|file| file.len().is_ok_and(|there| there >= len));
     let mapped = whole.and_then(|file| {
@@ -158,7 +161,8 @@ fn mapped(io: &dyn Io, path: &IndexPath, len: u64) -> Result<IndexSource, IndexD
 }
 
 fn last_entry<E: IndexEntry>(io: &dyn Io, data_path: &Path, id: SegmentId) -> Option<(E, u32)> {
-    let path = IndexPath::new(data_path.with_extension(E::EXTENSION));
+    let was_told = AtomicBool::new(false);
+    let path = IndexPath::beside::<E>(data_path, &was_told);
     let file = path.open(io)?;
     let len = file.len().ok()?;
     let count = E::count(len);

@@ -20,31 +20,84 @@ pub(crate) struct IndexDamaged {
 }
 
 /// The bytes of an index file.
-pub(crate) enum IndexSource {
+pub(crate) enum IndexSource<'a> {
     /// Of a sealed segment: it cannot change any more.
     Map(Box<dyn MappedFile>),
     /// Of the active segment, and where it is.
-    File(Arc<dyn IoFile>, Arc<IndexPath>),
+    File(Arc<dyn IoFile>, IndexPath<'a>),
+}
+
+/// Where the index files of a segment are.
+pub(crate) struct IndexPaths {
+    place: Place,
+    offsets_told: AtomicBool,
+    times_told: AtomicBool,
+}
+
+enum Place {
+    /// Beside this data file: there are many, and few are asked for.
+    Beside(Arc<Path>),
+    /// Offsets, times.
+    Named(Box<(PathBuf, PathBuf)>),
 }
 
 /// Where an index file is. That it cannot be read is told once: what searches it does without. One with a single bad
 /// sector can be searched in between, which is no reason to tell it again.
-pub(crate) struct IndexPath {
+pub(crate) struct IndexPath<'a> {
     path: PathBuf,
-    was_told: AtomicBool,
+    was_told: &'a AtomicBool,
 }
 
-impl IndexPath {
-    /// One of which nothing is known.
-    pub(crate) fn new(path: PathBuf) -> Arc<Self> {
-        Arc::new(Self {
-            path,
-            was_told: AtomicBool::new(false),
-        })
+impl IndexPaths {
+    /// Those of the files beside a data file.
+    pub(crate) fn beside(data: &Arc<Path>) -> Self {
+        Self::of_place(Place::Beside(Arc::clone(data)))
+    }
+
+    /// Files of these names: offsets, times.
+    pub(crate) fn named(offsets: PathBuf, times: PathBuf) -> Self {
+        Self::of_place(Place::Named(Box::new((offsets, times))))
+    }
+
+    fn of_place(place: Place) -> Self {
+        Self {
+            place,
+            offsets_told: AtomicBool::new(false),
+            times_told: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn offsets(&self) -> IndexPath<'_> {
+        match &self.place {
+            Place::Beside(data) => IndexPath::beside::<OffsetEntry>(data, &self.offsets_told),
+            Place::Named(paths) => IndexPath::at(paths.0.clone(), &self.offsets_told),
+        }
+    }
+
+    pub(crate) fn times(&self) -> IndexPath<'_> {
+        match &self.place {
+            Place::Beside(data) => IndexPath::beside::<TimeEntry>(data, &self.times_told),
+            Place::Named(paths) => IndexPath::at(paths.1.clone(), &self.times_told),
+        }
+    }
+}
+
+impl<'a> IndexPath<'a> {
+    /// The one beside a data file.
+    pub(super) fn beside<E: IndexEntry>(data: &Path, was_told: &'a AtomicBool) -> Self {
+        Self::at(data.with_extension(E::EXTENSION), was_told)
+    }
+
+    fn at(path: PathBuf, was_told: &'a AtomicBool) -> Self {
+        Self { path, was_told }
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(crate) fn into_path(self) -> PathBuf {
+        self.path
     }
 
     /// Says that the file cannot be read, which costs the index alone: the data file will say more. One that is
@@ -66,7 +119,7 @@ impl IndexPath {
     }
 }
 
-impl IndexSource {
+impl IndexSource<'_> {
     /// The file's header, if it has a sound one.
     pub(crate) fn header<E: IndexEntry>(&self) -> Option<IndexHeader> {
         let mut bytes = [0; IndexHeader::LEN];
@@ -129,7 +182,8 @@ pub(crate) fn boundary_at_or_below(
     id: SegmentId,
     position: u32,
 ) -> Option<OffsetEntry> {
-    let path = IndexPath::new(data_path.with_extension(OffsetEntry::EXTENSION));
+    let was_told = AtomicBool::new(false);
+    let path = IndexPath::beside::<OffsetEntry>(data_path, &was_told);
     let file = path.open(io)?;
     let count = OffsetEntry::count(file.len().ok()?);
     let source = IndexSource::File(file, path);
@@ -147,7 +201,8 @@ pub(crate) fn is_of_another(io: &dyn Io, data_path: &Path, owner: Owner) -> bool
 }
 
 fn is_file_of_another<E: IndexEntry>(io: &dyn Io, data_path: &Path, owner: Owner) -> bool {
-    let path = IndexPath::new(data_path.with_extension(E::EXTENSION));
+    let was_told = AtomicBool::new(false);
+    let path = IndexPath::beside::<E>(data_path, &was_told);
     let Some(file) = path.open(io) else {
         return false;
     };

@@ -90,8 +90,8 @@ impl Log {
         epoch: LeaderEpoch,
     ) -> Result<(), AppendError> {
         self.shared.health.check()?;
-        if let Some(reason) = &self.broken {
-            return Err(self.uncertain(reason.clone()));
+        if let Some(reason) = self.trouble.broken() {
+            return Err(self.uncertain(reason.to_owned()));
         }
         if let Some(latest) = self.epochs.latest().filter(|latest| *latest > epoch) {
             return Err(AppendError::EpochFenced { epoch, latest });
@@ -172,7 +172,7 @@ impl Log {
             let path = self.active.data.path();
             self.shared.health.observe(path, &failed.source);
             if !failed.undone {
-                self.broken = Some(failed.source.to_string());
+                self.trouble.set_broken(failed.source.to_string());
                 self.shared.health.fail(format_args!(
                     "{}: a failed write could not be undone: {}",
                     path.display(),
@@ -209,7 +209,7 @@ impl Log {
         let _ = self.active.data.file();
         let data = self.segment_data(self.active.next);
         data.create().map_err(|source| self.write_error(source))?;
-        let index = ActiveIndex::new(data.shared_io(), data.path(), data.id());
+        let index = ActiveIndex::new(data.place(), data.id());
         let old = std::mem::replace(&mut self.active, ActiveSegment::new(data, index));
         let monotonic = self.shared.clock.monotonic();
         self.unsynced.sealed(old.index.files(), monotonic);
@@ -245,15 +245,15 @@ impl Log {
 
     /// Takes back what a run has written before it failed.
     fn undo(&mut self, before: DurablePoint, error: AppendError) -> AppendError {
-        if self.broken.is_none() && self.active.next > before.end {
+        if self.trouble.broken().is_none() && self.active.next > before.end {
             let undone = self.take_back(before);
             if let Err(source) = undone {
                 return self.uncertain(source.to_string());
             }
         }
-        match &self.broken {
+        match self.trouble.broken() {
             None => error,
-            Some(reason) => self.uncertain(reason.clone()),
+            Some(reason) => self.uncertain(reason.to_owned()),
         }
     }
 
@@ -267,7 +267,7 @@ impl Log {
     /// Takes back what an earlier run has left, for want of room or of a file descriptor: nothing is written
     /// behind it.
     pub(super) fn finish_undo(&mut self) -> Result<(), AppendError> {
-        let Some(before) = self.uncut else {
+        let Some(before) = self.trouble.uncut() else {
             return Ok(());
         };
         self.shared.health.check()?;
@@ -278,11 +278,14 @@ impl Log {
     /// Cuts the log back to where it ended. What passes is tried again later.
     fn take_back(&mut self, before: DurablePoint) -> io::Result<()> {
         let cut = self.cut_to(&before);
-        self.uncut = Some(before).filter(|_| cut.is_err());
+        match &cut {
+            Ok(()) => self.trouble.forget_uncut(),
+            Err(_) => self.trouble.set_uncut(before),
+        }
         if let Err(source) = &cut
             && !is_passing(source)
         {
-            self.broken = Some(source.to_string());
+            self.trouble.set_broken(source.to_string());
             self.cut_failed(self.active.data.path(), source);
         }
         cut

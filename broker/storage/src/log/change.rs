@@ -35,7 +35,7 @@ impl Log {
                 self.delete_below_start()?;
                 self.start = old;
             }
-            let stored = LogStart(to).store(&*self.shared.io, &self.dir.join(LogStart::FILE));
+            let stored = LogStart(to).store(&*self.shared.io, &self.dir().join(LogStart::FILE));
             stored.inspect_err(|error| self.shared.observe_small(error))?;
             self.start = to;
             self.cleaning.advance_start(to);
@@ -110,7 +110,8 @@ impl Log {
     /// # Errors
     /// When `to` is below the log start, or files cannot be changed.
     pub fn truncate_to(&mut self, to: Offset) -> Result<Offset, ChangeError> {
-        let to = self.uncut.map_or(to, |uncut| to.min(uncut.end));
+        let to_be_cut = self.trouble.uncut();
+        let to = to_be_cut.map_or(to, |uncut| to.min(uncut.end));
         if to >= self.active.next {
             return Ok(self.end());
         }
@@ -121,7 +122,8 @@ impl Log {
         let cut = self.cut_point(to)?;
         self.forget_cleaned_from(cut.end)?;
         // First what recovery goes by, so that a crash in between finds no durable data missing.
-        self.shared.lower_high_watermark(&self.partition, cut.end)?;
+        self.shared
+            .lower_high_watermark(self.partition(), cut.end)?;
         let durable = if cut.end < self.durable.end {
             cut
         } else {
@@ -138,10 +140,11 @@ impl Log {
             .map_err(|source| self.failed(self.shared.positions.path(), source))?;
         self.durable = durable;
         if let Err(source) = self.cut_to(&cut) {
-            self.broken = Some(format!("a truncation to {to} failed: {source}"));
+            let reason = format!("a truncation to {to} failed: {source}");
+            self.trouble.set_broken(reason);
             return Err(self.failed(self.active.data.path(), source));
         }
-        self.uncut = None;
+        self.trouble.forget_uncut();
         if self.epochs.truncate_to(cut.end) {
             let now = self.shared.clock.monotonic();
             self.unsynced.epochs_changed(now);
@@ -197,7 +200,7 @@ impl Log {
         self.active = restored.segment;
         self.active.age = age.or(self.active.age);
         self.unsynced.truncated(data, times.monotonic);
-        io.sync_dir(&self.dir).map_err(of_sync)
+        io.sync_dir(self.dir()).map_err(of_sync)
     }
 
     fn cut_point(&self, to: Offset) -> Result<DurablePoint, ChangeError> {

@@ -24,7 +24,7 @@ impl Log {
         high_watermark: Offset,
         now: Timestamp,
     ) -> CleaningState {
-        let first_dirty = self.cleaned.cleaned_to().max(self.start);
+        let first_dirty = self.cleaned().cleaned_to().max(self.start);
         let cleanable = self.cleanable(settings, high_watermark, now);
         let (mut clean_bytes, mut dirty_bytes) = (0, 0);
         for segment in &self.sealed {
@@ -51,8 +51,8 @@ impl Log {
             dirty_bytes,
             ratio,
             due,
-            last_cleaned: self.cleaned.last_cleaned,
-            cleanings: self.cleaned.cleanings,
+            last_cleaned: self.cleaned().last_cleaned,
+            cleanings: self.cleaned().cleanings,
             under_way: self.cleaning.is_some(),
         }
     }
@@ -78,10 +78,13 @@ impl Log {
         high_watermark: Offset,
         now: Timestamp,
     ) -> Option<Cleaning> {
-        if self.cleaning.is_some() || self.broken.is_some() || self.shared.health.check().is_err() {
+        if self.cleaning.is_some()
+            || self.trouble.broken().is_some()
+            || self.shared.health.check().is_err()
+        {
             return None;
         }
-        let plan = self.plan(settings, high_watermark, now, &self.cleaned)?;
+        let plan = self.plan(settings, high_watermark, now, self.cleaned())?;
         self.cleaning.begin(&plan.token);
         Some(Cleaning::new(plan))
     }
@@ -94,7 +97,7 @@ impl Log {
         high_watermark: Offset,
         now: Timestamp,
     ) -> Option<Cleaning> {
-        let plan = self.plan(settings, high_watermark, now, &self.cleaned);
+        let plan = self.plan(settings, high_watermark, now, self.cleaned());
         plan.map(Cleaning::new)
     }
 
@@ -112,13 +115,13 @@ impl Log {
 
     /// When the last cleaning was finished.
     pub fn last_cleaned(&self) -> Option<Timestamp> {
-        self.cleaned.last_cleaned
+        self.cleaned().last_cleaned
     }
 
     /// Since when the policy was in force by which the last cleaning chose. It may have ended when there was another
     /// already that nobody here had heard of.
     pub fn last_policy_since(&self) -> Option<Timestamp> {
-        self.cleaned.policy_since
+        self.cleaned().policy_since
     }
 
     /// Makes everything dirty, and ends the cleaning under way: records are to be chosen by another policy
@@ -144,7 +147,7 @@ impl Log {
     ) -> Result<CleaningOutcome, ChangeError> {
         self.shared.health.check()?;
         let is_deleted = !self.shared.positions.is_current(self.ticket);
-        if is_deleted || !self.cleaning.is(cleaned.token()) || self.broken.is_some() {
+        if is_deleted || !self.cleaning.is(cleaned.token()) || self.trouble.broken().is_some() {
             return Err(ChangeError::CleaningOutdated);
         }
         // The recorded durable point lies behind the segments since before the cleaning began; what
@@ -152,17 +155,17 @@ impl Log {
         record(&self.shared);
         self.shared.health.check()?;
         let now = self.shared.steady(self.shared.clock.now());
-        let mut checkpoint = self.cleaned.clone();
+        let mut checkpoint = self.cleaned().clone();
         checkpoint.note(cleaned.outcome().cleaned_to, now);
         checkpoint.policy_since = cleaned.token().policy_since;
         if cleaned.is_unchanged() {
-            let file = self.dir.join(CleanerCheckpoint::FILE);
+            let file = self.dir().join(CleanerCheckpoint::FILE);
             let stored = checkpoint.store(&*self.shared.io, &file);
             stored.inspect_err(|error| self.shared.observe_small(error))?;
         } else {
             self.swap(&mut cleaned, &checkpoint)?;
         }
-        self.cleaned = checkpoint;
+        self.cleaned = Some(Box::new(checkpoint));
         let monotonic = self.shared.clock.monotonic();
         Ok(CleaningOutcome {
             took: monotonic.saturating_sub(cleaned.token().began),
@@ -178,12 +181,12 @@ impl Log {
     /// A truncation to `end` is about to happen: what is appended behind it was never cleaned.
     pub(super) fn forget_cleaned_from(&mut self, end: Offset) -> Result<(), ChangeError> {
         self.cleaning.truncate_to(end);
-        let mut checkpoint = self.cleaned.clone();
+        let mut checkpoint = self.cleaned().clone();
         if checkpoint.truncate_to(end) {
-            let file = self.dir.join(CleanerCheckpoint::FILE);
+            let file = self.dir().join(CleanerCheckpoint::FILE);
             let stored = checkpoint.store(&*self.shared.io, &file);
             stored.inspect_err(|error| self.shared.observe_small(error))?;
-            self.cleaned = checkpoint;
+            self.cleaned = Some(Box::new(checkpoint));
         }
         Ok(())
     }
@@ -201,7 +204,7 @@ impl Log {
         cleaned.advance_start(self.start, first);
         let place = Place {
             shared: &self.shared,
-            dir: &self.dir,
+            dir: self.dir(),
             ticket: self.ticket,
         };
         let replaced = cleaned.replaced();
@@ -220,7 +223,8 @@ impl Log {
         done.inspect_err(|error| {
             // A directory out of service may be half-way: what is in memory is not what is on disk.
             if self.shared.health.check().is_err() {
-                self.broken = Some(format!("a cleaning could not be put in place: {error}"));
+                let reason = format!("a cleaning could not be put in place: {error}");
+                self.trouble.set_broken(reason);
             }
         })?;
         let interval = self.config.index_interval_bytes;
@@ -261,7 +265,7 @@ impl Log {
         let steady = self.shared.steady(now);
         let covered_until = millis_before(steady, settings.delete_retention);
         Some(CleaningPlan {
-            around: Surroundings::of(&self.shared, self.dir.clone(), self.owner()),
+            around: Surroundings::of(&self.shared, self.dir().to_owned(), self.owner()),
             token: CleaningToken::new(
                 (self.start, end),
                 self.shared.clock.monotonic(),

@@ -13,11 +13,12 @@ mod presence;
 mod read;
 mod scrub;
 mod time;
+mod trouble;
 mod unsynced;
 
 pub(crate) use change::{DELETED, delete_segment, remove_segment};
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,15 +40,13 @@ use crate::log_dir::{DirShared, OpenGuard};
 use crate::segment::{ActiveSegment, DataFile, SealedSegment, SegmentInfo};
 use crate::small_file::{CleanerCheckpoint, LeaderEpochs, SmallFile};
 use crate::sync::{SyncOutcome, SyncRequest};
+use trouble::Trouble;
 use unsynced::Unsynced;
 
 /// What a log is made of when it is opened.
 pub(crate) struct LogParts {
     pub(crate) shared: Arc<DirShared>,
     pub(crate) guard: OpenGuard,
-    pub(crate) partition: TopicPartition,
-    pub(crate) topic_id: TopicId,
-    pub(crate) dir: PathBuf,
     pub(crate) config: LogConfig,
     pub(crate) sealed: Vec<SealedSegment>,
     pub(crate) active: ActiveSegment,
@@ -59,73 +58,64 @@ pub(crate) struct LogParts {
     pub(crate) damage: Vec<Corruption>,
 }
 
-/// One partition's log.
+/// One partition's log. There may be many thousand, most of them idle: what few need stands behind a pointer.
 pub struct Log {
     shared: Arc<DirShared>,
-    _guard: OpenGuard,
-    partition: TopicPartition,
-    topic_id: TopicId,
-    dir: PathBuf,
-    config: LogConfig,
+    /// Knows whose log it is.
+    guard: OpenGuard,
+    config: Arc<LogConfig>,
     /// Oldest first.
     sealed: Vec<SealedSegment>,
     active: ActiveSegment,
     start: Offset,
     epochs: LeaderEpochs,
-    /// What earlier cleanings have covered.
-    cleaned: CleanerCheckpoint,
+    /// What earlier cleanings have covered, if there were any.
+    cleaned: Option<Box<CleanerCheckpoint>>,
     cleaning: UnderWay,
     ticket: SlotTicket,
     durable: DurablePoint,
     unsynced: Unsynced,
     /// The latest append time so far: a clock that goes back takes none with it.
     append_time: Timestamp,
-    /// Where the log ends, with what a failed append has left behind it to be removed before the next one.
-    uncut: Option<DurablePoint>,
-    /// A change that has failed half-way: its reason.
-    broken: Option<String>,
-    /// What was found damaged when it was opened.
-    damage: Vec<Corruption>,
+    trouble: Trouble,
 }
+
+const _: () = assert!(size_of::<Log>() <= 544);
 
 impl Log {
     pub(crate) fn new(parts: LogParts) -> Self {
         Self {
+            config: parts.shared.share_config(parts.config),
             shared: parts.shared,
-            _guard: parts.guard,
-            partition: parts.partition,
-            topic_id: parts.topic_id,
-            dir: parts.dir,
-            config: parts.config,
+            guard: parts.guard,
             sealed: parts.sealed,
             active: parts.active,
             start: parts.start,
             epochs: parts.epochs,
-            cleaned: parts.cleaned,
+            cleaned: (parts.cleaned != CleanerCheckpoint::NONE).then(|| Box::new(parts.cleaned)),
             cleaning: UnderWay::default(),
             ticket: parts.ticket,
             durable: parts.durable,
             unsynced: Unsynced::default(),
             append_time: Timestamp::MIN,
-            uncut: None,
-            broken: None,
-            damage: parts.damage,
+            trouble: Trouble::of_damage(parts.damage),
         }
     }
 
     /// Whose log it is.
     pub fn partition(&self) -> &TopicPartition {
-        &self.partition
+        self.guard.partition()
     }
 
     /// The topic's id.
     pub fn topic_id(&self) -> TopicId {
-        self.topic_id
+        self.guard.topic_id()
     }
 
     /// The partition's directory.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        let dir = self.active.data.path().parent();
+        dir.expect("the file was named by joining it to its directory")
     }
 
     /// The settings in force.
@@ -135,7 +125,7 @@ impl Log {
 
     /// Puts other settings in force, from the next operation on.
     pub fn set_config(&mut self, config: LogConfig) {
-        self.config = config;
+        self.config = self.shared.share_config(config);
     }
 
     /// The first offset that can be read.
@@ -145,7 +135,8 @@ impl Log {
 
     /// The offset that the next record gets.
     pub fn end(&self) -> Offset {
-        self.uncut.map_or(self.active.next, |uncut| uncut.end)
+        let uncut = self.trouble.uncut();
+        uncut.map_or(self.active.next, |uncut| uncut.end)
     }
 
     /// The offset up to which everything survives a power loss.
@@ -184,20 +175,20 @@ impl Log {
         // Entries below the durable point should be in the files by the time it is recorded. If
         // they do not fit on a full disk they wait in memory, and are made anew after a restart.
         if let Err(error) = self.active.index.flush() {
-            tracing::debug!(partition = %self.partition, %error, "index entries wait in memory");
+            tracing::debug!(partition = %self.partition(), %error, "index entries wait in memory");
         }
         let (change, files) = self.unsynced.take_request(|| self.active.index.files());
         let replacements = if self.unsynced.epochs_are_dirty() {
-            vec![(self.dir.join(LeaderEpochs::FILE), self.epochs.encode())]
+            vec![(self.dir().join(LeaderEpochs::FILE), self.epochs.encode())]
         } else {
             Vec::new()
         };
         Some(SyncRequest {
             ticket: self.ticket,
             change,
-            point: self.uncut.unwrap_or_else(|| self.end_point()),
+            point: self.trouble.uncut().unwrap_or_else(|| self.end_point()),
             files,
-            directories: self.unsynced.directories(&self.dir),
+            directories: self.unsynced.directories(self.dir()),
             replacements,
         })
     }
@@ -259,8 +250,8 @@ impl Log {
     /// Says that nothing more is done with the log, without writing its index out, which the next start makes up
     /// for: a stop of the broker is clean as far as it goes when everything in it is durable. Answers whether it is.
     pub fn leave(&self) -> bool {
-        let is_complete = self.broken.is_none()
-            && self.uncut.is_none()
+        let is_complete = self.trouble.broken().is_none()
+            && self.trouble.uncut().is_none()
             && self.shared.health.check().is_ok()
             && self.durable.end == self.end();
         if is_complete {
@@ -281,7 +272,7 @@ impl Log {
             false => self.unsynced.directory_changed(now),
         }
         if let Err(error) = self.active.finish_index() {
-            tracing::debug!(partition = %self.partition, %error, "index is finished after the restart");
+            tracing::debug!(partition = %self.partition(), %error, "index is finished after the restart");
         }
         if let Some(mut request) = self.sync_request() {
             request.files.extend(self.active.index.files());
@@ -301,19 +292,24 @@ impl Log {
         }
     }
 
+    fn cleaned(&self) -> &CleanerCheckpoint {
+        static NEVER: CleanerCheckpoint = CleanerCheckpoint::NONE;
+        self.cleaned.as_deref().unwrap_or(&NEVER)
+    }
+
     fn owner(&self) -> Owner {
-        Owner::of(self.topic_id, self.partition.partition)
+        Owner::of(self.topic_id(), self.partition().partition)
     }
 
     /// The data file of a segment with this base offset; nothing is opened or made.
     fn segment_data(&self, base: Offset) -> Arc<DataFile> {
         let owner = self.owner();
         let id = SegmentId { base, owner };
-        DataFile::new(&self.shared, self.config.purpose, &self.dir, id)
+        DataFile::new(&self.shared, self.config.purpose, self.dir(), id)
     }
 
     fn key(&self) -> PartitionKey {
-        (self.topic_id, self.partition.partition)
+        self.guard.key()
     }
 
     fn end_point(&self) -> DurablePoint {
@@ -329,7 +325,7 @@ impl Log {
 impl std::fmt::Debug for Log {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Log")
-            .field("partition", &self.partition)
+            .field("partition", self.partition())
             .field("start", &self.start)
             .field("end", &self.end())
             .field("durable_end", &self.durable.end)

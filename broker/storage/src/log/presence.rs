@@ -93,7 +93,7 @@ impl Log {
             if known.is_some() {
                 // What is in it is verified before it is served, like after a start.
                 data.forget_missing_end();
-                tracing::info!(partition = %self.partition, file = %data.path().display(), "a data file that was cut or removed is whole again");
+                tracing::info!(partition = %self.partition(), file = %data.path().display(), "a data file that was cut or removed is whole again");
             }
             return Ok(None);
         }
@@ -114,7 +114,7 @@ impl Log {
         };
         data.note_missing_end(&missing);
         tracing::error!(
-            partition = %self.partition, damage = %missing,
+            partition = %self.partition(), damage = %missing,
             "a data file was cut or removed while the broker is running: what is missing is refused to readers"
         );
         Ok(Some(missing))
@@ -137,12 +137,12 @@ impl Log {
 
     fn directory_vanished(&self) -> Vanished {
         Vanished::Directory {
-            dir: self.dir.clone(),
+            dir: self.dir().to_owned(),
         }
     }
 
     fn dir_is_gone(&self) -> bool {
-        let listed = self.shared.io.list(&self.dir);
+        let listed = self.shared.io.list(self.dir());
         listed.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 }

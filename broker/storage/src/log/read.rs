@@ -111,7 +111,7 @@ impl Log {
                 locate_end_damage(segment, next_base).inspect_err(|error| self.observe(error))?
             }
             None => Corruption {
-                file: self.dir.join(file_name(self.start)),
+                file: self.dir().join(file_name(self.start)),
                 position: 0,
                 offset,
                 next_good: Some(next_base),
@@ -135,7 +135,7 @@ impl Log {
             && let Ok((_, version)) = data.file_to_verify()
             && data.note_damage(damage, version)
         {
-            tracing::error!(partition = %self.partition, %damage, "stored data is damaged: it is refused to readers");
+            tracing::error!(partition = %self.partition(), %damage, "stored data is damaged: it is refused to readers");
         }
     }
 }

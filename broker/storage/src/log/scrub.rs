@@ -14,7 +14,7 @@ impl Log {
         let sealed = self.sealed.iter().map(|segment| &segment.data);
         let found = sealed.chain([&self.active.data]);
         let mut known: Vec<Corruption> = found.flat_map(|data| data.damage()).collect();
-        for opened in &self.damage {
+        for opened in self.trouble.damage() {
             let place = (&opened.file, opened.position);
             if !known
                 .iter()

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use broker_model::{LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition};
+use broker_model::{LeaderEpoch, Offset, PartitionId, TopicId, TopicName, TopicPartition};
 
 use super::{DeleteLogError, DirShared, LogDirError, OpenLogError};
 use crate::durable_positions::{DurablePoint, PartitionKey};
@@ -93,7 +93,19 @@ pub(super) fn found(shared: &DirShared) -> Result<Vec<FoundPartition>, LogDirErr
     }
     complete_together(shared, &of_version_1);
     found.sort_by(|a, b| a.partition.cmp(&b.partition));
+    share_names(&mut found);
     Ok(found)
+}
+
+/// Lets those of one topic, which stand together, have one name: they are remembered, and may be many thousand.
+fn share_names(found: &mut [FoundPartition]) {
+    let mut last: Option<TopicName> = None;
+    for FoundPartition { partition, .. } in found {
+        match &last {
+            Some(name) if *name == partition.topic => partition.topic = name.clone(),
+            _ => last = Some(partition.topic.clone()),
+        }
+    }
 }
 
 pub(super) fn open(

@@ -18,7 +18,7 @@ use super::{AgeHold, DirIdentity, LogDirError, LogDirOptions, PlantedBugs, Reser
 use crate::durable_positions::{Checkpointed, DurablePoint, DurablePositions, SlotTicket};
 use crate::health::{DirHealth, is_passing};
 use crate::io::{Io, IoLock};
-use crate::log::LogPurpose;
+use crate::log::{LogConfig, LogPurpose};
 use crate::segment::OpenFiles;
 use crate::small_file::{
     HighWatermarks, MetaProperties, RecoveryPoints, SmallFile, SmallFileError,
@@ -62,6 +62,8 @@ pub(crate) struct DirShared {
     /// The directory's stamp at the last look for its partitions, and how often it was looked at.
     looked_at: Mutex<Option<(u64, u8)>>,
     opened_at: (Timestamp, Duration),
+    /// The settings of the log that was opened or configured last.
+    last_config: Mutex<Arc<LogConfig>>,
     pub(super) age_hold: Option<Arc<AgeHold>>,
     _lock: Box<dyn IoLock>,
 }
@@ -122,6 +124,7 @@ impl DirShared {
             outdated: Mutex::default(),
             open_logs: Mutex::new(OpenLogs::new(unclosed.unwrap_or_default())),
             looked_at: Mutex::default(),
+            last_config: Mutex::default(),
             opened_at: (options.clock.now(), options.clock.monotonic()),
             age_hold: options.age_hold,
             clock: options.clock,
@@ -159,6 +162,15 @@ impl DirShared {
             reserve.refill(space);
         }
         Ok(self.headroom.look(space))
+    }
+
+    /// These settings, in the same place for all logs of a topic: they are opened and configured together.
+    pub(crate) fn share_config(&self, config: LogConfig) -> Arc<LogConfig> {
+        let mut last = lock(&self.last_config);
+        if **last != config {
+            *last = Arc::new(config);
+        }
+        Arc::clone(&last)
     }
 
     /// Carries out a request on this thread.
@@ -257,7 +269,7 @@ impl DirShared {
         let missing = open
             .partitions()
             .filter(|partition| !there.contains(&partition.to_string()));
-        Ok(missing.cloned().collect())
+        Ok(missing.collect())
     }
 }
 

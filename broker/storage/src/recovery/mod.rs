@@ -104,9 +104,6 @@ pub(crate) fn recover(request: OpenRequest) -> Result<(LogParts, RecoveryReport)
     let parts = LogParts {
         shared: Arc::clone(shared),
         guard: request.guard,
-        partition: request.partition,
-        topic_id: request.topic_id,
-        dir: request.dir,
         config: request.config,
         sealed,
         active,

@@ -44,7 +44,7 @@ pub(crate) fn restore_active(
     config: &LogConfig,
     times: Times,
 ) -> io::Result<Restored> {
-    let loaded = ActiveIndex::load(data.shared_io(), data.path(), data.id(), len);
+    let loaded = ActiveIndex::load(data.place(), data.id(), len);
     if let Some(index) = loaded {
         let restored = walk(data, index, len, end, config)?;
         if restored.damage.is_empty() && restored.segment.next == end {
@@ -52,7 +52,7 @@ pub(crate) fn restore_active(
             return Ok(with_age(restored, times));
         }
     }
-    let mut index = ActiveIndex::new(data.shared_io(), data.path(), data.id());
+    let mut index = ActiveIndex::new(data.place(), data.id());
     // Files that are of no use may be ahead of the data, which would tell of damage at the next start.
     index.remove_files()?;
     index.set_first_append(times.wall);

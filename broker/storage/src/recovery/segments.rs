@@ -332,7 +332,7 @@ impl Recovery<'_> {
         data.create()
             .map_err(|source| self.io_failed(data.path(), source))?;
         self.changed = true;
-        let index = ActiveIndex::new(data.shared_io(), data.path(), data.id());
+        let index = ActiveIndex::new(data.place(), data.id());
         Ok(ActiveSegment::new(data, index))
     }
 

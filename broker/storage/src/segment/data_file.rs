@@ -27,7 +27,7 @@ pub(crate) struct DataFile {
     health: Arc<DirHealth>,
     open_files: Arc<OpenFiles>,
     me: Weak<DataFile>,
-    path: PathBuf,
+    path: Arc<Path>,
     id: SegmentId,
     handle: Mutex<Handle>,
     used: AtomicBool,
@@ -82,7 +82,7 @@ impl DataFile {
             health: Arc::clone(health),
             open_files: Arc::clone(open_files),
             me: Weak::clone(me),
-            path,
+            path: path.into(),
             id,
             handle: Mutex::default(),
             used: AtomicBool::new(false),
@@ -96,12 +96,12 @@ impl DataFile {
         &*self.io
     }
 
-    pub(crate) fn shared_io(&self) -> &Arc<dyn Io> {
-        &self.io
-    }
-
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(crate) fn place(&self) -> (&Arc<dyn Io>, &Arc<Path>) {
+        (&self.io, &self.path)
     }
 
     pub(crate) fn base(&self) -> Offset {

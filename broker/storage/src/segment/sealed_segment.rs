@@ -37,7 +37,7 @@ pub(crate) struct OpenedSegment {
 impl SealedSegment {
     /// The segment that these ends of its index files speak of.
     pub(crate) fn new(data: Arc<DataFile>, summary: SealedSummary, index_interval: u32) -> Self {
-        let index = SealedIndex::new(data.path(), data.base(), summary.count);
+        let index = SealedIndex::new(data.place().1, data.base(), summary.count);
         data.seal();
         Self {
             data,
@@ -204,7 +204,7 @@ impl Searchable for SealedSegment {
         let rebuilt = rebuild_index(&self.data, self.len, self.index_interval, end);
         match rebuilt.and_then(|rebuilt| rebuilt.written.map(|()| rebuilt.summary)) {
             Ok(summary) => {
-                *index = SealedIndex::new(self.data.path(), self.data.base(), summary.count);
+                *index = SealedIndex::new(self.data.place().1, self.data.base(), summary.count);
                 true
             }
             Err(error) => {
@@ -246,7 +246,7 @@ fn rebuild_index(
         KnownEnd::At(offset, latest) => (Some(offset), offset, latest),
     };
     let file = data.file()?;
-    let index = ActiveIndex::new(data.shared_io(), data.path(), data.id());
+    let index = ActiveIndex::new(data.place(), data.id());
     let mut segment = ActiveSegment::new(Arc::clone(data), index);
     let mut damage = Vec::new();
     let mut is_behind_damage = false;

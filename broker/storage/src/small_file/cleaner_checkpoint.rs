@@ -24,6 +24,13 @@ pub(crate) struct CleanerCheckpoint {
 
 impl CleanerCheckpoint {
     pub(crate) const FILE: &str = "cleaner-checkpoint";
+    /// That of a partition that was never cleaned.
+    pub(crate) const NONE: Self = Self {
+        entries: Vec::new(),
+        last_cleaned: None,
+        policy_since: None,
+        cleanings: 0,
+    };
 
     /// Everything below it was covered by some cleaning.
     pub(crate) fn cleaned_to(&self) -> Offset {

@@ -28,15 +28,19 @@ impl SmallFile for HighWatermarks {
     }
 
     fn from_lines(lines: &[&str]) -> Result<Self, String> {
-        let mut found = BTreeMap::new();
+        // Made in one go, and with one name for each topic: there may be many thousand.
+        let mut found: Vec<(TopicPartition, Offset)> = Vec::with_capacity(lines.len());
         for line in lines {
             let mut words = line.split(' ');
             let topic: String = word(&mut words, "topic")?;
-            let topic = TopicName::new(&topic).map_err(|error| error.to_string())?;
+            let topic = match found.last() {
+                Some((last, _)) if last.topic.as_str() == topic => last.topic.clone(),
+                _ => TopicName::new(&topic).map_err(|error| error.to_string())?,
+            };
             let partition = PartitionId::new(word(&mut words, "partition")?);
             let offset = Offset::new(word(&mut words, "offset")?);
-            found.insert(TopicPartition::new(topic, partition), offset);
+            found.push((TopicPartition::new(topic, partition), offset));
         }
-        Ok(Self(found))
+        Ok(Self(found.into_iter().collect()))
     }
 }
