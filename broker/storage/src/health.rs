@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::io::Errno;
@@ -24,6 +25,8 @@ pub struct DirFailed {
 pub(crate) struct DirHealth {
     dir: PathBuf,
     failure: OnceLock<Arc<str>>,
+    /// Whether that, or what came after it, was a sync of data: what was not synced may be gone.
+    has_lost_writes: AtomicBool,
     /// Partition directories in which damage was found since the start.
     damaged: Mutex<BTreeSet<PathBuf>>,
 }
@@ -33,6 +36,7 @@ impl DirHealth {
         Arc::new(Self {
             dir: dir.to_owned(),
             failure: OnceLock::new(),
+            has_lost_writes: AtomicBool::new(false),
             damaged: Mutex::default(),
         })
     }
@@ -59,6 +63,18 @@ impl DirHealth {
             dir: self.dir.clone(),
             reason: Arc::clone(reason),
         }
+    }
+
+    /// The same for a failed sync of data. The page cache has what the disk may never get, and nothing tells of it
+    /// later: what was not synced is as uncertain as after a power loss.
+    pub(crate) fn fail_sync(&self, reason: impl Display) -> DirFailed {
+        self.has_lost_writes.store(true, Ordering::SeqCst);
+        self.fail(reason)
+    }
+
+    /// Whether a sync of data has failed.
+    pub(crate) fn has_lost_writes(&self) -> bool {
+        self.has_lost_writes.load(Ordering::SeqCst)
     }
 
     /// Damage was found in a file of the partition that has this directory.

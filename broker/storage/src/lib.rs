@@ -35,6 +35,7 @@ mod blob_store;
 mod compaction;
 mod corruption;
 mod durable_positions;
+mod era;
 mod file_slice;
 mod health;
 mod index;

@@ -8,11 +8,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use broker_model::LeaderEpoch;
-use broker_storage::io::recording::{Fault, RecordingIo, Survival};
-use broker_storage::{Damage, FlushMode, LastStop, RecoveryReport};
+use broker_storage::io::recording::{Fault, Operation, RecordingIo, Survival};
+use broker_storage::{Damage, FlushMode, LastStop, PlantedBugs, RecoveryReport};
 use support::{
     BATCH, append, append_numbers, at, batch_of, big, corruption_at, edit, flip, killed,
-    log_bytes_read, numbers, offset, open, read_at, rebooted, segment_file, small, sync, values,
+    log_bytes_read, numbers, offset, open, open_log, read_at, rebooted, segment_file, small, sync,
+    try_open_dir, values,
 };
 
 #[test]
@@ -370,21 +371,54 @@ fn a_log_cut_below_its_noted_high_watermark_misses_nothing_at_the_next_start() {
     }
 }
 
-#[test]
-fn what_a_failed_sync_has_left_in_the_page_cache_is_not_taken_for_durable() {
+/// Whether it is of a data file.
+fn is_sync_of_data(operation: &Operation) -> bool {
+    let is_data = operation.path().extension().is_some_and(|of| of == "log");
+    operation.is_sync() && is_data
+}
+
+/// Two records that are durable and three whose sync has failed, on a disk that did not get them; then a kill.
+fn after_a_failed_sync(is_failing: fn(&Operation) -> bool) -> Arc<RecordingIo> {
     let io = RecordingIo::new();
     let (dir, mut log, _) = open(&io, big());
     append_numbers(&mut log, 0..2);
     sync(&dir, &mut log);
     append_numbers(&mut log, 2..5);
-    io.set_faults(|_, operation| {
-        let is_data = operation.path().extension().is_some_and(|of| of == "log");
-        (operation.is_sync() && is_data).then_some(Fault::EIO)
-    });
+    io.set_faults(move |_, operation| is_failing(operation).then_some(Fault::EIO));
     let _ = dir.sync_now(log.sync_request().unwrap());
     drop((dir, log));
     let io = io.after_kill();
     io.let_cache_be_dropped();
+    io
+}
+
+#[test]
+fn what_a_failed_sync_has_left_in_the_page_cache_is_not_taken_for_durable() {
+    let io = after_a_failed_sync(is_sync_of_data);
+    let (dir, mut log, report) = open(&io, big());
+    assert_eq!(report.last_stop, LastStop::OtherBoot);
+    assert_eq!((report.corruption, log.end()), (Vec::new(), offset(2)));
+    append_numbers(&mut log, 2..4);
+    sync(&dir, &mut log);
+    append_numbers(&mut log, 4..5);
+    drop((dir, log));
+    // What is written since is there after a kill: that is an era of its own.
+    let killed = io.after_kill();
+    flip(&killed, &segment_file(0, "log"), 4 * BATCH + 80);
+    let (_dir, log, report) = open(&killed, big());
+    assert_eq!(report.last_stop, LastStop::SameBoot);
+    assert_eq!(report.corruption.len(), 1, "{report:?}");
+    assert_eq!(read_at(&log, 3).unwrap(), offset(4));
+    let (_dir, log, _) = open(&io.after_power_loss(Survival::Synced), big());
+    assert_eq!(log.end(), offset(4));
+}
+
+#[test]
+fn where_it_could_not_be_noted_that_a_sync_has_failed_what_it_has_lost_is_damage() {
+    let io = after_a_failed_sync(|operation| {
+        let path = operation.path().to_string_lossy();
+        is_sync_of_data(operation) || path.contains("sync-failed")
+    });
     let (dir, mut log, report) = open(&io, big());
     let lost: Vec<_> = report.corruption.iter().map(|lost| lost.offset).collect();
     assert_eq!(lost, [offset(2)]);
@@ -397,4 +431,23 @@ fn what_a_failed_sync_has_left_in_the_page_cache_is_not_taken_for_durable() {
     let (_dir, log, _) = open(&io.after_power_loss(Survival::Synced), big());
     assert_eq!(read_at(&log, 1).unwrap(), offset(2));
     assert_eq!(read_at(&log, after.first.get()).unwrap(), after.end);
+}
+
+#[test]
+fn a_failure_of_the_disk_that_is_told_at_the_start_is_a_failed_sync() {
+    for (failures, opens) in [(1, true), (2, false)] {
+        let io = killed(2, 5, big());
+        let mut left = failures;
+        io.set_faults(move |_, operation| {
+            let fails = matches!(operation, Operation::SyncAll { .. }) && left > 0;
+            left -= usize::from(fails);
+            fails.then_some(Fault::EIO)
+        });
+        let dir = try_open_dir(&io, PlantedBugs::default());
+        assert_eq!(dir.is_ok(), opens, "{failures}");
+        let Ok(dir) = dir else { continue };
+        let (log, report) = open_log(&dir, big());
+        assert_eq!(report.last_stop, LastStop::OtherBoot);
+        assert_eq!((report.corruption, log.end()), (Vec::new(), offset(5)));
+    }
 }

@@ -9,8 +9,9 @@ use broker_model::{Offset, PartitionId, TopicId, TopicPartition};
 
 use super::{Finding, FindingKind, Topics};
 use crate::durable_positions::{DurablePositions, FoundSlots, PartitionKey, read_slots};
+use crate::era::Era;
 use crate::io::Io;
-use crate::log_dir::{boot_number, doomed_key};
+use crate::log_dir::doomed_key;
 use crate::small_file::{
     DoubtedClock, HighWatermarks, LogDirectories, MetaProperties, PartitionMetadata, RecoveryPoint,
     RecoveryPoints, SmallFile,
@@ -26,8 +27,8 @@ pub struct DirNotes {
     clean: bool,
     /// Whether some of the points are damaged.
     is_doubtful: bool,
-    /// The boot of the machine now.
-    boot: Option<u64>,
+    /// The era now.
+    era: Option<u64>,
     /// Which topics there are, where that is known.
     topics: Option<Topics>,
 }
@@ -83,6 +84,8 @@ impl DirNotes {
             "the wall clock was in doubt, and the next start does not know since when: nothing is deleted for its age for log.retention.clock.grace.ms",
         );
         let clean = checkpoint.as_ref().is_some_and(|points| points.clean);
+        let noted = checkpoint.as_ref().map(|points| points.era.clone());
+        let era = Era::of(io, dir, &noted.unwrap_or_default()).ok();
         let found = read_points(io, dir, clean, report)?;
         let is_doubtful = found
             .as_ref()
@@ -103,7 +106,7 @@ impl DirNotes {
             high_watermarks: high_watermarks.unwrap_or_default(),
             clean,
             is_doubtful,
-            boot: io.boot_id().ok().map(|id| boot_number(&id)),
+            era: era.map(|era| era.number()),
             topics: None,
         })
     }
@@ -212,7 +215,7 @@ impl DirNotes {
 
     /// Whether the machine was restarted since a point was noted: what was not synced may be gone.
     pub(super) fn was_restarted_since(&self, point: &RecoveryPoint) -> bool {
-        let is_other = self.boot.is_some_and(|boot| boot != point.boot);
+        let is_other = self.era.is_some_and(|era| era != point.boot);
         is_other && !self.is_doubtful
     }
 

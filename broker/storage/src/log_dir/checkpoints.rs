@@ -7,6 +7,7 @@ use broker_model::{Offset, TopicPartition};
 
 use super::age_hold;
 use super::shared::{DirShared, lock};
+use crate::era::Era;
 use crate::health::is_no_space;
 use crate::small_file::{HighWatermarks, RecoveryPoints, SmallFile, SmallFileError};
 use crate::sync::record;
@@ -36,6 +37,17 @@ impl DirShared {
                 synced.map_err(|source| SmallFileError::Io { file, source })
             }
             done => done,
+        }
+    }
+
+    /// After a failed sync of data: the era is over, so that the next start expects what a power loss leaves. If that
+    /// cannot be noted, the next start finds damage where nothing was acknowledged.
+    pub(crate) fn note_lost_writes(&self) {
+        if self.health.has_lost_writes()
+            && let Err(error) = Era::end(&*self.io, &self.path)
+        {
+            let dir = self.path.display();
+            tracing::error!(%dir, %error, "it could not be noted that a sync has failed");
         }
     }
 
@@ -137,7 +149,7 @@ impl DirShared {
         let (points, changes) = self.positions.snapshot();
         let points = RecoveryPoints {
             clean,
-            boot_id: self.boot_id.clone(),
+            era: self.era.clone(),
             points,
         };
         let file = self.path.join(RecoveryPoints::FILE);

@@ -28,7 +28,7 @@ pub(crate) use open_logs::OpenGuard;
 pub use options::{LogDirOptions, PlantedBugs, ReserveRoom};
 pub use partitions::FoundPartition;
 pub(crate) use partitions::doomed_key;
-pub(crate) use shared::{DirShared, LOCK_FILE, boot_number};
+pub(crate) use shared::{DirShared, LOCK_FILE};
 pub use trace::DirTrace;
 
 use crate::blob_store::BlobStore;

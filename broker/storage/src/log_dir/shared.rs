@@ -16,6 +16,7 @@ use super::open_logs::OpenLogs;
 use super::questions::Questions;
 use super::{AgeHold, DirIdentity, LogDirError, LogDirOptions, PlantedBugs, ReserveRoom, age_hold};
 use crate::durable_positions::{Checkpointed, DurablePoint, DurablePositions, SlotTicket};
+use crate::era::Era;
 use crate::health::{DirHealth, is_passing};
 use crate::io::{Io, IoLock};
 use crate::log::{LogConfig, LogPurpose};
@@ -44,11 +45,11 @@ pub(crate) struct DirShared {
     pub(super) questions: Arc<Questions>,
     pub(crate) open_files: Arc<OpenFiles>,
     pub(crate) positions: DurablePositions,
-    /// The boot of the machine, as recovery points know it.
+    /// The era, as recovery points know it.
     pub(crate) boot: u64,
     pub(crate) was_clean: bool,
     pub(crate) planted: PlantedBugs,
-    pub(super) boot_id: String,
+    pub(super) era: Era,
     /// Points that are durable and not recorded yet.
     unrecorded: Mutex<Vec<(SlotTicket, DurablePoint)>>,
     /// Held while a small file that several threads may want to write is replaced: they would share
@@ -83,8 +84,8 @@ impl DirShared {
             dir: path.clone(),
             source,
         };
-        let boot_id = io.boot_id().map_err(failed)?;
         let points = load_or_default::<RecoveryPoints>(&*io, &path.join(RecoveryPoints::FILE))?;
+        let mut era = Era::of(&*io, &path, &points.era).map_err(failed)?;
         let high_watermarks =
             load_or_default::<HighWatermarks>(&*io, &path.join(HighWatermarks::FILE))?;
         let is_fresh = identity.is_new && points == RecoveryPoints::default();
@@ -92,9 +93,14 @@ impl DirShared {
         if !was_clean {
             // What a killed broker has written and not synced is in the page cache alone. Recovery
             // goes by it, so it becomes durable first, all of it at once.
-            io.sync_all(&path).map_err(failed)?;
+            // The system tells once of what could not be written since; a disk that still fails says so again.
+            if let Err(error) = io.sync_all(&path) {
+                tracing::error!(dir = %path.display(), %error, "a sync failed: what was not synced before may be lost");
+                era = era.next();
+                io.sync_all(&path).map_err(failed)?;
+            }
         }
-        let boot = boot_number(&boot_id);
+        let boot = era.number();
         let checkpoint = Checkpointed {
             points: &points.points,
             is_complete: points.clean,
@@ -116,7 +122,7 @@ impl DirShared {
             boot,
             was_clean,
             planted: options.planted,
-            boot_id,
+            era,
             unrecorded: Mutex::new(Vec::new()),
             replacing: Mutex::new(()),
             high_watermarks: Mutex::new(high_watermarks),
@@ -133,6 +139,9 @@ impl DirShared {
         };
         // From here on a stop without notice is no clean one.
         shared.begin_unclean()?;
+        if let Err(error) = Era::begun(&*shared.io, &shared.path) {
+            tracing::warn!(dir = %shared.path.display(), %error, "the next start expects that a sync has failed");
+        }
         shared.look_at_space().map_err(|source| LogDirError::Io {
             dir: shared.path.clone(),
             source,
@@ -157,6 +166,7 @@ impl DirShared {
 
     /// Asks the file system how much room there is, and lets the reserve grow back.
     pub(super) fn look_at_space(&self) -> io::Result<DirSpace> {
+        self.note_lost_writes();
         let space = self.plain_io.space(&self.path)?;
         if let Some(reserve) = &self.reserve {
             reserve.refill(space);
@@ -409,19 +419,5 @@ fn load_or_default<F: SmallFile + Default>(io: &dyn Io, file: &Path) -> Result<F
             Ok(F::default())
         }
         Err(error) => Err(error),
-    }
-}
-
-/// The machine's boot id, folded to 64 bits.
-pub(crate) fn boot_number(boot_id: &str) -> u64 {
-    match boot_id.parse::<Uuid>() {
-        Ok(id) => {
-            let (high, low) = id.as_u64_pair();
-            high ^ low.rotate_left(32)
-        }
-        Err(_) => {
-            let low = u64::from(crc32fast::hash(boot_id.as_bytes()));
-            (u64::from(!crc32fast::hash(format!("{boot_id}.").as_bytes())) << 32) | low
-        }
     }
 }

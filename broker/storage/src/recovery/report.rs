@@ -17,7 +17,8 @@ pub enum LastStop {
     /// The process ended, cleanly or not, and the machine has been up since: what was written to
     /// the page cache is there.
     SameBoot,
-    /// The machine was restarted, maybe by a power loss: what was not synced may be lost, in parts.
+    /// The machine was restarted, maybe by a power loss, or a sync has failed since: what was not synced may be lost,
+    /// in parts.
     OtherBoot,
     /// No trace of it is left: nothing is cut that might have been acknowledged.
     Unknown,
@@ -62,18 +63,18 @@ impl fmt::Display for PowerLoss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (end, window) = (self.end, self.window.as_millis());
         let bound = format_args!(
-            "at most what was acknowledged within one span of flush.ms = {window} before the power was lost"
+            "at most what was acknowledged within one span of flush.ms = {window} before that"
         );
         match &self.known_lost {
             Some(lost) => write!(
                 f,
-                "offsets {} to {} were acknowledged and are gone with the machine's power, as flush.mode = async allows; missing is {bound}; the log ends at {end}, and its offsets from there on are given out again",
+                "offsets {} to {} were acknowledged and are gone with the machine's power or a failed sync, as flush.mode = async allows; missing is {bound}; the log ends at {end}, and its offsets from there on are given out again",
                 lost.start,
                 lost.end.get().saturating_sub(1),
             ),
             None => write!(
                 f,
-                "the machine went down without a stop of the broker: the log ends at {end}, and everything below is there; missing may be {bound}, whose offsets are given out again"
+                "the machine went down without a stop of the broker, or a sync failed: the log ends at {end}, and everything below is there; missing may be {bound}, whose offsets are given out again"
             ),
         }
     }

@@ -8,6 +8,8 @@
 //! | same boot  | cut                   | damage: stays                 | damage: stays, the log goes on in a new segment |
 //! | unknown    | cut                   | damage: stays                 | as above, but zeros to the end are cut |
 //!
+//! A failed sync counts as another boot (`era`), as long as it could be noted.
+//!
 //! An incomplete batch in a segment that is not the last is damage unless the machine was restarted:
 //! a segment is followed by another only when it is complete. Behind damage that stays, nothing is cut either.
 

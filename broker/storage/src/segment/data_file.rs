@@ -364,7 +364,7 @@ impl DataFile {
             // Under the lock, so that nobody syncs through a later descriptor and hears that all is well.
             if let Err(error) = file.sync_data() {
                 self.health
-                    .fail(format_args!("{}: {error}", self.path.display()));
+                    .fail_sync(format_args!("{}: {error}", self.path.display()));
                 return false;
             }
             handle.is_dirty = false;

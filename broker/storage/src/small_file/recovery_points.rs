@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use broker_model::{LeaderEpoch, Offset, PartitionId, TopicId};
 
 use super::{SmallFile, value_of, word};
+use crate::era::Era;
 
 /// Up to where a partition is durable. Below, a bad batch is corruption; above, it may be torn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub(crate) struct RecoveryPoint {
     pub(crate) end: Offset,
     /// The leader epoch of the last durable batch.
     pub(crate) epoch: LeaderEpoch,
-    /// The boot of the machine under which the log was last written.
+    /// The era under which the log was last written, as a number.
     pub(crate) boot: u64,
     /// Grows with every point noted in this directory: the larger one is the newer.
     pub(crate) sequence: u64,
@@ -49,8 +50,8 @@ impl RecoveryPoint {
 pub(crate) struct RecoveryPoints {
     /// Whether every log was synced and closed, and nothing was written since.
     pub(crate) clean: bool,
-    /// The machine's own name for the boot, for people.
-    pub(crate) boot_id: String,
+    /// Under which the logs were last written.
+    pub(crate) era: Era,
     /// By topic and partition.
     pub(crate) points: BTreeMap<(TopicId, PartitionId), RecoveryPoint>,
 }
@@ -62,7 +63,7 @@ impl RecoveryPoints {
 impl SmallFile for RecoveryPoints {
     fn write_lines(&self, text: &mut String) {
         text.push_str(&format!("clean={}\n", self.clean));
-        text.push_str(&format!("boot_id={}\n", self.boot_id));
+        text.push_str(&format!("boot_id={}\n", self.era));
         for ((topic_id, partition), point) in &self.points {
             text.push_str(&format!(
                 "{topic_id} {partition} {} {} {} {} {:016x} {}\n",
@@ -74,7 +75,7 @@ impl SmallFile for RecoveryPoints {
     fn from_lines(lines: &[&str]) -> Result<Self, String> {
         let mut found = Self {
             clean: value_of(lines, "clean")? == "true",
-            boot_id: value_of(lines, "boot_id")?.to_owned(),
+            era: Era::named(value_of(lines, "boot_id")?),
             points: BTreeMap::new(),
         };
         for line in lines.iter().skip(2) {

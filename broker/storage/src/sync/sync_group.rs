@@ -137,10 +137,13 @@ fn sync_all_files(dir: &DirShared, requests: &[SyncRequest]) -> Synced {
         .flat_map(|request| &request.files)
         .filter(|file| seen.insert(file.key()))
         .collect();
-    sync_files(dir, &files)
-        .map_err(|error| dir.health.fail(format_args!("a sync failed: {error}")))?;
+    let synced = sync_files(dir, &files);
+    let synced =
+        synced.map_err(|error| dir.health.fail_sync(format_args!("a sync failed: {error}")));
     // A file that was closed to make room was synced for that, maybe in vain.
-    dir.health.check()
+    let synced = synced.and_then(|()| dir.health.check());
+    dir.note_lost_writes();
+    synced
 }
 
 /// The small files and directories of a request; answers how it has failed alone.
