@@ -88,7 +88,8 @@ fn below_the_threshold_records_are_refused_and_the_rest_goes_on() {
         broker.data_dir().display().to_string()
     );
     assert!(error.data.get("actual").u64() < limit, "{error:?}");
-    for word in ["log.min.free.bytes", "delete records", "retention", "t-0"] {
+    // No disk has so much: to delete records would be of no use.
+    for word in ["set log.min.free.bytes below", "in all", "t-0"] {
         assert!(error.message.contains(word), "{word} in {error:?}");
     }
     assert_holds(&mut wire, "t", 0, 3);
@@ -373,7 +374,7 @@ fn a_broker_starts_reads_and_deletes_on_a_full_disk_with_nothing_kept_back() {
 }
 
 #[test]
-fn a_write_cut_short_by_a_limit_on_file_sizes_leaves_nothing_behind() {
+fn segments_end_at_a_limit_on_file_sizes_and_a_larger_batch_is_refused_in_words() {
     let broker = Broker::start();
     let limit = |bytes: &str| {
         let pid = broker.pid().to_string();
@@ -385,14 +386,23 @@ fn a_write_cut_short_by_a_limit_on_file_sizes_leaves_nothing_behind() {
     };
     let mut wire = broker.connect();
     wire.create_topic("t", 1, &[]);
-    // Not a multiple of the batches, so that the last one is cut in its middle.
+    // Not a multiple of the batches, so that some are cut in their middle: segments end there.
     limit("100000");
-    let (acknowledged, error) = produce_until_refused(&mut wire, "t", 0);
-    assert_disk_full(&error);
-    assert_eq!(acknowledged, 12);
-    assert_disk_full(&try_produce(&mut wire, "t", acknowledged).unwrap_err());
+    for number in 0..40 {
+        try_produce(&mut wire, "t", number).unwrap();
+    }
+    let large = map! {
+        "topic" => "t", "partition" => 0, "records" => vec![valued(&"x".repeat(200_000))],
+    };
+    let refused = wire.refused("produce", large);
+    assert_disk_full(&refused);
+    for word in ["limit on file sizes", "ulimit -f", "t-0"] {
+        assert!(refused.message.contains(word), "{word}: {refused:?}");
+    }
     wire.produce("t", 0, vec![valued("a small one fits")]);
-    assert_eq!(wire.read_all("t", 0).len(), 13);
+    assert_eq!(wire.read_all("t", 0).len(), 41);
+    assert_eq!(log_dir(&mut wire).get("state").text(), "online");
+    assert!(broker.log().contains("set segment.bytes below it"));
     let data_dir = broker.data_dir().display().to_string();
     let verified = broker
         .command(&["log", "verify", &data_dir])
@@ -404,12 +414,12 @@ fn a_write_cut_short_by_a_limit_on_file_sizes_leaves_nothing_behind() {
         String::from_utf8_lossy(&verified.stdout)
     );
     limit("unlimited");
-    try_produce(&mut wire, "t", 12).unwrap();
+    try_produce(&mut wire, "t", 41).unwrap();
     let mut broker = broker;
     broker.crash();
     let records = broker.connect().read_all("t", 0);
-    assert_eq!(records.len(), 14);
-    assert_eq!(records[12].text(), "a small one fits");
+    assert_eq!(records.len(), 42);
+    assert_eq!(records[40].text(), "a small one fits");
 }
 
 #[test]

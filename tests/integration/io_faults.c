@@ -14,6 +14,8 @@
  *           `writing` is there once one does
  *   hang    a part of paths: whoever asks for the room on such file systems waits for as long as this is there
  *   make    a part of paths: whoever makes such directories waits for as long as this is there
+ *   deny    a part of paths: nobody may open such files to write to them, make, rename or remove them
+ *   hide    a part of paths: nobody may open such files
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -141,21 +143,32 @@ ssize_t preadv64v2(int fd, const struct iovec *parts, int count, off64_t at, int
         fd, parts, count, at, flags);
 }
 
-static void hang(const char *rule, const char *path)
+/* Whether the rule of this name is about the path. */
+static int names(const char *rule, const char *path)
 {
     const char *folder = getenv("IO_FAULTS");
     char name[512], text[512];
-    for (;;) {
-        snprintf(name, sizeof name, "%s/%s", folder ? folder : "", rule);
-        FILE *file = fopen(name, "r");
-        if (!file)
-            return;
-        int lines = fscanf(file, "%511s", text);
-        fclose(file);
-        if (lines < 1 || !strstr(path, text))
-            return;
+    snprintf(name, sizeof name, "%s/%s", folder ? folder : "", rule);
+    FILE *file = fopen(name, "r");
+    if (!file)
+        return 0;
+    int lines = fscanf(file, "%511s", text);
+    fclose(file);
+    return lines >= 1 && strstr(path, text) != NULL;
+}
+
+static void hang(const char *rule, const char *path)
+{
+    while (names(rule, path))
         usleep(2000);
-    }
+}
+
+static int denies(const char *rule, const char *path)
+{
+    if (!names(rule, path))
+        return 0;
+    errno = EACCES;
+    return 1;
 }
 
 int statvfs(const char *path, struct statvfs *found)
@@ -177,6 +190,8 @@ int open64(const char *path, int flags, ...)
     int mode = va_arg(more, int);
     va_end(more);
     hang("open", path);
+    if (denies("hide", path) || ((flags & (O_WRONLY | O_RDWR | O_CREAT)) && denies("deny", path)))
+        return -1;
     return ((int (*)(const char *, int, ...))dlsym(RTLD_NEXT, "open64"))(path, flags, mode);
 }
 
@@ -199,9 +214,32 @@ ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t at)
     return ((ssize_t (*)(int, const struct iovec *, int, off64_t))dlsym(RTLD_NEXT, "pwritev64"))(fd, parts, count, at);
 }
 
+int faccessat(int dir, const char *path, int mode, int flags)
+{
+    if (denies("hide", path) || ((mode & W_OK) && denies("deny", path)))
+        return -1;
+    return ((int (*)(int, const char *, int, int))dlsym(RTLD_NEXT, "faccessat"))(dir, path, mode, flags);
+}
+
+int rename(const char *from, const char *to)
+{
+    if (denies("deny", from) || denies("deny", to))
+        return -1;
+    return ((int (*)(const char *, const char *))dlsym(RTLD_NEXT, "rename"))(from, to);
+}
+
+int unlink(const char *path)
+{
+    if (denies("deny", path))
+        return -1;
+    return ((int (*)(const char *))dlsym(RTLD_NEXT, "unlink"))(path);
+}
+
 int mkdir(const char *path, mode_t mode)
 {
     hang("make", path);
+    if (denies("deny", path))
+        return -1;
     return ((int (*)(const char *, mode_t))dlsym(RTLD_NEXT, "mkdir"))(path, mode);
 }
 

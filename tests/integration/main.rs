@@ -38,6 +38,7 @@ mod moving;
 mod neighbours;
 mod offline;
 mod overload;
+mod permissions;
 mod plugins;
 mod power_cuts;
 mod readme;

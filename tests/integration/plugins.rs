@@ -277,3 +277,23 @@ fn a_topic_goes_on_with_its_plugin_when_the_manifest_names_it_no_longer() {
     assert_eq!(error.name, "UNKNOWN_PLUGIN");
     assert!(error.message.contains("mine"), "{error:?}");
 }
+
+#[test]
+fn an_unknown_name_is_refused_with_the_nearest_one_that_fits_the_slot() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    for (slot, name, meant) in [
+        ("partitioner", "key-hsh", Some("key-hash")),
+        ("value.serializer", "jsn", Some("json")),
+        ("value.serializer", "key-hsh", None),
+    ] {
+        let config = map! { slot => name };
+        let args = map! { "name" => "t", "partitions" => 1, "config" => config };
+        let refused = wire.refused("create_topic", args);
+        assert_eq!(refused.name, "UNKNOWN_PLUGIN", "{refused:?}");
+        let asked = meant.map(|meant| format!("did you mean {meant:?}?"));
+        let is_asked = |asked: &String| refused.message.contains(asked);
+        assert!(asked.as_ref().is_none_or(is_asked), "{refused:?}");
+        assert_eq!(refused.message.contains("did you mean"), meant.is_some());
+    }
+}

@@ -292,3 +292,57 @@ fn a_missing_manifest_is_named() {
         .exits_with(FAILED)
         .names(&["/nowhere/plugins.toml"]);
 }
+
+#[test]
+fn a_check_says_what_a_start_would() {
+    let home = TempDir::new().expect("a temporary directory can be made");
+    let (dir, link, file) = (
+        home.path().join("dir"),
+        home.path().join("link"),
+        home.path().join("file"),
+    );
+    fs::create_dir(&dir).expect("it can be made");
+    fs::write(&file, b"not a directory").expect("it can be written");
+    std::os::unix::fs::symlink(&dir, &link).expect("it can be made");
+    let missing = home.path().join("missing");
+    let on = |dirs: &[&Path]| {
+        let dirs: Vec<_> = dirs.iter().map(|dir| dir.to_path_buf()).collect();
+        Setup::new().log_dirs(&dirs)
+    };
+    let listening = |addresses: &str| on(&[&dir]).argument("--listen").argument(addresses);
+    let twice = {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        free.local_addr().expect("it has one").to_string()
+    };
+    let cases: [(&dyn Fn() -> Setup, &str); 6] = [
+        (&|| on(&[&missing, &missing]), "missing"),
+        (&|| on(&[&dir, &link]), "link"),
+        (&|| on(&[&file]), "not writable"),
+        (&|| on(&[&file.join("below")]), "not writable"),
+        (&|| listening("192.0.2.1:0"), "192.0.2.1"),
+        (&|| listening(&format!("{twice},{twice}")), "cannot listen"),
+    ];
+    for (setup, word) in cases {
+        setup().refused().exits_with(FAILED).names(&[word]);
+        for made in ["missing", "dir"] {
+            let _ = fs::remove_dir_all(home.path().join(made));
+        }
+        fs::create_dir(&dir).expect("it can be made");
+        let checked = setup().argument("--check").refused();
+        checked.exits_with(FAILED).names(&[word]);
+        assert!(!missing.exists());
+        assert_eq!(fs::read_dir(&dir).expect("it is there").count(), 0);
+    }
+    // What another process has may be the broker that this one is to replace.
+    let running = Broker::start();
+    let dirs = format!("log.dirs={}", missing.display());
+    for address in [running.address(), "127.0.0.1:0"] {
+        let check = ["serve", "--check", "--listen", address, "-o", &dirs];
+        let checked = running.command(&check).output().expect("it runs");
+        let said = String::from_utf8_lossy(&[checked.stdout, checked.stderr].concat()).into_owned();
+        assert!(checked.status.success() && said.contains("fine"), "{said}");
+        let is_taken = address == running.address();
+        assert_eq!(said.contains("cannot listen"), is_taken, "{said}");
+    }
+    assert!(!missing.exists());
+}

@@ -1,7 +1,7 @@
 //! SIGTERM: what is under way is answered, everything is synced, and the next start has nothing to look
 //! through.
 
-use crate::harness::{Broker, Setup, Wire, eventually, map, plain, valued};
+use crate::harness::{Broker, FaultyDisks, Setup, Wire, eventually, map, plain, valued};
 
 /// A broker whose log says how much of each partition it reads when it starts.
 fn talkative() -> Broker {
@@ -200,4 +200,27 @@ fn a_start_after_a_kill_reads_only_what_was_not_known_to_be_durable() {
     for topic in ["synced", "lazy"] {
         assert_eq!(broker.connect().read_all(topic, 0).len(), 5_000);
     }
+}
+
+#[test]
+fn a_second_signal_cuts_the_stop_short_and_the_exit_code_says_so() {
+    let mut rig = FaultyDisks::start_on(&["only"]);
+    let mut wire = rig.broker.connect();
+    wire.produce("t", 0, plain("before ", 0..3));
+    rig.hang_syncs("only/t-");
+    let args =
+        map! { "topic" => "t", "partition" => 0, "records" => vec![valued("not acknowledged")] };
+    wire.send("produce", args);
+    rig.broker.signal_term();
+    eventually("it is stopping", || {
+        rig.broker.log().contains("SIGTERM: stopping").then_some(())
+    });
+    rig.broker.signal_term();
+    assert_eq!(rig.broker.wait().code(), Some(128 + 15));
+    assert!(rig.broker.log().contains("the stop is cut short"));
+    rig.heal();
+    assert!(!rig.is_clean("only"));
+    rig.broker.start_again();
+    let records = rig.broker.connect().read_all("t", 0);
+    assert!(records.len() >= 3, "{}", records.len());
 }

@@ -16,11 +16,12 @@ pub(crate) enum ExitStatus {
     InvalidConfig,
     OutcomeUnknown,
     Interrupted,
+    Terminated,
 }
 
 impl ExitStatus {
     /// Every status, by code.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Ok,
         Self::Failed,
         Self::Usage,
@@ -30,6 +31,7 @@ impl ExitStatus {
         Self::InvalidConfig,
         Self::OutcomeUnknown,
         Self::Interrupted,
+        Self::Terminated,
     ];
 
     /// The number the process ends with.
@@ -44,6 +46,7 @@ impl ExitStatus {
             Self::InvalidConfig => 6,
             Self::OutcomeUnknown => 7,
             Self::Interrupted => 130,
+            Self::Terminated => 143,
         }
     }
 
@@ -59,6 +62,7 @@ impl ExitStatus {
             Self::InvalidConfig => "invalid_config",
             Self::OutcomeUnknown => "outcome_unknown",
             Self::Interrupted => "interrupted",
+            Self::Terminated => "terminated",
         }
     }
 
@@ -74,6 +78,7 @@ impl ExitStatus {
             Self::InvalidConfig => "the broker's configuration is wrong",
             Self::OutcomeUnknown => "no answer came: it may or may not have been done",
             Self::Interrupted => "interrupted (Ctrl-C) before the end",
+            Self::Terminated => "a broker whose stop a second SIGTERM has cut short",
         }
     }
 

@@ -174,7 +174,7 @@ codes! {
         "Continue at `data.next_offset` if the loss is acceptable; tell the operator.";
     81 StorageFailed "STORAGE_FAILED", permanent, unknown,
         "A log directory failed and is out of service.",
-        "Tell the operator; a write may or may not survive.";
+        "Tell the operator; a write may or may not survive. Where the answer says that it is retriable, a permission is missing, and nothing was written: retry with backoff.";
     82 DiskFull "DISK_FULL", transient, definite,
         "There is no space left for the write.",
         "Retry with backoff after space was freed.";

@@ -29,6 +29,7 @@ mod dir_traces;
 mod dry_run;
 mod log_dirs;
 mod look;
+mod machine_check;
 mod memory;
 mod net;
 mod not_opened;
@@ -47,5 +48,6 @@ mod topic_settings;
 mod topics;
 mod turn;
 
+pub use machine_check::check_machine;
 pub use run::run;
 pub use server::{Server, StartError, check_plugins};

@@ -1,5 +1,6 @@
 //! `run`: a broker in the foreground, until a signal stops it.
 
+use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
@@ -8,7 +9,7 @@ use crate::memory;
 use crate::server::{Server, StartError};
 
 /// Runs a broker until SIGTERM or SIGINT, then stops it in good order; a second signal ends the process at
-/// once. `ready` is called when connections are accepted.
+/// once, with 128 and its number as the exit code. `ready` is called when connections are accepted.
 ///
 /// # Errors
 /// When the broker does not start.
@@ -33,11 +34,19 @@ pub fn run(config: BrokerConfig, ready: impl FnOnce(&Server)) -> Result<(), Star
         }
         tokio::select! {
             () = server.stop() => info!("stopped"),
-            _ = terminate.recv() => warn!("second signal: ending at once; the next start recovers"),
-            _ = interrupt.recv() => warn!("second signal: ending at once; the next start recovers"),
+            _ = terminate.recv() => end_at_once(Signal::TERM),
+            _ = interrupt.recv() => end_at_once(Signal::INT),
         }
         Ok(())
     });
     actix_rt::System::current().stop();
     ran
+}
+
+/// Ends the process here: to end the event loops would be to wait for threads that a disk may keep.
+fn end_at_once(second: Signal) -> ! {
+    warn!(
+        "second signal: the stop is cut short, nothing is marked as cleanly stopped; the next start recovers"
+    );
+    std::process::exit(128 + second.as_raw())
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::health::DirFailed;
+use crate::health::{DirFailed, is_passing};
 use crate::io::OpenMode;
 use crate::log_dir::DirShared;
 
@@ -43,6 +43,13 @@ pub enum BlobError {
         /// What the operating system said.
         source: io::Error,
     },
+}
+
+impl BlobError {
+    /// Whether it says nothing about the blob: there was no file descriptor, no permission or no room.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_passing(source))
+    }
 }
 
 impl BlobStore {

@@ -59,7 +59,7 @@ pub use compaction::{
 };
 pub use corruption::{Corruption, Damage};
 pub use file_slice::FileSlice;
-pub use health::DirFailed;
+pub use health::{DirFailed, NotPermitted};
 pub use log::{
     AppendError, AppendedRun, ChangeError, FlushMode, Log, LogConfig, LogPurpose, ReadError,
     ReadLimit, TimeFound, TimeSearchError, Vanished,
@@ -68,7 +68,7 @@ pub use log::{
 pub use log_dir::PlantedBugs;
 pub use log_dir::{
     AgeHold, CloseError, DeleteLogError, DirIdentity, DirTrace, FoundPartition, LogDir,
-    LogDirError, LogDirOptions, OpenLogError, ReserveRoom,
+    LogDirError, LogDirOptions, OpenLogError, ReserveRoom, check_usable,
 };
 pub use policy_failed::PolicyFailed;
 pub use recovery::{LastStop, PowerLoss, RecoveryReport, TornTail};

@@ -4,14 +4,16 @@
 
 mod support;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use broker_storage::io::Io;
 use broker_storage::io::recording::{RecordingIo, Survival};
 use broker_storage::{Damage, FlushMode, LogConfig};
 use support::{
-    BATCH, append, append_numbers, batch_of, big, corruption_at, edit, killed, numbers, offset,
-    open, partition, read_at, segment_file, small, sync, values,
+    BATCH, DIR, append, append_numbers, batch_of, big, corruption_at, edit, flip, killed, numbers,
+    offset, open, partition, read_at, segment_file, small, sync, values,
 };
 
 fn cut(io: &Arc<RecordingIo>, to: u64) {
@@ -153,4 +155,69 @@ fn a_kill_amid_a_truncation_leaves_no_sign_of_damage() {
             assert!(log.end() <= offset(15));
         }
     }
+}
+
+/// Disks whose indexes speak of records that are gone, after a kill, by name.
+fn disks_with_indexes_ahead() -> Vec<(String, Arc<RecordingIo>, LogConfig)> {
+    let mut all = Vec::new();
+    for config in [asynchronous(), small()] {
+        let mut disks = Vec::new();
+        let io = RecordingIo::new();
+        let (_dir, mut log, _) = open(&io, config);
+        append_numbers(&mut log, 0..10);
+        assert!(log.sync_request().is_some());
+        for (kept, torn) in [(0, 0), (0, 1), (1, 0), (4, 20), (5, 0)] {
+            let left = io.after_kill();
+            cut(&left, kept * BATCH + torn);
+            let name = format!("{kept} of 10 records and {torn} bytes are left");
+            disks.push((name, left, config));
+        }
+        let damaged = io.after_kill();
+        cut(&damaged, 5 * BATCH);
+        flip(&damaged, &segment_file(0, "log"), 3 * BATCH + 100);
+        disks.push(("a batch is damaged, too".to_owned(), damaged, config));
+        let no_points = |name: &str, io: &Arc<RecordingIo>| {
+            let left = io.after_kill();
+            edit(&left, &Path::new(DIR).join("durable-positions"), |bytes| {
+                bytes.fill(0x5a);
+            });
+            (format!("{name}, durable points are lost"), left, config)
+        };
+        let gone = io.after_kill();
+        gone.remove_file(&segment_file(0, "log")).unwrap();
+        let mut without = vec![no_points("nothing is left but an index", &gone)];
+        without.extend(disks.iter().map(|(name, io, _)| no_points(name, io)));
+        disks.append(&mut without);
+        all.append(&mut disks);
+    }
+    all
+}
+
+/// The next offset that a log gives out.
+fn next_of(io: &Arc<RecordingIo>, config: LogConfig) -> u64 {
+    let (_dir, mut log, _) = open(io, config);
+    append(&mut log, batch_of("after", 100)).first.get()
+}
+
+#[test]
+fn a_recovery_that_is_killed_anywhere_keeps_the_word_of_an_index_on_what_is_lost() {
+    let mut forgotten = Vec::new();
+    for (name, disk, config) in disks_with_indexes_ahead() {
+        let whole = next_of(&disk.after_kill(), config);
+        if whole < 10 {
+            forgotten.push(format!("{name}: not told at all"));
+            continue;
+        }
+        let io = disk.after_kill();
+        io.keep_moments();
+        drop(open(&io, config));
+        for moment in io.moments() {
+            let next = next_of(&moment.after_kill(), config);
+            if next < 10 {
+                let before = moment.next();
+                forgotten.push(format!("{name}: killed before {before:?}, on at {next}"));
+            }
+        }
+    }
+    assert_eq!(forgotten, Vec::<String>::new());
 }

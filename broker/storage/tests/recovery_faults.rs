@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use broker_storage::io::Io;
 use broker_storage::io::recording::{Fault, Operation, RecordingIo, Survival};
-use broker_storage::{Log, LogDir, ReadError, ReadLimit};
+use broker_storage::{Log, LogDir, ReadError};
 use support::{
-    DIR, append_numbers, batch_of, edit, flip, killed, offset, open, open_dir, open_log,
-    partition_dir, segment_file, small, sync, try_open_dir, try_read_from,
+    BATCH, DIR, append_numbers, batch_of, edit, flip, killed, offset, open, open_dir, open_log,
+    partition_dir, segment_file, small, sync, try_open_dir,
 };
 
 const EMFILE: Fault = Fault::Error(24);
@@ -38,20 +38,11 @@ fn content(log: &Log) -> Content {
         values: BTreeMap::new(),
         damaged: Vec::new(),
     };
-    if let Ok(all) = try_read_from(log, log.start()) {
-        let all = all.into_iter();
-        found.values = all.map(|(at, record)| (at, record.value)).collect();
-        return found;
-    }
     let mut next = log.start();
     while next < log.end() {
-        let slice = log.read(next, log.end(), ReadLimit::OneBatchOr(1));
-        let read = slice.and_then(|slice| slice.verified().map(|checked| checked.next_offset()));
-        match read {
-            Ok(after) => {
-                let some = try_read_from(log, next);
-                let batch = some.unwrap_or_default().into_iter();
-                let batch = batch.take_while(|(at, _)| *at < after.get());
+        match support::try_read_slice(log, next, 1) {
+            Ok((batch, after)) => {
+                let batch = batch.into_iter();
                 found
                     .values
                     .extend(batch.map(|(at, record)| (at, record.value)));
@@ -71,6 +62,22 @@ fn content(log: &Log) -> Content {
         }
     }
     found
+}
+
+/// The index of the last segment was written, and its data was cut.
+fn with_an_index_ahead() -> Arc<RecordingIo> {
+    let synced = SYNCED as usize;
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, small());
+    append_numbers(&mut log, 0..synced);
+    sync(&dir, &mut log);
+    append_numbers(&mut log, synced..synced + 4);
+    assert!(log.sync_request().is_some());
+    let left = io.after_kill();
+    edit(&left, &segment_file(20, "log"), |bytes| {
+        bytes.truncate(6 * BATCH as usize + 20);
+    });
+    left
 }
 
 /// Disks as stops leave them, by name.
@@ -96,6 +103,7 @@ fn disks() -> Vec<(&'static str, Arc<RecordingIo>)> {
     };
     vec![
         ("killed", left()),
+        ("an index ahead of the data", with_an_index_ahead()),
         ("power lost", left().after_power_loss(Survival::Everything)),
         (
             "power lost, torn",

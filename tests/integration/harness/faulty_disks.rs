@@ -115,6 +115,17 @@ impl FaultyDisks {
         self.rule("make", &format!("{path}\n"));
     }
 
+    /// From now on the broker may not open files with this in their paths to write to them, make, rename or remove
+    /// them.
+    pub(crate) fn deny_writing(&self, path: &str) {
+        self.rule("deny", &format!("{path}\n"));
+    }
+
+    /// From now on the broker may not open files with this in their paths.
+    pub(crate) fn deny_opening(&self, path: &str) {
+        self.rule("hide", &format!("{path}\n"));
+    }
+
     /// In one step: the broker looks at any time.
     fn rule(&self, name: &str, text: &str) {
         let made = self.folder.path().join(format!("{name}.new"));
@@ -126,6 +137,7 @@ impl FaultyDisks {
     pub(crate) fn heal(&self) {
         let names = [
             "sync", "read", "slow", "stuck", "hold", "cold", "hang", "make", "open", "write",
+            "deny", "hide",
         ];
         for name in names {
             let _ = fs::remove_file(self.folder.path().join(name));

@@ -20,7 +20,7 @@ use crate::session::Session;
 ///
 /// Reads the configuration file, then the environment (BROKER__LOG__DIR is log.dir), then these
 /// options; each wins over the one before. SIGTERM and Ctrl-C stop it in good order, a second
-/// signal at once. The log goes to standard error; when connections are accepted there is one
+/// signal at once, with exit code 130 or 143. The log goes to standard error; when connections are accepted there is one
 /// line `listening on HOST:PORT` per listener on standard output.
 ///
 /// Defaults: 127.0.0.1:7420, data in ./broker-data, the plugins that come with the broker.
@@ -56,7 +56,7 @@ pub(crate) struct ServeArgs {
     #[arg(short = 'o', long = "option", value_name = "KEY=VALUE", value_parser = option)]
     options: Vec<(String, String)>,
 
-    /// Check the configuration and the plugins of the manifest, and exit
+    /// Check the configuration, the plugins of the manifest, the directories and the addresses, and exit
     #[arg(long)]
     check: bool,
 }
@@ -71,7 +71,8 @@ impl ServeArgs {
         let config = BrokerConfig::load(&self.into_layers()).map_err(config_failure)?;
         if check {
             broker_server::check_plugins(&config).map_err(start_failure)?;
-            for doubt in config.doubts() {
+            let of_machine = broker_server::check_machine(&config).map_err(start_failure)?;
+            for doubt in config.doubts().into_iter().chain(of_machine) {
                 session.output.warn(doubt);
             }
             let ok = json!({ "ok": true, "listeners": config.listeners });

@@ -62,10 +62,10 @@ pub struct BrokerDescription {
 pub struct LogDirDescription {
     /// Where it is on that broker.
     pub path: String,
-    /// `online`; `low_space` while it takes no records for want of room; `failed` once a write or
-    /// sync has failed.
+    /// `online`; `low_space` while it takes no records for want of room; `not_writable` while the broker lacks a
+    /// permission in it; `failed` once a write or sync has failed.
     pub state: String,
-    /// Why it failed.
+    /// Why it failed, or what may not be written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Size of its file system.

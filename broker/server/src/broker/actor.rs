@@ -15,8 +15,8 @@ use tracing::{error, warn};
 use super::handle::BrokerError;
 use super::hosting::Hosting;
 use super::messages::{
-    Apply, ControllerDied, Crash, HostAll, LogsAreLate, PartitionDied, PartitionVanished, Shutdown,
-    Tick, VanishedNoted,
+    Apply, ControllerDied, Crash, HostAll, LogsAreLate, ModulesReadable, PartitionDied,
+    PartitionVanished, Shutdown, Tick, VanishedNoted,
 };
 use super::restarts::Restarts;
 use crate::death_notice::DeathNotice;
@@ -139,6 +139,17 @@ impl Handler<Tick> for BrokerActor {
                 Tick::Space => hosting.look_at_dirs(),
             }
         });
+    }
+}
+
+impl Handler<ModulesReadable> for BrokerActor {
+    type Result = ();
+
+    fn handle(&mut self, message: ModulesReadable, ctx: &mut Self::Context) {
+        self.handled();
+        let hosting = self.hosting.clone();
+        let renewing = async move { hosting.renew_plugins(&message.0).await };
+        run(ctx, renewing, Reply::ignored());
     }
 }
 

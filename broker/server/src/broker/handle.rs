@@ -10,8 +10,8 @@ use broker_model::{TopicId, TopicPartition};
 
 use super::BrokerActor;
 use super::messages::{
-    Apply, ControllerDied, Crash, HostAll, LogsAreLate, PartitionDied, PartitionVanished, Shutdown,
-    VanishedNoted,
+    Apply, ControllerDied, Crash, HostAll, LogsAreLate, ModulesReadable, PartitionDied,
+    PartitionVanished, Shutdown, VanishedNoted,
 };
 use crate::actor_stats::ActorStats;
 use crate::reply::{Lost, Reply};
@@ -75,6 +75,11 @@ impl BrokerHandle {
     /// Such partitions, once what was acknowledged of them is noted.
     pub(super) fn vanished_noted(&self, vanished: Vec<PartitionVanished>) {
         self.send(VanishedNoted(vanished));
+    }
+
+    /// The modules of these plugins can be read, and could not before.
+    pub(super) fn modules_readable(&self, plugins: Vec<String>) {
+        self.send(ModulesReadable(plugins));
     }
 
     /// Logs are kept that nobody has waited for to the end.

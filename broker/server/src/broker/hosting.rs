@@ -320,6 +320,26 @@ impl Hosting {
                 renewed.push(other);
             }
         }
+        self.configure_topics_of(&renewed).await;
+    }
+
+    /// Offers plugins again whose modules could not be read, and hands them to the topics that are bound to them.
+    pub(super) async fn renew_plugins(&self, names: &[String]) {
+        let metadata = self.metadata.load_full();
+        for name in names {
+            match metadata
+                .plugins()
+                .get(name)
+                .and_then(|plugin| plugin.current())
+            {
+                Some(deployment) => self.install_plugin(name, deployment).await,
+                None => self.configure_topics_of(&[name]).await,
+            }
+        }
+    }
+
+    async fn configure_topics_of(&self, renewed: &[&str]) {
+        let metadata = self.metadata.load_full();
         for topic in metadata.topics() {
             let bound = PluginSlot::ALL
                 .into_iter()

@@ -44,6 +44,11 @@ pub(super) struct PartitionVanished {
 #[rtype(result = "()")]
 pub(super) struct LogsAreLate;
 
+/// The modules of these plugins can be read, and could not before.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct ModulesReadable(pub(super) Vec<String>);
+
 /// What has vanished, once the high watermarks of these partitions are on the disk.
 #[derive(Message)]
 #[rtype(result = "()")]

@@ -1,5 +1,5 @@
 //! Partitions that could not be opened for a reason that passes, such as a full disk or no file descriptor, are
-//! tried again until they can be; those whose actor panicked get another one at once.
+//! tried again until they can be, and so are modules of plugins; those whose actor panicked get another one at once.
 
 use std::sync::Arc;
 
@@ -54,6 +54,19 @@ impl Hosting {
             stats: Arc::default(),
         });
         drop(opening);
+    }
+
+    /// Tries the modules of plugins again that could not be read for a reason that passes.
+    pub(super) async fn read_modules_again(&self) {
+        if !self.plugins.has_unread() {
+            return;
+        }
+        let plugins = self.plugins.clone();
+        let reading = actix_rt::task::spawn_blocking(move || plugins.readable_again());
+        let readable = reading.await.unwrap_or_default();
+        if !readable.is_empty() {
+            self.handle().modules_readable(readable);
+        }
     }
 
     /// Opens the log of a partition whose actor panicked and starts another actor on it.

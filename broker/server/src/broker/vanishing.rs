@@ -23,6 +23,7 @@ impl Hosting {
                 let looked = actix_rt::task::spawn_blocking(move || look.carry_out());
                 // A look that panicked is made up for by the next.
                 hosting.miss(looked.await.unwrap_or_default());
+                hosting.read_modules_again().await;
             });
         }
     }

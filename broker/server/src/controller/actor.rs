@@ -179,6 +179,11 @@ impl ControllerActor {
                     reason: problem.to_string(),
                 }));
             }
+            Err(MetadataLogError::NotPermitted(denied)) => {
+                reply.send(Err(ControllerError::NotYet {
+                    reason: denied.to_string(),
+                }));
+            }
             Err(MetadataLogError::TooLarge { size, max }) => {
                 reply.send(Err(ControllerError::TooLarge { size, max }));
             }

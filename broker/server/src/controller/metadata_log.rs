@@ -8,8 +8,8 @@ use broker_model::{
 };
 use broker_record::{BatchBuilder, Batches, Codec, ProducedBatch, TimestampType, Validation};
 use broker_storage::{
-    AppendError, DirFailed, FlushMode, Log, LogConfig, LogDir, LogPurpose, OpenLogError, ReadLimit,
-    ScrubFound, ScrubTarget, Scrubbed, SyncOutcome, SyncRequest, Vanished,
+    AppendError, DirFailed, FlushMode, Log, LogConfig, LogDir, LogPurpose, NotPermitted,
+    OpenLogError, ReadLimit, ScrubFound, ScrubTarget, Scrubbed, SyncOutcome, SyncRequest, Vanished,
 };
 
 /// Topic of the metadata log; reserved, so that no client can create, write or delete it.
@@ -30,6 +30,9 @@ pub(crate) enum MetadataLogError {
     /// There is no room for a command, or no file descriptor: nothing of it is in the log.
     #[error(transparent)]
     NoRoom(AppendError),
+    /// The broker may not write to its files: nothing of the command is in the log.
+    #[error(transparent)]
+    NotPermitted(NotPermitted),
     /// A command is larger than the log takes: nothing of it is in the log.
     #[error("a command of {size} bytes is above the limit of {max}")]
     TooLarge { size: u64, max: u64 },
@@ -183,9 +186,12 @@ impl MetadataLog {
             .map_err(|problem| failure(&self.dir, &problem))?;
         match self.log.append(&mut [batch], term, now) {
             Ok(run) => Ok(run.first),
-            Err(problem @ (AppendError::NoSpace { .. } | AppendError::NoDescriptor { .. })) => {
-                Err(MetadataLogError::NoRoom(problem))
-            }
+            Err(
+                problem @ (AppendError::NoSpace { .. }
+                | AppendError::FileLimit { .. }
+                | AppendError::NoDescriptor { .. }),
+            ) => Err(MetadataLogError::NoRoom(problem)),
+            Err(AppendError::NotPermitted(denied)) => Err(MetadataLogError::NotPermitted(denied)),
             Err(AppendError::BatchTooLarge { size, max, .. }) => {
                 Err(MetadataLogError::TooLarge { size, max })
             }

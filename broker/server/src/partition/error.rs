@@ -61,6 +61,12 @@ pub(crate) enum PartitionError {
     /// The process has no file descriptor left; nothing was done.
     #[error("no file can be opened at the moment: {reason}")]
     NoDescriptor { reason: String },
+    /// The broker may not use a file; nothing was done, and it passes once it may.
+    #[error("{reason}")]
+    NotPermitted { reason: String },
+    /// A limit on file sizes leaves a segment no room for the batch; nothing was written.
+    #[error("{reason}")]
+    FileLimit { reason: String },
     /// The disk is full; nothing was written.
     #[error("there is no space left: {reason}")]
     DiskFull { reason: String },
@@ -92,7 +98,9 @@ impl From<AppendError> for PartitionError {
             AppendError::DirFailed(_) | AppendError::Vanished(_) => Self::Offline { reason },
             AppendError::LowSpace(low) => Self::LowSpace(low),
             AppendError::NoSpace { .. } => Self::DiskFull { reason },
+            AppendError::FileLimit { .. } => Self::FileLimit { reason },
             AppendError::NoDescriptor { .. } => Self::NoDescriptor { reason },
+            AppendError::NotPermitted(_) => Self::NotPermitted { reason },
             AppendError::Uncertain { .. } => Self::WriteUncertain { reason },
             AppendError::EpochFenced { .. }
             | AppendError::OffsetsExhausted { .. }
@@ -112,6 +120,11 @@ impl From<ReadError> for PartitionError {
             ReadError::Corrupt(corruption) => corruption.into(),
             ReadError::Vanished(vanished) => Self::Offline {
                 reason: vanished.to_string(),
+            },
+            ReadError::Io { .. } if error.is_not_permitted() => Self::NotPermitted {
+                reason: format!(
+                    "{error}: give the user that the broker runs as the permission; reading goes on by itself then"
+                ),
             },
             ReadError::Io { .. } => Self::ReadFailed {
                 reason: error.to_string(),

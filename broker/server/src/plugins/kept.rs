@@ -28,6 +28,7 @@ impl Plugins {
             plugin: plugin.name().to_owned(),
             digest: digest.to_owned(),
             reason,
+            passes: false,
         };
         let known = self.modules.get(digest);
         let known = known.map_err(|error| failed(error.to_string()))?;
@@ -92,6 +93,33 @@ impl Plugins {
             );
         }
         Ok((len, false))
+    }
+
+    /// Tries the modules again that could not be read for a reason that passes; answers the plugins of those that can
+    /// be now. Not for an arbiter.
+    pub(crate) fn readable_again(&self) -> Vec<String> {
+        let unread = self.unread().clone();
+        let readable = unread
+            .into_iter()
+            .filter(|(digest, _)| self.modules.get(digest).is_ok());
+        readable
+            .map(|(digest, plugin)| {
+                self.unread().remove(&digest);
+                plugin
+            })
+            .collect()
+    }
+
+    /// Modules that could not be read for a reason that passes, by digest, each with its plugin's name.
+    pub(super) fn unread(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.unread
+            .lock()
+            .expect("no code panics while it holds this lock")
+    }
+
+    /// Whether there are any.
+    pub(crate) fn has_unread(&self) -> bool {
+        !self.unread().is_empty()
     }
 
     /// Modules of which the next start knows no more, by digest, each with what is wrong with its file.

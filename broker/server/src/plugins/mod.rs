@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use arc_swap::{ArcSwap, Guard};
+use broker_cluster::config_key::nearest;
 use broker_cluster::{BoundPlugin, PluginSlot, Topic, TopicConfig};
 use broker_storage::BlobStore;
 use broker_wasm::{
@@ -40,6 +41,8 @@ pub(crate) struct Plugins {
     modules: BlobStore,
     /// Modules whose files are not what they should be and cannot be made anew, each with what is wrong.
     unsound: Mutex<BTreeMap<String, &'static str>>,
+    /// Modules that could not be read for a reason that passes, each with the plugin's name.
+    unread: Mutex<BTreeMap<String, String>>,
     /// Plugins that topics are bound to although their names mean another module by now, or none.
     pinned: Mutex<HashMap<PluginId, Weak<Plugin>>>,
 }
@@ -51,8 +54,12 @@ type PluginId = (String, String);
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum SlotError {
     /// The topic's configuration names a plugin that is not offered.
-    #[error("there is no plugin {plugin:?}: see `broker plugin list`")]
-    NotInstalled { plugin: String },
+    #[error("there is no plugin {plugin:?}: see `broker plugin list`{}", did_you_mean(.meant.as_deref()))]
+    NotInstalled {
+        plugin: String,
+        /// The one whose name is nearest, where one is near enough.
+        meant: Option<String>,
+    },
     /// It names a plugin of another kind.
     #[error("plugin {plugin:?} is a {kind}, and {slot} takes a {}", slot.kind_name())]
     WrongKind {
@@ -66,6 +73,8 @@ pub(crate) enum SlotError {
         plugin: String,
         digest: String,
         reason: String,
+        /// Whether it is tried again.
+        passes: bool,
     },
     /// A slot that every topic fills is empty.
     #[error("the topic has no {slot}")]
@@ -78,11 +87,15 @@ pub(crate) enum SlotError {
     Plugin(#[from] PluginError),
 }
 
+fn did_you_mean(meant: Option<&str>) -> String {
+    meant.map_or_else(String::new, |meant| format!("; did you mean {meant:?}?"))
+}
+
 impl SlotError {
     /// The plugin it is about, where there is one.
     pub(crate) fn plugin_name(&self) -> &str {
         match self {
-            Self::NotInstalled { plugin }
+            Self::NotInstalled { plugin, .. }
             | Self::WrongKind { plugin, .. }
             | Self::NoModule { plugin, .. } => plugin,
             Self::Plugin(error) => &error.plugin,
@@ -100,6 +113,7 @@ impl Plugins {
             offered: ArcSwap::from_pointee(catalog),
             modules,
             unsound: Mutex::default(),
+            unread: Mutex::default(),
             pinned: Mutex::default(),
         }
     }
@@ -154,6 +168,15 @@ impl Plugins {
         pinned
     }
 
+    /// The plugin for a slot whose name was most likely meant.
+    fn nearest(&self, name: &str, slot: PluginSlot) -> Option<String> {
+        let offered = self.offered();
+        let fit = offered
+            .plugins()
+            .filter(|plugin| plugin.kind().name() == slot.kind_name());
+        nearest(name, fit.map(|plugin| plugin.name())).map(str::to_owned)
+    }
+
     /// The plugin that a slot of a configuration names; `None` when the slot is empty.
     pub(crate) fn named(
         &self,
@@ -166,6 +189,7 @@ impl Plugins {
         let Some(plugin) = self.get(name) else {
             return Err(SlotError::NotInstalled {
                 plugin: name.to_owned(),
+                meant: self.nearest(name, slot),
             });
         };
         if plugin.kind().name() != slot.kind_name() {
@@ -304,9 +328,20 @@ impl Plugins {
             plugin: plugin.to_owned(),
             digest: digest.to_owned(),
             reason,
+            passes: false,
         };
-        let bytes = self.module_bytes(digest);
-        let bytes = bytes.map_err(|error| unavailable(error.to_string()))?;
+        let bytes = match self.module_bytes(digest) {
+            Err(error) if error.is_passing() => {
+                self.unread().insert(digest.to_owned(), plugin.to_owned());
+                return Err(SlotError::NoModule {
+                    plugin: plugin.to_owned(),
+                    digest: digest.to_owned(),
+                    reason: error.to_string(),
+                    passes: true,
+                });
+            }
+            read => read.map_err(|error| unavailable(error.to_string()))?,
+        };
         let bytes = bytes.ok_or_else(|| {
             unavailable("its file is gone; deploy the same module again".to_owned())
         })?;

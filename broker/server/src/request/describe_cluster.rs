@@ -101,13 +101,23 @@ fn of_dirs(log_dirs: &[LogDirDescription]) -> Vec<String> {
     let mut warnings = Vec::new();
     for dir in log_dirs {
         let (path, free) = (&dir.path, dir.free_bytes);
-        if let Some(error) = &dir.error {
+        if dir.state == "not_writable" {
+            let error = dir.error.as_deref().unwrap_or_default();
+            warnings.push(format!(
+                "log directory {path} is not all in service: {error}"
+            ));
+        } else if let Some(error) = &dir.error {
             warnings.push(format!(
                 "log directory {path} is out of service: {error}. Its partitions are offline until the disk is seen to and the broker restarted"
             ));
         } else if dir.state == "low_space" && free >= dir.min_free_bytes {
             warnings.push(format!(
                 "log directory {path} is full: {free} bytes are free, and records that do not fit are refused; make room or delete records or topics"
+            ));
+        } else if dir.state == "low_space" && dir.min_free_bytes > dir.total_bytes {
+            warnings.push(format!(
+                "log directory {path} takes no records: log.min.free.bytes is {}, and its disk has {} bytes in all; set it below that",
+                dir.min_free_bytes, dir.total_bytes
             ));
         } else if dir.state == "low_space" {
             warnings.push(format!(
@@ -178,18 +188,20 @@ async fn damage_warnings<A: Future<Output = Option<Vec<Corruption>>>>(
 fn describe_dirs(dirs: &LogDirs) -> Vec<LogDirDescription> {
     let all = dirs.all().iter();
     all.map(|dir| {
-        let error = dir.is_failed().map(|failed| failed.reason.to_string());
+        let failed = dir.is_failed().map(|failed| failed.reason.to_string());
+        let denied = dir.not_permitted().map(|denied| denied.to_string());
         let space = dir.space();
         let backlog = dir.sync_backlog();
-        let state = match (&error, space.is_low) {
-            (Some(_), _) => "failed",
-            (None, true) => "low_space",
-            (None, false) => "online",
+        let state = match (&failed, &denied, space.is_low) {
+            (Some(_), _, _) => "failed",
+            (None, Some(_), _) => "not_writable",
+            (None, None, true) => "low_space",
+            (None, None, false) => "online",
         };
         LogDirDescription {
             path: dir.path().display().to_string(),
             state: state.to_owned(),
-            error,
+            error: failed.or(denied),
             total_bytes: space.total,
             free_bytes: space.free,
             used_bytes: space.total.saturating_sub(space.free),

@@ -87,7 +87,8 @@ async fn plugin(
         (None, Some(name)) => {
             let Some(installed) = context.plugins.get(name) else {
                 let plugin = name.clone();
-                return Err(wire::slot_error(&SlotError::NotInstalled { plugin }));
+                let meant = None;
+                return Err(wire::slot_error(&SlotError::NotInstalled { plugin, meant }));
             };
             let module = installed.module().clone();
             let copy = Plugin::new(name, module, installed.source().clone());

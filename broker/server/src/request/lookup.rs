@@ -84,7 +84,8 @@ pub(super) fn plugins_named(context: &Context, name: &str) -> Result<Vec<Arc<Plu
     named.extend(pinned.filter(|plugin| plugin.name() == name && runs(plugin)));
     if named.is_empty() {
         let plugin = name.to_owned();
-        return Err(slot_error(&SlotError::NotInstalled { plugin }));
+        let meant = None;
+        return Err(slot_error(&SlotError::NotInstalled { plugin, meant }));
     }
     Ok(named)
 }

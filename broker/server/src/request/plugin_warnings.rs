@@ -147,6 +147,7 @@ mod tests {
     fn a_slot_whose_plugin_cannot_be_had_says_what_that_means() {
         let missing = || SlotError::NotInstalled {
             plugin: "mine".to_owned(),
+            meant: None,
         };
         let of = |slot| trouble("t", slot, &Err(missing()));
         let (before, behind) = of(PluginSlot::RetentionPolicy).expect("it is a trouble");

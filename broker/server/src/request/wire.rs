@@ -30,6 +30,10 @@ pub(super) fn partition_error(
     if matches!(error, PartitionError::Offline { .. }) {
         wire.retriable = false;
     }
+    // It goes on by itself, unlike what else the code stands for.
+    if matches!(error, PartitionError::NotPermitted { .. }) {
+        wire.retriable = true;
+    }
     wire.with_data(ErrorData {
         topic: Some(topic.to_owned()),
         partition: Some(partition),
@@ -52,10 +56,11 @@ fn partition_code(error: &PartitionError) -> (ErrorCode, bool) {
         PartitionError::Corrupt { .. } => (ErrorCode::CorruptLog, true),
         PartitionError::WriteFailed { .. } => (ErrorCode::StorageFailed, true),
         PartitionError::WriteUncertain { .. } => (ErrorCode::StorageFailed, false),
-        PartitionError::DiskFull { .. } | PartitionError::LowSpace(_) => {
-            (ErrorCode::DiskFull, true)
-        }
+        PartitionError::DiskFull { .. }
+        | PartitionError::FileLimit { .. }
+        | PartitionError::LowSpace(_) => (ErrorCode::DiskFull, true),
         PartitionError::NoDescriptor { .. } => (ErrorCode::Busy, true),
+        PartitionError::NotPermitted { .. } => (ErrorCode::StorageFailed, true),
         PartitionError::ReadFailed { .. } => (ErrorCode::StorageFailed, true),
         PartitionError::TimedOut { .. } | PartitionError::Unanswered { .. } => {
             (ErrorCode::TimedOut, false)
@@ -70,7 +75,9 @@ fn partition_facts(error: PartitionError) -> ErrorData {
             data.actual = Some(size as u64);
             data.limit = Some(u64::from(max));
         }
-        PartitionError::LowSpace(LowSpace { dir, free, wanted }) => {
+        PartitionError::LowSpace(LowSpace {
+            dir, free, wanted, ..
+        }) => {
             data.file = Some(dir.display().to_string());
             data.actual = Some(free);
             data.limit = Some(wanted);
@@ -170,10 +177,18 @@ pub(super) fn trial_error(error: &SlotError) -> WireError {
 pub(super) fn slot_error(error: &SlotError) -> WireError {
     let data = match error {
         SlotError::Plugin(error) => return plugin_error(error),
-        SlotError::NotInstalled { plugin } | SlotError::NoModule { plugin, .. } => ErrorData {
+        SlotError::NotInstalled { plugin, meant } => ErrorData {
             plugin: Some(plugin.clone()),
+            suggestion: meant.clone(),
             ..ErrorData::default()
         },
+        SlotError::NoModule { plugin, passes, .. } => {
+            let error = WireError::new(ErrorCode::UnknownPlugin, error.to_string());
+            return error.with_retriable(*passes).with_data(ErrorData {
+                plugin: Some(plugin.clone()),
+                ..ErrorData::default()
+            });
+        }
         SlotError::Empty { .. } => ErrorData::default(),
         SlotError::KeyRefused(refused) => {
             let error = WireError::new(ErrorCode::RecordRefused, error.to_string());

@@ -205,6 +205,11 @@ pub trait Io: Send + Sync + fmt::Debug + 'static {
     /// Takes an exclusive lock on a file, created when missing; `WouldBlock` when another has it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn IoLock>>;
 
+    /// Whether this process may write to a file, or may make and remove files in a directory. By default it may.
+    fn may_write(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Space of the file system that `path` lies on.
     fn space(&self, path: &Path) -> io::Result<Space>;
 

@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use broker_model::Timestamp;
-use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, sendfile};
+use rustix::fs::{
+    Access, Advice, AtFlags, CWD, FallocateFlags, accessat, fadvise, fallocate, sendfile,
+};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev, retry_on_intr};
 
 use super::map::ReadOnlyMap;
@@ -134,6 +136,14 @@ impl Io for RealIo {
             _dir: dir,
         };
         Ok(Box::new(locked))
+    }
+
+    fn may_write(&self, path: &Path) -> io::Result<()> {
+        let access = match fs::metadata(path)?.is_dir() {
+            true => Access::WRITE_OK | Access::EXEC_OK,
+            false => Access::WRITE_OK,
+        };
+        Ok(accessat(CWD, path, access, AtFlags::EACCESS)?)
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {

@@ -2,6 +2,7 @@
 //! batches is in the log as a whole or not at all, and an error says which; bodies are not copied.
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use broker_model::{LeaderEpoch, Offset, Timestamp};
@@ -9,7 +10,9 @@ use broker_record::{ProducedBatch, TimestampType};
 
 use super::{AppendError, Log, LogPurpose};
 use crate::durable_positions::DurablePoint;
-use crate::health::{is_no_space, is_out_of_files, is_passing};
+use crate::health::{
+    NotPermitted, is_exhausted, is_file_limit, is_no_space, is_out_of_files, is_passing,
+};
 use crate::index::{ActiveIndex, SealedSummary};
 use crate::segment::{ActiveSegment, SealedSegment};
 
@@ -169,6 +172,9 @@ impl Log {
         let was_empty = self.active.len == 0;
         let written = self.active.append(group, self.config.index_interval_bytes);
         if let Err(failed) = written {
+            if failed.undone && is_file_limit(&failed.source) && (!was_empty || count > 1) {
+                return self.append_within_limit(batches, &failed.source);
+            }
             let path = self.active.data.path();
             self.shared.health.observe(path, &failed.source);
             if !failed.undone {
@@ -187,6 +193,23 @@ impl Log {
         self.unsynced
             .data_written(&self.active.data, size, monotonic);
         Ok(count)
+    }
+
+    /// The active segment may not grow as far as these batches would take it: the first of them goes into another,
+    /// as with a smaller `segment.bytes`, and alone.
+    fn append_within_limit(
+        &mut self,
+        batches: &[ProducedBatch],
+        refusal: &io::Error,
+    ) -> Result<usize, AppendError> {
+        if !std::mem::replace(&mut self.has_told_limit, true) {
+            let (segment, bytes) = (self.active.data.path().display(), self.active.len);
+            tracing::warn!(%segment, bytes, %refusal, "a limit on file sizes ends segments before segment.bytes does: raise the limit (ulimit -f, LimitFSIZE= of systemd), or set segment.bytes below it");
+        }
+        if self.active.len > 0 {
+            self.roll()?;
+        }
+        self.append_some(batches.get(..1).unwrap_or_default())
     }
 
     fn is_too_large(&self, more: u64, next: Offset) -> bool {
@@ -208,7 +231,8 @@ impl Log {
         // It is known from now on as it was written; one that cannot be opened, as it is met.
         let _ = self.active.data.file();
         let data = self.segment_data(self.active.next);
-        data.create().map_err(|source| self.write_error(source))?;
+        let created = data.create();
+        created.map_err(|source| self.write_error_at(data.path(), source))?;
         let index = ActiveIndex::new(data.place(), data.id());
         let old = std::mem::replace(&mut self.active, ActiveSegment::new(data, index));
         let monotonic = self.shared.clock.monotonic();
@@ -234,7 +258,7 @@ impl Log {
         let path = self.active.data.path();
         self.shared.health.observe(path, &error);
         self.shared.health.check()?;
-        if is_passing(&error) {
+        if is_exhausted(&error) {
             return Err(self.write_error(error));
         }
         self.check_present()?;
@@ -292,13 +316,23 @@ impl Log {
     }
 
     fn write_error(&self, source: io::Error) -> AppendError {
+        self.write_error_at(self.active.data.path(), source)
+    }
+
+    fn write_error_at(&self, file: &Path, source: io::Error) -> AppendError {
         if source.kind() == io::ErrorKind::NotFound
             && let Err(vanished) = self.check_present()
         {
             return vanished.into();
         }
-        let file = self.active.data.path().to_owned();
-        if is_no_space(&source) {
+        self.shared.health.observe(file, &source);
+        if let Some(denied) = NotPermitted::of(file, &source) {
+            return denied.into();
+        }
+        let file = file.to_owned();
+        if is_file_limit(&source) {
+            AppendError::FileLimit { file, source }
+        } else if is_no_space(&source) {
             if self.config.purpose == LogPurpose::Records {
                 self.shared.headroom.note_full(&source);
             }

@@ -8,7 +8,7 @@ use broker_model::{LeaderEpoch, Offset};
 
 use super::Vanished;
 use crate::corruption::Corruption;
-use crate::health::DirFailed;
+use crate::health::{DirFailed, NotPermitted, is_not_permitted};
 use crate::policy_failed::PolicyFailed;
 use crate::small_file::SmallFileError;
 use crate::space::LowSpace;
@@ -50,7 +50,15 @@ pub enum AppendError {
     /// The disk has less room left than appends have to leave on it. Retriable.
     #[error(transparent)]
     LowSpace(#[from] LowSpace),
-    /// The disk is full, or another limit on file sizes was met. Retriable.
+    /// A limit on file sizes leaves a segment no room for a single batch. Retriable.
+    #[error("a limit on file sizes does not let {} grow by the batch: {source}. Raise the limit (ulimit -f, LimitFSIZE= of systemd) to segment.bytes at least", .file.display())]
+    FileLimit {
+        /// The segment's file.
+        file: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The disk is full. Retriable.
     #[error("no space to append to {}: {source}", .file.display())]
     NoSpace {
         /// The file.
@@ -66,6 +74,9 @@ pub enum AppendError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The broker may not write to the file, or make it. Retriable.
+    #[error(transparent)]
+    NotPermitted(#[from] NotPermitted),
     /// The write failed, and what was written of it was removed again.
     #[error("cannot append to {}: {source}", .file.display())]
     Io {
@@ -119,6 +130,13 @@ pub enum ReadError {
         /// What the operating system said.
         source: io::Error,
     },
+}
+
+impl ReadError {
+    /// Whether the broker may not open the file, which passes once it is given the permission.
+    pub fn is_not_permitted(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_not_permitted(source))
+    }
 }
 
 /// Why the log's extent was not changed: its start, its end or its segments.

@@ -79,6 +79,10 @@ impl Io for AskingIo {
         self.questions.ask(|| self.io.lock(path))
     }
 
+    fn may_write(&self, path: &Path) -> io::Result<()> {
+        self.questions.ask(|| self.io.may_write(path))
+    }
+
     fn space(&self, path: &Path) -> io::Result<Space> {
         self.questions.ask(|| self.io.space(path))
     }

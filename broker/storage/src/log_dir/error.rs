@@ -8,7 +8,7 @@ use broker_model::{BrokerId, Offset, PartitionId, TopicId, TopicPartition};
 use uuid::Uuid;
 
 use crate::durable_positions::DurablePositions;
-use crate::health::{DirFailed, is_passing};
+use crate::health::{DirFailed, is_exhausted, is_passing};
 use crate::small_file::SmallFileError;
 
 /// Why a log directory was not opened.
@@ -121,7 +121,7 @@ impl LogDirError {
                 file,
                 problem: format!("is damaged: {reason}"),
             },
-            SmallFileError::Io { file, source } if !is_passing(&source) => Self::NoIdentity {
+            SmallFileError::Io { file, source } if !is_exhausted(&source) => Self::NoIdentity {
                 file,
                 problem: format!("cannot be read: {source}"),
             },
@@ -132,7 +132,7 @@ impl LogDirError {
     /// A `durable-positions` that cannot be read. It is not taken for a missing one: writing it anew would throw away
     /// what may be readable again.
     pub(super) fn of_points(dir: &Path, source: io::Error) -> Self {
-        match is_passing(&source) {
+        match is_exhausted(&source) {
             true => Self::Io {
                 dir: dir.to_owned(),
                 source,
@@ -229,8 +229,8 @@ pub enum OpenLogError {
 }
 
 impl OpenLogError {
-    /// Whether it says nothing about the log: there was no room or no file descriptor, or an earlier owner has
-    /// not let go of it yet, which passes.
+    /// Whether it says nothing about the log: there was no room, no file descriptor or no permission, or an earlier
+    /// owner has not let go of it yet, which passes.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::SmallFile(SmallFileError::Io { source, .. }) | Self::Io { source, .. } => {

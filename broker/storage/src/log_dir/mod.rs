@@ -12,6 +12,7 @@ mod partitions;
 mod questions;
 mod shared;
 mod trace;
+mod usable;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,9 +31,10 @@ pub use partitions::FoundPartition;
 pub(crate) use partitions::doomed_key;
 pub(crate) use shared::{DirShared, LOCK_FILE};
 pub use trace::DirTrace;
+pub use usable::check_usable;
 
 use crate::blob_store::BlobStore;
-use crate::health::DirFailed;
+use crate::health::{DirFailed, NotPermitted};
 use crate::log::{Log, LogConfig};
 use crate::recovery::RecoveryReport;
 use crate::small_file::{LogDirectories, SmallFile, SmallFileError};
@@ -220,6 +222,11 @@ impl LogDir {
     /// Why the directory is out of service, if it is.
     pub fn is_failed(&self) -> Option<DirFailed> {
         self.shared.health.check().err()
+    }
+
+    /// What the broker may not read or write here, since it was met and until a look finds the permission.
+    pub fn not_permitted(&self) -> Option<NotPermitted> {
+        self.shared.health.denied()
     }
 
     /// Looks whether the disk hangs: how long it has been at one call, whichever that is, if that is too long to

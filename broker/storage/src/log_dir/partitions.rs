@@ -12,7 +12,7 @@ use broker_model::{LeaderEpoch, Offset, PartitionId, TopicId, TopicName, TopicPa
 
 use super::{DeleteLogError, DirShared, LogDirError, OpenLogError};
 use crate::durable_positions::{DurablePoint, PartitionKey};
-use crate::health::is_passing;
+use crate::health::is_exhausted;
 use crate::io::{Io, OpenMode};
 use crate::log::{Log, LogConfig};
 use crate::recovery::{OpenRequest, RecoveryReport, behind_unnoted, recover};
@@ -80,7 +80,7 @@ pub(super) fn found(shared: &DirShared) -> Result<Vec<FoundPartition>, LogDirErr
                 None
             }
             // Its log cannot be opened; that costs nobody else anything.
-            Err(SmallFileError::Io { file, source }) if !is_passing(&source) => {
+            Err(SmallFileError::Io { file, source }) if !is_exhausted(&source) => {
                 tracing::error!(file = %file.display(), error = %source, "topic id is not known: the file cannot be read");
                 None
             }

@@ -164,10 +164,11 @@ impl DirShared {
         reserve.is_some_and(|reserve| reserve.is_low())
     }
 
-    /// Asks the file system how much room there is, and lets the reserve grow back.
+    /// Asks the file system how much room there is, lets the reserve grow back, and asks what may be written.
     pub(super) fn look_at_space(&self) -> io::Result<DirSpace> {
         self.note_lost_writes();
         let space = self.plain_io.space(&self.path)?;
+        self.health.look_for_permission(&*self.plain_io);
         if let Some(reserve) = &self.reserve {
             reserve.refill(space);
         }
@@ -248,7 +249,9 @@ impl DirShared {
         // Nothing was written: it is not the disk's fault if somebody has removed a partition's directory.
         let is_in_removed = error.kind() == io::ErrorKind::NotFound
             && file.parent().is_some_and(|dir| self.is_removed(dir));
-        if !is_passing(error) && !is_in_removed {
+        if is_passing(error) {
+            self.health.observe(file, error);
+        } else if !is_in_removed {
             self.health
                 .fail(format_args!("{}: {error}", file.display()));
         }

@@ -2,13 +2,17 @@
 //! log start were noted elsewhere. Where they speak of records that are not there, their offsets are
 //! reported and never given out again.
 
+use std::path::Path;
+
 use broker_model::Offset;
 
-use super::{LastStop, PowerLoss, Recovery};
+use super::{LastStop, OpenRequest, PowerLoss, Recovery, failed};
 use crate::corruption::{Corruption, Damage};
+use crate::durable_positions::PartitionKey;
+use crate::index::{IndexEntry, OffsetEntry, boundary_at_or_below};
 use crate::log::FlushMode;
 use crate::log_dir::OpenLogError;
-use crate::segment::ActiveSegment;
+use crate::segment::{ActiveSegment, base_of};
 use crate::small_file::{KnownLosses, LogStart, SmallFile};
 
 impl Recovery<'_> {
@@ -20,10 +24,7 @@ impl Recovery<'_> {
         active: ActiveSegment,
     ) -> Result<ActiveSegment, OpenLogError> {
         let end = active.next;
-        let noted = match self.request.is_new {
-            true => None,
-            false => self.noted_high_watermark(),
-        };
+        let noted = self.noted_high_watermark();
         if self.is_doubtful {
             self.report.doubt = Some(Corruption {
                 file: self.request.shared.positions.path().to_owned(),
@@ -51,13 +52,10 @@ impl Recovery<'_> {
             self.note_loss(&loss)?;
             self.report.power_loss = Some(loss);
         }
-        let known_end = noted.max(self.indexed);
-        let Some(known_end) = known_end.filter(|known| *known > end) else {
+        self.begin_behind_lost(end)?;
+        let Some(known_end) = self.lost_to else {
             return Ok(active);
         };
-        if window.is_some() && self.report.last_stop == LastStop::OtherBoot {
-            return Ok(active);
-        }
         let behind = self.behind_acknowledged(known_end);
         self.report.corruption.push(Corruption {
             file: active.data.path().to_owned(),
@@ -75,6 +73,39 @@ impl Recovery<'_> {
             self.remove(&active.data)?;
         }
         self.new_active(behind)
+    }
+
+    /// Before anything changes the index of the last segment, which ends with this offset.
+    pub(super) fn keep_what_indexes_tell(&mut self, end: Offset) -> Result<(), OpenLogError> {
+        match self.indexed > Some(end.max(self.start)) {
+            true => self.begin_behind_lost(end.max(self.start)),
+            false => Ok(()),
+        }
+    }
+
+    /// Makes the segment with which a log that ends here goes on behind what is lost, where something is. Durable
+    /// when this returns: a recovery that is stopped later is repeated without the word of an index.
+    fn begin_behind_lost(&mut self, end: Offset) -> Result<(), OpenLogError> {
+        if self.lost_to.is_some() {
+            return Ok(());
+        }
+        let is_async = matches!(self.request.config.flush, FlushMode::Async { .. });
+        let went_with_the_power = is_async && self.report.last_stop == LastStop::OtherBoot;
+        let known_end = self.noted_high_watermark().max(self.indexed);
+        let known_end = known_end.filter(|known| *known > end && !went_with_the_power);
+        let Some(known_end) = known_end else {
+            return Ok(());
+        };
+        let (data, dir) = (
+            self.data(self.behind_acknowledged(known_end)),
+            &self.request.dir,
+        );
+        data.create()
+            .map_err(|source| self.io_failed(data.path(), source))?;
+        let synced = self.request.shared.io.sync_dir(dir);
+        synced.map_err(|source| self.sync_failed(source))?;
+        self.lost_to = Some(known_end);
+        Ok(())
     }
 
     /// Offsets between the log start, as it was noted, and the first segment. The start is noted again
@@ -158,6 +189,52 @@ impl Recovery<'_> {
 
     fn noted_high_watermark(&self) -> Option<Offset> {
         let noted = self.request.shared.high_watermarks();
-        noted.0.get(&self.request.partition).copied()
+        let noted = noted.0.get(&self.request.partition).copied();
+        noted.filter(|_| !self.request.is_new)
     }
+}
+
+/// Whether a log that is not new has no durable point that counts. Every log has one from its first opening on, so it
+/// is lost: by now, or by an earlier start that was stopped.
+pub(super) fn has_lost_its_point(request: &OpenRequest, key: &PartitionKey) -> bool {
+    let positions = &request.shared.positions;
+    let has_none = !request.is_new && positions.known(key).is_none();
+    has_none || positions.is_doubtful(key)
+}
+
+/// The last offset that an index of the newest segment speaks of, where that says something: indexes are written
+/// after the data, so in the page cache of the same boot none is ahead of it. Where the durable point is lost, an
+/// index whose data file is gone counts, too.
+pub(super) fn last_indexed(
+    request: &OpenRequest,
+    key: &PartitionKey,
+) -> Result<Option<Offset>, OpenLogError> {
+    let shared = &request.shared;
+    let has_lost_its_point = has_lost_its_point(request, key);
+    let noted = shared.positions.known(key);
+    let is_same_boot = noted.is_some_and(|point| point.boot == shared.boot);
+    if !has_lost_its_point && (request.is_new || !is_same_boot || shared.was_clean) {
+        return Ok(None);
+    }
+    let dir = &request.dir;
+    let entries = shared.io.list(dir);
+    let entries = entries.map_err(|source| failed(dir, source))?;
+    let has_data = |name: &Path| {
+        let data = name.with_extension("log");
+        entries.iter().any(|entry| *data == *entry.name)
+    };
+    let names = entries.iter().map(|entry| Path::new(&entry.name));
+    let names = names.filter(|name| has_lost_its_point || has_data(name));
+    let indexes = names.filter(|name| {
+        name.extension()
+            .is_some_and(|e| e == OffsetEntry::EXTENSION)
+    });
+    let newest = indexes
+        .filter_map(|name| base_of(name.with_extension("log").to_str()?))
+        .max();
+    let last = newest.and_then(|base| {
+        let data = request.data(base);
+        boundary_at_or_below(data.io(), data.path(), data.id(), u32::MAX)
+    });
+    Ok(last.map(|last| last.offset))
 }

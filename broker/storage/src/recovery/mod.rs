@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use broker_model::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
+use evidence::{has_lost_its_point, last_indexed};
 use log_start::NotedStart;
 use point::{NotedPoint, point_to_begin_at};
 pub use report::{LastStop, PowerLoss, RecoveryReport, TornTail};
@@ -28,10 +29,9 @@ pub(crate) use tail::behind_unnoted;
 use crate::compaction::{CLEANED, finish_interrupted};
 use crate::corruption::Corruption;
 use crate::durable_positions::{DurablePoint, PartitionKey, SlotTicket};
-use crate::health::{is_out_of_files, is_passing};
-use crate::index::{
-    IndexEntry, OffsetEntry, Owner, SegmentId, TimeEntry, boundary_at_or_below, is_of_another,
-};
+use crate::health::{is_not_opened, is_passing};
+use crate::index::{IndexEntry, OffsetEntry, Owner, SegmentId, TimeEntry, is_of_another};
+use crate::io::Io;
 use crate::log::{DELETED, LogConfig, LogParts};
 use crate::log_dir::{DirShared, OpenGuard, OpenLogError};
 use crate::segment::{ActiveSegment, DataFile, SealedSegment, base_of, file_name};
@@ -73,6 +73,7 @@ pub(crate) fn recover(request: OpenRequest) -> Result<(LogParts, RecoveryReport)
     recovery.open_above()?;
     let mut active = recovery.take_active()?;
     active = recovery.go_on_behind_what_is_lost(active)?;
+    remove_all(&*request.shared.io, &recovery.witnesses)?;
     recovery.note_missing_beginning(&active)?;
     recovery.forget_old_losses()?;
     let epochs = recovery.leader_epochs(&active)?;
@@ -155,6 +156,10 @@ struct Recovery<'a> {
     is_doubtful: bool,
     /// A batch with this offset was written: the indexes have it.
     indexed: Option<Offset>,
+    /// Indexes without a data file that may say so: they stay until the log has gone on behind that.
+    witnesses: Vec<PathBuf>,
+    /// How far the log is known to have come, once there is a segment behind that for it to go on with.
+    lost_to: Option<Offset>,
     /// No lower offset is given out: the log's end is missing.
     goes_on_at: Offset,
     report: RecoveryReport,
@@ -167,7 +172,7 @@ impl<'a> Recovery<'a> {
         swapped.inspect_err(|error| shared.observe_small(error))?;
         let key: PartitionKey = (request.topic_id, request.partition.partition);
         let indexed = last_indexed(request, &key)?;
-        let mut files = tidy(request)?;
+        let (mut files, witnesses) = tidy(request, &key)?;
         check_owners(request, &files)?;
         let cleaned = load_cleaned(request)?;
         let noted = shared.positions.known(&key).filter(|_| !request.is_new);
@@ -224,6 +229,8 @@ impl<'a> Recovery<'a> {
             losses: load_losses(request)?,
             is_doubtful,
             indexed,
+            witnesses,
+            lost_to: None,
             goes_on_at: Offset::ZERO,
             report: RecoveryReport::new(last_stop),
         })
@@ -286,15 +293,19 @@ impl<'a> Recovery<'a> {
         };
         let synced = done
             .and_then(|()| shared.io.sync_dir(dir))
-            .map_err(|source| {
-                if is_out_of_files(&source) {
-                    return failed(dir, source);
-                }
-                let health = &shared.health;
-                OpenLogError::DirFailed(health.fail(format_args!("{}: {source}", dir.display())))
-            });
+            .map_err(|source| self.sync_failed(source));
         // What the one before has written may have been synced meanwhile, and in vain.
         synced.and_then(|()| Ok(shared.health.check()?))
+    }
+
+    fn sync_failed(&self, source: io::Error) -> OpenLogError {
+        let (dir, health) = (&self.request.dir, &self.request.shared.health);
+        match is_not_opened(&source) {
+            true => failed(dir, source),
+            false => health
+                .fail(format_args!("{}: {source}", dir.display()))
+                .into(),
+        }
     }
 
     /// Syncs every segment that may have been written since its last sync, opened here or not.
@@ -391,45 +402,19 @@ fn load_cleaned(request: &OpenRequest) -> Result<CleanerCheckpoint, OpenLogError
     }
 }
 
-/// The last offset that an index of the newest segment speaks of, where that says something: indexes are written
-/// after the data, so in the page cache of the same boot none is ahead of it. Where the durable point may be lost,
-/// an index whose data file is gone counts, too.
-fn last_indexed(request: &OpenRequest, key: &PartitionKey) -> Result<Option<Offset>, OpenLogError> {
-    let shared = &request.shared;
-    let is_doubtful = shared.positions.is_doubtful(key);
-    let noted = shared.positions.known(key);
-    let is_same_boot = noted.is_some_and(|point| point.boot == shared.boot);
-    if !is_doubtful && (request.is_new || !is_same_boot || shared.was_clean) {
-        return Ok(None);
-    }
-    let dir = &request.dir;
-    let entries = shared.io.list(dir);
-    let entries = entries.map_err(|source| failed(dir, source))?;
-    let has_data = |name: &Path| {
-        let data = name.with_extension("log");
-        entries.iter().any(|entry| *data == *entry.name)
-    };
-    let names = entries.iter().map(|entry| Path::new(&entry.name));
-    let names = names.filter(|name| is_doubtful || has_data(name));
-    let indexes = names.filter(|name| {
-        name.extension()
-            .is_some_and(|e| e == OffsetEntry::EXTENSION)
-    });
-    let newest = indexes
-        .filter_map(|name| base_of(name.with_extension("log").to_str()?))
-        .max();
-    let last = newest.and_then(|base| {
-        let data = request.data(base);
-        boundary_at_or_below(data.io(), data.path(), data.id(), u32::MAX)
-    });
-    Ok(last.map(|last| last.offset))
-}
+/// Data files with their lengths, oldest first.
+type DataFiles = Vec<(Offset, u32)>;
 
-/// Sweeps away what interrupted work has left, and lists the data files.
-fn tidy(request: &OpenRequest) -> Result<Vec<(Offset, u32)>, OpenLogError> {
+/// Sweeps away what interrupted work has left, and lists the data files, and indexes without one that may be all
+/// that tells of it.
+fn tidy(
+    request: &OpenRequest,
+    key: &PartitionKey,
+) -> Result<(DataFiles, Vec<PathBuf>), OpenLogError> {
     let (io, dir) = (&*request.shared.io, &request.dir);
     let entries = io.list(dir).map_err(|source| failed(dir, source))?;
-    let mut files = Vec::new();
+    let (mut files, mut witnesses) = (Vec::new(), Vec::new());
+    let keeps_orphans = has_lost_its_point(request, key);
     for entry in &entries {
         let path = dir.join(&entry.name);
         if let Some(base) = base_of(&entry.name).filter(|_| !entry.is_dir) {
@@ -451,7 +436,9 @@ fn tidy(request: &OpenRequest) -> Result<Vec<(Offset, u32)>, OpenLogError> {
                     .file_name()
                     .is_some_and(|name| *name == *other.name)
             });
-        if orphan || matches!(extension, Some("tmp" | DELETED | CLEANED)) {
+        if orphan && keeps_orphans {
+            witnesses.push(path);
+        } else if orphan || matches!(extension, Some("tmp" | DELETED | CLEANED)) {
             io.remove_file(&path)
                 .map_err(|source| failed(&path, source))?;
         }
@@ -463,7 +450,20 @@ fn tidy(request: &OpenRequest) -> Result<Vec<(Offset, u32)>, OpenLogError> {
             .all(|(base, _)| base_of(&file_name(*base)) == Some(*base)),
         "names and bases belong together"
     );
-    Ok(files)
+    Ok((files, witnesses))
+}
+
+/// Removes what is still there of these files.
+fn remove_all(on: &dyn Io, files: &[PathBuf]) -> Result<(), OpenLogError> {
+    for file in files {
+        match on.remove_file(file) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(failed(file, source));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Segments of another partition are in nobody's way as long as nothing is changed: they can be put back.

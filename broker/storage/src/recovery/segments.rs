@@ -191,6 +191,13 @@ impl Recovery<'_> {
         self.report.scanned_bytes += range.len - range.from;
         self.report.corruption.append(&mut tail.damage);
         self.epochs.append(&mut tail.epochs);
+        if range.is_last() {
+            let end = match tail.end {
+                TailEnd::Damaged { offsets_below } => offsets_below.max(self.point.end),
+                TailEnd::Whole | TailEnd::Cut => tail.next,
+            };
+            self.keep_what_indexes_tell(end)?;
+        }
         match tail.end {
             TailEnd::Cut => {
                 self.cut_tail(&data, &tail, len)?;

@@ -11,8 +11,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::health::is_exhausted;
 use crate::health::is_no_space;
-use crate::health::is_passing;
 use crate::io::Io;
 
 mod cleaner_checkpoint;
@@ -77,7 +77,7 @@ impl SmallFileError {
     pub(crate) fn is_of_this_file(&self) -> bool {
         match self {
             Self::Damaged { .. } => true,
-            Self::Io { source, .. } => !is_passing(source),
+            Self::Io { source, .. } => !is_exhausted(source),
             Self::NewerVersion { .. } => false,
         }
     }

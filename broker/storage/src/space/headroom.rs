@@ -42,8 +42,9 @@ const QUIET_LOOKS: u32 = 2;
 /// The file system has less room left than producers have to leave, or would have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "log directory {} would be left with {free} bytes free and takes no records below {wanted} (log.min.free.bytes): delete records or topics, shorten retention, or make room on that disk; writing goes on by itself then",
-    .dir.display()
+    "log directory {} would be left with {free} bytes free and takes no records below {wanted} (log.min.free.bytes): {}",
+    .dir.display(),
+    advice(*.wanted, *.total)
 )]
 pub struct LowSpace {
     /// The log directory.
@@ -53,6 +54,18 @@ pub struct LowSpace {
     /// What has to stay free: `log.min.free.bytes`, as it comes to on that file system; a sixteenth
     /// more when there is that much again after there was too little.
     pub wanted: u64,
+    /// Size of its file system.
+    pub total: u64,
+}
+
+/// What an operator can do.
+fn advice(wanted: u64, total: u64) -> String {
+    match wanted > total {
+        true => format!(
+            "its disk has {total} bytes in all, so that nothing makes room enough; set log.min.free.bytes below that"
+        ),
+        false => "delete records or topics, shorten retention, or make room on that disk; writing goes on by itself then".to_owned(),
+    }
 }
 
 /// The room of one log directory.
@@ -120,6 +133,7 @@ impl Headroom {
                 true => min_free,
                 false => to_go_on(min_free),
             },
+            total: state.seen.total,
         })
     }
 
@@ -264,6 +278,19 @@ mod tests {
             let refused = room.take(bytes).unwrap_err();
             assert!(refused.free < refused.wanted, "{refused:?}");
             assert!((160..=170).contains(&refused.wanted), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_threshold_that_no_disk_can_meet_is_what_is_to_be_changed() {
+        for (threshold, advice) in [
+            (500, "delete records or topics"),
+            (1001, "set log.min.free.bytes below"),
+        ] {
+            let room = Headroom::new(Path::new("/data"), MinFree::Bytes(threshold));
+            room.look(space(400));
+            let refused = room.take(1).unwrap_err().to_string();
+            assert!(refused.contains(advice), "{refused}");
         }
     }
 

@@ -105,6 +105,10 @@ impl Io for SpendingIo {
         self.io.lock(path)
     }
 
+    fn may_write(&self, path: &Path) -> io::Result<()> {
+        self.io.may_write(path)
+    }
+
     fn space(&self, path: &Path) -> io::Result<Space> {
         self.io.space(path)
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::answer::Answer;
 use super::{SyncFile, SyncOutcome, SyncRequest};
 use crate::durable_positions::{DurablePoint, SlotTicket};
-use crate::health::{DirFailed, is_no_space, is_out_of_files};
+use crate::health::{DirFailed, is_no_space, is_not_permitted, is_out_of_files};
 use crate::log_dir::DirShared;
 
 /// Carries out requests together and tells each what became of it; then records how far the logs
@@ -165,6 +165,7 @@ fn sync_small<'a>(
             Err(error) if is_no_space(&error) => {
                 tracing::warn!(file = %path.display(), %error, "not written, the disk is full");
             }
+            Err(error) if is_not_permitted(&error) => dir.health.observe(path, &error),
             Err(error) => {
                 let parent = path.parent().unwrap_or(path);
                 if let Some(vanished) = unless_deleted(dir, request, parent, error)? {

@@ -190,23 +190,34 @@ pub(crate) fn try_read_from(log: &Log, from: Offset) -> Result<Vec<(u64, Record)
     let mut found = Vec::new();
     let mut next = from;
     while next < log.end() {
-        let slice = log
-            .read(next, log.end(), ReadLimit::OneBatchOr(700))?
-            .verified()?;
-        assert!(slice.next_offset() > next, "a read goes on");
-        for batch in Batches::new(slice.read().unwrap()) {
-            for record in &batch.unwrap().records().unwrap() {
-                let record = record.unwrap();
-                if record.offset >= from {
-                    let value = record.value.unwrap_or_default().to_vec();
-                    let timestamp = record.timestamp.as_millis();
-                    found.push((record.offset.get(), Record { value, timestamp }));
-                }
-            }
-        }
-        next = slice.next_offset();
+        let (records, behind) = try_read_slice(log, next, 700)?;
+        assert!(behind > next, "a read goes on");
+        found.extend(records);
+        next = behind;
     }
     Ok(found)
+}
+
+/// The values of one slice of a log, with their offsets, verified; and where the next begins.
+pub(crate) fn try_read_slice(
+    log: &Log,
+    from: Offset,
+    bytes: u64,
+) -> Result<(Vec<(u64, Record)>, Offset), ReadError> {
+    let slice = log.read(from, log.end(), ReadLimit::OneBatchOr(bytes))?;
+    let slice = slice.verified()?;
+    let mut found = Vec::new();
+    for batch in Batches::new(slice.read().unwrap()) {
+        for record in &batch.unwrap().records().unwrap() {
+            let record = record.unwrap();
+            if record.offset >= from {
+                let value = record.value.unwrap_or_default().to_vec();
+                let timestamp = record.timestamp.as_millis();
+                found.push((record.offset.get(), Record { value, timestamp }));
+            }
+        }
+    }
+    Ok((found, slice.next_offset()))
 }
 
 /// All values of a log, as text without padding.

@@ -12,7 +12,8 @@ use crate::session::Session;
 
 /// Check a configuration file, together with the environment
 ///
-/// Lists every problem at once, with file and line. Ends with exit code 6 if there is one.
+/// Lists every problem at once, with file and line. Ends with exit code 6 if there is one. Warns of directories and
+/// addresses that cannot be used on this machine.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -33,6 +34,14 @@ impl CheckArgs {
         let config = BrokerConfig::load(&layers).map_err(config_failure)?;
         for doubt in config.doubts() {
             session.output.warn(doubt);
+        }
+        match broker_server::check_machine(&config) {
+            Ok(doubts) => doubts
+                .into_iter()
+                .for_each(|doubt| session.output.warn(doubt)),
+            Err(error) => session
+                .output
+                .warn(format!("a broker would not start here with it: {error}")),
         }
         let set = config
             .describe()

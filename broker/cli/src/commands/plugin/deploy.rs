@@ -39,7 +39,7 @@ pub(super) struct DeployArgs {
     kind: Option<Kind>,
 
     /// An option of the plugin, for all topics; may be repeated
-    #[arg(long, value_name = "NAME=VALUE", value_parser = name_value)]
+    #[arg(short = 'o', long, value_name = "NAME=VALUE", value_parser = name_value)]
     option: Vec<(String, String)>,
 
     /// What it may use: deadline=5ms for a call, memory=16MiB, output=16MiB for a batch of a

@@ -40,7 +40,7 @@ pub(super) struct BenchArgs {
     records: u64,
 
     /// An option of the plugin; may be repeated
-    #[arg(long, value_name = "NAME=VALUE", value_parser = name_value)]
+    #[arg(short = 'o', long, value_name = "NAME=VALUE", value_parser = name_value)]
     option: Vec<(String, String)>,
 
     /// For a serializer: a value that it takes, as JSON

@@ -52,7 +52,7 @@ pub(super) struct DryRunArgs {
     slot: Option<String>,
 
     /// An option of the plugin; may be repeated
-    #[arg(long, value_name = "NAME=VALUE", value_parser = name_value)]
+    #[arg(short = 'o', long, value_name = "NAME=VALUE", value_parser = name_value)]
     option: Vec<(String, String)>,
 
     /// Only the newest records, so many of each partition; partitioners and serializers
