@@ -25,6 +25,8 @@ import tempfile
 import time
 
 TICKS = os.sysconf("SC_CLK_TCK")
+# After so long at the latest a broker that has nothing to do is quiet.
+SETTLE_S = 12
 
 
 class Broker:
@@ -121,6 +123,10 @@ def partitions(broker, arguments, base):
     show("stop", broker.end(signal.SIGTERM), "s")
     show("start after a clean stop", broker.start(), "s")
     show_memory(broker, "after it", base, count)
+    # What the start has used goes back once the broker is quiet.
+    time.sleep(SETTLE_S)
+    idle_cpu(broker, arguments.idle_s, "when idle after a clean stop")
+    show_memory(broker, "when idle after a clean stop", base, count)
     lines = "".join("key-{}\tvalue\n".format(number) for number in range(20 * count)).encode()
     took = broker.run("produce", "many", "--key-separator", "\t", stdin=lines)[0]
     show("records into all of them", took, "s")
@@ -174,7 +180,7 @@ def main():
             broker.end(signal.SIGTERM)
         show("start of an empty broker, median of 5", sorted(starts)[2], "s")
         broker.start()
-        time.sleep(1)
+        time.sleep(SETTLE_S)
         base = show_memory(broker, "of an empty broker")
         idle_cpu(broker, arguments.idle_s, "of an empty broker")
         if arguments.connections:

@@ -31,7 +31,11 @@ struct UnderWay {
 /// assert!(pace.is_late(None, at(1000), at(1000)), "what was written at 0 is still not synced");
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct FlushPace {
+pub struct FlushPace(Option<Box<Syncs>>);
+
+/// What is known of the syncs so far; of most partitions there was none yet.
+#[derive(Clone, Debug, Default)]
+struct Syncs {
     under_way: Option<UnderWay>,
     /// How long the next sync may take, from being asked for to its end.
     expected: Duration,
@@ -41,21 +45,28 @@ pub struct FlushPace {
 impl FlushPace {
     /// When to ask for the sync of what was first written at `since`, so that it ends within `every`.
     pub fn begins_at(&self, since: Duration, every: Duration) -> Duration {
-        let margin = (every / MARGIN).max(self.expected.saturating_mul(2));
+        let expected = self
+            .0
+            .as_ref()
+            .map_or(Duration::ZERO, |syncs| syncs.expected);
+        let margin = (every / MARGIN).max(expected.saturating_mul(2));
         since.saturating_add(every.saturating_sub(margin))
     }
 
     /// A sync was asked for that covers what was written from `since` on.
     pub fn on_begun(&mut self, since: Duration, now: Duration) {
-        self.under_way = Some(UnderWay { since, asked: now });
+        let syncs = self.0.get_or_insert_default();
+        syncs.under_way = Some(UnderWay { since, asked: now });
     }
 
     /// It has ended.
     pub fn on_synced(&mut self, now: Duration) {
-        if let Some(UnderWay { asked, .. }) = self.under_way.take() {
-            self.last = now.saturating_sub(asked);
+        if let Some(syncs) = &mut self.0
+            && let Some(UnderWay { asked, .. }) = syncs.under_way.take()
+        {
+            syncs.last = now.saturating_sub(asked);
             // A slow one is remembered for a while: the next may be as slow.
-            self.expected = self.last.max(self.expected - self.expected / 4);
+            syncs.expected = syncs.last.max(syncs.expected - syncs.expected / 4);
         }
     }
 
@@ -63,14 +74,15 @@ impl FlushPace {
     /// acknowledged before it was synced. `written` is since when there are records that no sync was asked
     /// for; these may have waited because nobody came to ask.
     pub fn is_late(&self, written: Option<Duration>, now: Duration, every: Duration) -> bool {
-        let under_way = self.under_way.as_ref().map(|sync| sync.since);
-        let oldest = under_way.or(written);
+        let under_way = self.0.as_ref().and_then(|syncs| syncs.under_way.as_ref());
+        let oldest = under_way.map(|sync| sync.since).or(written);
         oldest.is_some_and(|oldest| now.saturating_sub(oldest) >= every)
     }
 
     /// Whether the last sync was quick enough to acknowledge ahead of syncs again.
     pub fn keeps_up(&self, every: Duration) -> bool {
-        self.last <= every / MARGIN
+        let last = self.0.as_ref().map_or(Duration::ZERO, |syncs| syncs.last);
+        last <= every / MARGIN
     }
 }
 

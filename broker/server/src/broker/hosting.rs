@@ -24,7 +24,7 @@ use crate::controller::ControllerLauncher;
 use crate::death_notice::DeathNotice;
 use crate::log_dirs::{LOGS_AT_WORK_MAX, LogDirs};
 use crate::offline::Offline;
-use crate::partition::{PartitionActor, PartitionHandle, PartitionSetup};
+use crate::partition::{Parent, PartitionActor, PartitionHandle, PartitionSetup};
 use crate::plugins::{Plugins, TopicPlugins};
 use crate::scrubber::Scrubber;
 use crate::topic_settings::TopicSettings;
@@ -239,18 +239,11 @@ impl Hosting {
                 parent.handle.partition_died(name);
             }
         });
-        let (parent, name, id) = (
-            self.clone(),
-            assignment.partition.clone(),
-            assignment.topic_id,
-        );
-        let offline = Box::new(move |reason| parent.handle.partition_vanished(name, id, reason));
         let shard = self.arbiters.of_partition(&assignment.partition);
         let cold_reads = self.dirs.cold_reads(&assignment.partition);
         PartitionActor::start_on(
             (self.arbiters.shard(shard), shard),
             PartitionSetup {
-                partition: assignment.partition,
                 log,
                 cold_reads,
                 leader_epoch: assignment.leader_epoch,
@@ -261,7 +254,7 @@ impl Hosting {
                 inline_from: self.inline_from(),
                 disk_wait: self.arbiters.disk_wait(shard),
                 standstill: self.arbiters.standstill(shard).clone(),
-                offline,
+                parent: self.clone(),
                 death,
             },
         )
@@ -425,5 +418,11 @@ impl Hosting {
                 }
             }
         }
+    }
+}
+
+impl Parent for Hosting {
+    fn partition_vanished(&self, partition: TopicPartition, topic_id: TopicId, reason: String) {
+        self.handle.partition_vanished(partition, topic_id, reason);
     }
 }

@@ -16,14 +16,13 @@ use broker_model::limits::PARTITION_MAILBOX;
 use broker_model::{Clock, LeaderEpoch, Occasional, Offset, TopicPartition};
 use broker_record::ProducedBatch;
 use broker_storage::{BehindSyncs, Log, LogDir};
-use tokio::sync::watch;
 use tracing::warn;
 
 use super::error::PartitionError;
 use super::handle::PartitionHandle;
-use super::offsets::PartitionOffsets;
+use super::offsets::{OffsetsPublisher, PartitionOffsets};
 use super::parked::ParkedAppends;
-use super::vanishing::OfflineNotice;
+use super::vanishing::Parent;
 use super::writing::Waiting;
 use crate::actor_stats::ActorStats;
 use crate::arbiters::{DiskWait, Shard};
@@ -41,7 +40,6 @@ pub(super) const DEADLINE_CHECK: Duration = Duration::from_millis(250);
 
 /// Everything an actor needs to start; made by the broker actor.
 pub(crate) struct PartitionSetup {
-    pub(crate) partition: TopicPartition,
     pub(crate) log: Log,
     pub(crate) cold_reads: Arc<ColdReads>,
     pub(crate) leader_epoch: LeaderEpoch,
@@ -53,13 +51,13 @@ pub(crate) struct PartitionSetup {
     pub(crate) inline_from: Duration,
     pub(crate) disk_wait: DiskWait,
     pub(crate) standstill: Standstill,
-    pub(crate) offline: OfflineNotice,
+    pub(crate) parent: Arc<dyn Parent>,
     pub(crate) death: DeathNotice,
 }
 
-/// The live part of one partition replica.
+/// The live part of one partition replica. There may be many thousand, most of them idle: what only a busy or a broken
+/// one needs stands behind a pointer.
 pub(crate) struct PartitionActor {
-    pub(super) partition: TopicPartition,
     /// Open until the actor ends.
     pub(super) log: Option<Log>,
     pub(super) dir: LogDir,
@@ -75,7 +73,7 @@ pub(crate) struct PartitionActor {
     pub(super) waiting: Vec<Waiting>,
     /// Whether a write is to follow when the mailbox has been drained.
     pub(super) write_spawned: bool,
-    pub(super) append_failures: Occasional,
+    pub(super) append_failures: Option<Box<Occasional>>,
     pub(super) turn: Turn,
     pub(super) parked: ParkedAppends,
     pub(super) syncing: bool,
@@ -94,13 +92,16 @@ pub(crate) struct PartitionActor {
     /// When, on the monotonic clock, deadlines are to be looked at next.
     pub(super) deadlines_due: Duration,
     pub(super) closing: Option<Reply<(), PartitionError>>,
-    pub(super) failed: Option<String>,
-    /// Until it has gone out.
-    pub(super) offline: Option<OfflineNotice>,
-    pub(super) offsets: watch::Sender<PartitionOffsets>,
+    pub(super) failed: Option<Box<str>>,
+    /// Until it was told that this cannot go on.
+    pub(super) parent: Option<Arc<dyn Parent>>,
+    pub(super) offsets: OffsetsPublisher,
     /// Last, so that the log is closed before anybody hears of the death.
     pub(super) death: DeathNotice,
 }
+
+/// What a task and its context take besides is rounded up to 128 bytes, to 1,408 in all.
+const _: () = assert!(size_of::<PartitionActor>() <= 1_008);
 
 impl PartitionActor {
     /// Starts the actor on `arbiter`.
@@ -116,7 +117,7 @@ impl PartitionActor {
             checkpointed_high_watermark: setup
                 .cold_reads
                 .dir()
-                .high_watermark(&setup.partition)
+                .high_watermark(setup.log.partition())
                 .unwrap_or(Offset::ZERO),
             flush_mode: setup.settings.config.flush_mode,
         });
@@ -125,24 +126,24 @@ impl PartitionActor {
             high_watermark: replica.high_watermark(),
             end: setup.log.end(),
         };
-        let (sender, receiver) = watch::channel(first);
+        let offsets = OffsetsPublisher::new(first);
+        let reader = offsets.reader();
         let with = (setup.stats.clone(), setup.cold_reads.clone());
         let on = (shard, setup.standstill.clone());
         // The mailbox has its bound from the first message on, also before the arbiter gets to run.
         let (mailbox, messages) = channel::channel(PARTITION_MAILBOX);
         arbiter.spawn_fn(move || {
-            Context::with_receiver(messages).run(Self::new(setup, replica, sender));
+            Context::with_receiver(messages).run(Self::new(setup, replica, offsets));
         });
-        PartitionHandle::new(Addr::new(mailbox), receiver, on, with)
+        PartitionHandle::new(Addr::new(mailbox), reader, on, with)
     }
 
     fn new(
         setup: PartitionSetup,
         replica: PartitionReplica<u64>,
-        offsets: watch::Sender<PartitionOffsets>,
+        offsets: OffsetsPublisher,
     ) -> Self {
         Self {
-            partition: setup.partition,
             log: Some(setup.log),
             dir: setup.cold_reads.dir().clone(),
             leader_epoch: setup.leader_epoch,
@@ -154,7 +155,7 @@ impl PartitionActor {
             batches: Vec::new(),
             waiting: Vec::new(),
             write_spawned: false,
-            append_failures: Occasional::default(),
+            append_failures: None,
             turn: Turn::default(),
             parked: ParkedAppends::default(),
             syncing: false,
@@ -169,7 +170,7 @@ impl PartitionActor {
             deadlines_due: Duration::ZERO,
             closing: None,
             failed: None,
-            offline: Some(setup.offline),
+            parent: Some(setup.parent),
             offsets,
             death: setup.death,
         }
@@ -179,6 +180,10 @@ impl PartitionActor {
         self.log
             .as_ref()
             .expect("the log is open until the actor ends")
+    }
+
+    pub(super) fn partition(&self) -> &TopicPartition {
+        self.log().partition()
     }
 
     pub(super) fn log_mut(&mut self) -> &mut Log {
@@ -215,7 +220,9 @@ impl PartitionActor {
     /// what the page cache holds after a failed sync may not be what is on the disk.
     pub(super) fn check_readable(&self) -> Result<(), PartitionError> {
         if let Some(reason) = self.failed.clone() {
-            return Err(PartitionError::Offline { reason });
+            return Err(PartitionError::Offline {
+                reason: reason.into(),
+            });
         }
         match self.dir.is_failed() {
             Some(failed) => Err(PartitionError::Offline {
@@ -265,7 +272,7 @@ impl PartitionActor {
             Ok(true) => self.start_sync(ctx),
             Ok(false) => self.arm_roll_timer(ctx),
             Err(error) => {
-                warn!(partition = %self.partition, %error, "rolling the active segment failed");
+                warn!(partition = %self.partition(), %error, "rolling the active segment failed");
             }
         }
     }
@@ -294,7 +301,7 @@ impl PartitionActor {
     pub(super) fn carry_out(&mut self, effects: Effects<u64>) {
         for token in effects.failed {
             if let Some(parked) = self.parked.take(token) {
-                let reason = self.failed.clone().unwrap_or_default();
+                let reason = self.failed.clone().unwrap_or_default().into();
                 parked
                     .reply
                     .send(Err(PartitionError::WriteUncertain { reason }));
@@ -314,15 +321,10 @@ impl PartitionActor {
     }
 
     pub(super) fn publish(&mut self) {
-        let now = PartitionOffsets {
+        self.offsets.publish(PartitionOffsets {
             start: self.log().start(),
             high_watermark: self.replica.high_watermark(),
             end: self.log().end(),
-        };
-        self.offsets.send_if_modified(|offsets| {
-            let changed = *offsets != now;
-            *offsets = now;
-            changed
         });
     }
 
@@ -353,14 +355,16 @@ impl PartitionActor {
         }
         if let Some(reply) = self.closing.take() {
             self.dir
-                .record_high_watermark(&self.partition, self.replica.high_watermark());
+                .record_high_watermark(self.partition(), self.replica.high_watermark());
             self.death.defuse();
             if self.failed.is_none() {
                 self.log().leave();
             }
             reply.send(match self.failed.clone() {
                 None => Ok(()),
-                Some(reason) => Err(PartitionError::Offline { reason }),
+                Some(reason) => Err(PartitionError::Offline {
+                    reason: reason.into(),
+                }),
             });
             ctx.stop();
         }

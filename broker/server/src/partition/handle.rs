@@ -16,7 +16,6 @@ use broker_storage::{
     Cleaned, Cleaning, CleaningOutcome, CleaningState, FileSlice, LogDir, ReadLimit, ScrubFound,
     ScrubTarget, Scrubbed,
 };
-use tokio::sync::watch;
 
 use super::PartitionActor;
 use super::error::PartitionError;
@@ -25,7 +24,7 @@ use super::messages::{
     Configure, Crash, DeleteRecords, FindTimestamp, FinishCleaning, FinishScrub, LookAtCleaning,
     LookForFiles, NextSettings, PartitionSummary, Read, Summarize,
 };
-use super::offsets::PartitionOffsets;
+use super::offsets::{OffsetsReader, OffsetsWatch, PartitionOffsets};
 use crate::actor_stats::ActorStats;
 use crate::arbiters::Shard;
 use crate::cold_reads::ColdReads;
@@ -37,7 +36,7 @@ use crate::topic_settings::TopicSettings;
 #[derive(Clone)]
 pub(crate) struct PartitionHandle {
     addr: Addr<PartitionActor>,
-    offsets: watch::Receiver<PartitionOffsets>,
+    offsets: OffsetsReader,
     shard: Shard,
     pub(super) standstill: Standstill,
     stats: Arc<ActorStats>,
@@ -48,7 +47,7 @@ pub(crate) struct PartitionHandle {
 impl PartitionHandle {
     pub(super) fn new(
         addr: Addr<PartitionActor>,
-        offsets: watch::Receiver<PartitionOffsets>,
+        offsets: OffsetsReader,
         (shard, standstill): (Shard, Standstill),
         (stats, cold_reads): (Arc<ActorStats>, Arc<ColdReads>),
     ) -> Self {
@@ -227,12 +226,12 @@ impl PartitionHandle {
 
     /// The offsets now.
     pub(crate) fn offsets(&self) -> PartitionOffsets {
-        *self.offsets.borrow()
+        self.offsets.offsets()
     }
 
     /// A watch of the offsets, for long polls.
-    pub(crate) fn watch_offsets(&self) -> watch::Receiver<PartitionOffsets> {
-        self.offsets.clone()
+    pub(crate) fn watch_offsets(&self) -> OffsetsWatch {
+        self.offsets.watch()
     }
 
     /// Where it lives: a connection on the same shard speaks to it without waking another thread.

@@ -151,7 +151,7 @@ impl Handler<DeleteRecords> for PartitionActor {
             .during(|| self.log_mut().advance_start(to))
             .map_err(PartitionError::from);
         if let Ok(start) = moved {
-            info!(partition = %self.partition, %start, "records deleted on request");
+            info!(partition = %self.partition(), %start, "records deleted on request");
         }
         self.log_start_moved();
         message.reply.send(moved);
@@ -199,7 +199,7 @@ impl Handler<CheckRetention> for PartitionActor {
     fn handle(&mut self, _: CheckRetention, ctx: &mut Self::Context) {
         self.took(ctx);
         self.dir
-            .record_high_watermark(&self.partition, self.replica.high_watermark());
+            .record_high_watermark(self.partition(), self.replica.high_watermark());
         if self.check_answering().is_ok() {
             self.log_mut().release_idle_files();
         }
@@ -228,7 +228,7 @@ impl Handler<CheckRetention> for PartitionActor {
 
 impl PartitionActor {
     fn retention_applied(&mut self, applied: Result<RetentionOutcome, ChangeError>) {
-        let (partition, fault) = (&self.partition, &self.settings.faults.retention);
+        let (partition, fault) = (self.partition(), &self.settings.faults.retention);
         match applied {
             Ok(outcome) => {
                 fault.worked(partition);
@@ -297,7 +297,7 @@ impl PartitionActor {
             return self.log_mut().abandon_cleaning();
         }
         if let Err(error) = self.log_mut().forget_cleanings() {
-            warn!(partition = %self.partition, %error, "what was cleaned is not cleaned anew");
+            warn!(partition = %self.partition(), %error, "what was cleaned is not cleaned anew");
         }
     }
 }
@@ -355,7 +355,7 @@ impl Handler<Crash> for PartitionActor {
         self.took(ctx);
         panic!(
             "fault injection asked partition {} to crash",
-            self.partition
+            self.partition()
         );
     }
 }

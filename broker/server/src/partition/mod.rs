@@ -21,4 +21,7 @@ pub(crate) use actor::{PartitionActor, PartitionSetup};
 pub(crate) use error::PartitionError;
 pub(crate) use handle::PartitionHandle;
 pub(crate) use messages::{Appended, CleaningPurpose, PartitionSummary};
-pub(crate) use offsets::PartitionOffsets;
+#[cfg(test)]
+pub(crate) use offsets::OffsetsPublisher;
+pub(crate) use offsets::{OffsetsWatch, PartitionOffsets};
+pub(crate) use vanishing::Parent;

@@ -184,8 +184,8 @@ impl PartitionActor {
     }
 
     fn on_sync_failed(&mut self, reason: String) {
-        error!(partition = %self.partition, reason, "sync failed, the partition goes offline");
-        self.failed = Some(reason);
+        error!(partition = %self.partition(), reason, "sync failed, the partition goes offline");
+        self.failed = Some(reason.into());
         self.behind = None;
         let effects = self.replica.on_failed();
         self.carry_out(effects);

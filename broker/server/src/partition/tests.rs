@@ -24,7 +24,7 @@ mod flush;
 #[path = "hanging_tests.rs"]
 mod hanging;
 
-use super::{Appended, PartitionActor, PartitionError, PartitionHandle, PartitionSetup};
+use super::{Appended, Parent, PartitionActor, PartitionError, PartitionHandle, PartitionSetup};
 use crate::actor_stats::ActorStats;
 use crate::arbiters::Shard;
 use crate::death_notice::DeathNotice;
@@ -40,6 +40,12 @@ pub(crate) struct Hosted {
     topic: (TopicId, TopicName),
     died: tokio::sync::mpsc::UnboundedReceiver<()>,
     _dir: tempfile::TempDir,
+}
+
+struct NoParent;
+
+impl Parent for NoParent {
+    fn partition_vanished(&self, _: TopicPartition, _: TopicId, _: String) {}
 }
 
 /// One on this thread, with such a configuration.
@@ -69,7 +75,6 @@ fn host_with(
     let (sender, died) = tokio::sync::mpsc::unbounded_channel();
     let plugins = crate::plugins::tests::shipped(&dir);
     let setup = PartitionSetup {
-        partition,
         settings: Arc::new(TopicSettings {
             id,
             name,
@@ -86,7 +91,7 @@ fn host_with(
         inline_from: Duration::ZERO,
         disk_wait: Default::default(),
         standstill: Default::default(),
-        offline: Box::new(|_| {}),
+        parent: Arc::new(NoParent),
         death: DeathNotice::new(move || {
             let _ = sender.send(());
         }),

@@ -36,8 +36,9 @@ impl PartitionActor {
         ) {
             return;
         }
-        if let Some(times) = self.append_failures.happened(self.clock.monotonic()) {
-            warn!(partition = %self.partition, %error, times, "append failed");
+        let failures = self.append_failures.get_or_insert_default();
+        if let Some(times) = failures.happened(self.clock.monotonic()) {
+            warn!(partition = %self.partition(), %error, times, "append failed");
         }
     }
 }

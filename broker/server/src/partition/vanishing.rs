@@ -2,29 +2,33 @@
 //! acknowledged stays acknowledged; nothing more is.
 
 use actix::prelude::*;
+use broker_model::{TopicId, TopicPartition};
 use broker_storage::{ReadError, Vanished};
 
 use super::actor::PartitionActor;
 use super::error::PartitionError;
 use super::messages::LookForFiles;
 
-/// Tells the parent that the partition cannot go on, and why.
-pub(crate) type OfflineNotice = Box<dyn FnOnce(String) + Send>;
+/// Who is told that a partition cannot go on, and why; one for all of them.
+pub(crate) trait Parent: Send + Sync {
+    fn partition_vanished(&self, partition: TopicPartition, topic_id: TopicId, reason: String);
+}
 
 impl PartitionActor {
     /// Whoever waits is told, and from here on everybody is refused.
     pub(super) fn go_offline(&mut self, vanished: &Vanished) {
-        let Some(notice) = self.offline.take() else {
+        let Some(parent) = self.parent.take() else {
             return;
         };
         let reason = vanished.to_string();
-        self.failed = Some(reason.clone());
+        self.failed = Some(reason.as_str().into());
         self.behind = None;
         let effects = self.replica.on_failed();
         self.carry_out(effects);
         // What follows is meant: the parent lets go of this actor.
         self.death.defuse();
-        notice(reason);
+        let log = self.log();
+        parent.partition_vanished(log.partition().clone(), log.topic_id(), reason);
     }
 
     /// What a read has failed with, which may be news.

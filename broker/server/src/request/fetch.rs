@@ -17,7 +17,6 @@ use broker_protocol::{ErrorCode, Request, WireError, error_frame};
 use broker_storage::FileSlice;
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::fetch_partition::{Located, RECORDS_BYTES_MAX, Room, Wanted, locate, read};
@@ -29,7 +28,7 @@ use crate::net::answer_budget::SMALL_ANSWER_BYTES;
 use crate::net::lane::Stint;
 use crate::net::waits::{CarriedOut, FetchesFull, FetchesOfConnection, NoWait};
 use crate::net::{Answer, AnswerBudget, AnswerMemory, AnswersFull};
-use crate::partition::PartitionOffsets;
+use crate::partition::OffsetsWatch;
 use crate::topics::HostedPartition;
 
 /// How soon a partition is looked up again whose actor has ended.
@@ -254,10 +253,7 @@ enum Woken {
 }
 
 /// A watch on every partition asked for, taken before reading, so that nothing falls in between.
-async fn watch_all(
-    context: &Context,
-    request: &FetchRequest,
-) -> Vec<watch::Receiver<PartitionOffsets>> {
+async fn watch_all(context: &Context, request: &FetchRequest) -> Vec<OffsetsWatch> {
     let mut watches = Vec::with_capacity(request.partitions.len());
     // Very many are watched in passes between which others run.
     let stint = Stint::of_task();
@@ -270,12 +266,10 @@ async fn watch_all(
     watches
 }
 
-fn watch(context: &Context, wanted: &FetchPartition) -> Option<watch::Receiver<PartitionOffsets>> {
+fn watch(context: &Context, wanted: &FetchPartition) -> Option<OffsetsWatch> {
     let topic = lookup::topic(context, &wanted.topic, wanted.topic_id).ok()?;
     let handle = lookup::partition(&topic, wanted.partition).ok()?;
-    let mut offsets = handle.watch_offsets();
-    offsets.borrow_and_update();
-    Some(offsets)
+    Some(handle.watch_offsets())
 }
 
 async fn locate_all(context: &Context, request: &FetchRequest, max_bytes: u32) -> Vec<Located> {
@@ -293,7 +287,7 @@ async fn locate_all(context: &Context, request: &FetchRequest, max_bytes: u32) -
 /// Waits until a partition has moved, time is up, the broker stops or the client has gone.
 async fn wait_for_change(
     context: &Context,
-    watches: &mut [watch::Receiver<PartitionOffsets>],
+    watches: &mut [OffsetsWatch],
     until: Instant,
     asker: &Asker,
 ) -> Woken {
@@ -312,7 +306,7 @@ async fn wait_for_change(
 
 /// Has all of them wait for a change, very many in passes between which others run; and whether there was one.
 async fn begin_to_wait(
-    watches: &mut [watch::Receiver<PartitionOffsets>],
+    watches: &mut [OffsetsWatch],
 ) -> (FuturesUnordered<impl Future<Output = ()>>, bool) {
     let mut changes = FuturesUnordered::new();
     let stint = Stint::of_task();
@@ -329,7 +323,7 @@ async fn begin_to_wait(
 
 /// Waits for a change of one partition. A watch whose actor has ended says so at once and for ever; the
 /// partition is looked up again after a moment, when it may have been started again.
-async fn changed(offsets: &mut watch::Receiver<PartitionOffsets>) {
+async fn changed(offsets: &mut OffsetsWatch) {
     if offsets.changed().await.is_err() {
         tokio::time::sleep(LOOK_AGAIN_AFTER).await;
     }

@@ -13,6 +13,7 @@ use crate::background::Workers;
 use crate::net::ceiling::Ceiling;
 use crate::net::unfolding::Unfolding;
 use crate::partition::tests::{Hosted, host};
+use crate::partition::{OffsetsPublisher, PartitionOffsets};
 use crate::reply::Reply;
 
 /// A batch of one record with so many zeros.
@@ -96,8 +97,8 @@ async fn small_slices_that_unfold_to_much_are_answered_in_parts() {
 
 #[actix_rt::test]
 async fn waiting_for_very_many_partitions_begins_in_passes() {
-    let (sender, first) = watch::channel(PartitionOffsets::default());
-    let mut watches = vec![first; 10_000];
+    let publisher = OffsetsPublisher::new(PartitionOffsets::default());
+    let mut watches = vec![publisher.reader().watch(); 10_000];
     let turns = Rc::new(Cell::new(0));
     let counted = turns.clone();
     let other = actix_rt::spawn(async move {
@@ -110,15 +111,21 @@ async fn waiting_for_very_many_partitions_begins_in_passes() {
     other.abort();
     assert!(!has_changed);
     assert!(turns.get() >= 20, "others had {} turns", turns.get());
-    sender.send_modify(|offsets| offsets.end = Offset::new(1));
+    publisher.publish(PartitionOffsets {
+        end: Offset::new(1),
+        ..PartitionOffsets::default()
+    });
     assert_eq!(changes.next().await, Some(()), "all of them are watched");
 }
 
 #[actix_rt::test]
 async fn a_change_while_a_wait_begins_is_seen() {
-    let (sender, first) = watch::channel(PartitionOffsets::default());
-    let mut watches = vec![first; 100];
-    sender.send_modify(|offsets| offsets.end = Offset::new(1));
+    let publisher = OffsetsPublisher::new(PartitionOffsets::default());
+    let mut watches = vec![publisher.reader().watch(); 100];
+    publisher.publish(PartitionOffsets {
+        end: Offset::new(1),
+        ..PartitionOffsets::default()
+    });
     let (_, has_changed) = begin_to_wait(&mut watches).await;
     assert!(has_changed);
 }
