@@ -202,7 +202,7 @@ impl Log {
         batches: &[ProducedBatch],
         refusal: &io::Error,
     ) -> Result<usize, AppendError> {
-        if !std::mem::replace(&mut self.has_told_limit, true) {
+        if self.trouble.meets_limit() {
             let (segment, bytes) = (self.active.data.path().display(), self.active.len);
             tracing::warn!(%segment, bytes, %refusal, "a limit on file sizes ends segments before segment.bytes does: raise the limit (ulimit -f, LimitFSIZE= of systemd), or set segment.bytes below it");
         }

@@ -78,8 +78,6 @@ pub struct Log {
     /// The latest append time so far: a clock that goes back takes none with it.
     append_time: Timestamp,
     trouble: Trouble,
-    /// Whether it was told that a limit on file sizes ends segments.
-    has_told_limit: bool,
 }
 
 const _: () = assert!(size_of::<Log>() <= 544);
@@ -101,7 +99,6 @@ impl Log {
             unsynced: Unsynced::default(),
             append_time: Timestamp::MIN,
             trouble: Trouble::of_damage(parts.damage),
-            has_told_limit: false,
         }
     }
 

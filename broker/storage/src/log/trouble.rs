@@ -13,6 +13,7 @@ struct Found {
     uncut: Option<DurablePoint>,
     broken: Option<String>,
     damage: Vec<Corruption>,
+    has_met_limit: bool,
 }
 
 impl Trouble {
@@ -46,6 +47,12 @@ impl Trouble {
         if let Some(found) = &mut self.0 {
             found.uncut = None;
         }
+    }
+
+    /// A limit on file sizes has ended a segment; whether that is new.
+    pub(super) fn meets_limit(&mut self) -> bool {
+        let found = self.0.get_or_insert_default();
+        !std::mem::replace(&mut found.has_met_limit, true)
     }
 
     /// A change that has failed half-way: its reason.
