@@ -22,8 +22,16 @@ pub(super) struct CheckpointsOnDisk {
 }
 
 impl DirShared {
-    /// Takes back what the last stop may have said of being clean.
+    /// Takes back what the last stop may have said of being clean, and begins the era.
     pub(super) fn begin_unclean(&self) -> Result<(), SmallFileError> {
+        self.take_back_clean()?;
+        if let Err(error) = Era::begun(&*self.io, &self.path) {
+            tracing::warn!(dir = %self.path.display(), %error, "the next start will expect that a sync has failed");
+        }
+        Ok(())
+    }
+
+    fn take_back_clean(&self) -> Result<(), SmallFileError> {
         match self.store_recovery_points(false) {
             Err(SmallFileError::Io { file, source }) if is_no_space(&source) => {
                 // Its points are in the file of durable positions too; one that says nothing of a clean

@@ -91,14 +91,7 @@ impl DirShared {
         let is_fresh = identity.is_new && points == RecoveryPoints::default();
         let was_clean = points.clean || is_fresh;
         if !was_clean {
-            // What a killed broker has written and not synced is in the page cache alone. Recovery
-            // goes by it, so it becomes durable first, all of it at once.
-            // The system tells once of what could not be written since; a disk that still fails says so again.
-            if let Err(error) = io.sync_all(&path) {
-                tracing::error!(dir = %path.display(), %error, "a sync failed: what was not synced before may be lost");
-                era = era.next();
-                io.sync_all(&path).map_err(failed)?;
-            }
+            era = make_durable(&*io, &path, era).map_err(failed)?;
         }
         let boot = era.number();
         let checkpoint = Checkpointed {
@@ -139,9 +132,6 @@ impl DirShared {
         };
         // From here on a stop without notice is no clean one.
         shared.begin_unclean()?;
-        if let Err(error) = Era::begun(&*shared.io, &shared.path) {
-            tracing::warn!(dir = %shared.path.display(), %error, "the next start expects that a sync has failed");
-        }
         shared.look_at_space().map_err(|source| LogDirError::Io {
             dir: shared.path.clone(),
             source,
@@ -337,6 +327,18 @@ fn create_durably(io: &dyn Io, dir: &Path) -> io::Result<()> {
         io.sync_dir(parent)?;
     }
     Ok(())
+}
+
+/// What a killed broker has written and not synced is in the page cache alone. Recovery goes by it, so it becomes
+/// durable first, all of it at once. If that fails, another era begins.
+fn make_durable(io: &dyn Io, dir: &Path, era: Era) -> io::Result<Era> {
+    let Err(error) = io.sync_all(dir) else {
+        return Ok(era);
+    };
+    tracing::error!(dir = %dir.display(), %error, "a sync failed: what was not synced before may be lost");
+    // The system tells once of what it could not write since the last time. A disk that still fails says so again.
+    io.sync_all(dir)?;
+    Ok(era.next())
 }
 
 fn open_points(
