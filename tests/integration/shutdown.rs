@@ -1,7 +1,14 @@
 //! SIGTERM: what is under way is answered, everything is synced, and the next start has nothing to look
 //! through.
 
-use crate::harness::{Broker, FaultyDisks, Setup, Wire, eventually, map, plain, valued};
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::harness::{
+    Broker, FaultyDisks, Setup, Wire, broker_command, eventually, map, plain, valued,
+};
 
 /// A broker whose log says how much of each partition it reads when it starts.
 fn talkative() -> Broker {
@@ -200,6 +207,33 @@ fn a_start_after_a_kill_reads_only_what_was_not_known_to_be_durable() {
     for topic in ["synced", "lazy"] {
         assert_eq!(broker.connect().read_all(topic, 0).len(), 5_000);
     }
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_neither_the_broker_nor_its_stop() {
+    let home = tempfile::TempDir::new().expect("a temporary directory can be made");
+    let mut command = broker_command(home.path());
+    command.args(["serve", "--data-dir", "data", "--listen", "127.0.0.1:0"]);
+    command.env("BROKER_LOG", "trace");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut broker = command.spawn().expect("the binary can be started");
+    let said = broker.stdout.take().expect("it is a pipe");
+    let mut said = BufReader::new(said).lines();
+    let first = said.next().expect("it says something").expect("a line");
+    let address = first.rsplit(' ').next().expect("it ends with an address");
+    let mut wire = Wire::connect(address);
+    // Each of them says more than a line; a pipe has room for 64 KiB.
+    for number in 0..100 {
+        wire.create_topic(&format!("t{number}"), 4, &[]);
+    }
+    let id = Pid::from_child(&broker);
+    kill_process(id, Signal::TERM).expect("it runs");
+    let ended = eventually("it stops", || broker.try_wait().expect("it can be asked"));
+    assert!(ended.success(), "{ended}");
+    let mut log = String::new();
+    let mut left = broker.stderr.take().expect("it is a pipe");
+    left.read_to_string(&mut log).expect("it is text");
+    assert!(log.len() > 60_000, "it was never full: {}", log.len());
 }
 
 #[test]

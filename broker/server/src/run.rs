@@ -7,6 +7,7 @@ use tracing::{info, warn};
 use crate::config::BrokerConfig;
 use crate::memory;
 use crate::server::{Server, StartError};
+use crate::threads;
 
 /// Runs a broker until SIGTERM or SIGINT, then stops it in good order; a second signal ends the process at
 /// once, with 128 and its number as the exit code. `ready` is called when connections are accepted.
@@ -18,6 +19,7 @@ use crate::server::{Server, StartError};
 /// When the process cannot make an event loop or install signal handlers.
 pub fn run(config: BrokerConfig, ready: impl FnOnce(&Server)) -> Result<(), StartError> {
     memory::limit_heaps();
+    threads::prepare()?;
     let system = actix_rt::System::new();
     let ran = system.block_on(async move {
         let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be handled");

@@ -38,6 +38,7 @@ use crate::net::{BusyPolls, RequestBudget};
 use crate::plugins::Plugins;
 use crate::request::follow_manifest;
 use crate::scrubber::{AUTO_BYTES_MIN, ScrubSettings, Scrubber, Stored};
+use crate::threads::NoThreads;
 use crate::topics::Topics;
 
 /// How often the room on the disks is looked at.
@@ -61,6 +62,9 @@ pub enum StartError {
     /// A log directory.
     #[error(transparent)]
     LogDir(#[from] LogDirError),
+    /// The threads of the broker.
+    #[error(transparent)]
+    Threads(#[from] NoThreads),
     /// The metadata log.
     #[error("{0}")]
     Metadata(String),

@@ -19,7 +19,7 @@ mod value;
 mod waiting;
 mod wire;
 
-pub(crate) use broker::{Broker, Setup};
+pub(crate) use broker::{Broker, Setup, broker_command};
 pub(crate) use clock_shift::ClockShift;
 pub(crate) use faulty_disks::FaultyDisks;
 pub(crate) use flooding::{COMPARISONS, Flooded, counted, is_massive};

@@ -14,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::exit_status::ExitStatus;
 use crate::failure::Failure;
+use crate::output::LogWriter;
 use crate::session::Session;
 
 /// Run a broker in the foreground
@@ -139,7 +140,7 @@ fn start_log(config: &BrokerConfig, verbosity: i16) {
         .with_env_filter(filter)
         // A log that cannot be written, on a full disk, is lost; to say so would panic.
         .log_internal_errors(false)
-        .with_writer(std::io::stderr);
+        .with_writer(LogWriter::default());
     // Fails only when there is a subscriber already, which then does the job.
     let _ = match config.logging_format {
         LoggingFormat::Json => log.json().try_init(),

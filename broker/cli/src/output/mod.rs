@@ -5,6 +5,7 @@
 mod attention;
 mod data_text;
 mod json_log;
+mod log_writer;
 mod progress;
 mod quantity;
 mod table;
@@ -19,6 +20,7 @@ use crate::failure::Failure;
 pub(crate) use self::attention::attention;
 pub(crate) use self::data_text::{Destination, JsonData, hex, is_text};
 pub(crate) use self::json_log::JsonLog;
+pub(crate) use self::log_writer::LogWriter;
 pub(crate) use self::progress::Progress;
 pub(crate) use self::quantity::{bytes, duration, number, per_second, time};
 pub(crate) use self::table::{Align, Table};

@@ -139,6 +139,12 @@ impl Workers {
     }
 }
 
+/// What makes a thread that it is called on one that stands back behind this one.
+pub(crate) fn low_priority_threads() -> impl Fn() + Send + Sync {
+    let niceness = low_priority();
+    move || set_priority(niceness)
+}
+
 /// The niceness of threads that stand back behind this one.
 fn low_priority() -> i32 {
     getpriority_process(None).unwrap_or(0) + STANDS_BACK
