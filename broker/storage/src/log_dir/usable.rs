@@ -1,6 +1,7 @@
 //! Whether a log directory could be opened at all, asked without opening it: what is missing of it is made, and removed
 //! again. Who has locked it, and what is in it, only an opening tells.
 
+use std::io;
 use std::path::Path;
 
 use super::LogDirError;
@@ -13,7 +14,7 @@ use crate::io::Io;
 pub fn check_usable(io: &dyn Io, dir: &Path) -> Result<(), LogDirError> {
     let missing: Vec<&Path> = dir
         .ancestors()
-        .take_while(|path| !path.as_os_str().is_empty() && io.list(path).is_err())
+        .take_while(|path| !path.as_os_str().is_empty() && is_missing(io, path))
         .collect();
     let may_write = io.create_dir_all(dir).and_then(|()| io.may_write(dir));
     for made in missing {
@@ -24,6 +25,12 @@ pub fn check_usable(io: &dyn Io, dir: &Path) -> Result<(), LogDirError> {
         dir: dir.to_owned(),
         source,
     })
+}
+
+/// One that may not be read is there.
+fn is_missing(io: &dyn Io, path: &Path) -> bool {
+    let listed = io.list(path);
+    listed.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 #[cfg(test)]
