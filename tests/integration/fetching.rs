@@ -86,6 +86,108 @@ fn min_bytes_gathers_before_it_answers() {
     );
 }
 
+/// Messages that a partition's actor has taken.
+fn handled(wire: &mut Wire, actor: &str) -> u64 {
+    let answer = wire.call("list_actors", map! {}).unwrap();
+    let actors = answer.get("actors").list();
+    let actor = actors.iter().find(|one| one.get("name").text() == actor);
+    actor.expect("it is listed").get("handled").u64()
+}
+
+/// A poll that one record does not answer; it waits when this returns.
+fn poll_for(reader: &mut Wire, bytes: usize, partitions: Vec<Value>) {
+    let args = map! { "partitions" => partitions, "max_wait_ms" => 60_000, "min_bytes" => bytes };
+    reader.send("fetch", args);
+    let ping = reader.send("ping", map! {});
+    assert_eq!(reader.receive().id, Some(ping));
+}
+
+#[test]
+fn appends_that_are_not_enough_for_a_poll_make_it_ask_nothing() {
+    const APPENDS: u64 = 200;
+    let broker = Broker::start();
+    let (mut reader, mut writer) = (broker.connect(), broker.connect());
+    for mode in ["sync", "async"] {
+        writer.create_topic(mode, 2, &[("flush.mode", mode)]);
+        for poll in 1..=10 {
+            let both = vec![wanted(mode, 0, 0), wanted(mode, 1, 0)];
+            poll_for(&mut reader, poll * 100_000, both);
+        }
+        let actor = format!("{mode}-0");
+        let before = handled(&mut writer, &actor);
+        for _ in 0..APPENDS {
+            writer.produce(mode, 0, vec![valued("x")]);
+        }
+        let asked = handled(&mut writer, &actor) - before;
+        // A few that the broker itself sends may be among them.
+        assert!((APPENDS..APPENDS + 20).contains(&asked), "{mode}: {asked}");
+        // Some of them in each: the least that one waits for is not in either.
+        for partition in [0, 1] {
+            writer.produce(mode, partition, plain(&"x".repeat(50_000), 0..1));
+        }
+        let answer = reader.receive().outcome.unwrap();
+        let [first, second] = answer.get("partitions").list() else {
+            panic!("{answer:?}");
+        };
+        assert_eq!(texts(first).len() as u64, APPENDS + 1, "{mode}");
+        assert_eq!(texts(second).len(), 1, "{mode}");
+    }
+}
+
+#[test]
+fn a_poll_is_answered_at_once_when_what_it_waits_for_is_deleted() {
+    let broker = Broker::start();
+    let (mut reader, mut writer) = (broker.connect(), broker.connect());
+    let told = |reader: &mut Wire| {
+        let answer = reader.receive().outcome.unwrap();
+        let error = answer.get("partitions").list()[0].get("error").clone();
+        error.get("name").text().to_owned()
+    };
+    let began = Instant::now();
+    writer.create_topic("t", 1, &[]);
+    writer.produce("t", 0, vec![valued("x")]);
+    poll_for(&mut reader, 1_000_000, vec![wanted("t", 0, 0)]);
+    let delete = map! { "topic" => "t", "partition" => 0, "before_offset" => 1 };
+    writer.call("delete_records", delete).unwrap();
+    assert_eq!(told(&mut reader), "OFFSET_OUT_OF_RANGE");
+    poll_for(&mut reader, 1_000_000, vec![wanted("t", 0, 1)]);
+    writer.call("delete_topic", map! { "name" => "t" }).unwrap();
+    assert_eq!(told(&mut reader), "UNKNOWN_TOPIC_OR_PARTITION");
+    assert!(began.elapsed() < Duration::from_secs(60), "time was up");
+}
+
+#[test]
+fn a_poll_that_can_get_no_more_is_answered_at_once() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("t", 1, &[("segment.bytes", "4096")]);
+    for start in (0..200).step_by(10) {
+        wire.produce("t", 0, plain("to fill segments ", start..start + 10));
+    }
+    let began = Instant::now();
+    for max_bytes in [500, 1_000_000] {
+        let limits =
+            map! { "max_wait_ms" => 60_000, "min_bytes" => 100_000, "max_bytes" => max_bytes };
+        let some = wire.fetch("t", 0, 0, limits).unwrap();
+        assert!((1..200).contains(&some.records().len()), "{max_bytes}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(60), "it waited");
+}
+
+#[test]
+fn the_polls_of_a_client_that_sends_nothing_more_are_answered_with_what_there_is() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("t", 1, &[]);
+    wire.produce("t", 0, vec![valued("x")]);
+    let began = Instant::now();
+    poll_for(&mut wire, 1_000_000, vec![wanted("t", 0, 0)]);
+    wire.finish_sending();
+    let answer = wire.receive().outcome.unwrap();
+    assert_eq!(texts(&answer.get("partitions").list()[0]), ["x"]);
+    assert!(began.elapsed() < Duration::from_secs(60), "time was up");
+}
+
 #[test]
 fn max_bytes_is_respected_and_one_batch_always_fits() {
     let broker = Broker::start();

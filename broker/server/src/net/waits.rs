@@ -3,12 +3,12 @@
 //! fetch is answered at once with what there is.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use broker_model::limits::{
     FETCHES_BYTES_MAX, MEMORY_OWN_FETCHES, MEMORY_OWN_WAITS, WAITS_PER_CONNECTION, WAITS_TOTAL,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::ceiling::{Allowance, Ceiling, Drawn};
@@ -83,7 +83,15 @@ impl FetchesFull {
 pub(crate) struct FetchesOfConnection {
     own: Arc<Semaphore>,
     of_few: Arc<AtomicUsize>,
+    input: Arc<Input>,
     total: Fetches,
+}
+
+/// What is known of what a connection still sends.
+#[derive(Default)]
+struct Input {
+    has_ended: AtomicBool,
+    ended: Notify,
 }
 
 /// One poll that waits; over when dropped.
@@ -116,6 +124,7 @@ impl Fetches {
         FetchesOfConnection {
             own: Arc::new(Semaphore::new(WAITS_PER_CONNECTION)),
             of_few: Arc::default(),
+            input: Arc::default(),
             total: self.clone(),
         }
     }
@@ -158,6 +167,21 @@ impl FetchesOfConnection {
         (args_bytes <= FEW_PARTITIONS_BYTES)
             .then(|| OfFew::one_of_few(self.of_few.clone(), OF_FEW_UNCOUNTED))
             .flatten()
+    }
+
+    /// Nothing more is read from the client, which may have gone, or the broker stops: its polls wait no longer.
+    pub(crate) fn input_has_ended(&self) {
+        self.input.has_ended.store(true, Ordering::Release);
+        self.input.ended.notify_waiters();
+    }
+
+    /// Waits for that.
+    pub(crate) async fn input_ended(&self) {
+        // Before the look: it is woken by what comes after this, also before it waits.
+        let ended = self.input.ended.notified();
+        if !self.input.has_ended.load(Ordering::Acquire) {
+            ended.await;
+        }
     }
 
     /// Lets a poll wait for so many partitions.
@@ -214,6 +238,19 @@ mod tests {
         assert_eq!(held.len(), WAITS_TOTAL / (1_000 + POLL_WEIGHT));
         held.pop();
         assert!(fetches.for_connection().enter(1_000).is_ok());
+    }
+
+    #[actix_rt::test]
+    async fn the_end_of_the_input_is_told_to_who_waits_and_to_who_comes_later() {
+        let own = Fetches::below(&Ceiling::default()).for_connection();
+        let waiting = own.clone();
+        let waiting = actix_rt::spawn(async move { waiting.input_ended().await });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "nobody said so");
+        own.input_has_ended();
+        let told = async { tokio::join!(waiting, own.input_ended()) };
+        let told = tokio::time::timeout(Duration::from_secs(30), told).await;
+        assert!(matches!(told, Ok((Ok(()), ()))), "{told:?}");
     }
 
     fn full() -> (FetchesOfConnection, Drawn) {

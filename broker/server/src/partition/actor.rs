@@ -126,7 +126,7 @@ impl PartitionActor {
             high_watermark: replica.high_watermark(),
             end: setup.log.end(),
         };
-        let offsets = OffsetsPublisher::new(first);
+        let offsets = OffsetsPublisher::new(first, setup.log.size_bytes());
         let reader = offsets.reader();
         let with = (setup.stats.clone(), setup.cold_reads.clone());
         let on = (shard, setup.standstill.clone());
@@ -321,11 +321,17 @@ impl PartitionActor {
     }
 
     pub(super) fn publish(&mut self) {
-        self.offsets.publish(PartitionOffsets {
+        self.publish_appended(0);
+    }
+
+    /// The same after so many bytes of batches were appended.
+    pub(super) fn publish_appended(&mut self, bytes: u64) {
+        let offsets = PartitionOffsets {
             start: self.log().start(),
             high_watermark: self.replica.high_watermark(),
             end: self.log().end(),
-        });
+        };
+        self.offsets.publish(offsets, bytes);
     }
 
     /// A message was taken.

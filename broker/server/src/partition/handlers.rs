@@ -312,6 +312,8 @@ impl Handler<FinishCleaning> for PartitionActor {
             let finished = disk_wait.during(|| self.log_mut().finish_cleaning(message.cleaned));
             finished.map_err(PartitionError::from)
         });
+        // What waits may lie in one segment now that lay in several.
+        self.offsets.note_upheaval();
         message.reply.send(finished);
     }
 }
@@ -333,6 +335,9 @@ impl Handler<FinishScrub> for PartitionActor {
     fn handle(&mut self, message: FinishScrub, ctx: &mut Self::Context) {
         self.took(ctx);
         let found = self.log_mut().on_scrubbed(message.scrubbed);
+        if !found.new.is_empty() {
+            self.offsets.note_upheaval();
+        }
         message.reply.send(Ok(found));
     }
 }

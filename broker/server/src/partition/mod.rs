@@ -23,5 +23,5 @@ pub(crate) use handle::PartitionHandle;
 pub(crate) use messages::{Appended, CleaningPurpose, PartitionSummary};
 #[cfg(test)]
 pub(crate) use offsets::OffsetsPublisher;
-pub(crate) use offsets::{OffsetsWatch, PartitionOffsets};
+pub(crate) use offsets::{Bell, OffsetsWatch, PartitionOffsets, Since};
 pub(crate) use vanishing::Parent;

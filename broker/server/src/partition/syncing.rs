@@ -189,5 +189,6 @@ impl PartitionActor {
         self.behind = None;
         let effects = self.replica.on_failed();
         self.carry_out(effects);
+        self.offsets.note_upheaval();
     }
 }

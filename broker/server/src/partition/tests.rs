@@ -23,6 +23,8 @@ mod configuring;
 mod flush;
 #[path = "hanging_tests.rs"]
 mod hanging;
+#[path = "waking_tests.rs"]
+mod waking;
 
 use super::{Appended, Parent, PartitionActor, PartitionError, PartitionHandle, PartitionSetup};
 use crate::actor_stats::ActorStats;

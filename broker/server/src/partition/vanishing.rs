@@ -25,6 +25,7 @@ impl PartitionActor {
         self.behind = None;
         let effects = self.replica.on_failed();
         self.carry_out(effects);
+        self.offsets.note_upheaval();
         // What follows is meant: the parent lets go of this actor.
         self.death.defuse();
         let log = self.log();

@@ -76,7 +76,7 @@ impl PartitionActor {
                     "an append ends where the log ends"
                 );
                 // First, so that whoever is answered can read at once what was acknowledged.
-                self.publish();
+                self.publish_appended(batches.iter().map(|batch| batch.size() as u64).sum());
                 self.carry_out(effects);
                 self.after_write(ctx);
             }

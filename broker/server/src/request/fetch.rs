@@ -2,25 +2,22 @@
 //! in a mailbox. Stored batches leave as file regions; decoded records are built in memory, within the
 //! broker's budget for answers. How many polls wait is bounded, too.
 
-use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use broker_model::limits::{
     FETCH_BYTES_MAX, FETCH_PARTITIONS_MAX, FETCH_WAIT_MAX, WAITS_PER_CONNECTION,
 };
-use broker_protocol::api::fetch::{FetchAnswer, FetchForm, FetchPartition, FetchRequest};
+use broker_protocol::api::fetch::{FetchAnswer, FetchForm, FetchRequest};
 use broker_protocol::{ErrorCode, Request, WireError, error_frame};
 use broker_storage::FileSlice;
 use bytes::Bytes;
-use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 
 use super::fetch_partition::{Located, RECORDS_BYTES_MAX, Room, Wanted, locate, read};
-use super::lookup;
+use super::fetch_wait::{Watches, Woken};
 use crate::arbiters::Shard;
 use crate::connection::{Asker, Session};
 use crate::context::Context;
@@ -28,15 +25,10 @@ use crate::net::answer_budget::SMALL_ANSWER_BYTES;
 use crate::net::lane::Stint;
 use crate::net::waits::{CarriedOut, FetchesFull, FetchesOfConnection, NoWait};
 use crate::net::{Answer, AnswerBudget, AnswerMemory, AnswersFull};
-use crate::partition::OffsetsWatch;
 use crate::topics::HostedPartition;
 
-/// How soon a partition is looked up again whose actor has ended.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// A fetch waits so long for memory, and one that was woken at least so long to look again.
 const MEMORY_WAIT_MIN: Duration = Duration::from_secs(5);
-/// So many partitions to watch are as much work as a small request.
-const WATCHED_AT_ONCE: usize = 16;
 
 /// Starts a fetch in a task of its own. One of very many partitions is taken apart there, when there is memory for it.
 pub(super) fn start(session: &Rc<Session>, args: Bytes, mut asker: Asker) {
@@ -78,10 +70,10 @@ pub(super) fn start(session: &Rc<Session>, args: Bytes, mut asker: Asker) {
 }
 
 /// What a fetch works with.
-struct Fetch {
-    context: Arc<Context>,
+pub(super) struct Fetch {
+    pub(super) context: Arc<Context>,
     budget: AnswerBudget,
-    fetches: FetchesOfConnection,
+    pub(super) fetches: FetchesOfConnection,
     args_bytes: usize,
 }
 
@@ -188,34 +180,29 @@ async fn find(
         if asker.is_gone() {
             return Ok(None);
         }
-        let mut watches = match time_is_up {
-            true => Vec::new(),
-            false => watch_all(context, request).await,
+        let watches = match time_is_up {
+            true => Watches::default(),
+            false => Watches::on(context, request).await,
         };
         // Apart from the task, which is small while it waits: there may be very many.
         let located = Box::pin(locate_all(context, request, FETCH_BYTES_MAX)).await;
-        let bytes: u64 = located.iter().map(Located::bytes).sum();
-        let failed = located.iter().any(Located::is_failed);
-        if bytes >= u64::from(request.min_bytes) || failed {
+        let Some(missing) = missing(request, &located) else {
             return Ok(Some(located));
-        }
+        };
         if time_is_up {
             return match place {
                 Some(Err(NoWait::Connection)) => Err(too_many_waits()),
                 _ => Ok(Some(located)),
             };
         }
+        let watches = watches.counting_from(&located);
         drop(located);
         *memory = CarriedOut::default();
-        let unwatched = request.partitions.len().saturating_sub(watches.len());
-        let until = wait_until(deadline, unwatched);
-        match wait_for_change(context, &mut watches, until, asker).await {
+        match watches.wait(fetch, missing, deadline, asker).await {
             Woken::ByChange => {}
-            Woken::ByTime if until < deadline => {}
-            Woken::ByTime | Woken::ByStop => time_is_up = true,
+            Woken::ByTime | Woken::ByEnd => time_is_up = true,
             Woken::NobodyAsks => return Ok(None),
         }
-        drop(watches);
         let patience = deadline.max(Instant::now() + MEMORY_WAIT_MIN);
         match fetch.memory(asker, patience).await {
             Ok(again) => *memory = again,
@@ -225,12 +212,14 @@ async fn find(
     }
 }
 
-/// One that is not watched, because it was offline just then, is looked up again.
-fn wait_until(deadline: Instant, unwatched: usize) -> Instant {
-    match unwatched {
-        0 => deadline,
-        _ => deadline.min(Instant::now() + LOOK_AGAIN_AFTER),
-    }
+/// How many bytes are to come before it is answered; none if it is to be now, for there is enough of them, an error, or
+/// no partition could give more.
+fn missing(request: &FetchRequest, located: &[Located]) -> Option<u64> {
+    let bytes: u64 = located.iter().map(Located::bytes).sum();
+    let missing = u64::from(request.min_bytes).saturating_sub(bytes);
+    let is_failed = located.iter().any(Located::is_failed);
+    let may_grow = located.iter().any(Located::may_grow);
+    (missing > 0 && !is_failed && may_grow).then_some(missing)
 }
 
 fn no_memory() -> WireError {
@@ -244,34 +233,6 @@ fn too_many_waits() -> WireError {
     WireError::new(ErrorCode::Busy, message)
 }
 
-/// Why a wait ended.
-enum Woken {
-    ByChange,
-    ByTime,
-    ByStop,
-    NobodyAsks,
-}
-
-/// A watch on every partition asked for, taken before reading, so that nothing falls in between.
-async fn watch_all(context: &Context, request: &FetchRequest) -> Vec<OffsetsWatch> {
-    let mut watches = Vec::with_capacity(request.partitions.len());
-    // Very many are watched in passes between which others run.
-    let stint = Stint::of_task();
-    for some in request.partitions.chunks(WATCHED_AT_ONCE) {
-        let watching = async {
-            watches.extend(some.iter().filter_map(|wanted| watch(context, wanted)));
-        };
-        stint.take_in(pin!(watching)).await;
-    }
-    watches
-}
-
-fn watch(context: &Context, wanted: &FetchPartition) -> Option<OffsetsWatch> {
-    let topic = lookup::topic(context, &wanted.topic, wanted.topic_id).ok()?;
-    let handle = lookup::partition(&topic, wanted.partition).ok()?;
-    Some(handle.watch_offsets())
-}
-
 async fn locate_all(context: &Context, request: &FetchRequest, max_bytes: u32) -> Vec<Located> {
     let mut room = Room::new(request.max_bytes.min(max_bytes));
     let mut located = Vec::with_capacity(request.partitions.len());
@@ -282,51 +243,6 @@ async fn locate_all(context: &Context, request: &FetchRequest, max_bytes: u32) -
         located.push(stint.take_in(pin!(one)).await);
     }
     located
-}
-
-/// Waits until a partition has moved, time is up, the broker stops or the client has gone.
-async fn wait_for_change(
-    context: &Context,
-    watches: &mut [OffsetsWatch],
-    until: Instant,
-    asker: &Asker,
-) -> Woken {
-    let (mut changes, has_changed) = begin_to_wait(watches).await;
-    if has_changed {
-        return Woken::ByChange;
-    }
-    let mut stopping = context.stopping.clone();
-    tokio::select! {
-        Some(_) = changes.next() => Woken::ByChange,
-        () = tokio::time::sleep_until(until) => Woken::ByTime,
-        _ = stopping.wait_for(|stop| *stop) => Woken::ByStop,
-        () = asker.gone() => Woken::NobodyAsks,
-    }
-}
-
-/// Has all of them wait for a change, very many in passes between which others run; and whether there was one.
-async fn begin_to_wait(
-    watches: &mut [OffsetsWatch],
-) -> (FuturesUnordered<impl Future<Output = ()>>, bool) {
-    let mut changes = FuturesUnordered::new();
-    let stint = Stint::of_task();
-    for some in watches.chunks_mut(WATCHED_AT_ONCE) {
-        changes.extend(some.iter_mut().map(changed));
-        // Looks only at those that are new, and at any that has changed meanwhile.
-        let begin = poll_fn(|task| Poll::Ready(changes.poll_next_unpin(task)));
-        if let Poll::Ready(Some(())) = stint.take_in(pin!(begin)).await {
-            return (changes, true);
-        }
-    }
-    (changes, false)
-}
-
-/// Waits for a change of one partition. A watch whose actor has ended says so at once and for ever; the
-/// partition is looked up again after a moment, when it may have been started again.
-async fn changed(offsets: &mut OffsetsWatch) {
-    if offsets.changed().await.is_err() {
-        tokio::time::sleep(LOOK_AGAIN_AFTER).await;
-    }
 }
 
 /// How much larger decoded records may be than they are stored, before an answer takes a part of them.

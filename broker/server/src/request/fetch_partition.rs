@@ -41,6 +41,14 @@ impl Located {
         self.slice.as_ref().map_or(0, |(slice, _)| slice.len())
     }
 
+    /// Whether there can be more when more is appended: what was found goes up to the high watermark. It does not at the
+    /// end of a segment, or where an answer takes no more.
+    pub(super) fn may_grow(&self) -> bool {
+        let slice = self.slice.as_ref();
+        let next = slice.map_or(self.answer.next_offset, |(slice, _)| slice.next_offset());
+        next >= self.answer.high_watermark
+    }
+
     /// What a partition that has these batches gives.
     #[cfg(test)]
     pub(super) fn of_slice(slice: FileSlice, cold: Arc<ColdReads>) -> Self {

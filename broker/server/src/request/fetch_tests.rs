@@ -13,7 +13,6 @@ use crate::background::Workers;
 use crate::net::ceiling::Ceiling;
 use crate::net::unfolding::Unfolding;
 use crate::partition::tests::{Hosted, host};
-use crate::partition::{OffsetsPublisher, PartitionOffsets};
 use crate::reply::Reply;
 
 /// A batch of one record with so many zeros.
@@ -96,41 +95,6 @@ async fn small_slices_that_unfold_to_much_are_answered_in_parts() {
 }
 
 #[actix_rt::test]
-async fn waiting_for_very_many_partitions_begins_in_passes() {
-    let publisher = OffsetsPublisher::new(PartitionOffsets::default());
-    let mut watches = vec![publisher.reader().watch(); 10_000];
-    let turns = Rc::new(Cell::new(0));
-    let counted = turns.clone();
-    let other = actix_rt::spawn(async move {
-        loop {
-            counted.set(counted.get() + 1);
-            tokio::task::yield_now().await;
-        }
-    });
-    let (mut changes, has_changed) = begin_to_wait(&mut watches).await;
-    other.abort();
-    assert!(!has_changed);
-    assert!(turns.get() >= 20, "others had {} turns", turns.get());
-    publisher.publish(PartitionOffsets {
-        end: Offset::new(1),
-        ..PartitionOffsets::default()
-    });
-    assert_eq!(changes.next().await, Some(()), "all of them are watched");
-}
-
-#[actix_rt::test]
-async fn a_change_while_a_wait_begins_is_seen() {
-    let publisher = OffsetsPublisher::new(PartitionOffsets::default());
-    let mut watches = vec![publisher.reader().watch(); 100];
-    publisher.publish(PartitionOffsets {
-        end: Offset::new(1),
-        ..PartitionOffsets::default()
-    });
-    let (_, has_changed) = begin_to_wait(&mut watches).await;
-    assert!(has_changed);
-}
-
-#[actix_rt::test]
 async fn a_batch_that_unfolds_to_less_than_a_large_one_waits_for_no_bomb() {
     let hosted = host(&[]);
     append(&hosted, batch(512 * 1024, Codec::Zstd)).await;
@@ -153,15 +117,6 @@ async fn a_batch_that_unfolds_to_less_than_a_large_one_waits_for_no_bomb() {
     drop(release);
     let (answer, _) = answer.expect("it is decoded beside them");
     assert_eq!((answer.error, answer.next_offset), (None, Offset::new(1)));
-}
-
-#[test]
-fn partitions_that_cannot_be_watched_are_looked_up_again_soon() {
-    let deadline = Instant::now() + FETCH_WAIT_MAX;
-    assert_eq!(wait_until(deadline, 0), deadline);
-    assert!(wait_until(deadline, 1) < deadline - FETCH_WAIT_MAX / 2);
-    let soon = Instant::now();
-    assert_eq!(wait_until(soon, 1), soon);
 }
 
 #[test]
