@@ -179,6 +179,11 @@ impl Asker {
         self.in_flight.as_mut()
     }
 
+    /// What its answer is told by; none for a notification, which gets none.
+    pub(crate) fn id(&self) -> Option<u64> {
+        self.id
+    }
+
     /// Answers with a result or an error; a notification gets neither.
     pub(crate) fn answer<R: broker_protocol::Response>(self, result: Result<R, WireError>) {
         match result {

@@ -10,8 +10,8 @@ use std::time::Duration;
 use broker_model::limits::{
     FETCH_BYTES_MAX, FETCH_PARTITIONS_MAX, FETCH_WAIT_MAX, WAITS_PER_CONNECTION,
 };
-use broker_protocol::api::fetch::{FetchAnswer, FetchForm, FetchRequest};
-use broker_protocol::{ErrorCode, Request, WireError, error_frame};
+use broker_protocol::api::fetch::{FetchAnswer, FetchForm, FetchFrame, FetchRequest};
+use broker_protocol::{ErrorCode, FrameTooLarge, Request, WireError, error_frame};
 use broker_storage::FileSlice;
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -21,6 +21,7 @@ use super::fetch_wait::{Watches, Woken};
 use crate::arbiters::Shard;
 use crate::connection::{Asker, Session};
 use crate::context::Context;
+use crate::net::answer::AnswerPiece;
 use crate::net::answer_budget::SMALL_ANSWER_BYTES;
 use crate::net::lane::Stint;
 use crate::net::waits::{CarriedOut, FetchesFull, FetchesOfConnection, NoWait};
@@ -29,6 +30,9 @@ use crate::topics::HostedPartition;
 
 /// A fetch waits so long for memory, and one that was woken at least so long to look again.
 const MEMORY_WAIT_MIN: Duration = Duration::from_secs(5);
+
+/// To write the answers about so many partitions is as much work as a small request.
+const WRITTEN_AT_ONCE: usize = 16;
 
 /// Starts a fetch in a task of its own. One of very many partitions is taken apart there, when there is memory for it.
 pub(super) fn start(session: &Rc<Session>, args: Bytes, mut asker: Asker) {
@@ -48,7 +52,7 @@ pub(super) fn start(session: &Rc<Session>, args: Bytes, mut asker: Asker) {
                     Ok(request) => {
                         // Apart from the task, which is small while it waits: there may be very many.
                         let found = Box::pin(fetch.carry_out(&request, memory, &asker)).await;
-                        tell(asker, found);
+                        tell(asker, found).await;
                     }
                 },
             }
@@ -63,7 +67,7 @@ pub(super) fn start(session: &Rc<Session>, args: Bytes, mut asker: Asker) {
             }
             actix_rt::spawn(async move {
                 let found = fetch.carry_out(&request, memory, &asker).await;
-                tell(asker, found);
+                tell(asker, found).await;
             });
         }
     }
@@ -332,25 +336,44 @@ async fn read_all(
 }
 
 /// Answers, if anybody still asks.
-fn tell(asker: Asker, found: Result<Option<Read>, WireError>) {
+async fn tell(asker: Asker, found: Result<Option<Read>, WireError>) {
     let (answers, memory) = match found {
         Ok(Some(read)) => read,
         Ok(None) => return,
         Err(error) => return asker.refuse(error),
     };
-    asker.answer_with(
-        |id, in_flight| match FetchAnswer::response_frame(id, answers) {
-            Ok(pieces) => Answer {
-                pieces,
-                in_flight: Some(in_flight),
-                memory,
-            },
-            Err(too_large) => {
-                let frame = error_frame(Some(id), &too_large.into());
-                Answer::bytes(frame, Some(in_flight))
-            }
+    let Some(id) = asker.id() else { return };
+    let frame = written(id, answers).await;
+    asker.answer_with(|id, in_flight| match frame {
+        Ok(pieces) => Answer {
+            pieces,
+            in_flight: Some(in_flight),
+            memory,
         },
-    );
+        Err(too_large) => {
+            let frame = error_frame(Some(id), &too_large.into());
+            Answer::bytes(frame, Some(in_flight))
+        }
+    });
+}
+
+/// Answers about very many partitions are written in passes between which others run.
+async fn written(
+    id: u64,
+    answers: Vec<FetchAnswer<FileSlice>>,
+) -> Result<Vec<AnswerPiece>, FrameTooLarge> {
+    let mut frame = FetchFrame::begin(id, answers.len());
+    let mut answers = answers.into_iter();
+    let stint = Stint::of_task();
+    while answers.len() > 0 {
+        let writing = async {
+            for answer in answers.by_ref().take(WRITTEN_AT_ONCE) {
+                frame.push(answer);
+            }
+        };
+        stint.take_in(pin!(writing)).await;
+    }
+    frame.finish()
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 use std::cell::Cell;
 
 use broker_cluster::Acks;
-use broker_model::{Offset, Timestamp};
+use broker_model::{Offset, PartitionId, Timestamp};
+use broker_protocol::api::fetch::FetchData;
 use broker_record::{BatchBuilder, Codec, ProducedBatch, Validation};
 use broker_storage::ReadLimit;
 
@@ -70,6 +71,37 @@ async fn decoding_much_of_many_partitions_lets_others_run_meanwhile() {
         assert_eq!((answer.error, answer.next_offset), (None, Offset::new(1)));
     }
     assert!(turns.get() >= 30, "others had {} turns", turns.get());
+}
+
+#[actix_rt::test]
+async fn an_answer_about_very_many_partitions_is_written_in_passes() {
+    let answer = |partition| FetchAnswer {
+        topic: "t".to_owned(),
+        partition: PartitionId::new(partition),
+        error: None,
+        log_start: Offset::ZERO,
+        high_watermark: Offset::ZERO,
+        log_end: Offset::ZERO,
+        next_offset: Offset::ZERO,
+        data: FetchData::Batch(Vec::new()),
+    };
+    let answers: Vec<FetchAnswer<FileSlice>> = (0..10_000).map(answer).collect();
+    let at_once = FetchAnswer::response_frame(7, answers.clone()).expect("it is small");
+    let turns = Rc::new(Cell::new(0));
+    let counted = turns.clone();
+    let others = actix_rt::spawn(async move {
+        loop {
+            counted.set(counted.get() + 1);
+            tokio::task::yield_now().await;
+        }
+    });
+    let pieces = written(7, answers).await.expect("it is small");
+    others.abort();
+    assert!(turns.get() >= 20, "others had {} turns", turns.get());
+    match (pieces.as_slice(), at_once.as_slice()) {
+        ([AnswerPiece::Bytes(some)], [AnswerPiece::Bytes(same)]) => assert_eq!(some, same),
+        _ => panic!("nothing of it is in files"),
+    }
 }
 
 #[actix_rt::test]

@@ -59,39 +59,25 @@ pub enum FetchData<F> {
     Batch(Vec<(u64, F)>),
 }
 
+/// A response frame while it is written: for very many partitions that takes long, and can be done a few at a time.
+#[derive(Debug)]
+pub struct FetchFrame<F> {
+    pieces: Vec<Piece<F>>,
+    /// What follows them.
+    out: Vec<u8>,
+}
+
 impl<F> FetchAnswer<F> {
     /// The whole response frame, in pieces.
     ///
     /// # Errors
     /// When it is larger than a frame may be.
     pub fn response_frame(id: u64, answers: Vec<Self>) -> Result<Vec<Piece<F>>, FrameTooLarge> {
-        let mut pieces = Vec::new();
-        let mut external = 0_u64;
-        let mut out = vec![0; FRAME_HEADER_LEN];
-        response_prefix(id, &mut out);
-        encode_result_into(answers, &mut out, &mut |out, piece| {
-            if !out.is_empty() {
-                pieces.push(Piece::Bytes(Bytes::from(std::mem::take(out))));
-            }
-            if let Piece::External { len, .. } = &piece {
-                external = external.saturating_add(*len);
-            }
-            pieces.push(piece);
-        });
-        if !out.is_empty() {
-            pieces.push(Piece::Bytes(out.into()));
+        let mut frame = FetchFrame::begin(id, answers.len());
+        for answer in answers {
+            frame.push(answer);
         }
-        let bytes: usize = pieces.iter().map(Piece::buffered).sum();
-        let body = external.saturating_add((bytes - FRAME_HEADER_LEN) as u64);
-        let header = frame_header(body)?;
-        if let Some(Piece::Bytes(first)) = pieces.first_mut() {
-            let mut patched = Vec::from(std::mem::take(first));
-            if let Some(room) = patched.first_chunk_mut() {
-                *room = header;
-            }
-            *first = patched.into();
-        }
-        Ok(pieces)
+        frame.finish()
     }
 
     /// `apart` gets what is not copied into `out`.
@@ -132,6 +118,53 @@ impl<F> FetchAnswer<F> {
     }
 }
 
+impl<F> FetchFrame<F> {
+    /// Begins one that answers about so many partitions.
+    pub fn begin(id: u64, partitions: usize) -> Self {
+        let mut out = vec![0; FRAME_HEADER_LEN];
+        response_prefix(id, &mut out);
+        begin_result(partitions, &mut out);
+        Self {
+            pieces: Vec::new(),
+            out,
+        }
+    }
+
+    /// What is answered about the next.
+    pub fn push(&mut self, answer: FetchAnswer<F>) {
+        let pieces = &mut self.pieces;
+        answer.encode(&mut self.out, &mut |out, piece| {
+            if !out.is_empty() {
+                pieces.push(Piece::Bytes(Bytes::from(std::mem::take(out))));
+            }
+            pieces.push(piece);
+        });
+    }
+
+    /// The whole frame, in pieces.
+    ///
+    /// # Errors
+    /// When it is larger than a frame may be.
+    pub fn finish(self) -> Result<Vec<Piece<F>>, FrameTooLarge> {
+        let Self { mut pieces, out } = self;
+        if !out.is_empty() {
+            pieces.push(Piece::Bytes(out.into()));
+        }
+        let bytes = pieces
+            .iter()
+            .fold(0_u64, |sum, piece| sum.saturating_add(piece.len()));
+        let header = frame_header(bytes - FRAME_HEADER_LEN as u64)?;
+        if let Some(Piece::Bytes(first)) = pieces.first_mut() {
+            let mut patched = Vec::from(std::mem::take(first));
+            if let Some(room) = patched.first_chunk_mut() {
+                *room = header;
+            }
+            *first = patched.into();
+        }
+        Ok(pieces)
+    }
+}
+
 impl<F> Piece<F> {
     /// How many bytes it adds to the frame.
     pub fn len(&self) -> u64 {
@@ -145,13 +178,6 @@ impl<F> Piece<F> {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-
-    fn buffered(&self) -> usize {
-        match self {
-            Self::Bytes(bytes) => bytes.len(),
-            Self::External { .. } => 0,
-        }
-    }
 }
 
 /// The result map with sources that are written right away.
@@ -160,22 +186,19 @@ pub(super) fn encode_result<F>(
     out: &mut Vec<u8>,
     mut write: impl FnMut(&mut Vec<u8>, F),
 ) {
-    encode_result_into(answers, out, &mut |out, piece| match piece {
-        Piece::Bytes(bytes) => out.extend_from_slice(&bytes),
-        Piece::External { source, .. } => write(out, source),
-    });
+    begin_result(answers.len(), out);
+    for answer in answers {
+        answer.encode(out, &mut |out, piece| match piece {
+            Piece::Bytes(bytes) => out.extend_from_slice(&bytes),
+            Piece::External { source, .. } => write(out, source),
+        });
+    }
 }
 
-fn encode_result_into<F>(
-    answers: Vec<FetchAnswer<F>>,
-    out: &mut Vec<u8>,
-    apart: &mut impl FnMut(&mut Vec<u8>, Piece<F>),
-) {
+/// Up to the first of so many partitions.
+fn begin_result(partitions: usize, out: &mut Vec<u8>) {
     let mut map = MapWriter::new(out);
     map.key("partitions");
     map.finish();
-    write_array_len(answers.len(), out);
-    for answer in answers {
-        answer.encode(out, apart);
-    }
+    write_array_len(partitions, out);
 }

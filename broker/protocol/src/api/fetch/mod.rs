@@ -11,7 +11,7 @@ mod response;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{FetchAnswer, FetchData, Piece};
+pub use answer::{FetchAnswer, FetchData, FetchFrame, Piece};
 pub use decoded::{DecodedField, DecodedRecord, FieldError, FieldErrors};
 pub use records::{FetchedHeaders, FetchedRecord, FetchedRecords, RecordsWriter};
 pub use request::{FetchForm, FetchPartition, FetchRequest};
