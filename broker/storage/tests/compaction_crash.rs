@@ -12,6 +12,7 @@ use broker_storage::PlantedBugs;
 use broker_storage::io::Io;
 use broker_storage::io::recording::{Fault, RecordingIo, Survival};
 use cleaning::{Keyed, LatestByKey, begin, clean, delete, put, records, run, settle};
+use support::inspected::damage;
 use support::{open, open_log, partition_dir, small, try_open_dir};
 
 /// What is left of the disk: after a kill, or a power loss.
@@ -60,6 +61,9 @@ fn state(log: &broker_storage::Log) -> State {
 
 /// Opens the log with everything checked that has to be right in any state.
 fn recovered(io: &Arc<RecordingIo>) -> Result<State, String> {
+    if let Some(damage) = damage(io, &|_| false).unwrap() {
+        return Err(format!("an inspection names {damage}"));
+    }
     let (dir, log, report) = open(io, small());
     if !report.corruption.is_empty() {
         return Err(format!("damage: {:?}", report.corruption));

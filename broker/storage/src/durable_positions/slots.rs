@@ -61,8 +61,8 @@ pub(crate) struct FoundSlots {
     pub(crate) points: Vec<(PartitionKey, RecoveryPoint)>,
     /// What is wrong, and at which byte.
     pub(crate) problems: Vec<(Option<u64>, String)>,
-    /// Whether no slot is left of some partition, or of all.
-    pub(super) lost_any: bool,
+    /// Whether no slot is left of some partition, or of all; otherwise each bad slot has a sound twin.
+    pub(crate) lost_any: bool,
 }
 
 /// Reads the file; a damaged one is no error.

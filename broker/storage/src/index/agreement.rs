@@ -14,6 +14,8 @@ pub(crate) struct Disagreement {
     pub(crate) file: PathBuf,
     pub(crate) position: u64,
     pub(crate) what: String,
+    /// Whether it is what a write leaves that was stopped, and not bytes that are wrong.
+    pub(crate) is_incomplete: bool,
 }
 
 /// How an index file is compared with its data.
@@ -57,6 +59,8 @@ impl<E: IndexEntry> Agreement<E> {
                 if header.is_some_and(|header| header.id.base == base) {
                     agreement.bytes = Some(bytes);
                     agreement.advance();
+                } else if bytes.len() < IndexHeader::LEN {
+                    agreement.incomplete(0, "the index ends inside its header".to_owned());
                 } else {
                     agreement.problem(0, "bad index header".to_owned());
                 }
@@ -86,7 +90,7 @@ impl<E: IndexEntry> Agreement<E> {
         if self.is_missing {
             // There is none until there is something to index.
             if end.is_some_and(|end| end.position > 0) {
-                self.problem(0, "the index is missing".to_owned());
+                self.incomplete(0, "the index is missing".to_owned());
             }
             return self.problems;
         }
@@ -96,7 +100,7 @@ impl<E: IndexEntry> Agreement<E> {
         let count = E::count(len);
         if E::position(count) != len {
             let what = "the index ends inside an entry".to_owned();
-            self.problem(E::position(count), what);
+            self.incomplete(E::position(count), what);
         }
         let is_short = |end: &&IndexPoint| end.position > 0 && self.last.as_ref() != Some(*end);
         if let Some(end) = end.filter(is_short).filter(|_| !self.is_unsure) {
@@ -104,7 +108,7 @@ impl<E: IndexEntry> Agreement<E> {
                 "the index does not reach the segment's end, offset {}",
                 end.offset
             );
-            self.problem(len, what);
+            self.incomplete(len, what);
         }
         self.problems
     }
@@ -147,10 +151,19 @@ impl<E: IndexEntry> Agreement<E> {
     }
 
     fn problem(&mut self, position: u64, what: String) {
+        self.add(position, what, false);
+    }
+
+    fn incomplete(&mut self, position: u64, what: String) {
+        self.add(position, what, true);
+    }
+
+    fn add(&mut self, position: u64, what: String, is_incomplete: bool) {
         self.problems.push(Disagreement {
             file: self.file.clone(),
             position,
             what,
+            is_incomplete,
         });
     }
 }

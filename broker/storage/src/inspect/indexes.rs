@@ -4,13 +4,23 @@ use super::{Finding, FindingKind, SegmentFile};
 use crate::index::{Agreement, IndexEntry, IndexPoint, OffsetEntry, TimeEntry};
 use crate::io::Io;
 
-/// The two indexes of a segment. A cleaned segment that is not in place yet has them under other names.
+/// What a stop may have done to the indexes of a segment: it is no damage, as they are made anew from the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IndexState {
+    /// Nothing: they were complete and durable.
+    Durable,
+    /// It came while they were written or removed: what there is of them is right.
+    UnderWay,
+    /// They were not synced, and the machine was restarted since.
+    Unsynced,
+}
+
+/// The two indexes of a segment. One that is being put in place by a cleaning may have those of another, or its own
+/// under other names.
 pub(super) struct Indexes(Option<(Agreement<OffsetEntry>, Agreement<TimeEntry>)>);
 
 impl Indexes {
-    pub(super) fn of(io: &dyn Io, segment: &SegmentFile) -> Self {
-        let extension = segment.path.extension();
-        let in_place = extension.is_some_and(|extension| extension == "log");
+    pub(super) fn of(io: &dyn Io, segment: &SegmentFile, is_put: bool) -> Self {
         let (path, base) = (&segment.path, segment.base);
         let open = || {
             (
@@ -18,7 +28,7 @@ impl Indexes {
                 Agreement::open(io, path, base),
             )
         };
-        Self(in_place.then(open))
+        Self((!is_put).then(open))
     }
 
     pub(super) fn pass(&mut self, point: &IndexPoint) {
@@ -35,16 +45,16 @@ impl Indexes {
         }
     }
 
-    /// The data ends here; what does not fit is told as of this kind.
+    /// The data ends here; what does not fit is told.
     pub(super) fn finish(
         self,
         end: Option<&IndexPoint>,
-        kind: FindingKind,
+        state: IndexState,
         report: &mut dyn FnMut(Finding),
     ) {
         if let Some((offsets, times)) = self.0 {
-            tell(offsets, end, kind, report);
-            tell(times, end, kind, report);
+            tell(offsets, end, state, report);
+            tell(times, end, state, report);
         }
     }
 }
@@ -52,12 +62,20 @@ impl Indexes {
 fn tell<E: IndexEntry>(
     index: Agreement<E>,
     end: Option<&IndexPoint>,
-    kind: FindingKind,
+    state: IndexState,
     report: &mut dyn FnMut(Finding),
 ) {
     for problem in index.finish(end) {
+        let is_left_by_a_stop = match state {
+            IndexState::Durable => false,
+            IndexState::UnderWay => problem.is_incomplete,
+            IndexState::Unsynced => true,
+        };
         report(Finding {
-            kind,
+            kind: match is_left_by_a_stop {
+                true => FindingKind::Unfinished,
+                false => FindingKind::Damage,
+            },
             file: problem.file,
             position: Some(problem.position),
             offset: None,

@@ -5,6 +5,7 @@
 mod finding;
 mod indexes;
 mod modules;
+mod noted;
 mod notes;
 mod segment_reader;
 mod topics;

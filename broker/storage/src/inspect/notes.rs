@@ -53,6 +53,34 @@ impl DirNotes {
     /// # Errors
     /// When a newer broker wrote `durable-positions`.
     pub fn read(io: &dyn Io, dir: &Path, report: &mut dyn FnMut(Finding)) -> io::Result<Self> {
+        let mut found = Vec::new();
+        let notes = Self::look(io, dir, &mut |finding| found.push(finding))?;
+        let entries = io.list(dir)?;
+        let is_there = |file: &Path| entries.iter().any(|entry| file == dir.join(&entry.name));
+        let is_unused = notes.know_of_nobody() && super::partitions(io, dir)?.is_empty();
+        for finding in found {
+            let missing = Some(&finding.file).filter(|file| !is_there(file));
+            let missing = missing.and_then(|file| file.file_name()?.to_str());
+            report(match missing {
+                Some(name) if is_unused && name != MetaProperties::FILE => finding.unfinished(
+                    "a start was stopped that had made this directory, which holds nothing: the next one goes on with it",
+                ),
+                Some(RecoveryPoints::FILE) if !notes.is_doubtful => {
+                    let then = finding.then.clone();
+                    finding.unfinished(&then)
+                }
+                _ => finding,
+            });
+        }
+        Ok(notes)
+    }
+
+    /// Whether there is no word of any partition.
+    fn know_of_nobody(&self) -> bool {
+        self.points.is_empty() && self.high_watermarks.0.is_empty()
+    }
+
+    fn look(io: &dyn Io, dir: &Path, report: &mut dyn FnMut(Finding)) -> io::Result<Self> {
         let mut files = SmallFiles { io, dir, report };
         files.required::<MetaProperties>(
             MetaProperties::FILE,
@@ -87,14 +115,16 @@ impl DirNotes {
         let noted = checkpoint.as_ref().map(|points| points.era.clone());
         let era = Era::of(io, dir, &noted.unwrap_or_default()).ok();
         let found = read_points(io, dir, clean, report)?;
-        let is_doubtful = found
+        let is_sound = found
             .as_ref()
-            .is_none_or(|found| !found.problems.is_empty());
-        let mut points = BTreeMap::new();
-        if let Some(checkpoint) = checkpoint.filter(|_| is_doubtful) {
-            points = checkpoint.points;
-        }
-        for (key, point) in found.into_iter().flat_map(|found| found.points) {
+            .is_some_and(|found| found.problems.is_empty());
+        let is_lost = found.as_ref().is_none_or(|found| found.lost_any);
+        let found = found.map_or_else(BTreeMap::new, newest);
+        let checkpointed = checkpoint.map(|checkpoint| checkpoint.points);
+        // What a whole file does not know was deleted since.
+        let mut points = checkpointed.filter(|_| !is_sound).unwrap_or_default();
+        let is_lagging = points.keys().any(|key| !found.contains_key(key));
+        for (key, point) in found {
             let known = points.entry(key).or_insert(point);
             if known.sequence <= point.sequence {
                 *known = point;
@@ -105,7 +135,7 @@ impl DirNotes {
             points,
             high_watermarks: high_watermarks.unwrap_or_default(),
             clean,
-            is_doubtful,
+            is_doubtful: is_lost || is_lagging,
             era: era.map(|era| era.number()),
             topics: None,
         })
@@ -230,6 +260,18 @@ impl DirNotes {
     }
 }
 
+/// The newer one of each two slots.
+fn newest(found: FoundSlots) -> BTreeMap<PartitionKey, RecoveryPoint> {
+    let mut points = BTreeMap::new();
+    for (key, point) in found.points {
+        let known = points.entry(key).or_insert(point);
+        if known.sequence <= point.sequence {
+            *known = point;
+        }
+    }
+    points
+}
+
 /// The durable points, as far as they can be read; what is wrong with them goes to `report`. `clean` is whether the
 /// last stop was.
 fn read_points(
@@ -256,9 +298,14 @@ fn read_points(
             "the other slot is in force, or the checkpoint's older point; nothing above that is taken for an unfinished write, and the doubt is reported"
         }
     };
+    // A slot that was being written has a twin, as every one has.
+    let kind = match found.lost_any || clean {
+        true => FindingKind::Damage,
+        false => FindingKind::Unfinished,
+    };
     for (position, what) in &found.problems {
         report(Finding {
-            kind: FindingKind::Damage,
+            kind,
             file: file.clone(),
             position: *position,
             offset: None,

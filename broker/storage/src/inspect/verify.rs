@@ -7,21 +7,17 @@ use std::path::Path;
 
 use broker_model::{Offset, TopicPartition};
 
-use super::indexes::Indexes;
-use super::notes::{Expected, SmallFiles};
+use super::indexes::{IndexState, Indexes};
+use super::noted::Noted;
 use super::topics::check_number;
 use super::{
     DirNotes, Finding, FindingKind, Found, SegmentFile, SegmentReader, look_again, segments,
 };
-use crate::compaction::SwapJournal;
 use crate::corruption::{Corruption, Damage};
 use crate::index::{IndexPoint, Owner, is_of_another};
 use crate::io::Io;
 use crate::segment::file_name;
-use crate::small_file::{
-    CleanerCheckpoint, KnownLosses, LeaderEpochs, LogStart, PartitionMetadata, RecoveryPoint,
-    SmallFile,
-};
+use crate::small_file::RecoveryPoint;
 
 /// What a partition holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,8 +101,14 @@ impl<'a> Verifier<'a> {
     }
 
     fn look(&self, dir: &Path, report: &mut dyn FnMut(Finding)) -> io::Result<Summary> {
-        let files = segments(self.io, dir)?;
+        let mut files = segments(self.io, dir)?;
         let noted = Noted::read(self.io, dir, &files, report);
+        // A running broker deletes at this moment.
+        let deleted = noted.pass_deleted(dir, &mut files);
+        deleted
+            .filter(|_| !self.in_use)
+            .into_iter()
+            .for_each(&mut *report);
         let name = dir.file_name().and_then(|name| name.to_str());
         let partition = name.and_then(TopicPartition::from_dir_name);
         let named = self.notes.zip(partition.as_ref());
@@ -134,6 +136,9 @@ impl<'a> Verifier<'a> {
             owner,
             point,
             lost_power,
+            start: noted.start.unwrap_or_default(),
+            settled: noted.settled(),
+            put: &noted.put,
             is_cut: false,
             is_metadata: partition
                 .as_ref()
@@ -169,63 +174,6 @@ impl<'a> Verifier<'a> {
     }
 }
 
-/// What the small files of a partition say.
-struct Noted {
-    metadata: Option<PartitionMetadata>,
-    /// The log start as it was noted.
-    start: Option<Offset>,
-}
-
-impl Noted {
-    fn read(
-        io: &dyn Io,
-        dir: &Path,
-        segments: &[SegmentFile],
-        report: &mut dyn FnMut(Finding),
-    ) -> Self {
-        let mut files = SmallFiles { io, dir, report };
-        // A directory without data may be half made, or stand in for one that is gone.
-        let expected = match segments.iter().any(|segment| segment.bytes > 0) {
-            true => Expected::Always,
-            false => Expected::Maybe,
-        };
-        let metadata = files.read::<PartitionMetadata>(
-            PartitionMetadata::FILE,
-            expected,
-            "it is made anew if a durable point says whose the data is; otherwise the partition stays offline",
-        );
-        let epochs =
-            files.optional::<LeaderEpochs>(LeaderEpochs::FILE, "it is made anew from the batches");
-        let start = files.optional::<LogStart>(
-            LogStart::FILE,
-            "the log begins where the leader epochs or the first segment begin: deleted records may come back",
-        );
-        files.optional::<KnownLosses>(
-            KnownLosses::FILE,
-            "what was lost with the machine's power before is not told any more",
-        );
-        files.optional::<CleanerCheckpoint>(
-            CleanerCheckpoint::FILE,
-            "everything counts as not cleaned and is cleaned again",
-        );
-        files.optional::<SwapJournal>(
-            SwapJournal::FILE,
-            "the partition stays offline until it is restored",
-        );
-        let first_epoch = epochs.and_then(|epochs| Some(epochs.entries().first()?.1));
-        let base = segments.first().map(|first| first.base);
-        if let Some(start) = first_epoch.filter(|start| base.is_some_and(|base| *start > base))
-            && matches!(LogStart::load(io, &dir.join(LogStart::FILE)), Ok(None))
-        {
-            (files.report)(start_is_gone(dir, start));
-        }
-        Self {
-            metadata,
-            start: start.map(|LogStart(start)| start).or(first_epoch),
-        }
-    }
-}
-
 /// One partition under way.
 struct Pass<'a> {
     verifier: &'a Verifier<'a>,
@@ -233,28 +181,17 @@ struct Pass<'a> {
     point: Option<RecoveryPoint>,
     /// The point, where the machine was restarted since: what lies above it may be torn.
     lost_power: Option<RecoveryPoint>,
+    /// Where the log begins, and below what files may have been deleted or replaced.
+    start: Offset,
+    settled: Offset,
+    /// Segments that a cleaning was putting in place.
+    put: &'a [Offset],
     /// Whether the next start cuts the log where it was read up to.
     is_cut: bool,
     /// Whether it is the broker's own log, of which nothing may be missing.
     is_metadata: bool,
     summary: Summary,
     report: &'a mut dyn FnMut(Finding),
-}
-
-fn start_is_gone(dir: &Path, start: Offset) -> Finding {
-    Finding {
-        kind: FindingKind::Damage,
-        file: dir.join(LogStart::FILE),
-        position: None,
-        offset: Some(start),
-        what: format!(
-            "the leader epochs begin at offset {start}, above the first segment, and this file is missing that says so, too: it is gone, or {} is another log's",
-            LeaderEpochs::FILE
-        ),
-        then: format!(
-            "the log begins with the first segment: if records below offset {start} were deleted they come back, and have to be deleted again"
-        ),
-    }
 }
 
 fn lost_with_the_power(dir: &Path, next: Offset, noted: Offset) -> Finding {
@@ -296,12 +233,17 @@ impl Pass<'_> {
             return;
         };
         if let Some(first) = files.first().filter(|first| first.base > start) {
-            self.data(Corruption {
+            self.is_cut = self.is_torn_at(first.base, 0);
+            let finding = self.finding(Corruption {
                 file: dir.join(file_name(start)),
                 position: 0,
                 offset: start,
                 next_good: Some(first.base),
                 damage: Damage::Hole,
+            });
+            (self.report)(match self.is_cut {
+                true => finding.unfinished(CUT),
+                false => finding,
             });
         }
     }
@@ -357,8 +299,16 @@ impl Pass<'_> {
             return;
         }
         let (point, next) = (self.point, self.summary.next);
-        let is_behind = |point: &RecoveryPoint| files.iter().all(|file| file.base < point.segment);
-        if let Some(point) = point.filter(|point| point.end > next && is_behind(point)) {
+        // What follows where the log is cut says nothing of what was durable there.
+        let is_gone = |point: &RecoveryPoint| {
+            let mut bases = files.iter().map(|file| file.base);
+            match self.is_cut {
+                true => bases.all(|base| base != point.segment),
+                false => bases.all(|base| base < point.segment),
+            }
+        };
+        let reach = next.max(self.settled);
+        if let Some(point) = point.filter(|point| point.end > reach && is_gone(point)) {
             let bytes = u64::from(point.position);
             self.data(Corruption {
                 file: dir.join(file_name(point.segment)),
@@ -396,7 +346,8 @@ impl Pass<'_> {
             return Ok(());
         }
         let mut reader = SegmentReader::open_of(verifier.io, segment, self.owner, below)?;
-        let mut indexes = Indexes::of(verifier.io, segment);
+        let is_put = self.put.contains(&segment.base);
+        let mut indexes = Indexes::of(verifier.io, segment, is_put);
         let mut last = IndexPoint::first(segment.base);
         while let Some(found) = reader.next_found()? {
             let (position, header) = match found {
@@ -433,17 +384,25 @@ impl Pass<'_> {
         }
         self.check_length(segment, &last);
         let end = Some(&last).filter(|_| !is_last);
-        // Indexes are made durable with the data that follows them, and not by a stop.
-        let notes = verifier.notes.zip(self.point);
-        let is_unsynced = |(notes, point): (&DirNotes, RecoveryPoint)| {
-            segment.base >= point.segment && notes.was_restarted_since(&point)
-        };
-        let kind = match notes.is_some_and(is_unsynced) {
-            true => FindingKind::Unfinished,
-            false => FindingKind::Damage,
-        };
-        indexes.finish(end, kind, self.report);
+        indexes.finish(end, self.index_state(segment), self.report);
         Ok(())
+    }
+
+    /// What a stop may have done to the indexes of a segment that was read to its end.
+    fn index_state(&self, segment: &SegmentFile) -> IndexState {
+        let notes = self.verifier.notes.zip(self.point);
+        // Indexes are made durable with the data that follows them, and not by a stop.
+        let is_above = |point: &RecoveryPoint| {
+            // Where all that was durable is deleted, a truncation may be removing the rest.
+            segment.base >= point.segment || point.end <= self.start
+        };
+        match notes.filter(|(_, point)| is_above(point)) {
+            Some((notes, point)) if notes.was_restarted_since(&point) => IndexState::Unsynced,
+            Some((notes, _)) if !notes.is_clean() => IndexState::UnderWay,
+            // All of it was deleted.
+            _ if self.summary.next <= self.start => IndexState::UnderWay,
+            _ => IndexState::Durable,
+        }
     }
 
     fn damage(&mut self, corruption: Corruption, segment: &SegmentFile, is_last: bool) {
@@ -477,6 +436,7 @@ impl Pass<'_> {
     /// Durable bytes that are not there.
     fn check_length(&mut self, segment: &SegmentFile, last: &IndexPoint) {
         let point = self.point.filter(|point| point.segment == segment.base);
+        let point = point.filter(|point| point.end > self.settled);
         if let Some(point) = point.filter(|point| segment.bytes < u64::from(point.position)) {
             self.data(Corruption {
                 file: segment.path.clone(),

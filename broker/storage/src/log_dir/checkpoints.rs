@@ -24,11 +24,28 @@ pub(super) struct CheckpointsOnDisk {
 impl DirShared {
     /// Takes back what the last stop may have said of being clean, and begins the era.
     pub(super) fn begin_unclean(&self) -> Result<(), SmallFileError> {
+        self.begin_high_watermarks()?;
         self.take_back_clean()?;
         if let Err(error) = Era::begun(&*self.io, &self.path) {
             tracing::warn!(dir = %self.path.display(), %error, "the next start will expect that a sync has failed");
         }
         Ok(())
+    }
+
+    /// Before anything is noted of a partition there is a file of high watermarks, so that one that is missing was
+    /// removed.
+    fn begin_high_watermarks(&self) -> Result<(), SmallFileError> {
+        let file = self.path.join(HighWatermarks::FILE);
+        if !matches!(self.io.read_small(&file), Ok(None)) {
+            return Ok(());
+        }
+        match self.store_high_watermarks() {
+            Err(error) if error.is_no_space() => {
+                tracing::warn!(%error, "the disk is full: high watermarks are noted when there is room");
+                Ok(())
+            }
+            done => done,
+        }
     }
 
     fn take_back_clean(&self) -> Result<(), SmallFileError> {

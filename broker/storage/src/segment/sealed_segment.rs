@@ -280,7 +280,10 @@ fn rebuild_index(
     segment.skip_to(len, next.unwrap_or(segment.next));
     let written = segment.finish_index().and_then(|()| {
         let files = segment.index.files();
-        files.iter().try_for_each(|file| file.sync(data.io()))
+        files.iter().try_for_each(|file| file.sync(data.io()))?;
+        // Otherwise a power loss brings back the ones that were of no use.
+        let dir = data.path().parent().filter(|_| !files.is_empty());
+        dir.map_or(Ok(()), |dir| data.io().sync_dir(dir))
     });
     if written.is_err() {
         // Half an index would be taken for a damaged one, and takes up room.

@@ -15,6 +15,7 @@ use super::recovered::slice;
 use super::runner::config;
 use super::script::{Part, partition, topic_id};
 use super::{Checked, check};
+use crate::support::inspected::damage;
 use crate::support::{DIR, at, open_dir_at};
 
 /// A batch on the disk.
@@ -49,6 +50,8 @@ pub(crate) fn is_never_torn(
             for at in [30, BatchHeader::LEN as u64 + 1] {
                 let damaged = io.after_kill();
                 flip(&damaged, &place.file, place.position + at);
+                let named = damage(&damaged, &|_| false).map_err(|error| error.to_string())?;
+                check!(named.is_some(), "an inspection names no damage");
                 looks_damaged(&damaged, (part, expect), &place, (promised, bugs)).map_err(
                     |error| {
                         format!(

@@ -7,7 +7,9 @@
 //! `BROKER_CRASH_SAMPLES=n` makes these bounds n times as large: with large n everything is exhausted.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
 use std::sync::Arc;
 
 use broker_storage::PlantedBugs;
@@ -17,8 +19,9 @@ use super::damage::is_never_torn;
 use super::ledger::{Phase, World};
 use super::recovered::{Found, goes_on, opened, recovered};
 use super::runner::Runner;
-use super::script::Script;
+use super::script::{Do, Script};
 use super::{Checked, check};
+use crate::support::inspected::damage;
 
 /// How much is tried.
 #[derive(Clone, Copy, Debug)]
@@ -148,6 +151,7 @@ impl Enumeration<'_> {
             return Ok(());
         }
         self.tally.disks += 1;
+        self.inspected(io)?;
         let found = recovered(&io.after_kill(), world, is_restart, self.bugs)?;
         // By number and not by fingerprint, which has a random directory id in it.
         let number = self.tally.disks;
@@ -159,6 +163,19 @@ impl Enumeration<'_> {
             self.repeated(io, world, is_restart, (&found, Some(at)))?;
         }
         Ok(())
+    }
+
+    /// Nothing is missing, so an inspection names no damage, but for indexes that the script has broken itself.
+    fn inspected(&self, io: &Arc<RecordingIo>) -> Checked {
+        let breaks = |step: &Do| matches!(step, Do::BreakIndexes(..));
+        let breaks_indexes = self.script.steps.iter().any(breaks);
+        let is_index = |extension: &OsStr| extension == "index" || extension == "timeindex";
+        let is_excused = |file: &Path| breaks_indexes && file.extension().is_some_and(is_index);
+        let damage = damage(io, &is_excused).map_err(|error| error.to_string())?;
+        match damage {
+            Some(damage) => Err(format!("an inspection names {damage}")),
+            None => Ok(()),
+        }
     }
 
     /// What a life of the disk ends with: every recovery of it is stopped at each of its changes, it

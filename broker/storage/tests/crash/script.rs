@@ -24,11 +24,11 @@ pub(crate) fn partition(part: Part) -> TopicPartition {
 }
 
 pub(crate) fn topic_id(part: Part) -> TopicId {
-    TopicId::from_bytes(match part {
-        METADATA => *b"the metadata log",
-        ANEW => *b"once more orders",
-        _ => *b"a topic's orders",
-    })
+    match part {
+        METADATA => TopicId::CLUSTER_METADATA,
+        ANEW => TopicId::from_bytes(*b"once more orders"),
+        _ => TopicId::from_bytes(*b"a topic's orders"),
+    }
 }
 
 /// How an index file is broken.

@@ -7,6 +7,7 @@ use broker_storage::RecoveryReport;
 use broker_storage::io::recording::{RecordingIo, Survival};
 
 use super::{Bounds, Checked, Runner, check, config};
+use crate::support::inspected::damage;
 use crate::support::{self, Record, offset};
 
 impl Runner {
@@ -70,6 +71,8 @@ impl Runner {
             None => bounds.end_min,
             Some(_) => self.model.durable.min(bounds.end_min),
         };
+        let damage = damage(&self.io, &|_| false).map_err(|error| error.to_string())?;
+        check!(damage.is_none(), "an inspection names {damage:?}");
         let start_min = self.model.start;
         self.model = bounds.most;
         self.open(Some((end_min, start_min, bounds.start_max)))?;

@@ -1,6 +1,8 @@
 //! What the tests of this crate share: a partition on a recorded disk, and batches with known values.
 #![allow(dead_code, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
+pub(crate) mod inspected;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;

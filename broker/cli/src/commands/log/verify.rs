@@ -48,6 +48,8 @@ struct Verified {
     in_use: bool,
     /// What is wrong with the files at the top of the directories.
     damages_of_directory: Vec<Damage>,
+    /// What a crash has left of them, and the next start repairs.
+    unfinished_of_directory: Vec<Damage>,
     /// Why the topic ids of directories were not compared with the metadata.
     topics_not_compared: Vec<String>,
     partitions: Vec<VerifiedPartition>,
@@ -152,14 +154,19 @@ impl Verified {
             ));
         }
         self.in_use |= in_use;
-        let (notes, mut damages) = match log_dir {
+        let (notes, found) = match log_dir {
             Some(dir) => read_notes(target, dir, in_use),
             None => (None, Vec::new()),
         };
         // Of a directory as a whole, if not one partition was asked for.
         if log_dir == path.canonicalize().ok().as_deref() {
+            let is_damage = |finding: &Finding| finding.kind == FindingKind::Damage;
+            let (damages, unfinished): (Vec<_>, Vec<_>) = found.into_iter().partition(is_damage);
             self.damages += damages.len();
-            self.damages_of_directory.append(&mut damages);
+            let damages = damages.into_iter().map(Damage::from);
+            self.damages_of_directory.extend(damages);
+            let unfinished = unfinished.into_iter().map(Damage::from);
+            self.unfinished_of_directory.extend(unfinished);
         }
         let notes = notes.map(|notes| {
             let own = log_dir.filter(|dir| has_metadata(&*target.io, dir));
@@ -200,7 +207,7 @@ impl Verified {
 }
 
 /// What is noted in the log directory; nothing when that cannot be read.
-fn read_notes(target: &Target, dir: &Path, in_use: bool) -> (Option<DirNotes>, Vec<Damage>) {
+fn read_notes(target: &Target, dir: &Path, in_use: bool) -> (Option<DirNotes>, Vec<Finding>) {
     let io = &*target.io;
     let looked = look_again(in_use, |report| {
         let notes = DirNotes::read(io, dir, report)?;
@@ -209,8 +216,8 @@ fn read_notes(target: &Target, dir: &Path, in_use: bool) -> (Option<DirNotes>, V
         Ok(notes)
     });
     match looked {
-        Ok((notes, found)) => (Some(notes), found.into_iter().map(Damage::from).collect()),
-        Err(error) => (None, vec![Finding::unreadable(dir, &error).into()]),
+        Ok((notes, found)) => (Some(notes), found),
+        Err(error) => (None, vec![Finding::unreadable(dir, &error)]),
     }
 }
 
@@ -293,7 +300,9 @@ fn text(verified: &Verified) -> String {
         let others = partition.unfinished.iter().chain(&partition.notes);
         partition.damages.iter().chain(others)
     });
-    let damages = verified.damages_of_directory.iter().chain(of_partitions);
+    let of_directory = verified.damages_of_directory.iter();
+    let of_directory = of_directory.chain(&verified.unfinished_of_directory);
+    let damages = of_directory.chain(of_partitions);
     let lines: String = damages.map(|damage| damage.line.as_str()).collect();
     let not_compared: String = verified
         .topics_not_compared
