@@ -330,6 +330,26 @@ fn epochs_found_at_a_log_start_after_a_power_loss_are_stored() {
     ]);
 }
 
+#[test]
+fn what_a_power_loss_brings_back_of_a_truncation_below_the_log_start_is_no_damage() {
+    follow(&[
+        append(&[(1, 0), (3, 0), (3, 0), (1, 0)]),
+        append(&[(5, 0), (1, 0), (4, 0), (4, 0)]),
+        append(&[(4, 0)]),
+        append(&[(1, 0)]),
+        Step::Sync,
+        Step::DeleteRecords { to: 34 },
+        append(&[(1, 0)]),
+        append(&[(1, 0)]),
+        Step::KillAt {
+            after: 7,
+            torn: 0,
+            power: Some(9_111_517_409_394_937_806),
+        },
+        Step::Truncate { to: 0 },
+    ]);
+}
+
 /// Every change of the disk in a script that does everything once is the last one before a kill or a
 /// power loss, which keeps nothing, everything, or some of what was not synced.
 #[test]

@@ -7,8 +7,8 @@ mod support;
 use std::sync::Arc;
 
 use broker_model::LeaderEpoch;
-use broker_storage::AppendError;
 use broker_storage::io::recording::{Fault, Operation, RecordingIo};
+use broker_storage::{AppendError, ChangeError};
 use support::{
     DIR, TOPIC_ID, append, append_numbers, at, batch_of, numbers, offset, open, open_dir,
     partition, partition_dir, segment_file, small, sync, values,
@@ -65,7 +65,8 @@ fn checkpoints_and_log_starts_that_may_not_be_written_wait_for_the_permission() 
     deny(&io, DIR.as_ref());
     dir.record_high_watermark(&partition(), log.durable_end());
     assert!(dir.write_checkpoints().is_err());
-    assert!(log.advance_start(offset(12)).is_err());
+    let refused = log.advance_start(offset(12)).unwrap_err();
+    assert!(matches!(refused, ChangeError::NotPermitted(_)), "{refused}");
     assert!(dir.not_permitted().is_some());
     assert_eq!(dir.is_failed(), None);
     assert_eq!(log.start(), offset(0));

@@ -157,6 +157,9 @@ impl From<ChangeError> for PartitionError {
                 reason: failed.to_string(),
             },
             ChangeError::Read(error) => error.into(),
+            ChangeError::NotPermitted(denied) => Self::NotPermitted {
+                reason: denied.to_string(),
+            },
             ChangeError::SmallFile(error) if error.is_no_space() => Self::DiskFull {
                 reason: error.to_string(),
             },

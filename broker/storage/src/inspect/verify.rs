@@ -105,10 +105,8 @@ impl<'a> Verifier<'a> {
         let noted = Noted::read(self.io, dir, &files, report);
         // A running broker deletes at this moment.
         let deleted = noted.pass_deleted(dir, &mut files);
-        deleted
-            .filter(|_| !self.in_use)
-            .into_iter()
-            .for_each(&mut *report);
+        let deleted = deleted.filter(|_| !self.in_use);
+        deleted.into_iter().for_each(&mut *report);
         let name = dir.file_name().and_then(|name| name.to_str());
         let partition = name.and_then(TopicPartition::from_dir_name);
         let named = self.notes.zip(partition.as_ref());
@@ -287,7 +285,8 @@ impl Pass<'_> {
     /// Whether what does not fit at this place was never durable, and went with the machine's power.
     fn is_torn_at(&self, base: Offset, position: u64) -> bool {
         self.lost_power.is_some_and(|point| {
-            let is_above = base > point.segment;
+            // Or all that was durable is deleted.
+            let is_above = base > point.segment || point.end <= self.start;
             is_above || (base == point.segment && position >= u64::from(point.position))
         })
     }

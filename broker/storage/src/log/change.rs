@@ -9,13 +9,13 @@ use broker_model::{LeaderEpoch, Offset, Timestamp};
 
 use super::{ChangeError, Log, ReadLimit};
 use crate::durable_positions::DurablePoint;
-use crate::health::{is_passing, of_sync};
+use crate::health::{NotPermitted, is_passing, of_sync};
 use crate::index::{IndexEntry, OffsetEntry, TimeEntry};
 use crate::io::Io;
 use crate::recovery::{Times, restore_active};
 use crate::retention::{RetentionOutcome, RetentionPolicy, RetentionView};
 use crate::segment::{DataFile, SealedSegment, SegmentInfo, locate};
-use crate::small_file::{LogStart, SmallFile};
+use crate::small_file::{LogStart, SmallFile, SmallFileError};
 
 impl Log {
     /// Forgets the records below `to`. The new log start is durable when this returns, and never
@@ -36,7 +36,7 @@ impl Log {
                 self.start = old;
             }
             let stored = LogStart(to).store(&*self.shared.io, &self.dir().join(LogStart::FILE));
-            stored.inspect_err(|error| self.shared.observe_small(error))?;
+            stored.map_err(|error| self.start_not_stored(to, error))?;
             self.start = to;
             self.cleaning.advance_start(to);
             if self.epochs.advance_start(to) {
@@ -45,6 +45,22 @@ impl Log {
         }
         self.delete_below_start()?;
         Ok(self.start)
+    }
+
+    /// What a log start is refused with that could not be stored. Where the permission was missing to make its file
+    /// the old one is there still.
+    fn start_not_stored(&self, to: Offset, error: SmallFileError) -> ChangeError {
+        self.shared.observe_small(&error);
+        let SmallFileError::Io { file, source } = &error else {
+            return error.into();
+        };
+        let stored = LogStart::load(&*self.shared.io, file);
+        match NotPermitted::of(file, source) {
+            Some(denied) if !matches!(stored, Ok(Some(LogStart(found))) if found == to) => {
+                denied.into()
+            }
+            _ => error.into(),
+        }
     }
 
     /// Deletes the sealed segments below the high watermark that the policy gives up.

@@ -155,6 +155,9 @@ pub enum ChangeError {
     /// The directory is out of service.
     #[error(transparent)]
     DirFailed(#[from] DirFailed),
+    /// The broker may not write a file that has to be written first: nothing was changed.
+    #[error(transparent)]
+    NotPermitted(#[from] NotPermitted),
     /// A small file could not be written.
     #[error(transparent)]
     SmallFile(#[from] SmallFileError),

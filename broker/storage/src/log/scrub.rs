@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
+use broker_model::Offset;
+
 use super::Log;
-use crate::corruption::Corruption;
+use crate::corruption::{Corruption, Damage};
 use crate::scrub::{ScrubFound, ScrubTarget, Scrubbed};
 
 impl Log {
@@ -23,9 +25,24 @@ impl Log {
                 known.push(opened.clone());
             }
         }
+        // A lost point is no place, and there is no way on behind it.
+        let places = known.iter_mut();
+        for damage in places.filter(|known| known.damage != Damage::PointLost) {
+            // At a segment's end nothing in the file says where the log goes on.
+            if damage.next_good.is_none_or(|next| next <= damage.offset) {
+                damage.next_good = self.segment_behind(damage.offset);
+            }
+        }
         known.retain(|damage| damage.next_good.is_none_or(|next| next > self.start));
         known.sort_by_key(|damage| damage.offset);
         known
+    }
+
+    /// Where the first segment begins that is behind an offset.
+    fn segment_behind(&self, offset: Offset) -> Option<Offset> {
+        let sealed = self.sealed.iter().map(|segment| segment.data.base());
+        let mut bases = sealed.chain([self.active.data.base()]);
+        bases.find(|base| *base > offset)
     }
 
     /// The segments a scrub has to read, oldest first: what is durable.
