@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::fetch_partition::{Located, RECORDS_BYTES_MAX, Room, Wanted, locate, read};
 use super::fetch_wait::{Watches, Woken};
 use crate::arbiters::Shard;
+use crate::background::Workers;
 use crate::connection::{Asker, Session};
 use crate::context::Context;
 use crate::net::answer::AnswerPiece;
@@ -34,6 +35,9 @@ const MEMORY_WAIT_MIN: Duration = Duration::from_secs(5);
 /// To write the answers about so many partitions is as much work as a small request.
 const WRITTEN_AT_ONCE: usize = 16;
 
+/// Arguments up to this size are taken apart on the thread of their connection.
+const DECODED_HERE_BYTES: usize = 8 * 1024;
+
 /// Starts a fetch in a task of its own. One of very many partitions is taken apart there, when there is memory for it.
 pub(super) fn start(session: &Rc<Session>, args: Bytes, mut asker: Asker) {
     let fetch = Fetch {
@@ -47,7 +51,7 @@ pub(super) fn start(session: &Rc<Session>, args: Bytes, mut asker: Asker) {
             match fetch.memory(&asker, Instant::now() + MEMORY_WAIT_MIN).await {
                 Err(NoMemory::NobodyAsks) => {}
                 Err(NoMemory::Full) => asker.refuse(no_memory()),
-                Ok(memory) => match decode(args, &mut asker) {
+                Ok(memory) => match fetch.decode(args, &mut asker).await {
                     Err(error) => asker.refuse(error),
                     Ok(request) => {
                         // Apart from the task, which is small while it waits: there may be very many.
@@ -90,6 +94,13 @@ enum NoMemory {
 }
 
 impl Fetch {
+    async fn decode(&self, args: Bytes, asker: &mut Asker) -> Result<FetchRequest, WireError> {
+        let workers = self.context.arbiters.background().workers();
+        let request = decode_apart(workers, args).await;
+        let_frame_go(asker);
+        request.and_then(check)
+    }
+
     /// Memory to take it apart and look its partitions up, if there is some by then.
     async fn memory(&self, asker: &Asker, until: Instant) -> Result<CarriedOut, NoMemory> {
         tokio::select! {
@@ -134,10 +145,26 @@ type Read = (Vec<FetchAnswer<FileSlice>>, Option<AnswerMemory>);
 fn decode(args: Bytes, asker: &mut Asker) -> Result<FetchRequest, WireError> {
     let request = FetchRequest::decode(&args);
     drop(args);
+    let_frame_go(asker);
+    request.map_err(WireError::from).and_then(check)
+}
+
+/// The same on another thread, if it takes long.
+async fn decode_apart(workers: &Workers, args: Bytes) -> Result<FetchRequest, WireError> {
+    if args.len() <= DECODED_HERE_BYTES {
+        return Ok(FetchRequest::decode(&args)?);
+    }
+    let decoding = workers.run_quick(move || FetchRequest::decode(&args));
+    match Box::pin(decoding).await {
+        Ok(decoded) => Ok(decoded?),
+        Err(panicked) => Err(WireError::new(ErrorCode::Unknown, panicked.to_string())),
+    }
+}
+
+fn let_frame_go(asker: &mut Asker) {
     if let Some(place) = asker.place() {
         place.let_frame_go();
     }
-    request.map_err(WireError::from).and_then(check)
 }
 
 /// The shard that all the partitions asked for live on, if it is one.

@@ -5,12 +5,11 @@ use std::cell::Cell;
 
 use broker_cluster::Acks;
 use broker_model::{Offset, PartitionId, Timestamp};
-use broker_protocol::api::fetch::FetchData;
+use broker_protocol::api::fetch::{FetchData, FetchPartition};
 use broker_record::{BatchBuilder, Codec, ProducedBatch, Validation};
 use broker_storage::ReadLimit;
 
 use super::*;
-use crate::background::Workers;
 use crate::net::ceiling::Ceiling;
 use crate::net::unfolding::Unfolding;
 use crate::partition::tests::{Hosted, host};
@@ -71,6 +70,38 @@ async fn decoding_much_of_many_partitions_lets_others_run_meanwhile() {
         assert_eq!((answer.error, answer.next_offset), (None, Offset::new(1)));
     }
     assert!(turns.get() >= 30, "others had {} turns", turns.get());
+}
+
+fn args_about(partitions: u32) -> Bytes {
+    let wanted = |partition| FetchPartition {
+        topic: "t".to_owned(),
+        topic_id: None,
+        partition: PartitionId::new(partition),
+        offset: Offset::ZERO,
+        max_bytes: None,
+    };
+    let mut args = Vec::new();
+    FetchRequest::new((0..partitions).map(wanted).collect()).encode(&mut args);
+    args.into()
+}
+
+#[actix_rt::test]
+async fn arguments_about_very_many_partitions_are_taken_apart_on_another_thread() {
+    let workers = Workers::start();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = Arc::new(std::sync::Mutex::new(held));
+    // More than there are threads.
+    for _ in 0..64 {
+        let held = held.clone();
+        workers.see_to(move || drop(held.lock().map(|held| held.recv())));
+    }
+    let few = decode_apart(&workers, args_about(10)).await;
+    assert_eq!(few.expect("a request").partitions.len(), 10);
+    let mut many = pin!(decode_apart(&workers, args_about(1_000)));
+    let early = tokio::time::timeout(Duration::from_millis(50), &mut many).await;
+    drop(release);
+    assert!(early.is_err(), "it was taken apart on this thread");
+    assert_eq!(many.await.expect("a request").partitions.len(), 1_000);
 }
 
 #[actix_rt::test]
