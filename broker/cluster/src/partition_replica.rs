@@ -139,12 +139,45 @@ pub struct PartitionReplica<T> {
     replicas: u32,
     in_sync: u32,
     failed: bool,
-    /// Waiting for the leader's own acknowledged end, oldest first.
-    awaiting_leader: VecDeque<Parked<T>>,
-    /// Waiting for the high watermark, oldest first.
-    awaiting_commit: VecDeque<Parked<T>>,
+    /// `None` while nothing has waited since it was last given back: there may be many thousand partitions.
+    waiting: Option<Box<Waiting<T>>>,
     #[cfg(test)]
     planted: Option<tests::PlantedBug>,
+}
+
+/// Acknowledgements that wait.
+#[derive(Debug)]
+struct Waiting<T> {
+    /// For the leader's own acknowledged end, oldest first.
+    for_leader: VecDeque<Parked<T>>,
+    /// For the high watermark, oldest first.
+    for_commit: VecDeque<Parked<T>>,
+}
+
+impl<T> Default for Waiting<T> {
+    fn default() -> Self {
+        Self {
+            for_leader: VecDeque::new(),
+            for_commit: VecDeque::new(),
+        }
+    }
+}
+
+impl<T> Waiting<T> {
+    /// Takes out what is covered, in the order of the records.
+    fn drain(&mut self, leader_end: Offset, committed_end: Offset, out: &mut Vec<T>) {
+        loop {
+            let leader = covered(&self.for_leader, leader_end);
+            let commit = covered(&self.for_commit, committed_end);
+            let queue = match (leader, commit) {
+                (None, None) => return,
+                (Some(leader), Some(commit)) if leader > commit => &mut self.for_commit,
+                (Some(_), _) => &mut self.for_leader,
+                (None, Some(_)) => &mut self.for_commit,
+            };
+            out.extend(queue.pop_front().map(|parked| parked.token));
+        }
+    }
 }
 
 impl<T> PartitionReplica<T> {
@@ -167,8 +200,7 @@ impl<T> PartitionReplica<T> {
             replicas: 1,
             in_sync: 1,
             failed: false,
-            awaiting_leader: VecDeque::new(),
-            awaiting_commit: VecDeque::new(),
+            waiting: None,
             #[cfg(test)]
             planted: None,
         };
@@ -208,7 +240,17 @@ impl<T> PartitionReplica<T> {
 
     /// How many acknowledgements wait.
     pub fn parked(&self) -> usize {
-        self.awaiting_leader.len() + self.awaiting_commit.len()
+        let waiting = self.waiting.as_ref();
+        waiting.map_or(0, |waiting| {
+            waiting.for_leader.len() + waiting.for_commit.len()
+        })
+    }
+
+    /// Gives back the room of acknowledgements that do not wait any more.
+    pub fn shrink(&mut self) {
+        if self.parked() == 0 {
+            self.waiting = None;
+        }
     }
 
     /// Whether the log directory failed under this partition.
@@ -247,8 +289,8 @@ impl<T> PartitionReplica<T> {
         match acks {
             _ if self.failed => effects.failed.push(parked.token),
             Acks::None => effects.released.push(parked.token),
-            Acks::Leader => self.awaiting_leader.push_back(parked),
-            Acks::All => self.awaiting_commit.push_back(parked),
+            Acks::Leader => self.waiting().for_leader.push_back(parked),
+            Acks::All => self.waiting().for_commit.push_back(parked),
         }
         self.advance(&mut effects);
         effects
@@ -336,11 +378,14 @@ impl<T> PartitionReplica<T> {
         self.drain(self.own_end(), self.high_watermark, &mut effects.released);
     }
 
-    /// Takes out what is covered, in the order of the records.
+    fn waiting(&mut self) -> &mut Waiting<T> {
+        self.waiting.get_or_insert_default()
+    }
+
     fn drain(&mut self, leader_end: Offset, committed_end: Offset, out: &mut Vec<T>) {
         #[cfg(test)]
         if self.planted == Some(tests::PlantedBug::ReleasesOneAtATime) {
-            let oldest = self.awaiting_leader.pop_front();
+            let oldest = self.waiting().for_leader.pop_front();
             out.extend(
                 oldest
                     .filter(|parked| parked.end <= leader_end)
@@ -348,16 +393,8 @@ impl<T> PartitionReplica<T> {
             );
             return;
         }
-        loop {
-            let leader = covered(&self.awaiting_leader, leader_end);
-            let commit = covered(&self.awaiting_commit, committed_end);
-            let queue = match (leader, commit) {
-                (None, None) => return,
-                (Some(leader), Some(commit)) if leader > commit => &mut self.awaiting_commit,
-                (Some(_), _) => &mut self.awaiting_leader,
-                (None, Some(_)) => &mut self.awaiting_commit,
-            };
-            out.extend(queue.pop_front().map(|parked| parked.token));
+        if let Some(waiting) = &mut self.waiting {
+            waiting.drain(leader_end, committed_end, out);
         }
     }
 }

@@ -177,7 +177,8 @@ impl Hosting {
         let under_way = self.openings.begin(key, begun)?;
         let (sender, receiver) = oneshot::channel();
         let hosting = self.clone();
-        actix_rt::spawn(async move {
+        // In a box, for tasks have places of their own alignment: those of many large ones are holes when they are over.
+        actix_rt::spawn(Box::pin(async move {
             let place = hosting.dirs.place_at_work(&assignment.partition).await;
             if hosting.is_stopping() {
                 return;
@@ -199,7 +200,7 @@ impl Hosting {
                 hosting.openings.keep(opened);
                 hosting.handle().logs_are_late();
             }
-        });
+        }));
         Some(receiver)
     }
 

@@ -100,8 +100,8 @@ pub(crate) struct PartitionActor {
     pub(super) death: DeathNotice,
 }
 
-/// What a task and its context take besides is rounded up to 128 bytes, to 1,408 in all.
-const _: () = assert!(size_of::<PartitionActor>() <= 1_008);
+/// What a task and its context take besides is rounded up to 128 bytes, to 1,280 in all.
+const _: () = assert!(size_of::<PartitionActor>() <= 880);
 
 impl PartitionActor {
     /// Starts the actor on `arbiter`.

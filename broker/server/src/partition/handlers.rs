@@ -207,6 +207,7 @@ impl Handler<CheckRetention> for PartitionActor {
         self.batches.shrink_to_fit();
         self.waiting.shrink_to_fit();
         self.parked.shrink();
+        self.replica.shrink();
         self.catch_up_if_idle();
         self.roll(ctx);
         if self.check_answering().is_err() || !self.settings.config.cleanup_policy.delete {

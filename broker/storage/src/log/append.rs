@@ -244,8 +244,9 @@ impl Log {
             max_timestamp: old.max_timestamp,
             count: old.index.count(),
         };
+        let first_timestamp = old.first_timestamp();
         let sealed = SealedSegment::new(old.data, summary, self.config.index_interval_bytes);
-        self.sealed.push(sealed.begun_at(old.first_timestamp));
+        self.sealed.push(sealed.begun_at(first_timestamp));
         Ok(())
     }
 

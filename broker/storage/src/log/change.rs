@@ -209,12 +209,14 @@ impl Log {
         file.sync_data().map_err(of_sync)?;
         data.forget_verified_from(u64::from(cut.position));
         let age = match self.active.data.base() == cut.segment && cut.position > 0 {
-            true => self.active.age,
+            true => self.active.begun(),
             false => None,
         };
         self.sealed.truncate(kept.len());
         self.active = restored.segment;
-        self.active.age = age.or(self.active.age);
+        if let Some(age) = age {
+            self.active.set_begun(age);
+        }
         self.unsynced.truncated(data, times.monotonic);
         io.sync_dir(self.dir()).map_err(of_sync)
     }

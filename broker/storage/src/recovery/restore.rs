@@ -108,9 +108,11 @@ fn walk(
 
 fn with_age(mut restored: Restored, times: Times) -> Restored {
     let segment = &mut restored.segment;
-    segment.age = (segment.len > 0).then(|| SegmentAge {
-        before: times.wall.since(segment.index.first_append()),
-        since: times.monotonic,
-    });
+    if segment.len > 0 {
+        segment.set_begun(SegmentAge {
+            before: times.wall.since(segment.index.first_append()),
+            since: times.monotonic,
+        });
+    }
     restored
 }

@@ -28,10 +28,17 @@ pub(crate) struct ActiveSegment {
     pub(crate) next: Offset,
     pub(crate) max_timestamp: Timestamp,
     pub(crate) index: ActiveIndex,
-    /// Since when it has batches; `None` while it is empty.
-    pub(crate) age: Option<SegmentAge>,
-    /// The largest timestamp of the first batch, where that was met and has records.
-    pub(crate) first_timestamp: Option<Timestamp>,
+    /// `None` while nothing is known of any batch: most of many thousand may be empty.
+    begun: Option<Box<Begun>>,
+}
+
+/// What is known of the batches of a segment that has some.
+#[derive(Default)]
+struct Begun {
+    /// Since when it has them.
+    age: Option<SegmentAge>,
+    /// The largest timestamp of the first one, where that was met and has records.
+    first_timestamp: Option<Timestamp>,
     recent: VecDeque<OffsetEntry>,
 }
 
@@ -62,16 +69,34 @@ impl ActiveSegment {
             len: 0,
             max_timestamp: Timestamp::MIN,
             index,
-            age: None,
-            first_timestamp: None,
-            recent: VecDeque::new(),
+            begun: None,
         }
+    }
+
+    /// Since when it has batches; `None` while it is empty.
+    pub(crate) fn begun(&self) -> Option<SegmentAge> {
+        self.begun.as_ref()?.age
+    }
+
+    pub(crate) fn set_begun(&mut self, age: SegmentAge) {
+        self.begun.get_or_insert_default().age = Some(age);
+    }
+
+    /// The largest timestamp of the first batch, where that was met and has records.
+    pub(crate) fn first_timestamp(&self) -> Option<Timestamp> {
+        self.begun.as_ref()?.first_timestamp
+    }
+
+    /// The newest batches, oldest first.
+    fn recent(&self) -> &VecDeque<OffsetEntry> {
+        static NONE: VecDeque<OffsetEntry> = VecDeque::new();
+        self.begun.as_ref().map_or(&NONE, |begun| &begun.recent)
     }
 
     /// The first batch was just appended, at this wall and monotonic time.
     pub(crate) fn began(&mut self, wall: Timestamp, monotonic: Duration) {
         self.index.set_first_append(wall);
-        self.age = Some(SegmentAge {
+        self.set_begun(SegmentAge {
             before: Duration::ZERO,
             since: monotonic,
         });
@@ -79,12 +104,12 @@ impl ActiveSegment {
 
     /// When, on the wall clock of then, the first batch was appended; `None` while there is none.
     pub(crate) fn first_append(&self) -> Option<Timestamp> {
-        self.age.map(|_| self.index.first_append())
+        self.begun().map(|_| self.index.first_append())
     }
 
     /// How old the first batch is.
     pub(crate) fn age(&self, monotonic: Duration) -> Option<Duration> {
-        let age = self.age?;
+        let age = self.begun()?;
         Some(
             age.before
                 .saturating_add(monotonic.saturating_sub(age.since)),
@@ -131,13 +156,14 @@ impl ActiveSegment {
         if self.len - last_indexed >= index_interval.max(1) {
             self.index.push(self.boundary());
         }
+        let begun = self.begun.get_or_insert_default();
         if self.len == 0 {
-            self.first_timestamp = (header.record_count > 0).then_some(header.max_timestamp);
+            begun.first_timestamp = (header.record_count > 0).then_some(header.max_timestamp);
         }
-        if self.recent.len() == RECENT_BATCHES {
-            self.recent.pop_front();
+        if begun.recent.len() == RECENT_BATCHES {
+            begun.recent.pop_front();
         }
-        self.recent.push_back(OffsetEntry {
+        begun.recent.push_back(OffsetEntry {
             offset: header.base_offset,
             position: self.len,
         });
@@ -178,7 +204,7 @@ impl ActiveSegment {
 
     /// Whether the batch with an offset is known from the writing itself, and the file is open.
     pub(crate) fn has_at_hand(&self, offset: Offset) -> bool {
-        let first = self.recent.front();
+        let first = self.recent().front();
         first.is_some_and(|first| first.offset <= offset) && self.data.is_open()
     }
 
@@ -256,8 +282,9 @@ impl Searchable for ActiveSegment {
         if offset >= self.next {
             return Some(self.end());
         }
-        let after = self.recent.partition_point(|batch| batch.offset <= offset);
-        if let Some(found) = after.checked_sub(1).and_then(|at| self.recent.get(at)) {
+        let recent = self.recent();
+        let after = recent.partition_point(|batch| batch.offset <= offset);
+        if let Some(found) = after.checked_sub(1).and_then(|at| recent.get(at)) {
             return Some(*found);
         }
         // A damaged entry costs time, not correctness: the search begins at the segment's start.
@@ -268,10 +295,9 @@ impl Searchable for ActiveSegment {
         if position >= self.len {
             return Some(self.end());
         }
-        let after = self
-            .recent
-            .partition_point(|batch| batch.position <= position);
-        if let Some(found) = after.checked_sub(1).and_then(|at| self.recent.get(at)) {
+        let recent = self.recent();
+        let after = recent.partition_point(|batch| batch.position <= position);
+        if let Some(found) = after.checked_sub(1).and_then(|at| recent.get(at)) {
             return Some(*found);
         }
         self.index.at_or_below_position(position).ok().flatten()
@@ -285,7 +311,7 @@ impl Searchable for ActiveSegment {
     }
 
     fn trusts(&self, boundary: OffsetEntry) -> bool {
-        self.recent
+        self.recent()
             .binary_search_by_key(&boundary.position, |batch| batch.position)
             .is_ok()
     }

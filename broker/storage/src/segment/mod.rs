@@ -36,3 +36,6 @@ pub struct SegmentInfo {
     /// Whether it will not be written any more.
     pub sealed: bool,
 }
+
+// There may be many thousand, most of them idle.
+const _: () = assert!(size_of::<DataFile>() <= 160);
