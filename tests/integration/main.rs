@@ -23,6 +23,7 @@ mod dry_run_effects;
 mod erasure;
 mod failing_policies;
 mod fetching;
+mod few_descriptors;
 mod floods;
 mod full_disk;
 mod hanging_disks;

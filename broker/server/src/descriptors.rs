@@ -1,5 +1,5 @@
 //! `Descriptors`: how the file descriptors that the system gives to this process are shared out, so that no number
-//! of partitions or connections uses them up.
+//! of partitions or connections uses them up. With too few of them for anything the broker does not start.
 
 use broker_model::limits::CONNECTIONS_MAX;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -16,6 +16,22 @@ const PER_ARBITER: usize = 8;
 const FILES_MIN: usize = 16;
 /// Never fewer connections.
 const CONNECTIONS_MIN: usize = 8;
+/// What a broker that has nothing to do has open, and a few for a moment.
+const IDLE: usize = 32;
+/// What an event loop has open, as far as is known.
+const PER_IDLE_ARBITER: usize = 4;
+/// The same of a log directory.
+const PER_LOG_DIR: usize = 5;
+
+/// The limit of open files is too low for a broker.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the limit of open files is {limit}, and the broker needs {needed} at least; raise it (ulimit -n {needed} or more, LimitNOFILE in a systemd unit), or have fewer threads (num.arbiters)"
+)]
+pub struct TooFewFiles {
+    limit: usize,
+    needed: usize,
+}
 
 /// What may be open at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +45,11 @@ pub(crate) struct Descriptors {
 impl Descriptors {
     /// Raises the soft limit to the hard one and shares that out. Where it is too low for `max.connections`, fewer
     /// are accepted.
-    pub(crate) fn claim(config: &BrokerConfig, arbiters: usize) -> Self {
-        let limit = raised_limit();
+    ///
+    /// # Errors
+    /// It is too low for a broker that does anything.
+    pub(crate) fn claim(config: &BrokerConfig, arbiters: usize) -> Result<Self, TooFewFiles> {
+        let limit = check_limit(config, arbiters)?;
         let wanted = Self {
             data_files: config.open_files_max,
             connections: config.connections_max,
@@ -52,7 +71,7 @@ impl Descriptors {
                 );
             }
         }
-        shared
+        Ok(shared)
     }
 
     /// As much of both as fits: up to two thirds of what is left for data files (partitions that are written to need
@@ -66,6 +85,24 @@ impl Descriptors {
             connections: self.connections.min(rest),
         }
     }
+}
+
+/// The limit, as high as it can be.
+///
+/// # Errors
+/// It is too low for a broker that does anything.
+pub(crate) fn check_limit(config: &BrokerConfig, arbiters: usize) -> Result<usize, TooFewFiles> {
+    let limit = raised_limit();
+    let needed = needed(arbiters, config.log_dirs.len(), config.listeners.len());
+    match limit >= needed {
+        true => Ok(limit),
+        false => Err(TooFewFiles { limit, needed }),
+    }
+}
+
+fn needed(arbiters: usize, log_dirs: usize, listeners: usize) -> usize {
+    let idle = IDLE + PER_IDLE_ARBITER * arbiters + PER_LOG_DIR * log_dirs + listeners;
+    idle + FILES_MIN + CONNECTIONS_MIN
 }
 
 fn raised_limit() -> usize {
@@ -89,6 +126,14 @@ fn raised_limit() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_thread_and_directory_needs_some() {
+        let least = needed(1, 1, 1);
+        assert!(least > FILES_MIN + CONNECTIONS_MIN, "{least}");
+        assert_eq!(needed(5, 1, 1), least + 4 * PER_IDLE_ARBITER);
+        assert_eq!(needed(1, 3, 2), least + 2 * PER_LOG_DIR + 1);
+    }
 
     #[test]
     fn data_files_and_connections_fit_below_the_limit_together() {

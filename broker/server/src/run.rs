@@ -5,8 +5,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::config::BrokerConfig;
+use crate::descriptors::check_limit;
 use crate::memory;
-use crate::server::{Server, StartError};
+use crate::server::{Server, StartError, arbiter_count};
 use crate::threads;
 
 /// Runs a broker until SIGTERM or SIGINT, then stops it in good order; a second signal ends the process at
@@ -19,6 +20,8 @@ use crate::threads;
 /// When the process cannot make an event loop or install signal handlers.
 pub fn run(config: BrokerConfig, ready: impl FnOnce(&Server)) -> Result<(), StartError> {
     memory::limit_heaps();
+    // Event loops have descriptors, too.
+    check_limit(&config, arbiter_count(&config))?;
     threads::prepare()?;
     let system = actix_rt::System::new();
     let ran = system.block_on(async move {

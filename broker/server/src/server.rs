@@ -29,7 +29,7 @@ use crate::controller::{
     ControllerError, ControllerHandle, ControllerLauncher, Intent, MetadataLog, MetadataLogError,
     Plan,
 };
-use crate::descriptors::Descriptors;
+use crate::descriptors::{Descriptors, TooFewFiles};
 use crate::dry_run::DryRuns;
 use crate::log_dirs::LogDirs;
 use crate::memory;
@@ -65,6 +65,9 @@ pub enum StartError {
     /// The threads of the broker.
     #[error(transparent)]
     Threads(#[from] NoThreads),
+    /// The files of the broker.
+    #[error(transparent)]
+    Files(#[from] TooFewFiles),
     /// The metadata log.
     #[error("{0}")]
     Metadata(String),
@@ -123,8 +126,8 @@ impl Server {
     pub async fn start(config: BrokerConfig) -> Result<Self, StartError> {
         ignore_file_size_signal();
         let config = Arc::new(config);
-        let arbiter_count = config.arbiters.unwrap_or_else(cores);
-        let descriptors = Descriptors::claim(&config, arbiter_count);
+        let arbiter_count = arbiter_count(&config);
+        let descriptors = Descriptors::claim(&config, arbiter_count)?;
         let listeners = listen(&config.listeners).await?;
         let addresses: Vec<SocketAddr> = listeners
             .iter()
@@ -239,8 +242,10 @@ fn all_partitions(
     })
 }
 
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+/// How many event loops serve.
+pub(crate) fn arbiter_count(config: &BrokerConfig) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    config.arbiters.unwrap_or_else(cores)
 }
 
 /// A write beyond the limit on file sizes (`ulimit -f`) is an error like a full disk, not the end of

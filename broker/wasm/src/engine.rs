@@ -177,6 +177,9 @@ fn config() -> Config {
     config.max_wasm_stack(GUEST_STACK_BYTES);
     config.concurrency_support(false);
     config.wasm_backtrace_max_frames(None);
+    // An image of a plugin's data, to be mapped instead of copied, would take a descriptor for as long as it is
+    // loaded, and without one at that time it could not be compiled. There are some kilobytes of it.
+    config.memory_init_cow(false);
     // The same input gives the same output on every broker.
     config.cranelift_nan_canonicalization(true);
     config.wasm_relaxed_simd(false);

@@ -1,15 +1,17 @@
 //! Accepts connections and hands each to an arbiter. A connection above a limit, of all or of one address, is
-//! told so and closed; running out of file descriptors pauses accepting instead of spinning.
+//! told so and closed. So is one that there is no file descriptor for: one is kept in reserve, to accept it with.
 
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use broker_model::limits::ANSWER_BYTES_UNSENT_MAX;
 use broker_protocol::{ErrorCode, WireError, error_frame};
 use futures::FutureExt;
+use rustix::io::Errno;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::sync::watch;
@@ -68,6 +70,7 @@ impl Drop for ConnectionPlace {
 enum NoPlace {
     All { max: usize },
     OfAddress { max: usize },
+    InSystem,
 }
 
 impl NoPlace {
@@ -79,6 +82,7 @@ impl NoPlace {
             Self::OfAddress { max } => {
                 format!("the broker holds {max} connections from this address already")
             }
+            Self::InSystem => "the broker has no file descriptor left for a connection, try again later; its limit of open files (ulimit -n) is too low if that lasts".to_owned(),
         }
     }
 }
@@ -169,8 +173,10 @@ pub(crate) async fn accept_connections(
     serve: impl Fn(std::net::TcpStream, SocketAddr, ConnectionPlace),
 ) {
     let mut refusals = Refusals::default();
+    let mut reserve = Reserve::default();
     let mut last_came = Instant::now();
     loop {
+        reserve.fill(&listener);
         let first = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => return,
@@ -192,6 +198,9 @@ pub(crate) async fn accept_connections(
                 },
                 Err(error) => {
                     warn!(%error, "cannot accept a connection");
+                    if is_out_of_files(&error) {
+                        reserve.refuse_waiting(&listener, &mut refusals);
+                    }
                     pause = PAUSE_AFTER_ERROR;
                     break;
                 }
@@ -219,6 +228,37 @@ fn hand_over(
     match prepared {
         Ok(socket) => serve(socket, peer, place),
         Err(error) => debug!(%peer, %error, "a connection was lost while it was accepted"),
+    }
+}
+
+/// Whether the process, or the system, has no descriptor left.
+fn is_out_of_files(error: &io::Error) -> bool {
+    let found = Errno::from_io_error(error);
+    matches!(found, Some(Errno::MFILE | Errno::NFILE))
+}
+
+/// A descriptor that is given up when there is none for a connection: who waits for an answer gets one.
+#[derive(Default)]
+struct Reserve(Option<OwnedFd>);
+
+impl Reserve {
+    /// Takes one again, if there is one.
+    fn fill(&mut self, listener: &TcpListener) {
+        if self.0.is_none() {
+            self.0 = listener.as_fd().try_clone_to_owned().ok();
+        }
+    }
+
+    /// Accepts those that wait, one after the other, tells them why they cannot stay, and closes them.
+    fn refuse_waiting(&mut self, listener: &TcpListener, refusals: &mut Refusals) {
+        self.0 = None;
+        for _ in 0..REFUSED_IN_A_ROW {
+            match listener.accept().now_or_never() {
+                Some(Ok((socket, peer))) => refusals.refuse(&socket, peer, NoPlace::InSystem),
+                _ => break,
+            }
+        }
+        self.fill(listener);
     }
 }
 

@@ -30,8 +30,13 @@ impl Plugins {
             reason,
             passes: false,
         };
-        let known = self.modules.get(digest);
-        let known = known.map_err(|error| failed(error.to_string()))?;
+        let not_kept = |error: BlobError| SlotError::NoModule {
+            plugin: plugin.name().to_owned(),
+            digest: digest.to_owned(),
+            reason: error.to_string(),
+            passes: error.is_passing(),
+        };
+        let known = self.modules.get(digest).map_err(not_kept)?;
         if known.is_some_and(|module| module_digest(&module) == digest) {
             return Ok(());
         }
@@ -53,8 +58,7 @@ impl Plugins {
                 return Err(failed(reason.to_owned()));
             }
         };
-        let kept = self.store(digest, &module);
-        kept.map_err(|error| failed(error.to_string()))
+        self.store(digest, &module).map_err(not_kept)
     }
 
     /// The module of that digest, if it is kept or part of the binary.

@@ -168,9 +168,14 @@ pub(super) fn invalid_batch(error: &InvalidBatch) -> WireError {
     WireError::new(code, message).with_data(data)
 }
 
-/// A plugin that failed while a configuration was tried: another try would go the same way.
+/// A plugin that failed while a configuration was tried: another try would go the same way, unless it was its module
+/// that was missing for now.
 pub(super) fn trial_error(error: &SlotError) -> WireError {
-    slot_error(error).with_retriable(false)
+    let wire = slot_error(error);
+    match error {
+        SlotError::NoModule { .. } => wire,
+        _ => wire.with_retriable(false),
+    }
 }
 
 /// A topic's plugin that could not do its work. Names the plugin, so that its owner is found.
