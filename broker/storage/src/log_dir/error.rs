@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use broker_model::{BrokerId, Offset, PartitionId, TopicId, TopicPartition};
 use uuid::Uuid;
 
+use crate::corruption::Corruption;
 use crate::durable_positions::DurablePositions;
 use crate::health::{DirFailed, is_exhausted, is_passing};
 use crate::small_file::SmallFileError;
@@ -212,6 +213,9 @@ pub enum OpenLogError {
         /// Its size.
         bytes: u64,
     },
+    /// A log of the broker's own is damaged, and was left as it is.
+    #[error("{0}")]
+    Damaged(Corruption),
     /// The directory is out of service.
     #[error(transparent)]
     DirFailed(#[from] DirFailed),

@@ -2,11 +2,12 @@
 //! log start were noted elsewhere. Where they speak of records that are not there, their offsets are
 //! reported and never given out again.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use broker_model::Offset;
 
-use super::{LastStop, OpenRequest, PowerLoss, Recovery, failed};
+use super::{LastStop, OpenRequest, PowerLoss, Recovery, failed, has_data};
 use crate::corruption::{Corruption, Damage};
 use crate::durable_positions::PartitionKey;
 use crate::index::{IndexEntry, OffsetEntry, boundary_at_or_below};
@@ -219,12 +220,9 @@ pub(super) fn last_indexed(
     let dir = &request.dir;
     let entries = shared.io.list(dir);
     let entries = entries.map_err(|source| failed(dir, source))?;
-    let has_data = |name: &Path| {
-        let data = name.with_extension("log");
-        entries.iter().any(|entry| *data == *entry.name)
-    };
+    let all: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
     let names = entries.iter().map(|entry| Path::new(&entry.name));
-    let names = names.filter(|name| has_lost_its_point || has_data(name));
+    let names = names.filter(|name| has_lost_its_point || has_data(&all, name));
     let indexes = names.filter(|name| {
         name.extension()
             .is_some_and(|e| e == OffsetEntry::EXTENSION)

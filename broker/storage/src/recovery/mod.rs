@@ -13,6 +13,7 @@ mod restore;
 mod segments;
 mod tail;
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -71,6 +72,7 @@ pub(crate) fn recover(request: OpenRequest) -> Result<(LogParts, RecoveryReport)
     let mut recovery = Recovery::begin(&request)?;
     recovery.open_below()?;
     recovery.open_above()?;
+    recovery.refuse_damage()?;
     let mut active = recovery.take_active()?;
     active = recovery.go_on_behind_what_is_lost(active)?;
     remove_all(&*request.shared.io, &recovery.witnesses)?;
@@ -415,6 +417,7 @@ fn tidy(
     let entries = io.list(dir).map_err(|source| failed(dir, source))?;
     let (mut files, mut witnesses) = (Vec::new(), Vec::new());
     let keeps_orphans = has_lost_its_point(request, key);
+    let names: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
     for entry in &entries {
         let path = dir.join(&entry.name);
         if let Some(base) = base_of(&entry.name).filter(|_| !entry.is_dir) {
@@ -429,13 +432,7 @@ fn tidy(
         let is_index = [OffsetEntry::EXTENSION, TimeEntry::EXTENSION]
             .iter()
             .any(|index| extension == Some(index));
-        let data_name = path.with_extension("log");
-        let orphan = is_index
-            && !entries.iter().any(|other| {
-                data_name
-                    .file_name()
-                    .is_some_and(|name| *name == *other.name)
-            });
+        let orphan = is_index && !has_data(&names, Path::new(&entry.name));
         if orphan && keeps_orphans {
             witnesses.push(path);
         } else if orphan || matches!(extension, Some("tmp" | DELETED | CLEANED)) {
@@ -451,6 +448,12 @@ fn tidy(
         "names and bases belong together"
     );
     Ok((files, witnesses))
+}
+
+/// Whether the data file of this index is among these files. There may be many thousand.
+fn has_data(names: &HashSet<&str>, index: &Path) -> bool {
+    let data = index.with_extension("log");
+    data.to_str().is_some_and(|data| names.contains(data))
 }
 
 /// Removes what is still there of these files.

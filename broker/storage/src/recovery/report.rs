@@ -17,8 +17,8 @@ pub enum LastStop {
     /// The process ended, cleanly or not, and the machine has been up since: what was written to
     /// the page cache is there.
     SameBoot,
-    /// The machine was restarted, maybe by a power loss, or a sync has failed since: what was not synced may be lost,
-    /// in parts.
+    /// The machine was restarted, maybe by a power loss, or a sync has failed since, or the end of the log is zeros,
+    /// which no process leaves: what was not synced may be lost, in parts.
     OtherBoot,
     /// No trace of it is left: nothing is cut that might have been acknowledged.
     Unknown,

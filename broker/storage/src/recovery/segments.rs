@@ -9,7 +9,7 @@ use super::tail::{Tail, TailEnd, TailRange, TailRule, behind_unnoted, read_tail}
 use super::{LastStop, Recovery, TornTail, restore_active};
 use crate::corruption::{Corruption, Damage};
 use crate::index::{ActiveIndex, SealedSummary};
-use crate::log::remove_segment;
+use crate::log::{LogPurpose, remove_segment};
 use crate::log_dir::OpenLogError;
 use crate::segment::{ActiveSegment, DataFile, SealedSegment};
 
@@ -190,16 +190,20 @@ impl Recovery<'_> {
             read_tail(&data, range, rule).map_err(|source| self.io_failed(data.path(), source))?;
         self.report.scanned_bytes += range.len - range.from;
         self.report.corruption.append(&mut tail.damage);
+        self.refuse_damage()?;
         self.epochs.append(&mut tail.epochs);
+        if tail.end == TailEnd::Lost {
+            self.take_for_other_boot();
+        }
         if range.is_last() {
             let end = match tail.end {
                 TailEnd::Damaged { offsets_below } => offsets_below.max(self.point.end),
-                TailEnd::Whole | TailEnd::Cut => tail.next,
+                TailEnd::Whole | TailEnd::Cut | TailEnd::Lost => tail.next,
             };
             self.keep_what_indexes_tell(end)?;
         }
         match tail.end {
-            TailEnd::Cut => {
+            TailEnd::Cut | TailEnd::Lost => {
                 self.cut_tail(&data, &tail, len)?;
                 Ok(None)
             }
@@ -222,6 +226,24 @@ impl Recovery<'_> {
                 Ok(Some(tail.next))
             }
         }
+    }
+
+    /// Where nothing can be served without all of it, damage is all that is told, and a start that is refused for it
+    /// changes nothing: what the next one finds, maybe after a restart of the machine, it judges by itself.
+    pub(super) fn refuse_damage(&self) -> Result<(), OpenLogError> {
+        match self.report.corruption.first() {
+            Some(damage) if self.request.config.purpose == LogPurpose::Internal => {
+                Err(OpenLogError::Damaged(damage.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes were lost as they are with the power: what was not synced may be gone, and what indexes say of it counts
+    /// for nothing.
+    fn take_for_other_boot(&mut self) {
+        self.report.last_stop = LastStop::OtherBoot;
+        self.indexed = None;
     }
 
     /// What is about to be read counts as durable once it is found good. After a failed sync the page cache has

@@ -5,15 +5,16 @@
 //! |------------|-----------------------|-------------------------------|----------------|
 //! | other boot | cut                   | cut there                     | cut            |
 //! | clean stop | cut                   | damage: stays                 | cut, if nothing but that is above the durable point |
-//! | same boot  | cut                   | damage: stays                 | damage: stays, the log goes on in a new segment |
+//! | same boot  | cut                   | damage: stays                 | damage: stays, the log goes on in a new segment; zeros to the end are lost writes |
 //! | unknown    | cut                   | damage: stays                 | as above, but zeros to the end are cut |
 //!
-//! A failed sync counts as another boot (`era`), as long as it could be noted.
+//! A failed sync counts as another boot (`era`), and so do the zeros: a file system leaves them, no process does.
 //!
 //! An incomplete batch in a segment that is not the last is damage unless the machine was restarted:
 //! a segment is followed by another only when it is complete. Behind damage that stays, nothing is cut either.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use broker_model::limits::BATCH_RECORDS_MAX;
@@ -32,6 +33,8 @@ pub(super) enum TailEnd {
     Whole,
     /// Here: what follows is torn, and is cut, later segments too.
     Cut,
+    /// The same, and it was lost on its way to the disk, although the machine was not restarted.
+    Lost,
     /// Here: what follows is damage that may not be cut. The offsets it had are below this one.
     Damaged { offsets_below: Offset },
 }
@@ -142,13 +145,15 @@ pub(super) fn read_tail(
             TailRule::After(_) if is_put_there(&scanned, range) => TailEnd::Cut,
             TailRule::After(last_stop) => match judge(&scanned, &*file, range, last_stop)? {
                 // What was found behind damage may be part of a value in what is damaged.
-                TailEnd::Cut if last_stop != LastStop::OtherBoot && !tail.damage.is_empty() => {
+                TailEnd::Cut | TailEnd::Lost
+                    if last_stop != LastStop::OtherBoot && !tail.damage.is_empty() =>
+                {
                     damaged_end(tail.next, range.len - tail.position)
                 }
                 verdict => verdict,
             },
         };
-        if verdict == TailEnd::Cut {
+        if matches!(verdict, TailEnd::Cut | TailEnd::Lost) {
             tail.end = verdict;
             return Ok(tail);
         }
@@ -195,6 +200,14 @@ fn judge(
     match scanned {
         Scanned::Batch { .. } => Ok(TailEnd::Whole),
         Scanned::Bad {
+            position, resume, ..
+        } if last_stop == LastStop::SameBoot
+            && range.is_last()
+            && has_lost_its_end(file, *position..range.len, *resume)? =>
+        {
+            Ok(TailEnd::Lost)
+        }
+        Scanned::Bad {
             resume: Some(_), ..
         } => Ok(TailEnd::Whole),
         Scanned::Incomplete { .. } if range.is_last() => Ok(TailEnd::Cut),
@@ -204,16 +217,31 @@ fn judge(
             resume: None,
             ..
         } => {
-            let zeros = last_stop == LastStop::Unknown
-                && range.is_last()
-                && only_zeros(file, *position, range.len)?;
-            if zeros {
-                return Ok(TailEnd::Cut);
-            }
-            Ok(damaged_end(*offset, range.len - position))
+            let is_last = range.is_last() && last_stop == LastStop::Unknown;
+            let zeros = is_last && zeros_from(file, *position, range.len)? == *position;
+            Ok(match zeros {
+                true => TailEnd::Cut,
+                false => damaged_end(*offset, range.len - position),
+            })
         }
         Scanned::Incomplete { position, offset } => Ok(damaged_end(*offset, range.len - position)),
     }
+}
+
+/// What a file system guarantees to write in one piece or not at all.
+const SECTOR: u64 = 512;
+
+/// Whether all bytes of what is damaged are zeros from its beginning or from that of a sector on, and so are those
+/// behind it.
+fn has_lost_its_end(
+    file: &dyn IoFile,
+    range: Range<u64>,
+    resume: Option<(u64, Offset)>,
+) -> io::Result<bool> {
+    let zeros = zeros_from(file, range.start, range.end)?;
+    let in_the_first = resume.is_none_or(|(behind, _)| zeros < behind);
+    let of_a_sector = zeros.next_multiple_of(SECTOR) < range.end;
+    Ok(zeros == range.start || in_the_first && of_a_sector)
 }
 
 /// No offset that the damaged bytes may have had is given out again: as many as fit are skipped.
@@ -244,21 +272,23 @@ pub(crate) fn behind_unnoted(noted: Offset) -> Offset {
     noted.checked_plus(UNNOTED_MAX).unwrap_or(Offset::MAX)
 }
 
-fn only_zeros(file: &dyn IoFile, from: u64, to: u64) -> io::Result<bool> {
+/// Where the zeros begin with which these bytes end.
+fn zeros_from(file: &dyn IoFile, from: u64, to: u64) -> io::Result<u64> {
     let mut buffer = vec![0; 64 * 1024];
-    let mut at = from;
-    while at < to {
-        let want = usize::try_from(to - at)
+    let mut zeros = to;
+    while zeros > from {
+        let want = usize::try_from(zeros - from)
             .unwrap_or(usize::MAX)
             .min(buffer.len());
         let Some(chunk) = buffer.get_mut(..want) else {
             break;
         };
+        let at = zeros - want as u64;
         file.read_exact_at(chunk, at)?;
-        if chunk.iter().any(|byte| *byte != 0) {
-            return Ok(false);
+        if let Some(last) = chunk.iter().rposition(|byte| *byte != 0) {
+            return Ok(at + last as u64 + 1);
         }
-        at += want as u64;
+        zeros = at;
     }
-    Ok(true)
+    Ok(zeros)
 }
