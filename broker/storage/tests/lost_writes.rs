@@ -11,8 +11,8 @@ use std::time::Duration;
 use broker_storage::io::recording::{RecordingIo, Survival};
 use broker_storage::{FlushMode, LastStop, LogConfig, LogPurpose, OpenLogError};
 use support::{
-    BATCH, TOPIC_ID, append, append_numbers, batch_of, big, edit, killed, numbers, offset, open,
-    open_dir, open_log, partition, segment_file, sync, values,
+    BATCH, TOPIC_ID, append, append_numbers, batch_of, big, edit, inspected, killed, numbers,
+    offset, open, open_dir, open_log, partition, segment_file, sync, values,
 };
 
 /// What is done to the end of a file.
@@ -41,6 +41,8 @@ fn zeros_at_the_end_of_a_log_are_writes_that_were_lost() {
     ];
     for (number, (end, left)) in ends.into_iter().enumerate() {
         let io = killed_and(big(), end);
+        let found = inspected::damage(&io, &|_| false).unwrap();
+        assert_eq!(found, None, "end {number}");
         let (dir, mut log, report) = open(&io, big());
         assert_eq!(report.corruption, [], "end {number}");
         assert_eq!(report.last_stop, LastStop::OtherBoot, "end {number}");
@@ -66,6 +68,8 @@ fn other_bytes_at_the_end_of_a_log_are_damage() {
     ];
     for (number, end) in ends.into_iter().enumerate() {
         let io = killed_and(big(), end);
+        let found = inspected::damage(&io, &|_| false).unwrap();
+        assert!(found.is_some(), "end {number}");
         let (_dir, _log, report) = open(&io, big());
         assert_eq!(report.last_stop, LastStop::SameBoot, "end {number}");
         assert!(!report.corruption.is_empty(), "end {number}");
@@ -90,6 +94,7 @@ fn what_was_acknowledged_and_lost_with_them_is_told() {
     drop((dir, log));
     let io = io.after_kill();
     edit(&io, &segment_file(0, "log"), zero_from(3 * BATCH));
+    assert_eq!(inspected::damage(&io, &|_| false).unwrap(), None);
     let (_dir, log, report) = open(&io, asynchronous);
     assert_eq!((report.corruption, log.end()), (Vec::new(), offset(3)));
     let lost = report.power_loss.and_then(|loss| loss.known_lost);

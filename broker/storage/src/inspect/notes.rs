@@ -249,6 +249,11 @@ impl DirNotes {
         is_other && !self.is_doubtful
     }
 
+    /// Whether a point was noted in this era.
+    pub(super) fn are_of_its_era(&self, point: &RecoveryPoint) -> bool {
+        self.era == Some(point.boot) && !self.is_doubtful
+    }
+
     /// The durable point of a partition.
     pub(super) fn point(&self, key: &PartitionKey) -> Option<RecoveryPoint> {
         self.points.get(key).copied()

@@ -12,6 +12,7 @@ use super::SegmentFile;
 use crate::corruption::Corruption;
 use crate::index::Owner;
 use crate::io::{Io, IoFile, OpenMode};
+use crate::recovery::has_lost_its_end;
 use crate::segment::{BatchScanner, ScanDepth, Scanned};
 
 /// What stands at a place of a data file.
@@ -72,6 +73,13 @@ impl SegmentReader {
             Scanned::Batch { position, header } => Found::Batch { position, header },
             bad => Found::Damage(bad.into_corruption(&self.path, None)),
         }))
+    }
+
+    /// Whether the file ends in zeros from what is damaged at this position on, as after lost writes;
+    /// [`SegmentReader::next_found`] has answered it last.
+    pub(super) fn has_lost_its_end(&self, position: u64) -> io::Result<bool> {
+        let range = position..self.file.len()?;
+        has_lost_its_end(&*self.file, range, self.scanner.position())
     }
 
     /// The whole batch at a position that [`SegmentReader::next_found`] has answered.

@@ -177,7 +177,7 @@ struct Pass<'a> {
     verifier: &'a Verifier<'a>,
     owner: Owner,
     point: Option<RecoveryPoint>,
-    /// The point, where the machine was restarted since: what lies above it may be torn.
+    /// The point, where the machine was restarted since, or writes were lost: what lies above it may be torn.
     lost_power: Option<RecoveryPoint>,
     /// Where the log begins, and below what files may have been deleted or replaced.
     start: Offset,
@@ -208,8 +208,7 @@ fn lost_with_the_power(dir: &Path, next: Offset, noted: Offset) -> Finding {
 }
 
 /// What the next start does about what went with the power.
-const CUT: &str =
-    "it was not durable when the machine went down: the next start cuts the log off here";
+const CUT: &str = "it was not durable when the machine went down, or its disk was away: the next start cuts the log off here";
 
 impl Pass<'_> {
     fn data(&mut self, corruption: Corruption) {
@@ -291,6 +290,13 @@ impl Pass<'_> {
         })
     }
 
+    /// Whether nothing is known that may have taken what was written since the durable point.
+    fn is_of_this_era(&self) -> bool {
+        let notes = self.verifier.notes.filter(|_| !self.verifier.in_use);
+        let with_point = notes.zip(self.point);
+        with_point.is_some_and(|(notes, point)| notes.are_of_its_era(&point))
+    }
+
     /// What was noted of the log's end.
     fn check_end(&mut self, dir: &Path, files: &[SegmentFile], noted: Option<Offset>) {
         // A running broker has noted more by now, and deletes.
@@ -353,6 +359,12 @@ impl Pass<'_> {
                 Found::Batch { position, header } => (position, header),
                 Found::Damage(corruption) => {
                     indexes.pass_damage();
+                    if is_last
+                        && self.is_of_this_era()
+                        && reader.has_lost_its_end(corruption.position)?
+                    {
+                        self.lost_power = self.point;
+                    }
                     self.is_cut = self.is_torn_at(segment.base, corruption.position);
                     self.damage(corruption, segment, is_last);
                     match self.is_cut {

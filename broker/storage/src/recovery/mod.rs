@@ -25,7 +25,7 @@ use log_start::NotedStart;
 use point::{NotedPoint, point_to_begin_at};
 pub use report::{LastStop, PowerLoss, RecoveryReport, TornTail};
 pub(crate) use restore::{Times, restore_active};
-pub(crate) use tail::behind_unnoted;
+pub(crate) use tail::{behind_unnoted, has_lost_its_end};
 
 use crate::compaction::{CLEANED, finish_interrupted};
 use crate::corruption::Corruption;

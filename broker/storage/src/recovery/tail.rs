@@ -203,7 +203,11 @@ fn judge(
             position, resume, ..
         } if last_stop == LastStop::SameBoot
             && range.is_last()
-            && has_lost_its_end(file, *position..range.len, *resume)? =>
+            && has_lost_its_end(
+                file,
+                *position..range.len,
+                resume.map_or(range.len, |(behind, _)| behind),
+            )? =>
         {
             Ok(TailEnd::Lost)
         }
@@ -231,17 +235,16 @@ fn judge(
 /// What a file system guarantees to write in one piece or not at all.
 const SECTOR: u64 = 512;
 
-/// Whether all bytes of what is damaged are zeros from its beginning or from that of a sector on, and so are those
-/// behind it.
-fn has_lost_its_end(
+/// Whether all bytes of what is damaged are zeros, from its beginning or that of a sector on, and so are those
+/// `behind` it, where it is read on.
+pub(crate) fn has_lost_its_end(
     file: &dyn IoFile,
     range: Range<u64>,
-    resume: Option<(u64, Offset)>,
+    behind: u64,
 ) -> io::Result<bool> {
     let zeros = zeros_from(file, range.start, range.end)?;
-    let in_the_first = resume.is_none_or(|(behind, _)| zeros < behind);
     let of_a_sector = zeros.next_multiple_of(SECTOR) < range.end;
-    Ok(zeros == range.start || in_the_first && of_a_sector)
+    Ok(zeros == range.start || zeros < behind && of_a_sector)
 }
 
 /// No offset that the damaged bytes may have had is given out again: as many as fit are skipped.
