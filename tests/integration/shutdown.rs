@@ -2,9 +2,10 @@
 //! through.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 use crate::harness::{
     Broker, FaultyDisks, Setup, Wire, broker_command, eventually, map, plain, valued,
@@ -257,4 +258,38 @@ fn a_second_signal_cuts_the_stop_short_and_the_exit_code_says_so() {
     rig.broker.start_again();
     let records = rig.broker.connect().read_all("t", 0);
     assert!(records.len() >= 3, "{}", records.len());
+}
+
+#[test]
+fn a_terminal_that_goes_away_stops_it_in_good_order_unless_that_is_ignored() {
+    for (disposition, by) in [("default", "SIGHUP"), ("ignore", "SIGTERM")] {
+        let home = TempDir::new().expect("a directory can be made");
+        let mut command = Command::new("env");
+        command.arg(format!("--{disposition}-signal=HUP"));
+        command.arg(broker_command(home.path()).get_program());
+        command.args(["serve", "--data-dir", "data", "--listen", "127.0.0.1:0"]);
+        command.current_dir(home.path());
+        let mut broker = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it can be started");
+        let said = broker.stdout.take().expect("it is a pipe");
+        let mut said = BufReader::new(said).lines();
+        let first = said.next().expect("it says something").expect("a line");
+        let address = first.rsplit(' ').next().expect("it ends with an address");
+        let id = Pid::from_child(&broker);
+        kill_process(id, Signal::HUP).expect("it runs");
+        if by != "SIGHUP" {
+            Wire::connect(address).create_topic("t", 1, &[]);
+            kill_process(id, Signal::TERM).expect("it runs");
+        }
+        let ended = eventually("it stops", || broker.try_wait().expect("it can be asked"));
+        assert!(ended.success(), "{ended}");
+        let mut log = String::new();
+        let mut left = broker.stderr.take().expect("it is a pipe");
+        left.read_to_string(&mut log).expect("it is text");
+        assert!(log.contains(&format!("{by}: stopping")), "{log}");
+        assert!(log.contains("stopped"), "{log}");
+    }
 }

@@ -20,9 +20,10 @@ use crate::session::Session;
 /// Run a broker in the foreground
 ///
 /// Reads the configuration file, then the environment (BROKER__LOG__DIR is log.dir), then these
-/// options; each wins over the one before. SIGTERM and Ctrl-C stop it in good order, a second
-/// signal at once, with exit code 130 or 143. The log goes to standard error; when connections are accepted there is one
-/// line `listening on HOST:PORT` per listener on standard output.
+/// options; each wins over the one before. SIGTERM, Ctrl-C and SIGHUP (unless it is ignored, as under
+/// nohup) stop it in good order, a second SIGTERM or Ctrl-C at once, with exit code 143 or 130. The
+/// log goes to standard error; when connections are accepted there is one line `listening on
+/// HOST:PORT` per listener on standard output.
 ///
 /// Defaults: 127.0.0.1:7420, data in ./broker-data, the plugins that come with the broker.
 #[derive(Debug, Args)]
