@@ -117,6 +117,43 @@ fn a_directory_that_is_left_out_takes_its_partitions_with_it_and_no_others() {
 }
 
 #[test]
+fn a_directory_that_held_nothing_is_left_out_once_and_then_forgotten() {
+    let folder = TempDir::new().unwrap();
+    let with_data = dirs_in(&folder);
+    let mut broker = stopped_on(&with_data);
+    let empty = folder.path().join("empty");
+    let [first, second] = with_data.clone();
+    broker.set_up_again(|setup| setup.log_dirs(&[first, second, empty.clone()]));
+    broker.start_again();
+    broker.stop();
+    broker.set_up_again(|setup| setup.log_dirs(&with_data));
+    for _ in 0..2 {
+        broker.start_again();
+        assert_complete(&mut broker.connect());
+        broker.stop();
+    }
+    let log = broker.log();
+    let told: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("left out"))
+        .collect();
+    assert!(
+        told.len() == 1 && told[0].contains("nothing is missing"),
+        "{told:?}"
+    );
+    // It is not where the metadata may be either.
+    let refused = Setup::new().log_dirs(&with_data[1..]).refused();
+    refused.names(&["first is left out"]).exits_with(FAILED);
+    assert!(!refused.said.contains("empty"), "{}", refused.said);
+    // While more than one is missing, each may be the one.
+    broker.set_up_again(|setup| setup.log_dirs(&[with_data[0].clone(), empty.clone()]));
+    broker.start_again();
+    broker.stop();
+    let refused = Setup::new().log_dirs(&[empty]).refused();
+    refused.names(&["first and ", "second are left out"]);
+}
+
+#[test]
 fn a_broker_that_is_started_without_its_metadata_begins_no_other() {
     let folder = TempDir::new().unwrap();
     let dirs = dirs_in(&folder);

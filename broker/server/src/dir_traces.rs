@@ -63,7 +63,7 @@ impl<'a> DirTraces<'a> {
         doubts.max_by_key(|doubt| doubt.last_alive)
     }
 
-    /// Directories that the broker has kept data in and is started without.
+    /// Directories that were the broker's at an earlier start and are not there at this one.
     pub(crate) fn left_out(&self) -> Vec<PathBuf> {
         self.missing().into_values().collect()
     }
@@ -108,16 +108,13 @@ impl<'a> DirTraces<'a> {
     fn check_mounted(&self) -> Result<(), LogDirError> {
         for (directory_id, path) in self.missing() {
             let at_its_place = self.found.iter().find(|(here, _)| *here == path);
-            match at_its_place {
-                Some((dir, trace)) if trace.directory_id.is_none() => {
-                    return Err(LogDirError::NotMounted {
-                        dir: dir.to_path_buf(),
-                        directory_id,
-                    });
-                }
-                _ => {
-                    warn!(dir = %path.display(), %directory_id, "a log directory of this broker is left out: partitions in it are offline");
-                }
+            if let Some((dir, trace)) = at_its_place
+                && trace.directory_id.is_none()
+            {
+                return Err(LogDirError::NotMounted {
+                    dir: dir.to_path_buf(),
+                    directory_id,
+                });
             }
         }
         Ok(())

@@ -27,6 +27,7 @@ mod death_notice;
 mod descriptors;
 mod dir_traces;
 mod dry_run;
+mod left_out;
 mod log_dirs;
 mod look;
 mod machine_check;

@@ -20,6 +20,7 @@ use crate::clock::BrokerClock;
 use crate::clock_doubt::ClockDoubt;
 use crate::cold_reads::{COLD_READS_MAX, ColdReads};
 use crate::dir_traces::DirTraces;
+use crate::left_out::LeftOut;
 use crate::look::Look;
 use crate::not_opened::NotOpened;
 
@@ -35,8 +36,7 @@ pub(crate) struct LogDirs {
     placed: Mutex<HashMap<TopicPartition, Place>>,
     /// Copies in further directories, of other topics: one of the two should be deleted.
     doubles: Vec<(TopicPartition, Place)>,
-    /// Directories that the broker has kept data in and was started without.
-    left_out: Vec<PathBuf>,
+    left_out: LeftOut,
     /// Partitions that may be in one of those.
     lost: Mutex<HashSet<(TopicPartition, TopicId)>>,
     /// Acknowledged records that went with the machine's power, by partition.
@@ -152,7 +152,7 @@ impl LogDirs {
             dirs,
             placed: Mutex::new(placed),
             doubles,
-            left_out: traces.left_out(),
+            left_out: LeftOut::new(traces.left_out()),
             lost: Mutex::default(),
             lost_records: Mutex::default(),
             clock_doubt,
@@ -189,7 +189,7 @@ impl LogDirs {
     }
 
     /// Notes, before the first log is opened, which partitions there are. One that is in no directory
-    /// is not made anew while a directory is left out: it may be there.
+    /// is not made anew while a directory is left out: it may be there. If all are here, what is left out is forgotten.
     pub(crate) fn expect<'a>(
         &self,
         partitions: impl Iterator<Item = (TopicPartition, TopicId)> + 'a,
@@ -202,7 +202,12 @@ impl LogDirs {
             let remembered = self.dirs.iter().any(|dir| dir.remembers(partition, *id));
             !placed.contains_key(partition) && !remembered
         };
-        let missing = partitions.filter(is_missing).collect();
+        let missing: HashSet<_> = partitions.filter(is_missing).collect();
+        drop(placed);
+        self.left_out.tell(missing.len());
+        if missing.is_empty() {
+            self.left_out.forget(&self.dirs);
+        }
         *self.lost() = missing;
     }
 

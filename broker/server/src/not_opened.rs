@@ -1,8 +1,8 @@
 //! `NotOpened`: why a partition's log was not opened, as its clients are told, and whether that passes by itself.
 
-use std::path::PathBuf;
-
 use broker_storage::OpenLogError;
+
+use crate::left_out::LeftOut;
 
 /// Why a partition's log was not opened.
 #[derive(Debug, thiserror::Error)]
@@ -11,8 +11,8 @@ pub(crate) enum NotOpened {
     #[error(transparent)]
     Log(#[from] OpenLogError),
     /// It may be in a directory that the broker was started without.
-    #[error("its log is in none of log.dirs, and {} is left out, which this broker has kept data in: put it back into log.dirs and restart the broker", list(.left_out))]
-    LeftOut { left_out: Vec<PathBuf> },
+    #[error("its log is in none of log.dirs, and {left_out}")]
+    LeftOut { left_out: LeftOut },
     /// The files of an earlier partition of its name are still being deleted.
     #[error(
         "the files of an earlier topic of this name are still being deleted, which the disk takes long for"
@@ -32,12 +32,4 @@ impl NotOpened {
             Self::NameInUse | Self::UnderWay => true,
         }
     }
-}
-
-fn list(paths: &[PathBuf]) -> String {
-    let paths: Vec<String> = paths
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
-    paths.join(" and ")
 }

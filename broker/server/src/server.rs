@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use broker_cluster::{ClusterMetadata, InvalidConfig, PluginSlot, TopicConfig};
-use broker_model::{Clock, PartitionId, TopicId, TopicPartition};
+use broker_model::{Clock, PartitionId, TopicPartition};
 use broker_storage::{LogDirError, LogDirOptions, ReserveRoom};
 use broker_wasm::{Builtin, Catalog, EngineError, Manifest, ManifestError, PluginEngine};
 use rustix::process::Signal;
@@ -170,7 +170,7 @@ impl Server {
         hosting
             .finish_deletions(&replayed.deleted, &replayed.metadata)
             .await?;
-        context.dirs.expect(all_partitions(&replayed.metadata));
+        expect_partitions(&context).await?;
         plugins.install_deployed(&replayed.metadata).await;
         check_default_plugins(&plugins, &topic_defaults)?;
         BrokerActor::start_on(hosting.clone());
@@ -229,17 +229,21 @@ impl Server {
     }
 }
 
-/// Every partition that the metadata knows.
-fn all_partitions(
-    metadata: &ClusterMetadata,
-) -> impl Iterator<Item = (TopicPartition, TopicId)> + '_ {
-    metadata.topics().flat_map(|topic| {
-        let numbers = (0_u32..).zip(topic.partitions.iter());
-        numbers.map(|(number, _)| {
-            let number = PartitionId::new(number);
-            (TopicPartition::new(topic.name.clone(), number), topic.id)
-        })
-    })
+/// Tells the directories of every partition that the metadata knows.
+async fn expect_partitions(context: &Context) -> Result<(), StartError> {
+    let (dirs, metadata) = (context.dirs.clone(), context.metadata.load_full());
+    let expecting = actix_rt::task::spawn_blocking(move || {
+        dirs.expect(metadata.topics().flat_map(|topic| {
+            let numbers = (0_u32..).zip(topic.partitions.iter());
+            numbers.map(|(number, _)| {
+                let number = PartitionId::new(number);
+                (TopicPartition::new(topic.name.clone(), number), topic.id)
+            })
+        }))
+    });
+    expecting
+        .await
+        .map_err(|panicked| StartError::Metadata(panicked.to_string()))
 }
 
 /// How many event loops serve.
