@@ -75,11 +75,10 @@ impl SegmentReader {
         }))
     }
 
-    /// Whether the file ends in zeros from what is damaged at this position on, as after lost writes;
-    /// [`SegmentReader::next_found`] has answered it last.
-    pub(super) fn has_lost_its_end(&self, position: u64) -> io::Result<bool> {
-        let range = position..self.file.len()?;
-        has_lost_its_end(&*self.file, range, self.scanner.position())
+    /// Whether what is damaged there was lost on its way to the disk.
+    pub(super) fn has_lost_its_end(&self, found: &Corruption) -> io::Result<bool> {
+        let range = found.position..self.file.len()?;
+        has_lost_its_end(&*self.file, range, &found.damage)
     }
 
     /// The whole batch at a position that [`SegmentReader::next_found`] has answered.

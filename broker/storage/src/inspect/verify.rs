@@ -359,10 +359,7 @@ impl Pass<'_> {
                 Found::Batch { position, header } => (position, header),
                 Found::Damage(corruption) => {
                     indexes.pass_damage();
-                    if is_last
-                        && self.is_of_this_era()
-                        && reader.has_lost_its_end(corruption.position)?
-                    {
+                    if is_last && self.is_of_this_era() && reader.has_lost_its_end(&corruption)? {
                         self.lost_power = self.point;
                     }
                     self.is_cut = self.is_torn_at(segment.base, corruption.position);

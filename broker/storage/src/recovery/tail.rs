@@ -22,7 +22,7 @@ use broker_model::{LeaderEpoch, Offset};
 use broker_record::BatchHeader;
 
 use super::LastStop;
-use crate::corruption::Corruption;
+use crate::corruption::{Corruption, Damage};
 use crate::io::IoFile;
 use crate::segment::{BatchScanner, DataFile, ScanDepth, Scanned};
 
@@ -200,14 +200,10 @@ fn judge(
     match scanned {
         Scanned::Batch { .. } => Ok(TailEnd::Whole),
         Scanned::Bad {
-            position, resume, ..
+            position, damage, ..
         } if last_stop == LastStop::SameBoot
             && range.is_last()
-            && has_lost_its_end(
-                file,
-                *position..range.len,
-                resume.map_or(range.len, |(behind, _)| behind),
-            )? =>
+            && has_lost_its_end(file, *position..range.len, damage)? =>
         {
             Ok(TailEnd::Lost)
         }
@@ -235,16 +231,27 @@ fn judge(
 /// What a file system guarantees to write in one piece or not at all.
 const SECTOR: u64 = 512;
 
-/// Whether all bytes of what is damaged are zeros, from its beginning or that of a sector on, and so are those
-/// `behind` it, where it is read on.
+/// Whether what is damaged here was lost on its way to the disk: all bytes are zeros, or those of the body are from
+/// the beginning of a sector on, for a sector at least, with nothing behind it.
 pub(crate) fn has_lost_its_end(
     file: &dyn IoFile,
     range: Range<u64>,
-    behind: u64,
+    damage: &Damage,
 ) -> io::Result<bool> {
-    let zeros = zeros_from(file, range.start, range.end)?;
-    let of_a_sector = zeros.next_multiple_of(SECTOR) < range.end;
-    Ok(zeros == range.start || zeros < behind && of_a_sector)
+    let (start, end) = (range.start, range.end);
+    let zeros = zeros_from(file, start, end)?;
+    let of_sectors = *damage == Damage::Body
+        && zeros.next_multiple_of(SECTOR) + SECTOR <= end
+        && is_of_body(file, start, zeros)?;
+    Ok(zeros == start || of_sectors)
+}
+
+/// Whether the zeros begin within the body of the batch whose header is sound.
+fn is_of_body(file: &dyn IoFile, start: u64, zeros: u64) -> io::Result<bool> {
+    let mut header = [0; BatchHeader::LEN];
+    file.read_exact_at(&mut header, start)?;
+    let header = BatchHeader::decode(&header);
+    Ok(header.is_ok_and(|header| zeros < start + header.batch_len() as u64))
 }
 
 /// No offset that the damaged bytes may have had is given out again: as many as fit are skipped.
