@@ -4,18 +4,23 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use broker_model::Offset;
 use broker_storage::inspect::{DirNotes, Finding, FindingKind, Verifier};
 use broker_storage::io::Io;
-use broker_storage::io::recording::{Moment, RecordingIo};
+use broker_storage::io::recording::{Moment, RecordingIo, Survival};
+use broker_storage::{FlushMode, LogConfig, OpenLogError};
 use support::inspected::damage;
 use support::{
-    DIR, append_numbers, edit, offset, open, open_dir, partition_dir, segment_file, small, sync,
-    values,
+    BATCH, DIR, TOPIC_ID, append_numbers, edit, offset, open, open_dir, partition, partition_dir,
+    segment_file, small, sync, values,
 };
+
+const LOG_START: &str = "log-start-offset-checkpoint";
 
 fn look(io: &Arc<RecordingIo>) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -168,4 +173,75 @@ fn a_slot_that_was_being_written_is_no_damage_as_long_as_its_twin_is_sound() {
             .doubt
             .is_some_and(|doubt| doubt.offset > Offset::ZERO)
     );
+}
+
+/// The log start is noted at this offset, whatever the log has.
+fn begins_at(io: &Arc<RecordingIo>, start: u64) -> Arc<RecordingIo> {
+    let other = RecordingIo::new();
+    let (dir, mut log, _) = open(&other, small());
+    append_numbers(&mut log, 0..60);
+    log.advance_start(offset(start)).unwrap();
+    drop((dir, log));
+    let file = partition_dir().join(LOG_START);
+    let io = io.after_kill();
+    support::set_file_bytes(&io, &file, &support::file_bytes(&other, &file));
+    io
+}
+
+#[test]
+fn a_log_start_beyond_the_end_is_damage_and_excuses_nothing_of_what_lies_below() {
+    let stopped = killed();
+    let (dir, log, _) = open(&stopped, small());
+    log.close().unwrap();
+    dir.close_clean().unwrap();
+    drop(dir);
+    for io in [killed(), stopped.after_kill()] {
+        assert_eq!(kinds(&begins_at(&io, 35)), [FindingKind::Unfinished]);
+        let io = begins_at(&io, 36);
+        let found = look(&io);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].kind, FindingKind::Damage);
+        assert_eq!(found[0].file, partition_dir().join(LOG_START));
+        assert_eq!(found[0].offset, Some(offset(36)));
+        assert!(found[0].what.contains("end at offset 35"), "{}", found[0]);
+        let dir = open_dir(&io.after_kill());
+        let opened = dir.open_or_create_log(&partition(), TOPIC_ID, small());
+        assert!(matches!(opened, Err(OpenLogError::StartBeyondEnd { .. })));
+        // Of the log and its index, below the durable point and at it.
+        let damage = |change: &dyn Fn(&Arc<RecordingIo>)| {
+            let io = io.after_kill();
+            change(&io);
+            let files = look(&io).into_iter().map(|finding| finding.file);
+            files.skip(1).collect::<BTreeSet<_>>()
+        };
+        let (below, last) = (segment_file(10, "log"), segment_file(30, "log"));
+        let index = below.with_extension("index");
+        let found = damage(&|io| {
+            support::flip(io, &below, 200);
+            support::flip(io, &index, 4);
+        });
+        assert_eq!(found, BTreeSet::from([below, index]));
+        let cut = |bytes: &mut Vec<u8>| bytes.truncate(BATCH as usize);
+        assert!(damage(&|io| edit(io, &last, cut)).contains(&last));
+    }
+}
+
+#[test]
+fn a_log_start_beyond_an_end_that_went_with_the_power_is_no_damage() {
+    let every = Duration::from_secs(1);
+    let config = LogConfig {
+        flush: FlushMode::Async { every },
+        ..small()
+    };
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, config);
+    append_numbers(&mut log, 0..25);
+    sync(&dir, &mut log);
+    append_numbers(&mut log, 25..35);
+    log.advance_start(offset(33)).unwrap();
+    drop((dir, log));
+    let io = io.after_power_loss(Survival::Synced);
+    assert_eq!(damage(&io, &|_| false).unwrap(), None);
+    let (_dir, log, report) = open(&io, config);
+    assert_eq!((report.corruption, log.start()), (vec![], offset(33)));
 }

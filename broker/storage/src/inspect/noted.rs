@@ -1,5 +1,7 @@
-//! `Noted`: what the small files of a partition say of it: whose it is, and where it begins.
+//! `Noted`: what the small files of a partition say of it: whose it is, and where it begins. A log start is only
+//! taken at its word where the start of a broker does so, too.
 
+use std::io;
 use std::path::Path;
 
 use broker_model::Offset;
@@ -7,7 +9,10 @@ use broker_model::Offset;
 use super::notes::{Expected, SmallFiles};
 use super::{Finding, FindingKind, SegmentFile};
 use crate::compaction::SwapJournal;
-use crate::io::Io;
+use crate::index::Owner;
+use crate::io::{Io, OpenMode};
+use crate::recovery::reach_in;
+use crate::segment::{BatchScanner, ScanDepth};
 use crate::small_file::{
     CleanerCheckpoint, KnownLosses, LeaderEpochs, LogStart, PartitionMetadata, SmallFile,
 };
@@ -83,6 +88,34 @@ impl Noted {
         self.start.unwrap_or_default().max(self.cleaned_to)
     }
 
+    /// Passes over a log start beyond the end of a log that is `known` to come this far at least, and that no power
+    /// loss has cut: nothing below it was deleted. The next start takes nothing away on its word either.
+    pub(super) fn pass_start_beyond_end(
+        &mut self,
+        io: &dyn Io,
+        segments: &[SegmentFile],
+        owner: Owner,
+        known: Offset,
+    ) -> Option<Finding> {
+        let start = self.deleted_below.filter(|start| *start > known)?;
+        let has_data = segments.iter().any(|segment| segment.bytes > 0);
+        let last = segments.last().filter(|_| has_data)?;
+        // One that cannot be read is told when it is looked at.
+        let end = end_of(io, last, owner).ok().filter(|end| start > *end)?;
+        self.start = None;
+        self.deleted_below = None;
+        Some(Finding {
+            kind: FindingKind::Damage,
+            file: last.path.with_file_name(LogStart::FILE),
+            position: None,
+            offset: Some(start),
+            what: format!(
+                "it says that the log begins at offset {start}, and its segments end at offset {end}: the file is another partition's, or segments are missing"
+            ),
+            then: "the partition stays offline, and nothing is deleted, until what belongs here is put back or the file is moved away; without it, deleted records may come back".to_owned(),
+        })
+    }
+
     /// Takes out the segments that lie below the log start: a deletion was interrupted, or a power loss has brought
     /// them back, some of their files and not others. The next start removes them, whatever is in them.
     pub(super) fn pass_deleted(
@@ -103,6 +136,14 @@ impl Noted {
             then: "the next start removes them".to_owned(),
         })
     }
+}
+
+/// How far a segment that is the last may have come.
+fn end_of(io: &dyn Io, segment: &SegmentFile, owner: Owner) -> io::Result<Offset> {
+    let file = io.open(&segment.path, OpenMode::Read)?;
+    let (len, depth) = (file.len()?, ScanDepth::Headers);
+    let scanner = BatchScanner::new(file, owner, depth, 0..len, segment.base);
+    reach_in(scanner, segment.base, len)
 }
 
 fn start_is_gone(dir: &Path, start: Offset) -> Finding {

@@ -238,6 +238,11 @@ impl DirNotes {
         self.clean
     }
 
+    /// Whether a point was noted since the machine was started.
+    pub(super) fn is_of_this_boot(&self, point: &RecoveryPoint) -> bool {
+        self.era == Some(point.boot)
+    }
+
     /// Whether the machine was restarted since a point was noted, without a stop of the broker.
     pub(super) fn lost_power_since(&self, point: &RecoveryPoint) -> bool {
         self.was_restarted_since(point) && !self.clean

@@ -102,11 +102,7 @@ impl<'a> Verifier<'a> {
 
     fn look(&self, dir: &Path, report: &mut dyn FnMut(Finding)) -> io::Result<Summary> {
         let mut files = segments(self.io, dir)?;
-        let noted = Noted::read(self.io, dir, &files, report);
-        // A running broker deletes at this moment.
-        let deleted = noted.pass_deleted(dir, &mut files);
-        let deleted = deleted.filter(|_| !self.in_use);
-        deleted.into_iter().for_each(&mut *report);
+        let mut noted = Noted::read(self.io, dir, &files, report);
         let name = dir.file_name().and_then(|name| name.to_str());
         let partition = name.and_then(TopicPartition::from_dir_name);
         let named = self.notes.zip(partition.as_ref());
@@ -114,17 +110,32 @@ impl<'a> Verifier<'a> {
             let topic_id = notes.topic_of(partition, noted.metadata)?;
             notes.point(&(topic_id, partition.partition))
         });
+        let number = partition.as_ref().map(|partition| partition.partition);
+        let numbered = noted.metadata.zip(number);
+        let owner = numbered.map_or(Owner::default(), |(metadata, number)| {
+            Owner::of(metadata.topic_id, number)
+        });
+        let is_metadata = partition
+            .as_ref()
+            .is_some_and(|partition| partition.topic.is_cluster_metadata());
+        let known = named.and_then(|(notes, name)| self.known_reach(notes, name, point));
+        let beyond =
+            known.and_then(|known| noted.pass_start_beyond_end(self.io, &files, owner, known));
+        let beyond = beyond.map(|finding| match is_metadata {
+            true => finding.of_metadata(),
+            false => finding,
+        });
+        beyond.into_iter().for_each(&mut *report);
+        // A running broker deletes at this moment.
+        let deleted = noted.pass_deleted(dir, &mut files);
+        let deleted = deleted.filter(|_| !self.in_use);
+        deleted.into_iter().for_each(&mut *report);
         let misplaced =
             named.and_then(|(notes, partition)| notes.check_topic(dir, partition, noted.metadata));
         let is_misplaced = misplaced.is_some();
         misplaced.into_iter().for_each(&mut *report);
-        let number = partition.as_ref().map(|partition| partition.partition);
-        let numbered = noted.metadata.zip(number);
         let other = numbered.and_then(|(found, number)| check_number(dir, found, number));
         other.into_iter().for_each(&mut *report);
-        let owner = numbered.map_or(Owner::default(), |(metadata, number)| {
-            Owner::of(metadata.topic_id, number)
-        });
         let lost_power = point.filter(|point| {
             self.notes
                 .is_some_and(|notes| notes.lost_power_since(point))
@@ -138,37 +149,33 @@ impl<'a> Verifier<'a> {
             settled: noted.settled(),
             put: &noted.put,
             is_cut: false,
-            is_metadata: partition
-                .as_ref()
-                .is_some_and(|partition| partition.topic.is_cluster_metadata()),
+            is_metadata,
             summary: Summary::default(),
             report,
         };
         pass.summary.first = files.first().map_or(Offset::ZERO, |segment| segment.base);
         pass.summary.next = pass.summary.first;
         pass.check_beginning(dir, noted.start, &files);
-        for (number, segment) in files.iter().enumerate() {
-            let before = number.checked_sub(1).and_then(|before| files.get(before));
-            pass.check_follows(before, segment);
-            pass.check_owner(segment);
-            let below = files.get(number + 1).map(|next| next.base);
-            match pass.segment(segment, below) {
-                Ok(()) => {}
-                Err(error) if self.in_use && error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    (pass.report)(Finding::unreadable(&segment.path, &error));
-                    pass.summary.next = below.unwrap_or(pass.summary.next);
-                }
-            }
-            if pass.is_cut {
-                break;
-            }
-        }
+        pass.segments(&files);
         // It is noted by name.
         let own = named.filter(|_| !is_misplaced);
         let high_watermark = own.and_then(|(notes, name)| notes.high_watermark(name));
         pass.check_end(dir, &files, high_watermark);
         Ok(pass.summary)
+    }
+
+    /// How far a log is noted to have come at least, unless its end may have gone with the machine's power, or a
+    /// running broker has moved it on.
+    fn known_reach(
+        &self,
+        notes: &DirNotes,
+        partition: &TopicPartition,
+        point: Option<RecoveryPoint>,
+    ) -> Option<Offset> {
+        let is_whole = notes.is_clean() || point.is_some_and(|point| notes.is_of_this_boot(&point));
+        let durable = point.map(|point| point.end);
+        let known = durable.max(notes.high_watermark(partition));
+        (is_whole && !self.in_use).then(|| known.unwrap_or_default())
     }
 }
 
@@ -338,6 +345,26 @@ impl Pass<'_> {
                 next_good: Some(noted),
                 damage: Damage::BelowHighWatermark,
             });
+        }
+    }
+
+    fn segments(&mut self, files: &[SegmentFile]) {
+        for (number, segment) in files.iter().enumerate() {
+            let before = number.checked_sub(1).and_then(|before| files.get(before));
+            self.check_follows(before, segment);
+            self.check_owner(segment);
+            let below = files.get(number + 1).map(|next| next.base);
+            match self.segment(segment, below) {
+                Ok(()) => {}
+                Err(error) if self.verifier.in_use && error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    (self.report)(Finding::unreadable(&segment.path, &error));
+                    self.summary.next = below.unwrap_or(self.summary.next);
+                }
+            }
+            if self.is_cut {
+                break;
+            }
         }
     }
 

@@ -22,6 +22,7 @@ use broker_model::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
 use evidence::{has_lost_its_point, last_indexed};
 use log_start::NotedStart;
+pub(crate) use point::reach_in;
 use point::{NotedPoint, point_to_begin_at};
 pub use report::{LastStop, PowerLoss, RecoveryReport, TornTail};
 pub(crate) use restore::{Times, restore_active};

@@ -177,11 +177,15 @@ pub(super) fn reach_of(request: &OpenRequest, files: &[(Offset, u32)]) -> io::Re
         offset: *base,
         position: 0,
     });
-    let mut end = near.offset;
-    let range = u64::from(near.position)..u64::from(*len);
-    let mut scanner = headers(&data, range, near.offset)?;
-    let mut next = || scanner.next().inspect_err(|error| data.observe(error));
-    while let Some(scanned) = next()? {
+    let len = u64::from(*len);
+    let scanner = headers(&data, u64::from(near.position)..len, near.offset)?;
+    reach_in(scanner, near.offset, len).inspect_err(|error| data.observe(error))
+}
+
+/// The same of a scan that begins with this offset, and ends with a file of so many bytes.
+pub(crate) fn reach_in(mut scanner: BatchScanner, from: Offset, len: u64) -> io::Result<Offset> {
+    let mut end = from;
+    while let Some(scanned) = scanner.next()? {
         match scanned {
             Scanned::Batch { header, .. } => end = header.next_offset(),
             Scanned::Bad {
@@ -189,7 +193,7 @@ pub(super) fn reach_of(request: &OpenRequest, files: &[(Offset, u32)]) -> io::Re
                 offset,
                 resume: None,
                 ..
-            } => end = behind(offset, u64::from(*len).saturating_sub(position)),
+            } => end = behind(offset, len.saturating_sub(position)),
             Scanned::Bad { .. } | Scanned::Incomplete { .. } => {}
         }
     }
