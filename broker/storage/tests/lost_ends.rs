@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use broker_storage::io::Io;
 use broker_storage::io::recording::{RecordingIo, Survival};
-use broker_storage::{Damage, FlushMode, LogConfig};
+use broker_storage::{Damage, FlushMode, Log, LogConfig, LogDir};
 use support::{
-    BATCH, DIR, append, append_numbers, batch_of, big, corruption_at, edit, flip, killed, numbers,
-    offset, open, partition, read_at, segment_file, small, sync, values,
+    BATCH, DIR, append, append_numbers, batch_of, big, clocked, corruption_at, edit, flip, killed,
+    numbers, offset, open, partition, read_at, segment_file, small, sync, values,
 };
 
 fn cut(io: &Arc<RecordingIo>, to: u64) {
@@ -220,4 +220,80 @@ fn a_recovery_that_is_killed_anywhere_keeps_the_word_of_an_index_on_what_is_lost
         }
     }
     assert_eq!(forgotten, Vec::<String>::new());
+}
+
+fn rolling() -> LogConfig {
+    LogConfig {
+        roll_after: Duration::from_secs(60),
+        ..small()
+    }
+}
+
+/// Records 0 to 25 in three segments, durable with so many more in the next one, which none has as yet when that is
+/// none.
+fn rolled(more: usize) -> (Arc<RecordingIo>, LogDir, Log) {
+    let (io, clock, dir, mut log) = clocked(rolling());
+    append_numbers(&mut log, 0..25);
+    clock.advance(rolling().roll_after * 2);
+    assert!(log.roll_if_due().unwrap());
+    append_numbers(&mut log, 25..25 + more);
+    sync(&dir, &mut log);
+    (io, dir, log)
+}
+
+/// The same, left by a kill, by a kill after checkpoints, and by a clean stop.
+fn left_rolled(more: usize) -> [Arc<RecordingIo>; 3] {
+    let (killed, ..) = rolled(more);
+    let (noted, dir, log) = rolled(more);
+    dir.record_high_watermark(&partition(), log.end());
+    dir.write_checkpoints().unwrap();
+    let (stopped, dir, log) = rolled(more);
+    log.close().unwrap();
+    dir.close_clean().unwrap();
+    drop(dir);
+    [killed, noted, stopped]
+}
+
+/// Opens a log that lost everything from an offset on: that is told at once, and whenever it is read, and nothing of
+/// it is given out again.
+fn misses_all_from(io: &Arc<RecordingIo>, kept: u64, end: u64, name: &str) {
+    let (dir, mut log, report) = open(io, rolling());
+    let told = report
+        .corruption
+        .iter()
+        .find(|told| told.offset == offset(kept));
+    let next_good = told.and_then(|told| told.next_good);
+    let first = append(&mut log, batch_of("after", 100)).first;
+    assert!(first >= offset(end), "{name}: {first}");
+    assert_eq!(next_good, Some(first), "{name}: {:?}", report.corruption);
+    sync(&dir, &mut log);
+    drop((dir, log));
+    let (_dir, log, report) = open(&io.after_kill(), rolling());
+    assert!(!report.corruption.is_empty(), "{name}");
+    for at in [kept, end - 1] {
+        assert_eq!(corruption_at(&log, at).next_good, Some(first), "{name}");
+    }
+}
+
+#[test]
+fn segments_that_are_gone_with_the_one_behind_them_that_was_written_on_are_missed() {
+    for more in [0, 3] {
+        for (how, left) in left_rolled(more).iter().enumerate() {
+            for gone in [&[20, 25][..], &[10, 20, 25], &[0, 10, 20, 25]] {
+                for io in [
+                    left.after_kill(),
+                    left.after_power_loss(Survival::Everything),
+                ] {
+                    for base in gone {
+                        for extension in ["log", "index", "timeindex"] {
+                            // The one behind them has no index as yet.
+                            let _ = io.remove_file(&segment_file(*base, extension));
+                        }
+                    }
+                    let name = format!("{more} more, stop {how}, without {gone:?}");
+                    misses_all_from(&io, gone[0], 25 + more as u64, &name);
+                }
+            }
+        }
+    }
 }

@@ -115,9 +115,17 @@ impl Recovery<'_> {
             None => {
                 let behind = self.sealed.last().map_or(Offset::ZERO, |last| last.next);
                 let lowest = self.point.end.max(self.goes_on_at).max(self.start);
-                self.new_active(behind.max(lowest))
+                self.go_on_at(behind.max(lowest))
             }
         }
+    }
+
+    /// A new segment in place of one that is not there: what was durable right before it may be gone, too.
+    fn go_on_at(&mut self, base: Offset) -> Result<ActiveSegment, OpenLogError> {
+        if base > self.start {
+            self.note_hole_before(base);
+        }
+        self.new_active(base)
     }
 
     /// Where a log goes on whose end is lost to damage, when that is known to have come this far: a clean stop
@@ -140,7 +148,9 @@ impl Recovery<'_> {
         if len >= self.point.position {
             return Ok(());
         }
-        let mut offset = base;
+        let before = self.sealed.last().map_or(base, |segment| segment.next);
+        // The segments right before it may be gone with it.
+        let mut offset = before.max(self.start).min(base);
         if found.is_some() {
             self.files.remove(0);
             self.note_hole_before(base);
@@ -306,7 +316,7 @@ impl Recovery<'_> {
                 let tail = Tail::whole(u64::from(last.len), last.next);
                 self.activate(&last.data, &tail)?;
             }
-            None => self.active = Some(self.new_active(end)?),
+            None => self.active = Some(self.go_on_at(end)?),
         }
         if let Some(active) = self.active.as_ref().filter(|_| bytes > 0) {
             self.report.torn = Some(TornTail {
@@ -408,12 +418,11 @@ impl Recovery<'_> {
             next_good: Some(base),
             damage: Damage::Hole,
         };
-        let reported = self
-            .report
-            .corruption
-            .iter()
-            .any(|known| known.file == hole.file && known.offset == hole.offset);
-        if !reported {
+        let is_same = |known: &Corruption| {
+            known.offset == hole.offset
+                && (known.file == hole.file || known.next_good == hole.next_good)
+        };
+        if !self.report.corruption.iter().any(is_same) {
             self.report.corruption.push(hole);
         }
     }
