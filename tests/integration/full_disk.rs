@@ -431,3 +431,43 @@ fn a_log_that_cannot_be_written_ends_nothing() {
     assert_holds(&mut wire, "t", 0, 1);
     broker.stop();
 }
+
+#[test]
+fn a_file_system_without_inodes_is_not_called_full() {
+    let Some(disk) = SmallDisk::of_inodes(64, 400) else {
+        return;
+    };
+    let setup = Setup::new().log_dirs(&[disk.data_dir()]);
+    let broker = setup.option("log.min.free.bytes", "0").start();
+    let mut wire = broker.connect();
+    wire.create_topic("t", 1, &[("segment.bytes", "64KiB")]);
+    for number in 0..20 {
+        try_produce(&mut wire, "t", number).unwrap();
+    }
+    let many = disk.use_up_inodes();
+    let (acknowledged, error) = produce_until_refused(&mut wire, "t", 20);
+    assert_disk_full(&error);
+    let said = eventually("it is told", || {
+        let _ = try_produce(&mut wire, "t", acknowledged);
+        let said = warnings(&mut wire);
+        said.contains("no inodes left").then_some(said)
+    });
+    assert!(
+        !said.contains("is full") && said.contains("bytes are free"),
+        "{said}"
+    );
+    eventually("it is logged", || {
+        let log = broker.log();
+        log.contains("no inodes left").then_some(())
+    });
+    // Deleting goes on, which needs a file of its own here.
+    delete_below(&mut wire, "t", 15);
+    assert_holds(&mut wire, "t", 15, acknowledged);
+    std::fs::remove_dir_all(many).expect("they can be removed");
+    eventually("writing goes on by itself", || {
+        try_produce(&mut wire, "t", acknowledged).ok()
+    });
+    eventually("nothing is left of the warning", || {
+        warnings(&mut wire).is_empty().then_some(())
+    });
+}

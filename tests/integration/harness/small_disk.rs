@@ -18,10 +18,20 @@ impl SmallDisk {
     /// One of so many MiB; none when this user cannot mount.
     #[track_caller]
     pub(crate) fn of_mib(size: u32) -> Option<Self> {
+        Self::with(&format!("size={size}m,mode=755"))
+    }
+
+    /// One of so many MiB that can hold so many files and directories.
+    #[track_caller]
+    pub(crate) fn of_inodes(size: u32, inodes: u32) -> Option<Self> {
+        Self::with(&format!("size={size}m,mode=755,nr_inodes={inodes}"))
+    }
+
+    #[track_caller]
+    fn with(options: &str) -> Option<Self> {
         let place = TempDir::new().expect("a temporary directory can be made");
-        let options = format!("size={size}m,mode=755");
         let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
             .arg(place.path())
             .output();
         let may_mount = rustix::thread::capabilities(None).is_ok_and(|all| {
@@ -34,6 +44,18 @@ impl SmallDisk {
             _ => eprintln!("not tried: this user cannot mount a file system"),
         }
         None
+    }
+
+    /// Makes files beside a broker's until it can hold no more; answers where they are.
+    pub(crate) fn use_up_inodes(&self) -> PathBuf {
+        let many = self.place.path().join("many");
+        fs::create_dir_all(&many).expect("a directory can be made");
+        for number in 0_u32.. {
+            if fs::File::create_new(many.join(number.to_string())).is_err() {
+                break;
+            }
+        }
+        many
     }
 
     /// A directory on it for a broker.

@@ -65,7 +65,7 @@ pub struct LogDirDescription {
     /// `online`; `low_space` while it takes no records for want of room; `not_writable` while the broker lacks a
     /// permission in it; `failed` once a write or sync has failed.
     pub state: String,
-    /// Why it failed, or what may not be written.
+    /// Why it failed, what may not be written, or that its file system can hold no more files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Size of its file system.

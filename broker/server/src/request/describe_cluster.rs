@@ -106,6 +106,12 @@ fn of_dirs(log_dirs: &[LogDirDescription]) -> Vec<String> {
             warnings.push(format!(
                 "log directory {path} is not all in service: {error}"
             ));
+        } else if dir.state == "low_space"
+            && let Some(error) = &dir.error
+        {
+            warnings.push(format!(
+                "log directory {path} takes no records that need a new file: {error}; remove files there that are not the broker's, delete topics, or give it more inodes"
+            ));
         } else if let Some(error) = &dir.error {
             warnings.push(format!(
                 "log directory {path} is out of service: {error}. Its partitions are offline until the disk is seen to and the broker restarted"
@@ -198,10 +204,17 @@ fn describe_dirs(dirs: &LogDirs) -> Vec<LogDirDescription> {
             (None, None, true) => "low_space",
             (None, None, false) => "online",
         };
+        let lacks_inodes = space.is_low && space.lacks_inodes;
+        let no_inodes = lacks_inodes.then(|| {
+            format!(
+                "its file system has no inodes left, so that no file can be made, while {} bytes are free",
+                space.free
+            )
+        });
         LogDirDescription {
             path: dir.path().display().to_string(),
             state: state.to_owned(),
-            error: failed.or(denied),
+            error: failed.or(denied).or(no_inodes),
             total_bytes: space.total,
             free_bytes: space.free,
             used_bytes: space.total.saturating_sub(space.free),

@@ -75,6 +75,8 @@ pub struct Space {
     pub total: u64,
     /// What an unprivileged process can still write.
     pub free: u64,
+    /// Whether no more files can be made, however much is free: it has no inodes left.
+    pub lacks_inodes: bool,
 }
 
 /// A lock on a file, given up when dropped or when the process ends.

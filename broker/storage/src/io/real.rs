@@ -151,6 +151,8 @@ impl Io for RealIo {
         Ok(Space {
             total: stat.f_blocks.saturating_mul(stat.f_frsize),
             free: stat.f_bavail.saturating_mul(stat.f_frsize),
+            // One that makes inodes as it needs them says that it has none at all.
+            lacks_inodes: stat.f_files > 0 && stat.f_favail == 0,
         })
     }
 

@@ -301,7 +301,7 @@ fn with_reserve(io: &Arc<dyn Io>, options: &LogDirOptions) -> (Arc<dyn Io>, Opti
     match options.reserve {
         ReserveRoom::None => (Arc::clone(io), None),
         ReserveRoom::Keep => {
-            let reserve = Arc::new(Reserve::open(&**io, &options.path));
+            let reserve = Arc::new(Reserve::open(Arc::clone(io), &options.path));
             let spending = SpendingIo::new(Arc::clone(io), Arc::clone(&reserve));
             (spending, Some(reserve))
         }

@@ -9,6 +9,8 @@ pub struct DirSpace {
     pub free: u64,
     /// Below so many free bytes no records are taken; 0 for no such limit.
     pub min_free: u64,
+    /// Whether no more files can be made on it, however many bytes are free.
+    pub lacks_inodes: bool,
     /// Whether records are refused for want of room, or will be as soon as there are any.
     pub is_low: bool,
 }

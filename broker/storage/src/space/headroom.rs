@@ -144,7 +144,9 @@ impl Headroom {
         let is_news = !state.seen.is_low;
         state.quiet_looks = Some(0);
         state.seen.is_low = true;
-        if is_news {
+        if is_news && state.seen.lacks_inodes {
+            self.say_low(&state);
+        } else if is_news {
             let dir = self.dir.display();
             tracing::warn!(%dir, %refusal, "the disk is full: records that do not fit are refused");
         }
@@ -162,6 +164,7 @@ impl Headroom {
         state.quiet_looks = quiet.filter(|looks| *looks < QUIET_LOOKS);
         let min_free = self.min_free.on(space.total);
         let was_low = state.seen.is_low;
+        let lacked_inodes = state.seen.lacks_inodes;
         let is_below = self.min_free != MinFree::Off
             && match was_low {
                 // A little more than the threshold has to be free before records are taken again,
@@ -175,6 +178,7 @@ impl Headroom {
             total: space.total,
             free: space.free,
             min_free,
+            lacks_inodes: space.lacks_inodes,
             is_low: is_below || is_full,
         };
         let left = match is_below {
@@ -184,6 +188,8 @@ impl Headroom {
         self.left.store(left, Ordering::Relaxed);
         match (was_low, state.seen.is_low) {
             (false, true) => self.say_low(&state),
+            // What was said at the refusal was by an earlier look.
+            (true, true) if space.lacks_inodes && !lacked_inodes => self.say_low(&state),
             (true, false) => {
                 let refused = std::mem::take(&mut state.refused);
                 tracing::info!(dir = %self.dir.display(), free_bytes = state.seen.free, refused, "there is room again, records are taken");
@@ -200,7 +206,9 @@ impl Headroom {
 
     fn say_low(&self, state: &State) {
         let (dir, free_bytes) = (self.dir.display(), state.seen.free);
-        if self.min_free == MinFree::Off || state.quiet_looks.is_some() {
+        if state.seen.lacks_inodes && state.quiet_looks.is_some() {
+            tracing::warn!(%dir, free_bytes, "the file system has no inodes left, however many bytes are free: no file can be made on it, and records that need one are refused");
+        } else if self.min_free == MinFree::Off || state.quiet_looks.is_some() {
             tracing::warn!(%dir, free_bytes, "the disk is full: records that do not fit are refused");
         } else {
             let min_free_bytes = state.seen.min_free;
@@ -224,7 +232,11 @@ mod tests {
     use super::*;
 
     fn space(free: u64) -> Space {
-        Space { total: 1000, free }
+        Space {
+            total: 1000,
+            free,
+            lacks_inodes: false,
+        }
     }
 
     #[test]

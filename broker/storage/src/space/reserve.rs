@@ -2,7 +2,8 @@
 //! full it is cut shorter step by step, so that the broker's own small writes still find room:
 //! deleting records and topics, metadata, the start of the broker. What such a write has not used, or
 //! frees when it replaces an older file, is taken back at once, before others can have it; so work that
-//! needs no more room than before costs nothing. It grows back with the room.
+//! needs no more room than before costs nothing. It grows back with the room. The last step is the file itself, which
+//! a file system without inodes needs for any other.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +22,7 @@ const SHARE: u64 = 32;
 
 /// The reserve of one log directory.
 pub(crate) struct Reserve {
+    io: Arc<dyn Io>,
     path: PathBuf,
     /// Held while the disk is asked.
     state: Mutex<State>,
@@ -29,7 +31,7 @@ pub(crate) struct Reserve {
 }
 
 struct State {
-    /// `None` when the file cannot be made.
+    /// `None` when the file cannot be made, or was given up.
     file: Option<Arc<dyn IoFile>>,
     len: u64,
     /// How long it ought to be, by the last look at the room.
@@ -44,11 +46,12 @@ impl Reserve {
     const FILE: &str = ".reserve";
 
     /// Takes up what there is; a directory without one gets it with the first look at the room.
-    pub(crate) fn open(io: &dyn Io, dir: &Path) -> Self {
+    pub(crate) fn open(io: Arc<dyn Io>, dir: &Path) -> Self {
         let path = dir.join(Self::FILE);
         let file = io.open(&path, OpenMode::Create).ok();
         let len = file.as_ref().and_then(|file| file.len().ok()).unwrap_or(0);
         Self {
+            io,
             path,
             state: Mutex::new(State {
                 file,
@@ -64,9 +67,14 @@ impl Reserve {
     /// Gives a step back to the file system; false when nothing is left.
     pub(super) fn spend(&self) -> bool {
         let mut state = self.lock();
-        let Some(file) = state.file.clone().filter(|_| state.len > 0) else {
+        let Some(file) = state.file.clone() else {
             return false;
         };
+        if state.len == 0 {
+            state.file = None;
+            drop(file);
+            return self.io.remove_file(&self.path).is_ok();
+        }
         let shorter = state.len.saturating_sub(STEP);
         if file.set_len(shorter).is_err() {
             return false;
@@ -81,7 +89,10 @@ impl Reserve {
     /// Takes back what was given for a write and is free again. Cheap where nothing was.
     pub(super) fn take_back(&self) {
         let mut state = self.lock();
-        let Some(file) = state.file.clone().filter(|_| state.owed >= BLOCK) else {
+        if state.owed < BLOCK && state.file.is_some() {
+            return;
+        }
+        let Some(file) = self.file(&mut state).filter(|_| state.owed >= BLOCK) else {
             return;
         };
         let mut more = state.owed / BLOCK * BLOCK;
@@ -126,7 +137,7 @@ impl Reserve {
         state.wanted = wanted;
         state.is_tight = space.free < wanted;
         let more = wanted.saturating_sub(state.len).min(space.free / 2) / BLOCK * BLOCK;
-        let Some(file) = state.file.clone().filter(|_| more > 0) else {
+        let Some(file) = self.file(state).filter(|_| more > 0) else {
             return;
         };
         let longer = state.len + more;
@@ -141,6 +152,14 @@ impl Reserve {
                 let _ = file.set_len(state.len);
             }
         }
+    }
+
+    /// The file, made anew if it was given up and there can be one again.
+    fn file(&self, state: &mut State) -> Option<Arc<dyn IoFile>> {
+        if state.file.is_none() {
+            state.file = self.io.open(&self.path, OpenMode::Create).ok();
+        }
+        state.file.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

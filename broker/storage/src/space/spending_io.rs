@@ -303,6 +303,7 @@ mod tests {
             Ok(Space {
                 total: self.0.blocks * BLOCK,
                 free: self.0.free() * BLOCK,
+                lacks_inodes: false,
             })
         }
         fn boot_id(&self) -> io::Result<String> {
@@ -317,7 +318,7 @@ mod tests {
     fn replacing_files_on_a_full_disk_for_ever_costs_the_reserve_nothing() {
         let small = Small::of(1024);
         let plain: Arc<dyn Io> = Arc::new(SmallIo(Arc::clone(&small)));
-        let reserve = Arc::new(Reserve::open(&*plain, small.dir.path()));
+        let reserve = Arc::new(Reserve::open(Arc::clone(&plain), small.dir.path()));
         reserve.refill(plain.space(small.dir.path()).unwrap());
         let io: Arc<dyn Io> = SpendingIo::new(plain, Arc::clone(&reserve));
         let file = small.dir.path().join("checkpoint");

@@ -473,6 +473,7 @@ impl Io for RecordingIo {
         Ok(Space {
             total,
             free: total.saturating_sub(state.disk.used()),
+            lacks_inodes: false,
         })
     }
 
