@@ -256,7 +256,7 @@ impl DirNotes {
 
     /// Whether a point was noted in this era.
     pub(super) fn are_of_its_era(&self, point: &RecoveryPoint) -> bool {
-        self.era == Some(point.boot) && !self.is_doubtful
+        self.is_of_this_boot(point) && !self.is_doubtful
     }
 
     /// The durable point of a partition.

@@ -386,7 +386,8 @@ impl Pass<'_> {
                 Found::Batch { position, header } => (position, header),
                 Found::Damage(corruption) => {
                     indexes.pass_damage();
-                    if is_last && self.is_of_this_era() && reader.has_lost_its_end(&corruption)? {
+                    let is_bad = is_last && corruption.damage != Damage::Incomplete;
+                    if is_bad && self.is_of_this_era() && reader.has_lost_its_end(&corruption)? {
                         self.lost_power = self.point;
                     }
                     self.is_cut = self.is_torn_at(segment.base, corruption.position);
@@ -456,10 +457,10 @@ impl Pass<'_> {
         let is_put_there =
             is_last && is_clean && corruption.next_good.is_none() && self.point.is_some_and(is_end);
         let mut finding = self.finding(corruption);
-        if self.is_cut {
-            finding = finding.unfinished(CUT);
-        } else if is_put_there {
+        if is_put_there {
             finding.then = "it stands behind the end at which the log was closed, so nobody was told of it: the next start cuts it off".to_owned();
+        } else if self.is_cut {
+            finding = finding.unfinished(CUT);
         } else if is_tail {
             finding = finding.unfinished(
                 "an unfinished write, which nobody was told of: the next start cuts it off",
