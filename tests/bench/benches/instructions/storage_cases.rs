@@ -7,7 +7,7 @@ use broker_client::model::{
     BrokerId, LeaderEpoch, Offset, PartitionId, Timestamp, TopicId, TopicName, TopicPartition,
 };
 use broker_record::{Codec, ProducedBatch, Validation};
-use broker_storage::{Log, LogConfig, LogDir, LogDirOptions, ReadLimit};
+use broker_storage::{FileSlice, Log, LogConfig, LogDir, LogDirOptions, ReadLimit};
 use tempfile::TempDir;
 
 use crate::cases::Case;
@@ -47,6 +47,12 @@ impl Filled {
         let appended = self.log.append(batches, LeaderEpoch::new(0), now);
         black_box(appended.expect("there is room"));
     }
+
+    fn read(&self, from: Offset) -> FileSlice {
+        let limit = ReadLimit::OneBatchOr(FETCH_BYTES);
+        let found = self.log.read(from, self.log.end(), limit);
+        found.expect("it is there")
+    }
 }
 
 fn produced(records: u32) -> ProducedBatch {
@@ -61,49 +67,34 @@ fn append(count: usize, records: u32) -> Case {
     })
 }
 
+/// Something that is done with a log while it lies in its folder.
+fn reading(name: &str, read: fn(&Filled)) -> Case {
+    Case::new(name, move || {
+        let filled = Filled::with(200);
+        Box::new(move || read(&filled))
+    })
+}
+
 pub(crate) fn all() -> Vec<Case> {
     vec![
         append(1, 1),
         append(1, 1000),
         append(16, 100),
-        Case::new("read/from-the-start", || {
-            let filled = Filled::with(200);
-            Box::new(move || {
-                let end = filled.log.end();
-                let found = filled
-                    .log
-                    .read(Offset::ZERO, end, ReadLimit::OneBatchOr(FETCH_BYTES));
-                black_box(found.expect("it is there"));
-            })
+        reading("read/from-the-start", |filled| {
+            black_box(filled.read(Offset::ZERO));
         }),
-        Case::new("read/at-the-end", || {
-            let filled = Filled::with(200);
-            Box::new(move || {
-                let end = filled.log.end();
-                let last = Offset::new(end.get() - 1);
-                let found = filled
-                    .log
-                    .read(last, end, ReadLimit::OneBatchOr(FETCH_BYTES));
-                black_box(found.expect("it is there"));
-            })
+        reading("read/at-the-end", |filled| {
+            let last = Offset::new(filled.log.end().get() - 1);
+            black_box(filled.read(last));
         }),
-        Case::new("read/a-mib-of-bytes", || {
-            let filled = Filled::with(200);
-            Box::new(move || {
-                let end = filled.log.end();
-                let found = filled
-                    .log
-                    .read(Offset::ZERO, end, ReadLimit::OneBatchOr(FETCH_BYTES));
-                black_box(found.expect("it is there").read().expect("it can be read"));
-            })
+        reading("read/a-mib-of-bytes", |filled| {
+            let found = filled.read(Offset::ZERO);
+            black_box(found.read().expect("it can be read"));
         }),
-        Case::new("read/offset-of-a-time", || {
-            let filled = Filled::with(200);
-            Box::new(move || {
-                let time = Timestamp::from_millis(1_700_000_000_000);
-                let found = filled.log.offset_for_timestamp(time, filled.log.end());
-                black_box(found.expect("the index can be read"));
-            })
+        reading("read/offset-of-a-time", |filled| {
+            let time = Timestamp::from_millis(1_700_000_000_000);
+            let found = filled.log.offset_for_timestamp(time, filled.log.end());
+            black_box(found.expect("the index can be read"));
         }),
     ]
 }
