@@ -2,6 +2,7 @@
 //! before its time, and nothing that waits for a time waits longer.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::harness::{Broker, ClockShift, Rec, Setup, Value, Wire, eventually, keyed, map};
@@ -24,13 +25,20 @@ fn quick() -> Setup {
 
 /// A broker whose wall clock can be moved.
 fn shifted() -> (Broker, ClockShift, tempfile::TempDir) {
+    shifted_with(|setup, _| setup)
+}
+
+/// The same, set up with a folder to use.
+fn shifted_with(
+    set_up: impl FnOnce(Setup, &Path) -> Setup,
+) -> (Broker, ClockShift, tempfile::TempDir) {
     let folder = tempfile::TempDir::new().expect("a temporary directory can be made");
     let shift = ClockShift::build_in(folder.path());
     let setup = shift.environment().into_iter();
     let setup = setup.fold(quick(), |setup, (name, value)| {
         setup.environment(name, &value)
     });
-    (setup.start(), shift, folder)
+    (set_up(setup, folder.path()).start(), shift, folder)
 }
 
 fn ping_ms(wire: &mut Wire) -> i64 {
@@ -275,12 +283,10 @@ fn a_start_with_a_clock_far_ahead_deletes_nothing_for_its_age_and_says_so() {
 
 /// What a broker has written under a clock that is so far ahead: only its own clock is moved here, not the
 /// one that files get their times by.
-fn stamp(broker: &Broker, ahead: i64) {
+fn stamp(dir: &Path, ahead: i64) {
     let ahead = Duration::from_secs(u64::try_from(ahead).expect("fits"));
     for name in ["durable-positions", "recovery-point-checkpoint"] {
-        let file = fs::File::options()
-            .write(true)
-            .open(broker.data_dir().join(name));
+        let file = fs::File::options().write(true).open(dir.join(name));
         let stamped = file.and_then(|file| file.set_modified(SystemTime::now() + ahead));
         stamped.expect("its time can be set");
     }
@@ -293,7 +299,7 @@ fn restarts_do_not_make_a_clock_that_is_far_ahead_believed() {
     broker.start_again();
     for end_it in [Broker::stop, Broker::kill] {
         end_it(&mut broker);
-        stamp(&broker, YEAR);
+        stamp(&broker.data_dir(), YEAR);
         broker.start_again();
         let mut wire = broker.connect();
         let said = warnings(&mut wire);
@@ -306,12 +312,82 @@ fn restarts_do_not_make_a_clock_that_is_far_ahead_believed() {
         assert_eq!(start_of(&mut wire, "kept"), 0);
     }
     broker.stop();
-    stamp(&broker, YEAR);
+    stamp(&broker.data_dir(), YEAR);
     shift.set(0);
     broker.start_again();
     let mut wire = broker.connect();
     assert!(!warnings(&mut wire).contains("clock"), "all is well");
     assert_eq!(start_of(&mut wire, "kept"), 0);
+}
+
+/// Whether every directory says that the clock is in doubt, or none does.
+fn is_noted_in(dirs: &[PathBuf], is_noted: bool) -> Option<()> {
+    let mut files = dirs.iter().map(|dir| dir.join("clock-doubt").exists());
+    files.all(|noted| noted == is_noted).then_some(())
+}
+
+fn stop_at_once(broker: &mut Broker, shift: &ClockShift, dirs: &[PathBuf]) {
+    shift.set(YEAR);
+    broker.stop();
+    is_noted_in(dirs, true).expect("the stop notes it");
+}
+
+fn kill_once_it_is_told(broker: &mut Broker, shift: &ClockShift, dirs: &[PathBuf]) {
+    let mut wire = broker.connect();
+    let ahead = "365 days ahead of the broker's time";
+    for (shifted, is_ahead) in [(YEAR, true), (0, false), (-YEAR, false), (YEAR, true)] {
+        shift.set(shifted);
+        eventually("it is noted, and forgotten", || is_noted_in(dirs, is_ahead));
+        assert_eq!(warnings(&mut wire).contains(ahead), is_ahead, "{shifted}");
+    }
+    broker.kill();
+}
+
+#[test]
+fn a_restart_after_a_jump_does_not_make_a_clock_that_is_far_ahead_believed() {
+    for end_it in [stop_at_once, kill_once_it_is_told] {
+        let dirs_in = |folder: &Path| ["first", "second"].map(|name| folder.join(name));
+        let (mut broker, shift, folder) =
+            shifted_with(|setup, folder| setup.log_dirs(&dirs_in(folder)));
+        let dirs = dirs_in(folder.path());
+        let mut wire = broker.connect();
+        let young = [("segment.bytes", "4KiB"), ("retention.ms", "30m")];
+        wire.create_topic("kept", 2, &young);
+        let small = [young[0], ("retention.bytes", "4KiB")];
+        wire.create_topic("small", 1, &small);
+        for _ in 0..12 {
+            append(&mut wire, "kept", None);
+            wire.produce("kept", 1, vec![keyed("key", &"x".repeat(900))]);
+        }
+        end_it(&mut broker, &shift, &dirs);
+        dirs.iter().for_each(|dir| stamp(dir, YEAR));
+        broker.start_again();
+        let mut wire = broker.connect();
+        let said = warnings(&mut wire);
+        assert!(
+            said.contains("365 days ahead of the last sign of life"),
+            "{said}"
+        );
+        for _ in 0..10 {
+            append(&mut wire, "small", None);
+        }
+        eventually("retention by size goes on", || {
+            (start_of(&mut wire, "small") > 0).then_some(())
+        });
+        let is_whole = |wire: &mut Wire| {
+            let starts = [0, 1].map(|partition| wire.offset_at("kept", partition, "earliest"));
+            assert_eq!(starts, [Some(0); 2]);
+        };
+        is_whole(&mut wire);
+        broker.stop();
+        dirs.iter().for_each(|dir| stamp(dir, YEAR));
+        shift.set(0);
+        broker.start_again();
+        let mut wire = broker.connect();
+        assert!(!warnings(&mut wire).contains("clock"), "all is well");
+        is_noted_in(&dirs, false).expect("it is forgotten");
+        is_whole(&mut wire);
+    }
 }
 
 #[test]

@@ -2,7 +2,6 @@
 //! suspended counts. Everything in this process that stamps, ages or deletes goes by it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use broker_model::{Clock, SteadyClock, SystemClock, Timestamp};
@@ -25,35 +24,31 @@ impl Clock for Machine {
     }
 }
 
-/// The clock, and where the wall clock has gone since.
+/// The clock, and the wall clock, which may go its own ways.
 #[derive(Clone)]
 pub(crate) struct BrokerClock {
     pub(crate) clock: Arc<dyn Clock>,
-    wall_ahead_ms: Arc<AtomicI64>,
+    pub(crate) wall: Arc<dyn Clock>,
 }
 
 impl BrokerClock {
-    /// How far the wall clock was set back since the start, if it was.
+    /// How far the wall clock is behind, if it is: it was set back since the start.
     pub(crate) fn set_back(&self) -> Duration {
-        let ahead = self.wall_ahead_ms.load(Ordering::Relaxed);
-        match ahead < 0 {
-            true => Duration::from_millis(ahead.unsigned_abs()),
-            false => Duration::ZERO,
-        }
+        self.clock.now().since(self.wall.now())
+    }
+
+    /// How far the wall clock is ahead, if it is: it was set forward since the start, or the machine stood still.
+    pub(crate) fn ahead(&self) -> Duration {
+        self.wall.now().since(self.clock.now())
     }
 }
 
 /// A clock that begins with the wall clock as it is now.
 pub(crate) fn start() -> BrokerClock {
-    let wall_ahead_ms = Arc::new(AtomicI64::new(0));
-    let ahead = wall_ahead_ms.clone();
-    let clock = SteadyClock::new(Machine(SystemClock::new()), move |jump| {
-        ahead.store(jump.ahead_ms(), Ordering::Relaxed);
-        warn!("{jump}");
-    });
+    let clock = SteadyClock::new(Machine(SystemClock::new()), |jump| warn!("{jump}"));
     BrokerClock {
         clock: Arc::new(clock),
-        wall_ahead_ms,
+        wall: Arc::new(SystemClock::new()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `Look`: one look at a log directory, on a thread of its own: how much room there is, and whether the
-//! directories of open logs are still there. On a disk that hangs it may take for ever.
+//! directories of open logs are still there; a clock that was moved is noted in it. On a disk that hangs it may take
+//! for ever.
 
 use broker_model::TopicPartition;
 use broker_storage::LogDir;
@@ -18,10 +19,13 @@ impl Look {
         Self { dir, _alone: alone }
     }
 
-    /// Asks the file system how much room there is, and whether the directories of open logs are there;
+    /// Notes what the next start has to know of the clock; asks the file system how much room there is, and whether the directories of open logs are there;
     /// answers those that are not.
     pub(crate) fn carry_out(self) -> Vec<TopicPartition> {
         let path = self.dir.path().display();
+        if let Err(error) = self.dir.look_at_clock() {
+            debug!(dir = %path, %error, "the next start may believe a clock that is far ahead");
+        }
         if let Err(error) = self.dir.look_at_space() {
             debug!(dir = %path, %error, "the room on the disk is not known");
         }

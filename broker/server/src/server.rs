@@ -353,6 +353,7 @@ async fn open_dirs(
         LogDirs::open(&paths, (&clock, grace), &|path| {
             let mut options = LogDirOptions::new(path, broker_id);
             options.clock = clock.clock.clone();
+            options.wall_clock = Some(clock.wall.clone());
             options.open_files_max = descriptors.data_files.div_ceil(paths.len());
             options.min_free = min_free;
             options.reserve = ReserveRoom::Keep;

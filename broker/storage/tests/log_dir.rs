@@ -9,14 +9,12 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use broker_model::{BrokerId, Clock, ManualClock, TopicId};
+use broker_model::{BrokerId, TopicId};
 use broker_storage::io::Io;
 use broker_storage::io::recording::{Fault, Operation, RecordingIo};
-use broker_storage::{
-    AgeHold, DirTrace, DoubtedClock, LogDir, LogDirError, LogDirOptions, OpenLogError,
-};
+use broker_storage::{DirTrace, LogDir, LogDirError, LogDirOptions, OpenLogError};
 use support::{
-    DIR, TOPIC_ID, append, at, batch_of, edit, file_bytes, offset, open, open_dir, partition,
+    DIR, TOPIC_ID, append, batch_of, edit, file_bytes, offset, open, open_dir, partition,
     partition_dir, segment_file, set_file_bytes, small, sync, values,
 };
 
@@ -416,50 +414,6 @@ fn a_directory_of_somebody_else_is_left_alone_even_if_its_name_fits() {
         b"precious"
     );
     assert!(!half.exists(), "half a creation is swept away");
-}
-
-#[test]
-fn a_clock_in_doubt_is_noted_until_its_ages_were_held_long_enough() {
-    let secs = Duration::from_secs;
-    let (io, clock) = (RecordingIo::new(), Arc::new(ManualClock::at(at(5_000_000))));
-    let noted = |io: &Arc<RecordingIo>| {
-        let trace = DirTrace::of(&**io, Path::new(DIR)).unwrap();
-        trace.doubted_clock
-    };
-    let begin = |doubt: Option<DoubtedClock>| {
-        let mut options = options(&io);
-        options.clock = clock.clone();
-        options.age_hold =
-            doubt.map(|doubt| Arc::new(AgeHold::new(doubt, clock.monotonic(), secs(60))));
-        LogDir::open(options).unwrap()
-    };
-    drop(begin(None));
-    assert_eq!(noted(&io), None);
-    let first = DoubtedClock {
-        last_alive: at(1_000),
-        held: Duration::ZERO,
-    };
-    let dir = begin(Some(first));
-    assert_eq!(noted(&io.after_kill()), Some(first), "at once");
-    clock.advance(secs(20));
-    dir.write_checkpoints().unwrap();
-    drop(dir);
-    let second = DoubtedClock {
-        last_alive: at(21_000),
-        held: secs(20),
-    };
-    assert_eq!(noted(&io.after_kill()), Some(second), "a restart goes on");
-    let dir = begin(Some(second));
-    clock.advance(secs(39));
-    dir.write_checkpoints().unwrap();
-    assert_eq!(noted(&io).map(|doubt| doubt.held), Some(secs(59)));
-    clock.advance(secs(1));
-    dir.write_checkpoints().unwrap();
-    assert_eq!(noted(&io.after_kill()), None, "it was held long enough");
-    drop(dir);
-    drop(begin(Some(first)));
-    drop(begin(None));
-    assert_eq!(noted(&io.after_kill()), None, "the clock is believed again");
 }
 
 #[test]

@@ -270,8 +270,9 @@ const OWN_KEYS: &[BrokerKey] = &[
             default: "3600000",
             documentation: "When the wall clock is more than a day ahead of the last sign of life \
                 in the log directories at the start, ages go on from there for this long: what \
-                has become too old since is not deleted yet. Retention by size goes on. 0 believes \
-                the clock at once.",
+                has become too old since is not deleted yet. The same if it got so far ahead while \
+                the broker ran, which is noted in the log directories then. Retention by size goes \
+                on. 0 believes the clock at once.",
             consequence: "A broker that was off for days deletes what is due so much later; one \
                 whose clock is wrong, say by a year, deletes nothing before somebody can see the \
                 warning. A clock that is set back meanwhile keeps it so until the next start.",

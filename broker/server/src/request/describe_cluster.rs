@@ -76,7 +76,7 @@ async fn warnings(context: &Context, log_dirs: &[LogDirDescription]) -> Vec<Stri
     warnings.extend(context.dirs.lost_records(start_of));
     warnings.extend(plugin_warnings(context));
     warnings.extend(unsound_modules(context, &warnings));
-    warnings.extend(context.dirs.clock_doubt().warning());
+    warnings.extend(context.dirs.clock_doubt().warnings());
     let (factor, brokers) = (
         context.config.creation.replication_factor,
         context.metadata.load().brokers().len(),

@@ -1,6 +1,7 @@
 //! `AgeHold`: after a start at which the wall clock is in doubt, ages go on from when the broker was last
 //! alive, as if no time had passed since, until a grace has passed. Nothing is deleted early by a clock that
-//! is ahead; what was due before goes as ever. It is noted in the directories, so that it outlasts a restart.
+//! is ahead; what was due before goes as ever. It is noted in the directories, so that it outlasts a restart;
+//! a clock that gets ahead while the broker runs is noted there as well, for the next start.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +24,9 @@ pub struct AgeHold {
 }
 
 impl AgeHold {
+    /// Off for so long is nothing to wonder about; a clock that is further ahead is in doubt.
+    pub const UNREMARKABLE: Duration = Duration::from_secs(24 * 3_600);
+
     /// Ages go on from where the doubt left them until they were held for `grace` in all; `begun` is now, on
     /// the monotonic clock.
     pub fn new(doubt: DoubtedClock, begun: Duration, grace: Duration) -> Self {

@@ -2,14 +2,16 @@
 //! clean stop. Written when there is something new to say; one that cannot be leaves the old one in force.
 
 use std::io;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use broker_model::{Offset, TopicPartition};
 
-use super::age_hold;
 use super::shared::{DirShared, lock};
+use super::{AgeHold, age_hold};
 use crate::era::Era;
 use crate::health::is_no_space;
-use crate::small_file::{HighWatermarks, RecoveryPoints, SmallFile, SmallFileError};
+use crate::small_file::{DoubtedClock, HighWatermarks, RecoveryPoints, SmallFile, SmallFileError};
 use crate::sync::record;
 
 /// What the checkpoints on disk hold: they are replaced when there is something else to say.
@@ -87,12 +89,44 @@ impl DirShared {
         self.note_age_hold()
     }
 
-    /// While ages are held: how long they were, for the next start; and once that it is over.
+    /// While ages are held: how long they were, for the next start; and once that it is over. While the wall clock
+    /// is far ahead: until when it was not.
     fn note_age_hold(&self) -> Result<(), SmallFileError> {
-        let Some(hold) = &self.age_hold else {
-            return Ok(());
+        let is_ahead = self.noted_ahead.load(Ordering::Relaxed);
+        match self.age_hold.is_some() || is_ahead {
+            true => self.note_doubt(is_ahead),
+            false => Ok(()),
+        }
+    }
+
+    /// Notes once that the wall clock has got far ahead of the broker's, and once that it no longer is. It is for the
+    /// next start, which begins with the wall clock, so it comes before anything whose time is a sign of life by it.
+    pub(crate) fn note_clock_ahead(&self) -> Result<(), SmallFileError> {
+        let is_ahead = || {
+            let wall = self.wall_clock.as_ref();
+            wall.is_some_and(|wall| wall.now().since(self.clock.now()) > AgeHold::UNREMARKABLE)
         };
-        let noted = age_hold::note(&*self.io, &self.path, hold.doubt(self.clock.monotonic()));
+        if is_ahead() == self.noted_ahead.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let _one_at_a_time = self.replacing();
+        let is_ahead = is_ahead();
+        self.note_doubt(is_ahead)?;
+        self.noted_ahead.store(is_ahead, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn note_doubt(&self, is_ahead: bool) -> Result<(), SmallFileError> {
+        let hold = self.age_hold.as_ref();
+        let doubt = match is_ahead {
+            // The time that it is by the broker, which no start has waited for yet.
+            true => Some(DoubtedClock {
+                last_alive: self.steady(self.clock.now()),
+                held: Duration::ZERO,
+            }),
+            false => hold.and_then(|hold| hold.doubt(self.clock.monotonic())),
+        };
+        let noted = age_hold::note(&*self.io, &self.path, doubt);
         noted.inspect_err(|error| self.observe_small(error))
     }
 

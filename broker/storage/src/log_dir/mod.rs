@@ -204,6 +204,17 @@ impl LogDir {
         Ok(self.shared.write_checkpoints(unclosed == 0)?)
     }
 
+    /// Notes whether the wall clock has got far ahead of the time that the directory goes by, where that is news.
+    ///
+    /// # Errors
+    /// When it cannot be noted; the next look tries again.
+    pub fn look_at_clock(&self) -> Result<(), SmallFileError> {
+        match self.is_failed() {
+            Some(_) => Ok(()),
+            None => self.shared.note_clock_ahead(),
+        }
+    }
+
     /// Stores which directories the broker keeps its data in; see [`DirTrace::siblings`].
     ///
     /// # Errors

@@ -25,6 +25,8 @@ pub struct LogDirOptions {
     pub io: Arc<dyn Io>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The clock that files get their times by, where that above does not follow its jumps.
+    pub wall_clock: Option<Arc<dyn Clock>>,
     /// Keeps ages from running ahead after a start at which the clock is in doubt.
     pub age_hold: Option<Arc<AgeHold>>,
     /// Data files that are open at once; those in use at the same time may be more.
@@ -55,6 +57,7 @@ impl LogDirOptions {
             cluster_id: None,
             io: RealIo::new(),
             clock: Arc::new(SystemClock::new()),
+            wall_clock: None,
             age_hold: None,
             open_files_max: OPEN_FILES_MAX,
             min_free: MinFree::Off,

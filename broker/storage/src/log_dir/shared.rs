@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -66,6 +67,9 @@ pub(crate) struct DirShared {
     /// The settings of the log that was opened or configured last.
     last_config: Mutex<Arc<LogConfig>>,
     pub(super) age_hold: Option<Arc<AgeHold>>,
+    pub(super) wall_clock: Option<Arc<dyn Clock>>,
+    /// Whether it is noted that the wall clock has got far ahead of the other since the start.
+    pub(super) noted_ahead: AtomicBool,
     _lock: Box<dyn IoLock>,
 }
 
@@ -126,6 +130,8 @@ impl DirShared {
             last_config: Mutex::default(),
             opened_at: (options.clock.now(), options.clock.monotonic()),
             age_hold: options.age_hold,
+            wall_clock: options.wall_clock,
+            noted_ahead: AtomicBool::new(false),
             clock: options.clock,
             path,
             _lock: lock,

@@ -89,6 +89,9 @@ pub(crate) fn sync_unrecorded(dir: &DirShared, request: SyncRequest) -> SyncOutc
 /// Records the points that syncs have made true since the last time. Whoever comes meanwhile waits,
 /// so that what is recorded never lags by more than one sync.
 pub(crate) fn record(dir: &DirShared) {
+    if let Err(error) = dir.note_clock_ahead() {
+        tracing::warn!(%error, "the next start may believe a clock that is far ahead");
+    }
     let mut points = dir.unrecorded();
     if let Err(error) = dir.positions.record(&points) {
         let file = dir.positions.path();
