@@ -267,3 +267,46 @@ fn a_directory_inside_of_another_is_refused() {
     }
     assert!(!outer.exists(), "it was touched");
 }
+
+#[test]
+fn what_takes_the_place_of_a_directory_in_use_gets_nothing() {
+    for at_its_place in ["nothing", "an empty directory"] {
+        let folder = TempDir::new().unwrap();
+        let dirs = dirs_in(&folder);
+        let mut broker = Setup::new().log_dirs(&dirs).start();
+        let mut wire = broker.connect();
+        wire.create_topic("t", 4, &[]);
+        for partition in 0..4 {
+            wire.produce("t", partition, plain("kept ", 0..3));
+        }
+        let (moved, aside) = (&dirs[1], folder.path().join("aside"));
+        fs::rename(moved, &aside).unwrap();
+        if at_its_place != "nothing" {
+            fs::create_dir(moved).unwrap();
+        }
+        wire.create_topic("new", 4, &[]);
+        let cluster = wire.call("describe_cluster", map! {}).unwrap();
+        let states = cluster.get("log_dirs").list().iter();
+        let states: Vec<&str> = states.map(|dir| dir.get("state").text()).collect();
+        assert_eq!(states, ["online", "failed"], "{at_its_place}");
+        let warnings = format!("{:?}", cluster.get("warnings"));
+        assert!(warnings.contains("unmounted"), "{warnings}");
+        let found = fs::read_dir(moved).map_or(0, Iterator::count);
+        assert_eq!(found, 0, "{at_its_place}: it was taken for the directory");
+        // What could not be made there is nobody's loss.
+        for partition in
+            (0..4).filter(|partition| dirs[0].join(format!("new-{partition}")).exists())
+        {
+            wire.produce("new", partition, plain("kept ", 0..3));
+        }
+        broker.stop();
+        let _ = fs::remove_dir(moved);
+        fs::rename(&aside, moved).unwrap();
+        broker.start_again();
+        let mut wire = broker.connect();
+        assert_complete(&mut wire);
+        for partition in 0..4 {
+            wire.produce("new", partition, plain("later ", 0..1));
+        }
+    }
+}

@@ -103,3 +103,17 @@ impl<A: TakesTurns> ActorFuture<A> for StandBack {
         Poll::Pending
     }
 }
+
+/// Counts how often others get to run on this thread.
+#[cfg(test)]
+pub(crate) fn count_turns() -> (std::rc::Rc<std::cell::Cell<u32>>, JoinHandle<()>) {
+    let turns = std::rc::Rc::new(std::cell::Cell::new(0));
+    let counted = turns.clone();
+    let others = actix_rt::spawn(async move {
+        loop {
+            counted.set(counted.get() + 1);
+            tokio::task::yield_now().await;
+        }
+    });
+    (turns, others)
+}

@@ -5,14 +5,15 @@
 
 mod support;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_storage::io::recording::{RecordingIo, Survival};
+use broker_storage::io::recording::{Operation, RecordingIo, Survival};
 use broker_storage::{FlushMode, LastStop, LogConfig, LogPurpose, OpenLogError};
 use support::{
     BATCH, TOPIC_ID, append, append_numbers, batch_of, big, edit, inspected, killed, numbers,
-    offset, open, open_dir, open_log, partition, segment_file, sync, values,
+    offset, open, open_dir, open_log, partition, partition_dir, segment_file, small, sync, values,
 };
 
 /// What is done to the end of a file.
@@ -76,29 +77,149 @@ fn other_bytes_at_the_end_of_a_log_are_damage() {
     }
 }
 
-#[test]
-fn what_was_acknowledged_and_lost_with_them_is_told() {
-    let asynchronous = LogConfig {
-        flush: FlushMode::Async {
-            every: Duration::from_secs(1),
-        },
-        ..big()
-    };
+fn asynchronous(config: LogConfig) -> LogConfig {
+    let every = Duration::from_secs(1);
+    LogConfig {
+        flush: FlushMode::Async { every },
+        ..config
+    }
+}
+
+/// Two records that are durable and four that are acknowledged as well, five of them as was noted, then a kill.
+fn acknowledged_and_killed() -> Arc<RecordingIo> {
     let io = RecordingIo::new();
-    let (dir, mut log, _) = open(&io, asynchronous);
+    let (dir, mut log, _) = open(&io, asynchronous(big()));
     append_numbers(&mut log, 0..2);
     sync(&dir, &mut log);
     append_numbers(&mut log, 2..6);
     dir.record_high_watermark(&partition(), offset(5));
     dir.write_checkpoints().unwrap();
     drop((dir, log));
-    let io = io.after_kill();
-    edit(&io, &segment_file(0, "log"), zero_from(3 * BATCH));
-    assert_eq!(inspected::damage(&io, &|_| false).unwrap(), None);
-    let (_dir, log, report) = open(&io, asynchronous);
-    assert_eq!((report.corruption, log.end()), (Vec::new(), offset(3)));
+    io.after_kill()
+}
+
+/// Opens it, and finds that offsets from `end` on were lost.
+fn assert_lost_from(end: u64, io: &Arc<RecordingIo>) {
+    assert_eq!(inspected::damage(io, &|_| false).unwrap(), None);
+    let (_dir, log, report) = open(io, asynchronous(big()));
+    assert_eq!((report.corruption, log.end()), (Vec::new(), offset(end)));
     let lost = report.power_loss.and_then(|loss| loss.known_lost);
-    assert_eq!(lost, Some(offset(3)..offset(5)));
+    assert_eq!(lost, Some(offset(end)..offset(5)));
+}
+
+#[test]
+fn what_was_acknowledged_and_lost_with_them_is_told() {
+    let io = acknowledged_and_killed();
+    edit(&io, &segment_file(0, "log"), zero_from(3 * BATCH));
+    assert_lost_from(3, &io);
+}
+
+#[test]
+fn a_log_that_ends_where_it_was_synced_was_set_back_to_that() {
+    let io = acknowledged_and_killed();
+    edit(&io, &segment_file(0, "log"), |bytes| {
+        bytes.truncate(2 * BATCH as usize)
+    });
+    assert_lost_from(2, &io);
+    // Anywhere else somebody has cut it.
+    for kept in [0, 1, 3, 4] {
+        let io = acknowledged_and_killed();
+        edit(&io, &segment_file(0, "log"), |bytes| {
+            bytes.truncate(kept * BATCH as usize)
+        });
+        assert!(
+            inspected::damage(&io, &|_| false).unwrap().is_some(),
+            "{kept}"
+        );
+        let (_dir, log, report) = open(&io, asynchronous(big()));
+        assert!(
+            !report.corruption.is_empty() && log.end() >= offset(5),
+            "{kept}"
+        );
+    }
+}
+
+#[test]
+fn segments_without_a_byte_behind_a_gap_were_made_for_what_was_lost() {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, small());
+    append_numbers(&mut log, 0..12);
+    sync(&dir, &mut log);
+    append_numbers(&mut log, 12..45);
+    drop((dir, log));
+    let cut = |base: u64, batches: u64| {
+        move |io: &Arc<RecordingIo>| {
+            edit(io, &segment_file(base, "log"), |bytes| {
+                bytes.truncate((batches * BATCH) as usize)
+            });
+        }
+    };
+    let set_back = io.after_kill();
+    for cut in [cut(10, 5), cut(20, 0), cut(30, 0), cut(40, 0)] {
+        cut(&set_back);
+    }
+    // Indexes are made anew.
+    let is_index = |file: &Path| {
+        file.extension()
+            .is_some_and(|e| e == "index" || e == "timeindex")
+    };
+    assert_eq!(inspected::damage(&set_back, &is_index).unwrap(), None);
+    let (dir, mut log, report) = open(&set_back, small());
+    assert_eq!(report.corruption, []);
+    assert_eq!(values(&log), numbers(15));
+    append_numbers(&mut log, 15..16);
+    sync(&dir, &mut log);
+    assert_eq!(values(&log), numbers(16));
+    // Where one of them has bytes, those before it are missing.
+    let damaged = io.after_kill();
+    for cut in [cut(10, 5), cut(20, 0), cut(30, 0)] {
+        cut(&damaged);
+    }
+    assert!(inspected::damage(&damaged, &is_index).unwrap().is_some());
+    let (_dir, log, report) = open(&damaged, small());
+    assert!(!report.corruption.is_empty() && log.end() >= offset(45));
+}
+
+#[test]
+fn of_one_log_what_was_written_first_is_durable_first_and_indexes_after_all_data() {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, small());
+    append_numbers(&mut log, 0..35);
+    sync(&dir, &mut log);
+    let synced = io
+        .operations()
+        .into_iter()
+        .filter_map(|operation| match operation {
+            Operation::SyncData { path } if path.starts_with(partition_dir()) => Some(path),
+            _ => None,
+        });
+    let of_data = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "log");
+    let synced: Vec<PathBuf> = synced.collect();
+    let data: Vec<&PathBuf> = synced.iter().filter(|path| of_data(path)).collect();
+    let expected = [0, 10, 20, 30].map(|base| segment_file(base, "log"));
+    assert_eq!(data, expected.each_ref(), "{synced:?}");
+    let of_index = |path: &PathBuf| {
+        path.extension()
+            .is_some_and(|e| e == "index" || e == "timeindex")
+    };
+    let first_index = synced.iter().position(of_index).unwrap();
+    assert!(
+        synced[first_index..].iter().all(|path| !of_data(path)),
+        "{synced:?}"
+    );
+}
+
+#[test]
+fn a_log_never_begins_behind_what_is_durable() {
+    let io = RecordingIo::new();
+    let (_dir, mut log, _) = open(&io, asynchronous(small()));
+    append_numbers(&mut log, 0..25);
+    log.advance_start(offset(23)).unwrap();
+    for io in [io.after_set_back(), io.after_power_loss(Survival::Synced)] {
+        let (_dir, log, report) = open(&io, asynchronous(small()));
+        assert_eq!((report.corruption, log.start()), (Vec::new(), offset(23)));
+        assert_eq!(log.end(), offset(25));
+    }
 }
 
 /// A log without which nothing is served is left for the next start as it was found.

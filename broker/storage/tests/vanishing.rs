@@ -268,3 +268,34 @@ fn what_the_broker_removes_itself_is_not_missed() {
     let dir = open_dir(&io.after_kill());
     assert_eq!(open_log(&dir, small()).0.end(), offset(16));
 }
+
+#[test]
+fn a_log_directory_whose_path_names_another_one_or_nothing_goes_out_of_service() {
+    for named in [None, Some("/data")] {
+        let (io, dir, mut log) = filled();
+        io.rename(Path::new("/data"), Path::new("/aside")).unwrap();
+        if let Some(another) = named {
+            io.create_dir_all(Path::new(another)).unwrap();
+        }
+        assert!(dir.look_for_partitions().is_err());
+        let why = dir.is_failed().expect("it is out of service").to_string();
+        assert!(why.contains("unmounted"), "{why}");
+        assert!(try_append(&mut log).is_err(), "it would be lost");
+    }
+}
+
+#[test]
+fn a_partition_is_not_begun_in_what_took_the_directorys_place() {
+    for named in [None, Some("/data")] {
+        let (io, dir, _log) = filled();
+        io.rename(Path::new("/data"), Path::new("/aside")).unwrap();
+        if let Some(another) = named {
+            io.create_dir_all(Path::new(another)).unwrap();
+        }
+        let other = TopicPartition::new(TopicName::new("other").unwrap(), PartitionId::new(0));
+        let opened = dir.open_or_create_log(&other, TopicId::from_bytes([7; 16]), small());
+        assert!(opened.is_err());
+        assert!(dir.is_failed().is_some());
+        assert_eq!(io.list(Path::new("/data")).unwrap_or_default(), []);
+    }
+}

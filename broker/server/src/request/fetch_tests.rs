@@ -1,8 +1,6 @@
 //! What a fetch of decoded records costs the thread that it runs on: counted in turns of others and in bytes, not
 //! measured. Everything lies in the page cache, so that nothing ever waits.
 
-use std::cell::Cell;
-
 use broker_cluster::Acks;
 use broker_model::{Offset, PartitionId, Timestamp};
 use broker_protocol::api::fetch::{FetchData, FetchPartition};
@@ -14,6 +12,7 @@ use crate::net::ceiling::Ceiling;
 use crate::net::unfolding::Unfolding;
 use crate::partition::tests::{Hosted, host};
 use crate::reply::Reply;
+use crate::turn::count_turns;
 
 /// A batch of one record with so many zeros.
 fn batch(value_bytes: usize, codec: Codec) -> ProducedBatch {
@@ -54,14 +53,7 @@ async fn decoding_much_of_many_partitions_lets_others_run_meanwhile() {
     let cold = hosted.handle.cold_reads();
     let located = (0..200).map(|_| Located::of_slice(slice.clone(), cold.clone()));
     let located: Vec<_> = located.collect();
-    let turns = Rc::new(Cell::new(0));
-    let counted = turns.clone();
-    let other = actix_rt::spawn(async move {
-        loop {
-            counted.set(counted.get() + 1);
-            tokio::task::yield_now().await;
-        }
-    });
+    let (turns, other) = count_turns();
     let mut room = RECORDS_BYTES_MAX;
     let answers = read_all(located, &as_records(), &mut room).await;
     other.abort();
@@ -118,14 +110,7 @@ async fn an_answer_about_very_many_partitions_is_written_in_passes() {
     };
     let answers: Vec<FetchAnswer<FileSlice>> = (0..10_000).map(answer).collect();
     let at_once = FetchAnswer::response_frame(7, answers.clone()).expect("it is small");
-    let turns = Rc::new(Cell::new(0));
-    let counted = turns.clone();
-    let others = actix_rt::spawn(async move {
-        loop {
-            counted.set(counted.get() + 1);
-            tokio::task::yield_now().await;
-        }
-    });
+    let (turns, others) = count_turns();
     let pieces = written(7, answers).await.expect("it is small");
     others.abort();
     assert!(turns.get() >= 20, "others had {} turns", turns.get());

@@ -1,14 +1,12 @@
 //! What a fetch of several partitions waits for: counted in bells and in turns of others, not measured.
 
-use std::cell::Cell;
-use std::rc::Rc;
-
 use broker_model::Offset;
 use broker_model::limits::FETCH_WAIT_MAX;
 use futures::FutureExt;
 
 use super::*;
 use crate::partition::{OffsetsPublisher, PartitionOffsets};
+use crate::turn::count_turns;
 
 /// A partition that only grows.
 struct Growing {
@@ -48,19 +46,6 @@ fn rings(bell: &Bell) -> bool {
 
 fn looks_again(together: &Together) -> bool {
     matches!(together, Together::LookAgain)
-}
-
-/// Counts how often others get to run on this thread.
-fn count_turns() -> (Rc<Cell<u32>>, tokio::task::JoinHandle<()>) {
-    let turns = Rc::new(Cell::new(0));
-    let counted = turns.clone();
-    let others = actix_rt::spawn(async move {
-        loop {
-            counted.set(counted.get() + 1);
-            tokio::task::yield_now().await;
-        }
-    });
-    (turns, others)
 }
 
 #[actix_rt::test]

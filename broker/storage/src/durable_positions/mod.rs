@@ -29,7 +29,7 @@ pub(crate) type PartitionKey = (TopicId, PartitionId);
 
 /// A slot in use, and which of the log's histories it belongs to: a truncation begins a new one, so
 /// that a sync still under way for the old one does not raise the point again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SlotTicket {
     slot: usize,
     generation: u64,

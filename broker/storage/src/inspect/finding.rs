@@ -67,6 +67,22 @@ impl Finding {
         }
     }
 
+    /// What was acknowledged above the durable point, and went with the power.
+    pub(super) fn lost_with_the_power(dir: &Path, next: Offset, noted: Offset) -> Self {
+        Self {
+            kind: FindingKind::Note,
+            file: dir.to_owned(),
+            position: None,
+            offset: Some(next),
+            what: format!(
+                "offsets {next} to {noted} went with the machine's power: they were acknowledged under flush.mode=async, and not synced yet"
+            ),
+            then: format!(
+                "the next start tells of the loss, which stays named in known-losses, and the log goes on at offset {next}"
+            ),
+        }
+    }
+
     /// Damaged data, and what follows from it.
     pub(super) fn data(corruption: Corruption) -> Self {
         let then = match (&corruption.damage, corruption.next_good) {

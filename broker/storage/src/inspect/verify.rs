@@ -2,6 +2,8 @@
 //! as was noted elsewhere. Reads every byte and goes on behind damage, so that one run names everything
 //! that is wrong; each finding says what the broker does about it.
 
+mod set_back;
+
 use std::io;
 use std::path::Path;
 
@@ -199,21 +201,6 @@ struct Pass<'a> {
     report: &'a mut dyn FnMut(Finding),
 }
 
-fn lost_with_the_power(dir: &Path, next: Offset, noted: Offset) -> Finding {
-    Finding {
-        kind: FindingKind::Note,
-        file: dir.to_owned(),
-        position: None,
-        offset: Some(next),
-        what: format!(
-            "offsets {next} to {noted} went with the machine's power: they were acknowledged under flush.mode=async, and not synced yet"
-        ),
-        then: format!(
-            "the next start tells of the loss, which stays named in known-losses, and the log goes on at offset {next}"
-        ),
-    }
-}
-
 /// What the next start does about what went with the power.
 const CUT: &str = "it was not durable when the machine went down, or its disk was away: the next start cuts the log off here";
 
@@ -237,6 +224,7 @@ impl Pass<'_> {
             return;
         };
         if let Some(first) = files.first().filter(|first| first.base > start) {
+            self.lose_if_empty(files);
             self.is_cut = self.is_torn_at(first.base, 0);
             let finding = self.finding(Corruption {
                 file: dir.join(file_name(start)),
@@ -266,9 +254,10 @@ impl Pass<'_> {
         }
     }
 
-    fn check_follows(&mut self, before: Option<&SegmentFile>, segment: &SegmentFile) {
+    fn check_follows(&mut self, before: Option<&SegmentFile>, rest: &[SegmentFile]) {
         let next = self.summary.next;
-        if segment.base != next {
+        if let Some(segment) = rest.first().filter(|segment| segment.base != next) {
+            self.lose_if_empty(rest);
             self.is_cut = self.is_torn_at(segment.base, 0);
             let finding = Finding {
                 kind: FindingKind::Damage,
@@ -332,9 +321,9 @@ impl Pass<'_> {
         }
         let durable = point.map_or(Offset::ZERO, |point| point.end);
         if let Some(noted) = noted.filter(|noted| *noted > next && *noted > durable) {
-            if self.lost_power.is_some() {
+            if self.lost_power.is_some() || self.is_set_back(files) {
                 // Under `sync` nothing is acknowledged above the durable point.
-                return (self.report)(lost_with_the_power(dir, next.max(durable), noted));
+                return (self.report)(Finding::lost_with_the_power(dir, next.max(durable), noted));
             }
             self.data(Corruption {
                 file: files
@@ -351,7 +340,7 @@ impl Pass<'_> {
     fn segments(&mut self, files: &[SegmentFile]) {
         for (number, segment) in files.iter().enumerate() {
             let before = number.checked_sub(1).and_then(|before| files.get(before));
-            self.check_follows(before, segment);
+            self.check_follows(before, files.get(number..).unwrap_or_default());
             self.check_owner(segment);
             let below = files.get(number + 1).map(|next| next.base);
             match self.segment(segment, below) {

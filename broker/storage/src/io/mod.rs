@@ -80,7 +80,14 @@ pub struct Space {
 }
 
 /// A lock on a file, given up when dropped or when the process ends.
-pub trait IoLock: Send + Sync {}
+pub trait IoLock: Send + Sync {
+    /// Whether the directory that the locked file is in is still what `dir` names: it may have been renamed,
+    /// unmounted, or covered by another file system.
+    ///
+    /// # Errors
+    /// `NotFound` when `dir` names nothing, and whatever else the operating system answers.
+    fn is_at(&self, dir: &Path) -> io::Result<bool>;
+}
 
 /// Bytes of a file that cannot change any more, readable in place.
 pub trait MappedFile: Send + Sync {

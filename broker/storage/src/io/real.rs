@@ -131,10 +131,7 @@ impl Io for RealIo {
         if let Some(Err(TryLockError::WouldBlock)) = dir.as_ref().map(File::try_lock) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let locked = RealLock {
-            _file: file,
-            _dir: dir,
-        };
+        let locked = RealLock { _file: file, dir };
         Ok(Box::new(locked))
     }
 
@@ -176,10 +173,19 @@ fn timestamp(at: SystemTime) -> Option<Timestamp> {
 
 struct RealLock {
     _file: File,
-    _dir: Option<File>,
+    dir: Option<File>,
 }
 
-impl IoLock for RealLock {}
+impl IoLock for RealLock {
+    fn is_at(&self, dir: &Path) -> io::Result<bool> {
+        let named = fs::metadata(dir)?;
+        let Some(locked) = &self.dir else {
+            return Ok(true);
+        };
+        let locked = locked.metadata()?;
+        Ok((named.dev(), named.ino()) == (locked.dev(), locked.ino()))
+    }
+}
 
 struct RealFile(File);
 

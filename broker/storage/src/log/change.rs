@@ -30,6 +30,10 @@ impl Log {
         }
         if to > self.start {
             self.shared.health.check()?;
+            // A log never begins behind what is durable of it: a power loss would leave less than its start says.
+            if to > self.durable_end() {
+                self.make_durable()?;
+            }
             if self.shared.planted.delete_before_log_start {
                 let old = std::mem::replace(&mut self.start, to);
                 self.delete_below_start()?;

@@ -39,7 +39,7 @@ use crate::index::{Owner, SegmentId};
 use crate::log_dir::{DirShared, OpenGuard};
 use crate::segment::{ActiveSegment, DataFile, SealedSegment, SegmentInfo};
 use crate::small_file::{CleanerCheckpoint, LeaderEpochs, SmallFile};
-use crate::sync::{SyncOutcome, SyncRequest};
+use crate::sync::{SyncOutcome, SyncRequest, sync_only};
 use trouble::Trouble;
 use unsynced::Unsynced;
 
@@ -280,6 +280,20 @@ impl Log {
             self.on_synced(&outcome)?;
         }
         Ok(())
+    }
+
+    /// Makes all that is written durable, on this thread, and notes nothing: whoever waits for a sync goes on waiting
+    /// for that one.
+    pub(super) fn make_durable(&self) -> Result<(), DirFailed> {
+        let request = SyncRequest {
+            ticket: self.ticket,
+            change: self.unsynced.synced,
+            point: self.trouble.uncut().unwrap_or_else(|| self.end_point()),
+            files: self.unsynced.files(),
+            directories: self.unsynced.directories(self.dir()),
+            replacements: Vec::new(),
+        };
+        sync_only(&self.shared, request)
     }
 
     /// The directory may be deleted next, beside those who read slices.

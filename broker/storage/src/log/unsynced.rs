@@ -45,11 +45,11 @@ impl Unsynced {
     /// The active segment was sealed: its files will not be written again.
     pub(super) fn sealed(&mut self, index: Vec<SyncFile>, now: Duration) {
         let change = self.next(now);
-        self.sealed
-            .extend(index.into_iter().map(|file| (change, file)));
         if let Some((_, data)) = self.data.take() {
             self.sealed.push((change, SyncFile::Data(data)));
         }
+        self.sealed
+            .extend(index.into_iter().map(|file| (change, file)));
         self.directory = change;
         self.bytes_since_index_sync = 0;
     }
@@ -117,15 +117,20 @@ impl Unsynced {
         self.requested = self.change;
         self.since = None;
         self.written_since = None;
-        let data = self.data.iter();
-        let data = data.map(|(_, file)| SyncFile::Data(Arc::clone(file)));
-        let sealed = self.sealed.iter().map(|(_, file)| file.clone());
-        let mut files: Vec<SyncFile> = data.chain(sealed).collect();
+        let mut files = self.files();
         if self.bytes_since_index_sync >= INDEX_SYNC_BYTES {
             self.bytes_since_index_sync = 0;
             files.extend(index());
         }
         (self.change, files)
+    }
+
+    /// The files that are not durable, oldest first, but for the active segment's index files.
+    pub(super) fn files(&self) -> Vec<SyncFile> {
+        let sealed = self.sealed.iter().map(|(_, file)| file.clone());
+        let data = self.data.iter();
+        let data = data.map(|(_, file)| SyncFile::Data(Arc::clone(file)));
+        sealed.chain(data).collect()
     }
 
     /// Everything up to `change` is durable.

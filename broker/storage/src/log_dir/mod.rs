@@ -272,20 +272,13 @@ impl LogDir {
     }
 
     /// Looks whether the directories of open logs are there; answers the partitions whose are not. Costs
-    /// one question to the file system as long as nothing was added or removed. A log directory that is
-    /// gone itself goes out of service.
+    /// two questions to the file system as long as nothing was added or removed. A log directory that is
+    /// gone itself, or whose path names another one, goes out of service.
     ///
     /// # Errors
-    /// Whatever the operating system answers.
+    /// When it is out of service, or whatever the operating system answers.
     pub fn look_for_partitions(&self) -> std::io::Result<Vec<TopicPartition>> {
-        let looked = self.shared.look_for_partitions();
-        looked.inspect_err(|error| {
-            if error.kind() == std::io::ErrorKind::NotFound {
-                self.shared
-                    .health
-                    .fail("it is gone: was it removed, or its disk unmounted?");
-            }
-        })
+        self.shared.look_for_partitions()
     }
 
     /// Whether its disk is full and so little is left of what is kept back for the broker's own writes that

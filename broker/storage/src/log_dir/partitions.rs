@@ -188,6 +188,7 @@ fn claim(
             dir: dir.to_owned(),
         });
     }
+    shared.check_place()?;
     match is_new {
         true => shared.disown_high_watermark(partition)?,
         false => tracing::warn!(dir = %dir.display(), "partition.metadata is made anew"),

@@ -18,7 +18,7 @@ use super::questions::Questions;
 use super::{AgeHold, DirIdentity, LogDirError, LogDirOptions, PlantedBugs, ReserveRoom, age_hold};
 use crate::durable_positions::{Checkpointed, DurablePoint, DurablePositions, SlotTicket};
 use crate::era::Era;
-use crate::health::{DirHealth, is_passing};
+use crate::health::{DirFailed, DirHealth, is_passing};
 use crate::io::{Io, IoLock};
 use crate::log::{LogConfig, LogPurpose};
 use crate::segment::OpenFiles;
@@ -70,7 +70,7 @@ pub(crate) struct DirShared {
     pub(super) wall_clock: Option<Arc<dyn Clock>>,
     /// Whether it is noted that the wall clock has got far ahead of the other since the start.
     pub(super) noted_ahead: AtomicBool,
-    _lock: Box<dyn IoLock>,
+    lock: Box<dyn IoLock>,
 }
 
 impl DirShared {
@@ -134,7 +134,7 @@ impl DirShared {
             noted_ahead: AtomicBool::new(false),
             clock: options.clock,
             path,
-            _lock: lock,
+            lock,
         };
         // From here on a stop without notice is no clean one.
         shared.begin_unclean()?;
@@ -259,9 +259,24 @@ impl DirShared {
         dir != self.path && listed.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 
+    /// Looks whether its path still names the directory; takes it out of service if not. What is written to files
+    /// that are open would still reach it, and what is made by its path would be lost or in another one's way.
+    pub(super) fn check_place(&self) -> Result<(), DirFailed> {
+        self.health.check()?;
+        match self.questions.ask(|| self.lock.is_at(&self.path)) {
+            Ok(false) => Err(self.health.fail("another directory is at its path: was it renamed, its disk unmounted, or another one mounted over it? Put it back and restart the broker")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(self.health.fail("it is gone: was it removed, or its disk unmounted?"))
+            }
+            // Whatever else keeps the broker from looking says so where it is in the way.
+            Ok(true) | Err(_) => Ok(()),
+        }
+    }
+
     /// Partitions with an open log whose directories somebody has removed. The directory is only listed
     /// when something was added or removed since the last look, which for partitions is rare.
     pub(super) fn look_for_partitions(&self) -> io::Result<Vec<TopicPartition>> {
+        self.check_place().map_err(io::Error::other)?;
         let stamp = self.plain_io.entries_stamp(&self.path)?;
         {
             let mut looked_at = lock(&self.looked_at);

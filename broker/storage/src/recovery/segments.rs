@@ -62,7 +62,11 @@ impl Recovery<'_> {
         while !self.files.is_empty() {
             let (base, len) = self.files.remove(0);
             let is_above = base > self.point.segment;
-            if is_above && base != expected && self.report.last_stop == LastStop::OtherBoot {
+            let is_gap = is_above && base != expected;
+            if is_gap && self.is_set_back(expected, (base, len)) {
+                self.take_for_other_boot();
+            }
+            if is_gap && self.report.last_stop == LastStop::OtherBoot {
                 // Whatever was in between is lost, and what follows was never acknowledged.
                 self.files.insert(0, (base, len));
                 return self.cut_at_gap(expected);
@@ -249,9 +253,23 @@ impl Recovery<'_> {
         }
     }
 
+    /// Whether what follows a gap has no bytes at all, this segment nor any other: a process makes one only behind
+    /// one that is complete, and then writes to it. But for the one with which a log goes on behind what is lost.
+    fn is_set_back(&self, expected: Offset, (base, len): (Offset, u32)) -> bool {
+        let is_empty = len == 0 && self.files.iter().all(|(_, len)| *len == 0);
+        is_empty && base < behind_unnoted(expected) && self.may_have_lost_writes()
+    }
+
+    /// Whether all that is known so far fits a file system that has lost what was written while the machine was up.
+    pub(super) fn may_have_lost_writes(&self) -> bool {
+        self.report.last_stop == LastStop::SameBoot
+            && !self.request.shared.was_clean
+            && self.report.corruption.is_empty()
+    }
+
     /// Writes were lost as they are with the power: what was not synced may be gone, and what indexes say of it counts
     /// for nothing.
-    fn take_for_other_boot(&mut self) {
+    pub(super) fn take_for_other_boot(&mut self) {
         self.report.last_stop = LastStop::OtherBoot;
         self.indexed = None;
     }

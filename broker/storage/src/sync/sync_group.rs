@@ -1,7 +1,8 @@
-//! Carrying out sync requests together: every file once, however many requests name it, several at
-//! a time; then the small files and the directories. The first failure ends the directory's service.
+//! Carrying out sync requests together: every file once, however many requests name it, several at a time, of one log
+//! in the order in which they were written; then indexes, small files and directories, so that what is durable never
+//! speaks of what is not. The first failure ends the directory's service.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::thread;
@@ -86,6 +87,12 @@ pub(crate) fn sync_unrecorded(dir: &DirShared, request: SyncRequest) -> SyncOutc
     SyncOutcome::of(&request, &result)
 }
 
+/// Makes durable what a request names, and nobody is told of it.
+pub(crate) fn sync_only(dir: &DirShared, request: SyncRequest) -> Synced {
+    let mut results = sync_group(dir, &[request]);
+    results.pop().expect("one request has one result")
+}
+
 /// Records the points that syncs have made true since the last time. Whoever comes meanwhile waits,
 /// so that what is recorded never lags by more than one sync.
 pub(crate) fn record(dir: &DirShared) {
@@ -135,12 +142,18 @@ fn sync_group(dir: &DirShared, requests: &[SyncRequest]) -> Vec<Synced> {
 fn sync_all_files(dir: &DirShared, requests: &[SyncRequest]) -> Synced {
     dir.health.check()?;
     let mut seen = BTreeSet::new();
-    let files: Vec<&SyncFile> = requests
-        .iter()
-        .flat_map(|request| &request.files)
-        .filter(|file| seen.insert(file.key()))
-        .collect();
-    let synced = sync_files(dir, &files);
+    let mut data: BTreeMap<SlotTicket, Vec<&SyncFile>> = BTreeMap::new();
+    let mut indexes = Vec::new();
+    for request in requests {
+        for file in request.files.iter().filter(|file| seen.insert(file.key())) {
+            match file {
+                SyncFile::Data(_) => data.entry(request.ticket).or_default().push(file),
+                SyncFile::Index(_) => indexes.push(vec![file]),
+            }
+        }
+    }
+    let data: Vec<Vec<&SyncFile>> = data.into_values().collect();
+    let synced = sync_files(dir, &data).and_then(|()| sync_files(dir, &indexes));
     let synced =
         synced.map_err(|error| dir.health.fail_sync(format_args!("a sync failed: {error}")));
     // A file that was closed to make room was synced for that, maybe in vain.
@@ -209,12 +222,13 @@ fn with_descriptors(mut work: impl FnMut() -> io::Result<()>) -> io::Result<()> 
     work()
 }
 
-/// Files synced at the same time at most: the file system joins them into fewer commits.
+/// Logs whose files are synced at the same time at most: the file system joins them into fewer commits.
 const PARALLEL_SYNCS: usize = 4;
 
-fn sync_files(dir: &DirShared, files: &[&SyncFile]) -> io::Result<()> {
-    in_parallel(files, thread::Builder::new, |files| {
-        let mut files = files.iter();
+/// Those of one log one after the other.
+fn sync_files(dir: &DirShared, logs: &[Vec<&SyncFile>]) -> io::Result<()> {
+    in_parallel(logs, thread::Builder::new, |logs| {
+        let mut files = logs.iter().flatten();
         files.try_for_each(|file| with_descriptors(|| file.sync(&*dir.io)))
     })
 }

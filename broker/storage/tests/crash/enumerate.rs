@@ -67,6 +67,13 @@ pub(crate) struct Tally {
     pub(crate) damaged: u64,
 }
 
+/// What an inspection may find of indexes, which are made anew from the data.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IndexesMay {
+    BeUnfinished,
+    BeLost,
+}
+
 struct Enumeration<'a> {
     script: &'a Script,
     bugs: PlantedBugs,
@@ -125,12 +132,28 @@ impl Enumeration<'_> {
     fn moment(&mut self, known: (usize, usize), moment: &Moment, world: &World) -> Checked {
         let killed = self.disk(known, &moment.after_kill(), world, false);
         killed.map_err(|error| format!("killed: {error}"))?;
+        let set_back = self.set_back(known, moment, world);
+        set_back.map_err(|error| format!("set back to what was synced: {error}"))?;
         let counts = moment.undecided();
         for outcomes in self.combinations(&counts, known) {
             let io = moment.after_power_loss(&outcomes);
             self.disk(known, &io, world, true).map_err(|error| {
                 format!("power lost, outcomes {outcomes:?} of {counts:?}: {error}")
             })?;
+        }
+        Ok(())
+    }
+
+    /// What is left of the file system while the machine goes on is what is left of a power loss. But for a
+    /// truncation, which a log that nobody replicates never sees, and whose segments may come back by themselves.
+    fn set_back(&mut self, known: (usize, usize), moment: &Moment, world: &World) -> Checked {
+        let truncates = |step: &Do| matches!(step, Do::Truncate(..));
+        let io = moment.after_set_back();
+        let is_new = self.seen.insert((io.fingerprint(), known.0, known.1, true));
+        if is_new && !self.script.steps.iter().any(truncates) {
+            self.tally.disks += 1;
+            self.inspected(&io, IndexesMay::BeLost)?;
+            recovered(&io, world, true, self.bugs)?;
         }
         Ok(())
     }
@@ -151,7 +174,7 @@ impl Enumeration<'_> {
             return Ok(());
         }
         self.tally.disks += 1;
-        self.inspected(io)?;
+        self.inspected(io, IndexesMay::BeUnfinished)?;
         let found = recovered(&io.after_kill(), world, is_restart, self.bugs)?;
         // By number and not by fingerprint, which has a random directory id in it.
         let number = self.tally.disks;
@@ -165,10 +188,12 @@ impl Enumeration<'_> {
         Ok(())
     }
 
-    /// Nothing is missing, so an inspection names no damage, but for indexes that the script has broken itself.
-    fn inspected(&self, io: &Arc<RecordingIo>) -> Checked {
+    /// Nothing is missing, so an inspection names no damage, but for indexes that are lost or that the script has
+    /// broken itself.
+    fn inspected(&self, io: &Arc<RecordingIo>, indexes: IndexesMay) -> Checked {
         let breaks = |step: &Do| matches!(step, Do::BreakIndexes(..));
-        let breaks_indexes = self.script.steps.iter().any(breaks);
+        let is_lost = indexes == IndexesMay::BeLost;
+        let breaks_indexes = is_lost || self.script.steps.iter().any(breaks);
         let is_index = |extension: &OsStr| extension == "index" || extension == "timeindex";
         let is_excused = |file: &Path| breaks_indexes && file.extension().is_some_and(is_index);
         let damage = damage(io, &is_excused).map_err(|error| error.to_string())?;

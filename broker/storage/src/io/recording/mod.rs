@@ -5,6 +5,7 @@
 
 mod disk;
 mod file;
+mod lock;
 mod moment;
 mod operation;
 mod power_loss;
@@ -23,6 +24,7 @@ pub use power_loss::Survival;
 use super::{DirEntry, Io, IoFile, IoLock, OpenMode, Space};
 use disk::{DirChange, DirNode, Disk, FileChange, FileNode, Node, names};
 use file::RecordingFile;
+use lock::RecordingLock;
 use power_loss::BytesRead;
 
 /// A disk in memory; clones of the `Arc` are the same disk.
@@ -104,6 +106,12 @@ impl RecordingIo {
     pub fn after_power_loss(&self, survival: Survival) -> Arc<Self> {
         let state = self.shared.lock();
         Self::with(state.disk.after_power_loss(survival), state.boot + 1)
+    }
+
+    /// The disk set back to what was synced while the machine goes on: its file system was lost and mounted again.
+    pub fn after_set_back(&self) -> Arc<Self> {
+        let state = self.shared.lock();
+        Self::with(state.disk.after_power_loss(Survival::Synced), state.boot)
     }
 
     /// Keeps the disk as it is before each change from now on, for [`RecordingIo::moments`].
@@ -461,7 +469,9 @@ impl Io for RecordingIo {
         if !state.locks.insert(path.to_owned()) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
+        let dir = path.parent().unwrap_or(Path::new(""));
         Ok(Box::new(RecordingLock {
+            dir: state.disk.find(dir)?,
             shared: Arc::clone(&self.shared),
             path: path.to_owned(),
         }))
@@ -480,18 +490,5 @@ impl Io for RecordingIo {
     fn boot_id(&self) -> io::Result<String> {
         let boot = self.shared.lock().boot;
         Ok(format!("00000000-0000-4000-8000-{boot:012x}"))
-    }
-}
-
-struct RecordingLock {
-    shared: Arc<Shared>,
-    path: PathBuf,
-}
-
-impl IoLock for RecordingLock {}
-
-impl Drop for RecordingLock {
-    fn drop(&mut self) {
-        self.shared.lock().locks.remove(&self.path);
     }
 }

@@ -75,6 +75,11 @@ impl Moment {
         outcomes
     }
 
+    /// The disk set back to what was synced while the machine goes on: its file system was lost and mounted again.
+    pub fn after_set_back(&self) -> Arc<RecordingIo> {
+        RecordingIo::with(self.disk.after_power_loss_as(&mut |_| 0), self.boot)
+    }
+
     /// The disk as it is found after a power loss here, with these outcomes; 0 where there is none.
     pub fn after_power_loss(&self, outcomes: &[u32]) -> Arc<RecordingIo> {
         let mut outcomes = outcomes.iter();
