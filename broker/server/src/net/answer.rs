@@ -40,12 +40,17 @@ impl Answer {
 
     /// Bytes of it that are in memory.
     pub(crate) fn buffered(&self) -> usize {
-        let bytes = self.pieces.iter().map(|piece| match piece {
-            AnswerPiece::Bytes(bytes) => bytes.len(),
-            AnswerPiece::External { .. } => 0,
-        });
-        bytes.sum()
+        buffered(&self.pieces)
     }
+}
+
+/// Bytes of an answer that are in memory.
+pub(crate) fn buffered(pieces: &[AnswerPiece]) -> usize {
+    let bytes = pieces.iter().map(|piece| match piece {
+        AnswerPiece::Bytes(bytes) => bytes.len(),
+        AnswerPiece::External { .. } => 0,
+    });
+    bytes.sum()
 }
 
 /// What the writer of a connection is sent. Small, for the channel of each connection has room for many.

@@ -185,6 +185,30 @@ impl AnswerBudget {
         Ok(self.take(wanted))
     }
 
+    /// Counts an answer that was made, of which so much may have been counted before: one of some size waits until there
+    /// is memory for it, unless what is missing is the smaller part.
+    ///
+    /// # Errors
+    /// When there is not enough for `ANSWER_WAIT_MAX`.
+    pub(crate) async fn cover(
+        &self,
+        counted: Option<AnswerMemory>,
+        bytes: usize,
+    ) -> Result<Option<AnswerMemory>, AnswersFull> {
+        match counted {
+            Some(mut memory) if memory.bytes() >= bytes / 2 => {
+                let missing = bytes.saturating_sub(memory.bytes());
+                memory.own.bytes.fetch_add(missing, Ordering::Relaxed);
+                memory.drawn.grow(missing);
+                Ok(Some(memory))
+            }
+            // Who waits holds none of what others wait for.
+            _ if bytes <= TINY_ANSWER_BYTES => Ok(None),
+            _ if bytes <= SHARE_BYTES_MIN => self.reserve(bytes).await.map(Some),
+            _ => self.reserve_all(bytes).await.map(Some),
+        }
+    }
+
     /// Waits until a request may be carried out whose answer may be large: one of a connection at a time, and
     /// a few of the broker.
     ///

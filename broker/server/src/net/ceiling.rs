@@ -148,6 +148,12 @@ impl Drawn {
         true
     }
 
+    /// Counts so many bytes more, which are there already.
+    pub(crate) fn grow(&mut self, bytes: usize) {
+        let mut more = self.from.charge(bytes);
+        self.bytes += std::mem::take(&mut more.bytes);
+    }
+
     /// Keeps so much and gives the rest back.
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
         let surplus = self.bytes.saturating_sub(bytes);

@@ -24,6 +24,8 @@ const FEW_PARTITIONS_BYTES: usize = 256;
 const OF_FEW_BYTES: usize = 4 * 1024;
 /// ... so many of a connection that are under way at once are not counted.
 const OF_FEW_UNCOUNTED: usize = 1;
+/// So many of a connection wait for memory; others are told at once that there is none.
+const WAITING_FOR_MEMORY_MAX: usize = 16;
 /// Those up to this size are taken apart at once, when there is memory.
 const TAKEN_APART_AT_ONCE_BYTES: usize = 2 * 1024;
 /// Arguments take so many times as much when they are taken apart and their partitions are looked up.
@@ -43,7 +45,7 @@ pub(crate) struct CarriedOut {
     _of_few: Option<OfFew>,
 }
 
-/// One fetch of few partitions among those of its connection.
+/// One fetch of few partitions among those of its connection, or one of few that wait for memory.
 type OfFew = Counted<Arc<AtomicUsize>>;
 
 impl CarriedOut {
@@ -83,6 +85,7 @@ impl FetchesFull {
 pub(crate) struct FetchesOfConnection {
     own: Arc<Semaphore>,
     of_few: Arc<AtomicUsize>,
+    for_memory: Arc<AtomicUsize>,
     input: Arc<Input>,
     total: Fetches,
 }
@@ -124,6 +127,7 @@ impl Fetches {
         FetchesOfConnection {
             own: Arc::new(Semaphore::new(WAITS_PER_CONNECTION)),
             of_few: Arc::default(),
+            for_memory: Arc::default(),
             input: Arc::default(),
             total: self.clone(),
         }
@@ -134,7 +138,7 @@ impl FetchesOfConnection {
     /// Waits until then for memory to carry one out that has arguments of so many bytes.
     ///
     /// # Errors
-    /// When there was none.
+    /// When there was none, or others of its connection wait for some.
     pub(crate) async fn memory(
         &self,
         args_bytes: usize,
@@ -144,6 +148,11 @@ impl FetchesOfConnection {
             return Ok(CarriedOut::of_few(one));
         }
         let bytes = carried_out_bytes(args_bytes).min(MEMORY_OWN_FETCHES);
+        if let Some(drawn) = self.total.carried_out.try_take(bytes) {
+            return Ok(CarriedOut::counted(drawn));
+        }
+        let one = OfFew::one_of_few(self.for_memory.clone(), WAITING_FOR_MEMORY_MAX);
+        let _one = one.ok_or(FetchesFull)?;
         let drawn = timeout_at(until, self.total.carried_out.take(bytes)).await;
         drawn.map(CarriedOut::counted).map_err(|_| FetchesFull)
     }
@@ -259,6 +268,10 @@ mod tests {
         (fetches.for_connection(), all)
     }
 
+    fn in_a_minute() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
     fn soon() -> Instant {
         Instant::now() + Duration::from_millis(10)
     }
@@ -283,6 +296,27 @@ mod tests {
         let many = own.memory(FEW_PARTITIONS_BYTES + 1, soon());
         let waited = tokio::time::timeout(Duration::from_secs(5), many).await;
         assert_eq!(waited.expect("it ends").err(), Some(FetchesFull));
+    }
+
+    #[actix_rt::test]
+    async fn of_one_connection_only_some_wait_for_memory() {
+        let (own, all) = full();
+        let many = || FEW_PARTITIONS_BYTES + 1;
+        let waiting = (0..WAITING_FOR_MEMORY_MAX).map(|_| {
+            let own = own.clone();
+            actix_rt::spawn(async move { own.memory(many(), in_a_minute()).await.is_ok() })
+        });
+        let waiting: Vec<_> = waiting.collect();
+        tokio::task::yield_now().await;
+        assert_eq!(
+            own.memory(many(), in_a_minute()).await.err(),
+            Some(FetchesFull)
+        );
+        drop(all);
+        for one in waiting {
+            assert_eq!(one.await.ok(), Some(true));
+        }
+        assert!(own.memory(many(), soon()).await.is_ok());
     }
 
     #[actix_rt::test]

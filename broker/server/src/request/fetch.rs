@@ -22,7 +22,7 @@ use crate::arbiters::Shard;
 use crate::background::Workers;
 use crate::connection::{Asker, Session};
 use crate::context::Context;
-use crate::net::answer::AnswerPiece;
+use crate::net::answer::{AnswerPiece, buffered};
 use crate::net::answer_budget::SMALL_ANSWER_BYTES;
 use crate::net::lane::Stint;
 use crate::net::waits::{CarriedOut, FetchesFull, FetchesOfConnection, NoWait};
@@ -47,20 +47,7 @@ pub(super) fn start(session: &Rc<Session>, args: Bytes, mut asker: Asker) {
         args_bytes: args.len(),
     };
     let Some(memory) = fetch.fetches.memory_at_once(args.len()) else {
-        actix_rt::spawn(async move {
-            match fetch.memory(&asker, Instant::now() + MEMORY_WAIT_MIN).await {
-                Err(NoMemory::NobodyAsks) => {}
-                Err(NoMemory::Full) => asker.refuse(no_memory()),
-                Ok(memory) => match fetch.decode(args, &mut asker).await {
-                    Err(error) => asker.refuse(error),
-                    Ok(request) => {
-                        // Apart from the task, which is small while it waits: there may be very many.
-                        let found = Box::pin(fetch.carry_out(&request, memory, &asker)).await;
-                        tell(asker, found).await;
-                    }
-                },
-            }
-        });
+        actix_rt::spawn(fetch.when_there_is_memory(args, asker));
         return;
     };
     match decode(args, &mut asker) {
@@ -69,10 +56,7 @@ pub(super) fn start(session: &Rc<Session>, args: Bytes, mut asker: Asker) {
             if let Some(shard) = common_shard(&fetch.context, &request) {
                 session.note_shard(shard);
             }
-            actix_rt::spawn(async move {
-                let found = fetch.carry_out(&request, memory, &asker).await;
-                tell(asker, found).await;
-            });
+            actix_rt::spawn(fetch.answer(request, memory, asker));
         }
     }
 }
@@ -101,6 +85,39 @@ impl Fetch {
         request.and_then(check)
     }
 
+    /// One that waits for memory takes little until it has some: there may be very many. Not an `async fn`, like the
+    /// next, for that would have what it is given in memory twice.
+    fn when_there_is_memory(self, args: Bytes, asker: Asker) -> impl Future<Output = ()> {
+        async move {
+            match self.memory(&asker, Instant::now() + MEMORY_WAIT_MIN).await {
+                Err(NoMemory::NobodyAsks) => {}
+                Err(NoMemory::Full) => asker.refuse(no_memory()),
+                Ok(memory) => Box::pin(self.take_apart(args, memory, asker)).await,
+            }
+        }
+    }
+
+    async fn take_apart(self, args: Bytes, memory: CarriedOut, mut asker: Asker) {
+        match self.decode(args, &mut asker).await {
+            Err(error) => asker.refuse(error),
+            Ok(request) => self.answer(request, memory, asker).await,
+        }
+    }
+
+    /// Some of its memory is held until the answer is made.
+    fn answer(
+        self,
+        request: FetchRequest,
+        mut memory: CarriedOut,
+        asker: Asker,
+    ) -> impl Future<Output = ()> {
+        async move {
+            let found = self.carry_out(&request, &mut memory, &asker).await;
+            tell(&self.budget, asker, found).await;
+            drop(memory);
+        }
+    }
+
     /// Memory to take it apart and look its partitions up, if there is some by then.
     async fn memory(&self, asker: &Asker, until: Instant) -> Result<CarriedOut, NoMemory> {
         tokio::select! {
@@ -117,10 +134,10 @@ impl Fetch {
     async fn carry_out(
         &self,
         request: &FetchRequest,
-        mut memory: CarriedOut,
+        memory: &mut CarriedOut,
         asker: &Asker,
     ) -> Result<Option<Read>, WireError> {
-        let Some(found) = find(self, request, &mut memory, asker).await? else {
+        let Some(found) = find(self, request, memory, asker).await? else {
             return Ok(None);
         };
         // What it was taken apart in is others' while it reads.
@@ -362,8 +379,9 @@ async fn read_all(
     answers
 }
 
-/// Answers, if anybody still asks.
-async fn tell(asker: Asker, found: Result<Option<Read>, WireError>) {
+/// Answers, if anybody still asks, once there is memory for the answer as it is written: partitions of which nothing is
+/// to be told take some, too.
+async fn tell(budget: &AnswerBudget, asker: Asker, found: Result<Option<Read>, WireError>) {
     let (answers, memory) = match found {
         Ok(Some(read)) => read,
         Ok(None) => return,
@@ -371,6 +389,10 @@ async fn tell(asker: Asker, found: Result<Option<Read>, WireError>) {
     };
     let Some(id) = asker.id() else { return };
     let frame = written(id, answers).await;
+    let bytes = frame.as_ref().map_or(0, |pieces| buffered(pieces));
+    let Ok(memory) = budget.cover(memory, bytes).await else {
+        return asker.refuse(WireError::new(ErrorCode::Busy, AnswersFull::MESSAGE));
+    };
     asker.answer_with(|id, in_flight| match frame {
         Ok(pieces) => Answer {
             pieces,

@@ -169,15 +169,15 @@ async fn a_batch_that_unfolds_to_less_than_a_large_one_waits_for_no_bomb() {
 
 #[test]
 fn a_fetch_that_waits_takes_little() {
-    type Parts = (
-        &'static Fetch,
-        &'static FetchRequest,
-        CarriedOut,
-        &'static Asker,
-    );
-    fn bytes_of<F: Future>(_: impl Fn(Parts) -> F) -> usize {
+    fn bytes_of<A, F: Future>(_: impl Fn(A) -> F) -> usize {
         size_of::<F>()
     }
-    let bytes = bytes_of(|(fetch, request, memory, asker)| fetch.carry_out(request, memory, asker));
-    assert!(bytes <= 1024, "{bytes} bytes");
+    type Asked = (Fetch, Bytes, Asker);
+    let for_memory =
+        bytes_of(|(fetch, args, asker): Asked| fetch.when_there_is_memory(args, asker));
+    assert!(for_memory <= 1024, "{for_memory} bytes");
+    type Found = (Fetch, FetchRequest, CarriedOut, Asker);
+    let for_records =
+        bytes_of(|(fetch, request, memory, asker): Found| fetch.answer(request, memory, asker));
+    assert!(for_records <= 1024 + 384, "{for_records} bytes");
 }

@@ -82,9 +82,8 @@ impl Recovery<'_> {
     /// Whether a log that ends here has lost what was not synced, and nothing else: a process that is killed leaves
     /// that, too, and who cuts a file does not hit that very place.
     fn is_set_back_to(&self, end: Offset) -> bool {
-        let is_there = end == self.point.end && self.point.position > 0;
         let is_all = self.report.torn.is_none() && self.lost_to.is_none();
-        is_there && is_all && self.may_have_lost_writes()
+        end == self.point.end && is_all && self.may_have_lost_writes()
     }
 
     /// Before anything changes the index of the last segment, which ends with this offset.

@@ -21,15 +21,12 @@ impl Pass<'_> {
     /// Whether the files end just where they were synced, although the machine was up.
     pub(super) fn is_set_back(&self, files: &[SegmentFile]) -> bool {
         let is_at = |point: RecoveryPoint| {
-            let length = |base: Offset| {
-                if base == point.segment {
-                    u64::from(point.position)
-                } else {
-                    0
-                }
+            let length = |base: Offset| match base == point.segment {
+                true => u64::from(point.position),
+                false => 0,
             };
             let mut above = files.iter().filter(|file| file.base >= point.segment);
-            point.position > 0 && above.all(|file| file.bytes == length(file.base))
+            above.all(|file| file.bytes == length(file.base))
         };
         self.may_have_lost_writes() && self.point.is_some_and(is_at)
     }
