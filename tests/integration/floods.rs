@@ -62,6 +62,12 @@ fn costly_requests_of_many_hold_up_nobody_for_long() {
 }
 
 #[test]
+fn answers_about_many_partitions_that_nobody_reads_take_bounded_memory() {
+    let flooded = Flooded::on(Size::Small);
+    flooded.by("unread-nothing", 40);
+}
+
+#[test]
 fn notifications_hold_places_as_requests_do() {
     let flooded = Flooded::on(Size::Small);
     flooded.by("notifications", 10);

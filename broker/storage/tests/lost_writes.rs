@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use broker_storage::io::Io as _;
 use broker_storage::io::recording::{Operation, RecordingIo, Survival};
 use broker_storage::{FlushMode, LastStop, LogConfig, LogPurpose, OpenLogError};
 use support::{
@@ -140,6 +141,28 @@ fn a_log_that_ends_where_it_was_synced_was_set_back_to_that() {
 }
 
 #[test]
+fn what_was_durable_is_missed_also_where_nothing_but_empty_segments_follow() {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, small());
+    append_numbers(&mut log, 0..30);
+    sync(&dir, &mut log);
+    drop((dir, log));
+    let io = io.after_kill();
+    for base in [10, 20] {
+        for extension in ["log", "index", "timeindex"] {
+            io.remove_file(&segment_file(base, extension)).unwrap();
+        }
+    }
+    // The first start names it and goes on in a segment that is empty still when it is killed.
+    for start in 0..3 {
+        let found = inspected::damage(&io, &|_| false).unwrap();
+        assert!(found.is_some(), "before start {start}");
+        let (_dir, log, report) = open(&io, small());
+        assert!(!report.corruption.is_empty() && log.end() >= offset(30));
+    }
+}
+
+#[test]
 fn segments_without_a_byte_behind_a_gap_were_made_for_what_was_lost() {
     let io = RecordingIo::new();
     let (dir, mut log, _) = open(&io, small());
@@ -212,9 +235,12 @@ fn of_one_log_what_was_written_first_is_durable_first_and_indexes_after_all_data
 #[test]
 fn a_log_never_begins_behind_what_is_durable() {
     let io = RecordingIo::new();
-    let (_dir, mut log, _) = open(&io, asynchronous(small()));
+    let (dir, mut log, _) = open(&io, asynchronous(small()));
     append_numbers(&mut log, 0..25);
     log.advance_start(offset(23)).unwrap();
+    append_numbers(&mut log, 25..28);
+    dir.record_high_watermark(&partition(), offset(28));
+    dir.write_checkpoints().unwrap();
     for io in [io.after_set_back(), io.after_power_loss(Survival::Synced)] {
         let (_dir, log, report) = open(&io, asynchronous(small()));
         assert_eq!((report.corruption, log.start()), (Vec::new(), offset(23)));

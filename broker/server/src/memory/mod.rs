@@ -1,7 +1,7 @@
 //! What the process asks the system for and gives back. A burst (a plugin that is compiled, large batches,
 //! thousands of topics at start) leaves free memory in the allocator and code that will not run again for hours in
-//! the resident set; both go back once the broker is quiet. `unsafe` is for this folder and for one call of
-//! `background/slice.rs` in this crate.
+//! the resident set; both go back once the broker is quiet, much free memory also while it is not. `unsafe` is for
+//! this folder and for one call of `background/slice.rs` in this crate.
 #![allow(unsafe_code)]
 
 pub(crate) mod exchange;
@@ -23,6 +23,13 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 const QUIET_PART: u32 = 33;
 /// Pages that came in since the last time which make it worth the while: 2 MiB.
 const BURST_FAULTS: i64 = 512;
+
+/// So much more memory than at the lowest is worth a try while the broker is not quiet, ...
+const GROWN_BYTES: u64 = 64 * 1024 * 1024;
+/// ... once in so many checks, for it costs event loops some milliseconds, ...
+const CHECKS_BETWEEN: u32 = 6;
+/// ... and less and less often down to this, while nothing comes of it: then it is in use.
+const CHECKS_BETWEEN_MAX: u32 = 96;
 
 /// Allocations of so many bytes are maps of their own, which go back when they are freed: large frames and what
 /// batches unfold to leave no holes between what is small. Below it memory that was used before is much cheaper.
@@ -120,6 +127,7 @@ pub(crate) async fn give_back_when_quiet(mut stopping: watch::Receiver<bool>) {
     // The start is a burst, however few pages it took.
     let mut given_back_at: Option<Usage> = None;
     let mut last = Usage::now();
+    let mut grown = Grown::default();
     let mut wait = FIRST_CHECK;
     loop {
         tokio::select! {
@@ -134,10 +142,69 @@ pub(crate) async fn give_back_when_quiet(mut stopping: watch::Receiver<bool>) {
             give_back_heap();
             give_back_code();
             given_back_at = Some(Usage::now());
+            grown = Grown::default();
             debug!("memory of a burst was given back");
+        } else if resident_bytes().is_some_and(|bytes| grown.is_much(bytes)) {
+            // On a thread of its own, which has the priority of event loops: those wait for the locks that it holds.
+            let giving_back = std::thread::Builder::new().spawn(give_back_heap);
+            debug!(
+                is_done = giving_back.is_ok(),
+                "memory is given back that was used for a while"
+            );
         }
         last = now;
     }
+}
+
+/// How much memory the process has taken, and what came of trying to give some back.
+#[derive(Debug)]
+struct Grown {
+    lowest: u64,
+    checks: u32,
+    checks_between: u32,
+    at_last_try: u64,
+}
+
+impl Default for Grown {
+    fn default() -> Self {
+        Self {
+            lowest: u64::MAX,
+            checks: 0,
+            checks_between: CHECKS_BETWEEN,
+            at_last_try: 0,
+        }
+    }
+}
+
+impl Grown {
+    /// Whether it is time to try, which is done then.
+    fn is_much(&mut self, resident_bytes: u64) -> bool {
+        self.lowest = self.lowest.min(resident_bytes);
+        self.checks = self.checks.saturating_add(1);
+        let is_as_before = self.at_last_try.abs_diff(resident_bytes) < GROWN_BYTES / 4;
+        if !is_as_before {
+            self.checks_between = CHECKS_BETWEEN;
+        }
+        if resident_bytes - self.lowest < GROWN_BYTES || self.checks < self.checks_between {
+            return false;
+        }
+        if is_as_before {
+            self.checks_between = (2 * self.checks_between).min(CHECKS_BETWEEN_MAX);
+        }
+        self.at_last_try = resident_bytes;
+        self.checks = 0;
+        true
+    }
+}
+
+/// Bytes of the process that are in memory, where the system tells.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = kib.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib.saturating_mul(1024))
 }
 
 /// What the process has used up since it began.
@@ -295,6 +362,32 @@ mod tests {
         let before = large.as_ptr();
         large.reserve_exact(COPIED_TO_GROW.start + 1);
         assert_ne!(large.as_ptr(), before);
+    }
+
+    #[test]
+    fn it_is_tried_to_give_much_memory_back_and_seldom_what_is_in_use() {
+        let mut grown = Grown::default();
+        let mut tries = |checks: u32, bytes: u64| {
+            let tries = (0..checks).filter(|_| grown.is_much(bytes));
+            tries.count()
+        };
+        let (little, much) = (GROWN_BYTES - 1, 5 * GROWN_BYTES);
+        assert_eq!(tries(100, 0) + tries(100, little), 0);
+        // At once, and again when a burst that was under way may be over.
+        assert_eq!(tries(1, much), 1);
+        assert_eq!(tries(CHECKS_BETWEEN - 1, much), 0);
+        assert_eq!(tries(1, much), 1);
+        // It stays: it is in use.
+        assert!(tries(10 * CHECKS_BETWEEN_MAX, much) < 20);
+        assert_eq!(tries(CHECKS_BETWEEN, 2 * much), 1);
+    }
+
+    #[test]
+    fn what_is_in_memory_is_known() {
+        let before = resident_bytes().unwrap();
+        let numbers = std::hint::black_box(vec![1_u64; 4 << 20]);
+        assert!(resident_bytes().unwrap() >= before + (16 << 20));
+        drop(numbers);
     }
 
     #[test]

@@ -85,8 +85,11 @@ impl Fetch {
         request.and_then(check)
     }
 
-    /// One that waits for memory takes little until it has some: there may be very many. Not an `async fn`, like the
-    /// next, for that would have what it is given in memory twice.
+    /// One that waits for memory takes little until it has some: there may be very many.
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "that has what it is given in memory twice"
+    )]
     fn when_there_is_memory(self, args: Bytes, asker: Asker) -> impl Future<Output = ()> {
         async move {
             match self.memory(&asker, Instant::now() + MEMORY_WAIT_MIN).await {
@@ -105,6 +108,10 @@ impl Fetch {
     }
 
     /// Some of its memory is held until the answer is made.
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "that has what it is given in memory twice"
+    )]
     fn answer(
         self,
         request: FetchRequest,

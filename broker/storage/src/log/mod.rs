@@ -282,8 +282,7 @@ impl Log {
         Ok(())
     }
 
-    /// Makes all that is written durable, on this thread, and notes nothing: whoever waits for a sync goes on waiting
-    /// for that one.
+    /// Makes all that is written durable, on this thread. Whoever waits for a sync goes on waiting for that one.
     pub(super) fn make_durable(&self) -> Result<(), DirFailed> {
         let request = SyncRequest {
             ticket: self.ticket,
@@ -293,7 +292,11 @@ impl Log {
             directories: self.unsynced.directories(self.dir()),
             replacements: Vec::new(),
         };
-        sync_only(&self.shared, request)
+        match self.config.flush {
+            // Its high watermark may be noted at any time, and is no more than what is noted to be durable.
+            FlushMode::Async { .. } => self.shared.sync_now(request).result,
+            FlushMode::Sync => sync_only(&self.shared, request),
+        }
     }
 
     /// The directory may be deleted next, beside those who read slices.

@@ -16,7 +16,7 @@ const MOST: u64 = 8 * 1024 * 1024;
 /// How long after the attack a connection may take to say what became of it.
 const LAST_LOOK: Duration = Duration::from_millis(500);
 
-pub(super) const ATTACKS: [Attack; 8] = [
+pub(super) const ATTACKS: [Attack; 10] = [
     Attack {
         name: "unread-records",
         what: "fetches of 8 MiB of decoded records, never read",
@@ -36,6 +36,20 @@ pub(super) const ATTACKS: [Attack; 8] = [
         what: "fetches of 8 MiB of stored batches, never read",
         connections: 1_000,
         payload: || fetches(4, "batch", stage::PLAIN),
+        offend: |field| Box::pin(ask_and_not_read(field)),
+    },
+    Attack {
+        name: "unread-nothing",
+        what: "fetches of 1,000 partitions of which there is nothing to tell, never read",
+        connections: 200,
+        payload: || repeated(128, |id| wide(id, 0)),
+        offend: |field| Box::pin(ask_and_not_read(field)),
+    },
+    Attack {
+        name: "unread-polls",
+        what: "as many long polls as a connection takes of what is there, never read",
+        connections: 1_000,
+        payload: || repeated(128, |id| poll(id, "records", stage::PLAIN)),
         offend: |field| Box::pin(ask_and_not_read(field)),
     },
     Attack {
@@ -70,7 +84,7 @@ pub(super) const ATTACKS: [Attack; 8] = [
         name: "long-polls",
         what: "as many long polls as a connection takes, on 1,000 partitions each",
         connections: 100,
-        payload: || repeated(128, |id| long_poll(id, 1_000)),
+        payload: || repeated(128, |id| wide(id, 60_000)),
         offend: |field| Box::pin(ask_and_wait(field)),
     },
 ];
@@ -102,15 +116,27 @@ fn lists() -> Vec<u8> {
     })
 }
 
-fn long_poll(id: u64, partitions: u32) -> Vec<u8> {
+/// A fetch of 1,000 partitions without records.
+fn wide(id: u64, wait_ms: u64) -> Vec<u8> {
     let fetch = Fetch {
         form: "batch",
-        wait_ms: 60_000,
+        wait_ms,
         offset: 0,
-        partitions,
+        partitions: 1_000,
         bytes_max: MOST,
     };
     fetch.request(id, stage::WIDE)
+}
+
+fn poll(id: u64, form: &'static str, topic: &str) -> Vec<u8> {
+    let fetch = Fetch {
+        form,
+        wait_ms: 60_000,
+        offset: 0,
+        partitions: 1,
+        bytes_max: MOST,
+    };
+    fetch.request(id, topic)
 }
 
 async fn ask_and_not_read(field: Arc<Field>) -> io::Result<Fate> {
