@@ -209,7 +209,7 @@ fn log_to_stderr(verbosity: i16, shape: Shape) {
     // Fails only when there is a subscriber already, which then does the job.
     let _ = match shape {
         Shape::Text => log.try_init(),
-        Shape::Json => log.event_format(JsonLog).try_init(),
+        Shape::Json => log.event_format(JsonLog::default()).try_init(),
     };
 }
 

@@ -36,3 +36,31 @@ impl Look {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use broker_model::{BrokerId, ManualClock, Timestamp};
+    use broker_storage::LogDirOptions;
+
+    use super::*;
+
+    #[actix_rt::test]
+    async fn a_look_notes_a_clock_that_has_got_far_ahead() {
+        let temp = tempfile::tempdir().unwrap();
+        let [clock, wall] = [0; 2].map(|at| ManualClock::at(Timestamp::from_millis(at)));
+        let (clock, wall) = (Arc::new(clock), Arc::new(wall));
+        let mut options = LogDirOptions::new(temp.path(), BrokerId::new(1));
+        options.clock = clock;
+        options.wall_clock = Some(wall.clone());
+        let dir = LogDir::open(options).unwrap();
+        let note = temp.path().join("clock-doubt");
+        for (ahead, is_noted) in [(0, false), (200_000_000, true), (0, false)] {
+            wall.set_wall(Timestamp::from_millis(ahead));
+            let alone = Arc::<tokio::sync::Mutex<()>>::default().lock_owned().await;
+            assert_eq!(Look::new(dir.clone(), alone).carry_out(), []);
+            assert_eq!(note.exists(), is_noted, "{ahead}");
+        }
+    }
+}

@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::exit_status::ExitStatus;
 use crate::failure::Failure;
-use crate::output::LogWriter;
+use crate::output::{JsonLog, LogWriter, Shape};
 use crate::session::Session;
 
 /// Run a broker in the foreground
@@ -82,7 +82,7 @@ impl ServeArgs {
                 .output
                 .show(&ok, |_| "the configuration is fine".to_owned());
         }
-        start_log(&config, session.verbosity);
+        start_log(&config, session);
         let output = session.output;
         let announce = |server: &Server| {
             for address in server.addresses() {
@@ -127,8 +127,8 @@ fn start_failure(error: StartError) -> Failure {
     Failure::failed(error.to_string()).after("the broker does not start")
 }
 
-fn start_log(config: &BrokerConfig, verbosity: i16) {
-    let level = match verbosity {
+fn start_log(config: &BrokerConfig, session: &Session) {
+    let level = match session.verbosity {
         ..0 => "warn",
         0 => config.logging_level.as_str(),
         1 => "debug",
@@ -143,9 +143,10 @@ fn start_log(config: &BrokerConfig, verbosity: i16) {
         .log_internal_errors(false)
         .with_writer(LogWriter::default());
     // Fails only when there is a subscriber already, which then does the job.
-    let _ = match config.logging_format {
-        LoggingFormat::Json => log.json().try_init(),
-        LoggingFormat::Text => {
+    let _ = match (config.logging_format, session.output.shape) {
+        (LoggingFormat::Json, _) => log.json().try_init(),
+        (LoggingFormat::Text, Shape::Json) => log.event_format(JsonLog::with_time()).try_init(),
+        (LoggingFormat::Text, Shape::Text) => {
             use std::io::IsTerminal;
             log.with_ansi(std::io::stderr().is_terminal()).try_init()
         }

@@ -1,5 +1,5 @@
-//! `JsonLog`: the log of a command with `--json`, the client library's mostly. A line is a JSON document as
-//! everything else is: `{"warning": …}`, or `{"log": …}` with its level, what belongs to it in `fields`.
+//! `JsonLog`: the log of a command with `--json`, the client library's mostly, or a broker's. A line is a JSON
+//! document as everything else is: `{"warning": …}`, or `{"log": …}` with its level, what belongs to it in `fields`.
 
 use std::fmt;
 
@@ -7,11 +7,22 @@ use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 /// Writes each event as one line of JSON.
-pub(crate) struct JsonLog;
+#[derive(Default)]
+pub(crate) struct JsonLog {
+    has_time: bool,
+}
+
+impl JsonLog {
+    /// With the time of each line, for what runs for long.
+    pub(crate) fn with_time() -> Self {
+        Self { has_time: true }
+    }
+}
 
 impl<S, N> FormatEvent<S, N> for JsonLog
 where
@@ -35,6 +46,11 @@ where
                 "from": metadata.target(),
             }),
         };
+        if self.has_time {
+            let mut time = String::new();
+            SystemTime.format_time(&mut Writer::new(&mut time))?;
+            line["time"] = time.into();
+        }
         if !fields.others.is_empty() {
             line["fields"] = Value::Object(fields.others);
         }
@@ -109,7 +125,7 @@ mod tests {
         let writer = written.clone();
         let log = tracing_subscriber::fmt()
             .with_max_level(Level::DEBUG)
-            .event_format(JsonLog)
+            .event_format(JsonLog::default())
             .with_writer(move || writer.clone())
             .finish();
         tracing::subscriber::with_default(log, || {

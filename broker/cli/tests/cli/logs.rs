@@ -287,6 +287,13 @@ fn a_directory_without_partitions_is_an_error_with_a_hint() {
             .ended(1)
             .says(&["/nowhere/at/all"]);
     }
+    // Its name would do for a partition; there is nothing of one in it.
+    std::fs::create_dir(empty.path().join("dbus-1")).unwrap();
+    for command in ["verify", "dump"] {
+        on(command, empty.path(), &[])
+            .ended(1)
+            .says(&["there is no partition"]);
+    }
 }
 
 #[test]

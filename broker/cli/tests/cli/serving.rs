@@ -68,45 +68,44 @@ fn a_wrong_manifest_keeps_it_from_starting() {
     run(&args).ended(1).says(&["plugins.toml", "x"]);
 }
 
-#[test]
-fn the_log_is_json_when_asked_for_and_the_listening_line_too() {
+/// What a broker of this configuration logs until it is stopped; with `--json`, as its line about listening is.
+fn json_log(option: &str) -> Vec<serde_json::Value> {
     use std::io::{BufRead, BufReader};
     use std::process::Stdio;
-    let home = tempfile::tempdir().unwrap();
-    let mut process = broker(&[
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "-o",
-        "logging.format=json",
-        "--json",
-        "--data-dir",
-    ])
-    .arg(home.path().join("data"))
-    .stdout(Stdio::piped())
-    .stderr(Stdio::piped())
-    .spawn()
-    .unwrap();
-    let line = BufReader::new(process.stdout.take().unwrap())
-        .lines()
-        .next()
-        .unwrap()
-        .unwrap();
-    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-    assert!(
-        line["listening"]
-            .as_str()
-            .unwrap()
-            .starts_with("127.0.0.1:")
-    );
+    let home = tempfile::tempdir().expect("a directory can be made");
+    let args = ["serve", "--listen", "127.0.0.1:0", "-o", option, "--json"];
+    let mut process = broker(&args)
+        .arg("--data-dir")
+        .arg(home.path().join("data"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let stdout = process.stdout.take().expect("it was asked for");
+    let mut line = String::new();
+    BufReader::new(stdout)
+        .read_line(&mut line)
+        .expect("it listens");
+    let line: serde_json::Value = serde_json::from_str(&line).expect("a document");
+    let listening = line["listening"].as_str();
+    assert!(listening.is_some_and(|at| at.starts_with("127.0.0.1:")));
     crate::harness::signal(&process, "TERM");
-    let output = process.wait_with_output().unwrap();
+    let output = process.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(0));
-    let log = String::from_utf8(output.stderr).unwrap();
+    let log = String::from_utf8(output.stderr).expect("the log is text");
     assert!(!log.is_empty());
-    for line in log.lines() {
-        let entry: serde_json::Value =
-            serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
-        assert!(entry["level"].is_string());
+    let entry = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    log.lines().map(entry).collect()
+}
+
+#[test]
+fn the_log_is_json_when_asked_for_and_the_listening_line_too() {
+    for entry in json_log("logging.format=json") {
+        assert!(entry["level"].is_string(), "{entry}");
+    }
+    for entry in json_log("logging.format=text") {
+        let text = [&entry["log"], &entry["warning"]];
+        assert!(text.iter().any(|text| text.is_string()), "{entry}");
+        assert!(entry["time"].as_str().unwrap().ends_with('Z'), "{entry}");
     }
 }

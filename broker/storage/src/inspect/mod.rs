@@ -30,7 +30,7 @@ use crate::compaction::SwapJournal;
 use crate::io::Io;
 use crate::log_dir::LOCK_FILE;
 use crate::segment::base_of;
-use crate::small_file::{CleanerCheckpoint, SmallFile};
+use crate::small_file::{CleanerCheckpoint, PartitionMetadata, SmallFile};
 
 /// A partition's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +70,12 @@ pub fn partitions(io: &dyn Io, log_dir: &Path) -> io::Result<Vec<PartitionDir>> 
         .collect();
     found.sort_by(|a, b| a.partition.cmp(&b.partition));
     Ok(found)
+}
+
+/// Whether a directory says whose records it holds, as a partition's does. Unlike its name, that is nobody else's.
+pub fn is_partition(io: &dyn Io, dir: &Path) -> bool {
+    let metadata = io.read_small(&dir.join(PartitionMetadata::FILE));
+    matches!(metadata, Ok(Some(_)))
 }
 
 /// The segments of a partition directory, oldest first. Where a broker was stopped while it put a

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use broker_client::model::TopicPartition;
-use broker_storage::inspect::{DirNotes, PartitionDir, SegmentFile, partitions, segments};
+use broker_storage::inspect::{
+    DirNotes, PartitionDir, SegmentFile, is_partition, partitions, segments,
+};
 use broker_storage::io::{Io, RealIo};
 
 use crate::failure::Failure;
@@ -26,6 +28,11 @@ pub(super) struct PartitionFiles {
 }
 
 impl PartitionFiles {
+    /// Whether there is something in it that only a partition has.
+    fn has_files(&self, io: &dyn Io) -> bool {
+        !self.segments.is_empty() || is_partition(io, &self.path)
+    }
+
     /// Bytes of its data files.
     pub(super) fn bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.bytes).sum()
@@ -36,12 +43,16 @@ impl Target {
     /// Finds out what a path is.
     pub(super) fn find(path: &Path) -> Result<Self, Failure> {
         let io = RealIo::new();
-        let partitions = find(&*io, path)?;
+        let mut partitions = find(&*io, path)?;
         let absolute = path.canonicalize().ok();
         let mut above = absolute.iter().flat_map(|path| path.ancestors()).take(3);
         let log_dir = above
             .find(|dir| DirNotes::are_in(&*io, dir))
             .map(Path::to_owned);
+        if log_dir.is_none() {
+            // A name alone may be anybody's.
+            partitions.retain(|partition| partition.has_files(&*io));
+        }
         let is_log_dir = log_dir.is_some() && log_dir == absolute;
         if partitions.is_empty() && !is_log_dir {
             return Err(Failure::failed(format!("there is no partition in {}", path.display()))
