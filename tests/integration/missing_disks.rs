@@ -286,7 +286,8 @@ fn what_takes_the_place_of_a_directory_in_use_gets_nothing() {
         }
         wire.create_topic("new", 4, &[]);
         let cluster = wire.call("describe_cluster", map! {}).unwrap();
-        let states = cluster.get("log_dirs").list().iter();
+        let of_broker = cluster.get("brokers").list()[0].get("log_dirs").clone();
+        let states = of_broker.list().iter();
         let states: Vec<&str> = states.map(|dir| dir.get("state").text()).collect();
         assert_eq!(states, ["online", "failed"], "{at_its_place}");
         let warnings = format!("{:?}", cluster.get("warnings"));
@@ -294,9 +295,13 @@ fn what_takes_the_place_of_a_directory_in_use_gets_nothing() {
         let found = fs::read_dir(moved).map_or(0, Iterator::count);
         assert_eq!(found, 0, "{at_its_place}: it was taken for the directory");
         // What could not be made there is nobody's loss.
-        for partition in
-            (0..4).filter(|partition| dirs[0].join(format!("new-{partition}")).exists())
-        {
+        let is_made = |partition: &u32| {
+            folder
+                .path()
+                .join(format!("first/new-{partition}"))
+                .exists()
+        };
+        for partition in (0..4).filter(is_made) {
             wire.produce("new", partition, plain("kept ", 0..3));
         }
         broker.stop();

@@ -29,7 +29,8 @@ impl Pass<'_> {
                 false => 0,
             };
             let mut above = files.iter().filter(|file| file.base >= point.segment);
-            above.all(|file| file.bytes == length(file.base))
+            let is_there = files.iter().any(|file| file.base == point.segment);
+            is_there && above.all(|file| file.bytes == length(file.base))
         };
         self.may_have_lost_writes() && self.point.is_some_and(is_at)
     }
