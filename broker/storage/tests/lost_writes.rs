@@ -147,18 +147,20 @@ fn what_was_durable_is_missed_also_where_nothing_but_empty_segments_follow() {
     append_numbers(&mut log, 0..30);
     sync(&dir, &mut log);
     drop((dir, log));
-    let io = io.after_kill();
-    for base in [10, 20] {
-        for extension in ["log", "index", "timeindex"] {
-            io.remove_file(&segment_file(base, extension)).unwrap();
+    for gone in [[10, 20].as_slice(), &[0, 10, 20]] {
+        let io = io.after_kill();
+        for base in gone {
+            for extension in ["log", "index", "timeindex"] {
+                io.remove_file(&segment_file(*base, extension)).unwrap();
+            }
         }
-    }
-    // The first start names it and goes on in a segment that is empty still when it is killed.
-    for start in 0..3 {
-        let found = inspected::damage(&io, &|_| false).unwrap();
-        assert!(found.is_some(), "before start {start}");
-        let (_dir, log, report) = open(&io, small());
-        assert!(!report.corruption.is_empty() && log.end() >= offset(30));
+        // The first start names it and goes on in a segment that is empty still when it is killed.
+        for start in 0..3 {
+            let found = inspected::damage(&io, &|_| false).unwrap();
+            assert!(found.is_some(), "before start {start}, {gone:?}");
+            let (_dir, log, report) = open(&io, small());
+            assert!(!report.corruption.is_empty() && log.end() >= offset(30));
+        }
     }
 }
 

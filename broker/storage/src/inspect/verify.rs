@@ -224,7 +224,7 @@ impl Pass<'_> {
             return;
         };
         if let Some(first) = files.first().filter(|first| first.base > start) {
-            self.lose_if_empty(files);
+            self.lose_if_empty(start, files);
             self.is_cut = self.is_torn_at(first.base, 0);
             let finding = self.finding(Corruption {
                 file: dir.join(file_name(start)),
@@ -257,7 +257,7 @@ impl Pass<'_> {
     fn check_follows(&mut self, before: Option<&SegmentFile>, rest: &[SegmentFile]) {
         let next = self.summary.next;
         if let Some(segment) = rest.first().filter(|segment| segment.base != next) {
-            self.lose_if_empty(rest);
+            self.lose_if_empty(next, rest);
             self.is_cut = self.is_torn_at(segment.base, 0);
             let finding = Finding {
                 kind: FindingKind::Damage,

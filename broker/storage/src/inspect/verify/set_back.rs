@@ -9,11 +9,11 @@ use crate::recovery::behind_unnoted;
 use crate::small_file::RecoveryPoint;
 
 impl Pass<'_> {
-    /// Behind a gap, segments without a byte up to the last were made for what was lost while the machine was up, unless
-    /// some of it was durable.
-    pub(super) fn lose_if_empty(&mut self, rest: &[SegmentFile]) {
-        let is_above = |point: RecoveryPoint| self.summary.next >= point.end;
-        let is_near = |segment: &SegmentFile| segment.base < behind_unnoted(self.summary.next);
+    /// Behind a gap that begins with `next`, segments without a byte up to the last were made for what was lost while the
+    /// machine was up, unless some of it was durable.
+    pub(super) fn lose_if_empty(&mut self, next: Offset, rest: &[SegmentFile]) {
+        let is_above = |point: RecoveryPoint| next >= point.end;
+        let is_near = |segment: &SegmentFile| segment.base < behind_unnoted(next);
         let is_empty = rest.iter().all(|segment| segment.bytes == 0);
         let fits = rest.first().is_some_and(is_near) && self.point.is_some_and(is_above);
         if is_empty && fits && self.may_have_lost_writes() {
