@@ -195,17 +195,18 @@ impl AnswerBudget {
         counted: Option<AnswerMemory>,
         bytes: usize,
     ) -> Result<Option<AnswerMemory>, AnswersFull> {
-        match counted {
-            Some(mut memory) if memory.bytes() >= bytes / 2 => {
+        // Who waits holds none of what others wait for.
+        let most = counted.filter(|memory| memory.bytes() >= bytes / 2);
+        match most {
+            Some(mut memory) => {
                 let missing = bytes.saturating_sub(memory.bytes());
                 memory.own.bytes.fetch_add(missing, Ordering::Relaxed);
                 memory.drawn.grow(missing);
                 Ok(Some(memory))
             }
-            // Who waits holds none of what others wait for.
-            _ if bytes <= TINY_ANSWER_BYTES => Ok(None),
-            _ if bytes <= SHARE_BYTES_MIN => self.reserve(bytes).await.map(Some),
-            _ => self.reserve_all(bytes).await.map(Some),
+            None if bytes <= TINY_ANSWER_BYTES => Ok(None),
+            None if bytes <= SHARE_BYTES_MIN => self.reserve(bytes).await.map(Some),
+            None => self.reserve_all(bytes).await.map(Some),
         }
     }
 
@@ -323,6 +324,33 @@ async fn acquire(semaphore: &Arc<Semaphore>) -> OwnedSemaphorePermit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[actix_rt::test]
+    async fn an_answer_waits_for_what_is_missing_of_it_and_holds_nothing_meanwhile() {
+        let answers = UnreadAnswers::below(&Ceiling::default());
+        let (own, other) = (answers.for_connection(), answers.for_connection());
+        let bytes = 100 * 1024;
+        // All but a little was counted before.
+        let most = own.reserve_all(bytes - 10).await.ok();
+        let covered = own.cover(most, bytes).await.expect("it does not wait");
+        assert_eq!(covered.as_ref().map(AnswerMemory::bytes), Some(bytes));
+        assert_eq!(own.own.bytes.load(Ordering::Relaxed), bytes);
+        drop(covered);
+        assert!(matches!(own.cover(None, TINY_ANSWER_BYTES).await, Ok(None)));
+
+        let little = own.reserve_all(10).await.ok();
+        let all = other.take(other.free());
+        let mut waiting = Box::pin(own.cover(little, bytes));
+        assert!(futures::poll!(&mut waiting).is_pending());
+        assert_eq!(
+            own.own.bytes.load(Ordering::Relaxed),
+            0,
+            "it was given back"
+        );
+        drop(all);
+        let covered = waiting.await.expect("there is enough");
+        assert_eq!(covered.as_ref().map(AnswerMemory::bytes), Some(bytes));
+    }
 
     #[actix_rt::test]
     async fn clients_that_do_not_read_leave_something_for_others() {
