@@ -8,12 +8,10 @@
 //! | same boot  | cut                   | damage: stays                 | damage: stays, the log goes on in a new segment; zeros to the end are lost writes |
 //! | unknown    | cut                   | damage: stays                 | as above, but zeros to the end are cut |
 //!
-//! A failed sync counts as another boot (`era`), and so do the zeros: a file system leaves them, no process does. Nor does
-//! one leave a log that ends just where it was synced and was acknowledged beyond (`evidence`), or segments without a
-//! byte behind one that is cut short (`segments`).
-//!
-//! An incomplete batch in a segment that is not the last is damage unless the machine was restarted:
-//! a segment is followed by another only when it is complete. Behind damage that stays, nothing is cut either.
+//! A failed sync counts as another boot (`era`), and so does what no process leaves: those zeros, an end just where the
+//! log was synced (`evidence`), empty segments behind a cut one (`segments`). An incomplete batch in a segment that is
+//! not the last is damage unless the machine was restarted, for only a complete one is followed by another. Behind
+//! damage that stays, nothing is cut either.
 
 use std::io;
 use std::ops::Range;
