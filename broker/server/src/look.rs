@@ -19,8 +19,8 @@ impl Look {
         Self { dir, _alone: alone }
     }
 
-    /// Notes what the next start has to know of the clock; asks the file system how much room there is, and whether the directories of open logs are there;
-    /// answers those that are not.
+    /// Notes what the next start has to know of the clock; asks the file system how much room there is, and whether the
+    /// directories of open logs are there; answers those that are not.
     pub(crate) fn carry_out(self) -> Vec<TopicPartition> {
         let path = self.dir.path().display();
         if let Err(error) = self.dir.look_at_clock() {
