@@ -108,6 +108,48 @@ fn many_kinds_of_memory_at_once_stay_below_one_ceiling() {
     );
 }
 
+/// 128 fetches, each of a thousand partitions of which there is nothing to tell.
+fn about_nothing() -> Vec<u8> {
+    let one = map! { "topic" => "quiet", "partition" => 0, "offset" => 0 };
+    let many: Vec<Value> = (0..1_000).map(|_| one.clone()).collect();
+    let fetch = |id: u64| {
+        let wanted = map! { "partitions" => many.clone(), "max_wait_ms" => 0 };
+        let request = Value::Array(vec![0.into(), id.into(), "fetch".into(), wanted]);
+        frame(&request.encode())
+    };
+    (2..130).flat_map(fetch).collect()
+}
+
+#[test]
+fn answers_about_nothing_that_nobody_reads_are_bounded_too() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("quiet", 1, &[]);
+    let requests = about_nothing();
+    let before = broker.resident_mib();
+    let mut peak = before;
+    thread::scope(|scope| {
+        let asking: Vec<_> = (0..40)
+            .map(|_| {
+                let mut asking = broker.connect();
+                let requests = &requests;
+                // Whoever does not read is not listened to any more, and closed in the end.
+                scope.spawn(move || asking.try_send_bytes(requests).map(|()| asking))
+            })
+            .collect();
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(3)
+            || asking.iter().any(|asking| !asking.is_finished())
+        {
+            peak = peak.max(broker.resident_mib());
+            wire.call("ping", map! {}).expect("a ping is answered");
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let grown = peak.saturating_sub(before);
+    assert!(grown <= 320, "{grown} MiB");
+}
+
 #[test]
 fn large_modules_at_once_do_not_wait_for_each_other_nor_lists_for_them() {
     let broker = Broker::start();

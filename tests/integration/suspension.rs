@@ -131,6 +131,27 @@ fn a_plugin_that_one_topic_breaks_goes_on_for_the_others() {
 }
 
 #[test]
+fn other_options_end_a_rest_in_their_topic_alone() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    deploy(&mut wire, "partitioner", "panic");
+    for topic in ["mended", "left"] {
+        wire.create_topic(topic, 2, &[("partitioner", "bad")]);
+        for _ in 0..3 {
+            assert_eq!(wire.refused("produce", go(topic)).name, "PLUGIN_TRAPPED");
+        }
+    }
+    wire.alter("left", &[("retention.ms", "1000")]);
+    wire.alter("mended", &[("partitioner.option.behaviour", "none")]);
+    wire.call("produce", go("mended")).unwrap();
+    let error = wire.refused("produce", go("left"));
+    assert_eq!(error.name, "PLUGIN_SUSPENDED");
+    assert!(error.message.contains("resume_plugin"), "{error:?}");
+    let topics = wire.plugin("bad").get("suspended_topics").clone();
+    assert_eq!(topics, Value::Array(vec!["left".into()]));
+}
+
+#[test]
 fn a_fallback_places_records_while_its_plugin_rests() {
     let broker = Broker::start();
     let mut wire = broker.connect();

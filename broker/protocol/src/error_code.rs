@@ -215,7 +215,7 @@ codes! {
         "Fix the plugin.";
     115 PluginSuspended "PLUGIN_SUSPENDED", transient, definite,
         "A plugin failed too often in this topic and rests.",
-        "Retry later; fix the plugin, or end its rest with `resume_plugin`.";
+        "Fix the plugin, or its options in the topic, which ends its rest; so does `resume_plugin`.";
     116 PluginOverBudget "PLUGIN_OVER_BUDGET", permanent, definite,
         "A compaction plugin used up the processor time of one cleaning.",
         "Fix the plugin, or raise its budget.";

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_storage::io::Io as _;
-use broker_storage::io::recording::{Operation, RecordingIo, Survival};
+use broker_storage::io::recording::{Operation, RecordingIo, SetBackNames, Survival};
 use broker_storage::{FlushMode, LastStop, LogConfig, LogPurpose, OpenLogError};
 use support::{
     BATCH, TOPIC_ID, append, append_numbers, batch_of, big, edit, inspected, killed, numbers,
@@ -140,6 +140,31 @@ fn a_log_that_ends_where_it_was_synced_was_set_back_to_that() {
     }
 }
 
+/// Five acknowledged records of which none is durable, in a file that is removed after a kill.
+fn removed(is_missed: bool) -> Arc<RecordingIo> {
+    let io = RecordingIo::new();
+    let (dir, mut log, _) = open(&io, asynchronous(big()));
+    append_numbers(&mut log, 0..5);
+    if is_missed {
+        log.note_reach();
+    }
+    dir.record_high_watermark(&partition(), offset(5));
+    dir.write_checkpoints().unwrap();
+    drop((dir, log));
+    let io = io.after_kill();
+    io.remove_file(&segment_file(0, "log")).unwrap();
+    io
+}
+
+#[test]
+fn a_file_that_never_had_a_durable_byte_may_be_gone_unless_it_was_missed_before() {
+    assert_lost_from(0, &removed(false));
+    let io = removed(true);
+    assert!(inspected::damage(&io, &|_| false).unwrap().is_some());
+    let (_dir, log, report) = open(&io, asynchronous(big()));
+    assert!(!report.corruption.is_empty() && log.end() >= offset(5));
+}
+
 #[test]
 fn what_was_durable_is_missed_also_where_nothing_but_empty_segments_follow() {
     let io = RecordingIo::new();
@@ -243,7 +268,10 @@ fn a_log_never_begins_behind_what_is_durable() {
     append_numbers(&mut log, 25..28);
     dir.record_high_watermark(&partition(), offset(28));
     dir.write_checkpoints().unwrap();
-    for io in [io.after_set_back(), io.after_power_loss(Survival::Synced)] {
+    for io in [
+        io.after_set_back(SetBackNames::Synced),
+        io.after_power_loss(Survival::Synced),
+    ] {
         let (_dir, log, report) = open(&io, asynchronous(small()));
         assert_eq!((report.corruption, log.start()), (Vec::new(), offset(23)));
         assert_eq!(log.end(), offset(25));

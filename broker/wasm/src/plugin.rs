@@ -170,15 +170,26 @@ impl Plugin {
 
     /// Ends its suspension in every topic; its traps so far are forgotten. Answers whether it was suspended.
     pub fn resume(&self) -> bool {
+        self.resume_as("", Suspension::resume)
+    }
+
+    /// The same for one topic, which has given it other options.
+    pub fn resume_for(&self, topic: &str) -> bool {
+        self.resume_as(topic, |suspension| suspension.resume_for(topic))
+    }
+
+    fn resume_as(&self, topic: &str, resume: impl FnOnce(&mut Suspension) -> bool) -> bool {
         let was_suspended = {
             let mut suspension = self.suspension();
-            self.is_suspended.store(false, Ordering::Release);
-            suspension.resume()
+            let was_suspended = resume(&mut suspension);
+            let is_suspended = suspension.suspended().next().is_some();
+            self.is_suspended.store(is_suspended, Ordering::Release);
+            was_suspended
         };
         if was_suspended {
             let (plugin, version) = (self.name(), self.version());
-            tracing::info!(plugin, version, "plugin resumed");
-            self.log.note(self.origin(""), LogLevel::Info, "resumed");
+            tracing::info!(plugin, version, topic, "plugin resumed");
+            self.log.note(self.origin(topic), LogLevel::Info, "resumed");
         }
         was_suspended
     }

@@ -52,7 +52,7 @@ impl fmt::Display for PluginErrorKind {
             PluginErrorKind::Rejected => "refused the batch",
             PluginErrorKind::InvalidAnswer => "answered nonsense",
             PluginErrorKind::InvalidConfig => "refused its configuration",
-            PluginErrorKind::Suspended => "is suspended",
+            PluginErrorKind::Suspended => "is suspended for this topic until `resume_plugin`",
             PluginErrorKind::OverBudget => "used up its budget",
         })
     }

@@ -104,6 +104,12 @@ impl Suspension {
         was_suspended
     }
 
+    /// The same for one topic.
+    pub(crate) fn resume_for(&mut self, topic: &str) -> bool {
+        let forgotten = self.0.remove(topic);
+        forgotten.is_some_and(|of_topic| of_topic.state != PluginState::Active)
+    }
+
     pub(crate) fn state(&self, topic: &str) -> &PluginState {
         let of_topic = self.0.get(topic);
         of_topic.map_or(&PluginState::Active, |of_topic| &of_topic.state)

@@ -350,6 +350,8 @@ impl Hosting {
         };
         let settings = self.settings(topic).await;
         settings.faults.settings_changed();
+        let plugins = &settings.plugins;
+        plugins.resume_changed(topic.name.as_str(), &hosted.plugins);
         for partition in hosted.partitions.iter() {
             if let HostedPartition::Online(handle) = partition {
                 handle.configure(settings.clone());

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use broker_cluster::config_key::{ConfigKey, Empty, NO_MAX, Unlimited, ValueKind};
+use broker_cluster::config_key::{ConfigKey, Empty, NO_MAX, Unlimited, ValueKind, nearest};
 use broker_cluster::{InvalidConfig, TOPIC_KEYS, topic_key};
 use broker_model::limits;
 
@@ -68,13 +68,19 @@ pub fn broker_key(name: &str) -> Option<&'static BrokerKey> {
 
 /// The error for a key that does not exist, with the name that was probably meant.
 pub fn unknown_key(name: &str) -> InvalidConfig {
-    let topic_level = topic_key(name).map(|topic| topic.broker_name);
+    let of_topic = |name| topic_key(name).map(|topic| topic.broker_name);
     let elsewhere = ALIASES
         .iter()
         .find(|(theirs, _)| *theirs == name)
         .map(|(_, ours)| *ours);
-    let known = BROKER_KEYS.iter().map(|row| row.key.name);
-    InvalidConfig::unknown_key(name, topic_level.or(elsewhere), known)
+    let near = || nearest(name, BROKER_KEYS.iter().map(|row| row.key.name));
+    let near_of_topic =
+        || nearest(name, TOPIC_KEYS.iter().map(|topic| topic.key.name)).and_then(of_topic);
+    let meant = of_topic(name)
+        .or(elsewhere)
+        .or_else(near)
+        .or_else(near_of_topic);
+    InvalidConfig::unknown_key(name, meant, [])
 }
 
 /// What other systems, or a guess, call a key.

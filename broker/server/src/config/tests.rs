@@ -139,6 +139,7 @@ fn unknown_keys_say_where_they_are_and_what_was_meant() {
         ("log.retention.hours", "log.retention.ms"),
         ("node.id", "broker.id"),
         ("listen", "listeners"),
+        ("flush.mod", "log.flush.mode"),
         ("Broker.Id", "broker.id"),
     ];
     for (wrong, right) in meant {

@@ -29,6 +29,9 @@ impl PartitionActor {
         // What follows is meant: the parent lets go of this actor.
         self.death.defuse();
         let log = self.log();
+        if matches!(vanished, Vanished::ActiveSegment { .. }) {
+            log.note_reach();
+        }
         parent.partition_vanished(log.partition().clone(), log.topic_id(), reason);
     }
 

@@ -60,6 +60,19 @@ impl TopicPlugins {
         self.compacted_since != before.compacted_since
     }
 
+    /// Lets plugins be asked again that rest for the topic and have got other options there: what they failed over may
+    /// be gone.
+    pub(crate) fn resume_changed(&self, topic: &str, before: &Self) {
+        for (slot, bound) in self.slots() {
+            let (Ok(bound), Some(Ok(known))) = (bound, before.slots.get(&slot)) else {
+                continue;
+            };
+            if bound.options != known.options {
+                bound.plugin.resume_for(topic);
+            }
+        }
+    }
+
     /// What a slot is bound to; `None` when it is empty.
     pub(crate) fn slot(&self, slot: PluginSlot) -> Result<Option<&Arc<BoundSlot>>, SlotError> {
         match self.slots.get(&slot) {

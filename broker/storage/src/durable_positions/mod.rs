@@ -113,31 +113,14 @@ impl DurablePositions {
         let path = dir.join(Self::FILE);
         let found = read_slots(bytes.as_deref())?;
         let is_sound = found.problems.is_empty();
-        // A file that is whole has every partition; what only the checkpoint knows was deleted since.
-        let mut merged = match is_sound {
-            true => BTreeMap::new(),
-            false => checkpoint.points.clone(),
-        };
-        for (key, point) in &found.points {
-            let known = merged.entry(*key).or_insert(*point);
-            if known.sequence <= point.sequence {
-                *known = *point;
-            }
-        }
-        for (key, known) in &mut merged {
-            let noted = checkpoint.points.get(key);
-            if let Some(noted) = noted.filter(|noted| noted.sequence > known.sequence) {
-                *known = *noted;
-            }
-        }
+        let merged = found.merged_with(checkpoint.points);
+        let lagging = found.lagging(checkpoint.points);
         let mut lost = Lost::default();
         if !checkpoint.is_fresh {
             lost.problems = found.problems;
         }
         if !checkpoint.is_fresh && !checkpoint.is_complete {
-            let sound: BTreeSet<PartitionKey> = found.points.iter().map(|(key, _)| *key).collect();
-            let known = checkpoint.points.keys();
-            lost.lagging = known.filter(|key| !sound.contains(key)).copied().collect();
+            lost.lagging = lagging;
             lost.any = found.lost_any;
         }
         let (mut state, image) = State::rebuilt(&merged);
@@ -267,6 +250,13 @@ impl DurablePositions {
             self.sync()?;
         }
         Ok(())
+    }
+
+    /// Has the next checkpoint say that a log has come this far, whether that is durable or not: what of it is not there
+    /// at the next start is missed.
+    pub(crate) fn raise(&self, ticket: SlotTicket, reach: DurablePoint) {
+        // Of an ended history nothing is missed.
+        let _ = self.take_up(ticket, reach);
     }
 
     /// Takes a point up, unless its history has ended; what to write of it, and where.

@@ -1,6 +1,7 @@
 //! The bytes of `durable-positions`: a header, then two slots a partition, each with a checksum. Reading
 //! tells sound, empty and damaged slots apart; what the damage means the table above decides.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use broker_model::{LeaderEpoch, Offset, PartitionId, TopicId};
@@ -63,6 +64,51 @@ pub(crate) struct FoundSlots {
     pub(crate) problems: Vec<(Option<u64>, String)>,
     /// Whether no slot is left of some partition, or of all; otherwise each bad slot has a sound twin.
     pub(crate) lost_any: bool,
+}
+
+impl FoundSlots {
+    /// Of a file that cannot be read.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            lost_any: true,
+            ..Self::default()
+        }
+    }
+
+    fn is_sound(&self) -> bool {
+        self.problems.is_empty() && !self.lost_any
+    }
+
+    /// The points that are in force, with those of the checkpoint: of each partition the newest.
+    pub(crate) fn merged_with(
+        &self,
+        checkpointed: &BTreeMap<PartitionKey, RecoveryPoint>,
+    ) -> BTreeMap<PartitionKey, RecoveryPoint> {
+        let of_file: BTreeSet<PartitionKey> = self.points.iter().map(|(key, _)| *key).collect();
+        // A file that is whole has every partition; what only the checkpoint knows was deleted since.
+        let is_there = |key: &PartitionKey| !self.is_sound() || of_file.contains(key);
+        let checkpointed = checkpointed.iter().map(|(key, point)| (*key, *point));
+        let checkpointed = checkpointed.filter(|(key, _)| is_there(key));
+        let mut merged: BTreeMap<_, RecoveryPoint> = checkpointed.collect();
+        for (key, point) in &self.points {
+            let known = merged.entry(*key).or_insert(*point);
+            if known.sequence <= point.sequence {
+                *known = *point;
+            }
+        }
+        merged
+    }
+
+    /// Partitions whose points only the checkpoint has, and may be older there.
+    pub(crate) fn lagging(
+        &self,
+        checkpointed: &BTreeMap<PartitionKey, RecoveryPoint>,
+    ) -> BTreeSet<PartitionKey> {
+        let of_file: BTreeSet<PartitionKey> = self.points.iter().map(|(key, _)| *key).collect();
+        let of_checkpoint = checkpointed.keys().filter(|_| !self.is_sound());
+        let lagging = of_checkpoint.filter(|key| !of_file.contains(key));
+        lagging.copied().collect()
+    }
 }
 
 /// Reads the file; a damaged one is no error.

@@ -115,27 +115,15 @@ impl DirNotes {
         let noted = checkpoint.as_ref().map(|points| points.era.clone());
         let era = Era::of(io, dir, &noted.unwrap_or_default()).ok();
         let found = read_points(io, dir, clean, report)?;
-        let is_sound = found
-            .as_ref()
-            .is_some_and(|found| found.problems.is_empty());
-        let is_lost = found.as_ref().is_none_or(|found| found.lost_any);
-        let found = found.map_or_else(BTreeMap::new, newest);
-        let checkpointed = checkpoint.map(|checkpoint| checkpoint.points);
-        // What a whole file does not know was deleted since.
-        let mut points = checkpointed.filter(|_| !is_sound).unwrap_or_default();
-        let is_lagging = points.keys().any(|key| !found.contains_key(key));
-        for (key, point) in found {
-            let known = points.entry(key).or_insert(point);
-            if known.sequence <= point.sequence {
-                *known = point;
-            }
-        }
+        let found = found.unwrap_or_else(FoundSlots::nothing);
+        let checkpointed = checkpoint.map_or_else(BTreeMap::new, |checkpoint| checkpoint.points);
+        let is_lagging = !found.lagging(&checkpointed).is_empty();
         Ok(Self {
             dir: dir.to_owned(),
-            points,
+            points: found.merged_with(&checkpointed),
             high_watermarks: high_watermarks.unwrap_or_default(),
             clean,
-            is_doubtful: is_lost || is_lagging,
+            is_doubtful: found.lost_any || is_lagging,
             era: era.map(|era| era.number()),
             topics: None,
         })
@@ -268,18 +256,6 @@ impl DirNotes {
     pub(super) fn high_watermark(&self, partition: &TopicPartition) -> Option<Offset> {
         self.high_watermarks.0.get(partition).copied()
     }
-}
-
-/// The newer one of each two slots.
-fn newest(found: FoundSlots) -> BTreeMap<PartitionKey, RecoveryPoint> {
-    let mut points = BTreeMap::new();
-    for (key, point) in found.points {
-        let known = points.entry(key).or_insert(point);
-        if known.sequence <= point.sequence {
-            *known = point;
-        }
-    }
-    points
 }
 
 /// The durable points, as far as they can be read; what is wrong with them goes to `report`. `clean` is whether the

@@ -73,6 +73,12 @@ impl Log {
         })
     }
 
+    /// Notes how far the log has come, for the next checkpoint: somebody has taken away what was written, so that its
+    /// absence is no loss of what was not synced.
+    pub fn note_reach(&self) {
+        self.shared.positions.raise(self.ticket, self.end_point());
+    }
+
     /// The end of a segment that is not there any more, if it is not; told when that is news.
     fn missing_end(&self, segment: &dyn Searchable) -> Result<Option<Corruption>, ReadError> {
         let (data, end) = (segment.data(), segment.end());

@@ -80,10 +80,9 @@ impl Recovery<'_> {
     }
 
     /// Whether a log that ends here has lost what was not synced, and nothing else: a process that is killed leaves
-    /// that, too, and who cuts a file does not hit that very place.
+    /// that, too, and who cuts a file does not hit that very place. A file that never had a durable byte may be gone.
     fn is_set_back_to(&self, end: Offset) -> bool {
-        // Nor does a file go that was there.
-        let is_all = self.report.torn.is_none() && self.lost_to.is_none() && !self.changed;
+        let is_all = self.report.torn.is_none() && self.lost_to.is_none();
         end == self.point.end && is_all && self.may_have_lost_writes()
     }
 

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use broker_storage::PlantedBugs;
-use broker_storage::io::recording::{Moment, RecordingIo};
+use broker_storage::io::recording::{Moment, RecordingIo, SetBackNames};
 
 use super::damage::is_never_torn;
 use super::ledger::{Phase, World};
@@ -132,8 +132,10 @@ impl Enumeration<'_> {
     fn moment(&mut self, known: (usize, usize), moment: &Moment, world: &World) -> Checked {
         let killed = self.disk(known, &moment.after_kill(), world, false);
         killed.map_err(|error| format!("killed: {error}"))?;
-        let set_back = self.set_back(known, moment, world);
-        set_back.map_err(|error| format!("set back to what was synced: {error}"))?;
+        for names in SetBackNames::EACH {
+            let set_back = self.set_back(known, &moment.after_set_back(names), world);
+            set_back.map_err(|error| format!("set back to what was synced, {names:?}: {error}"))?;
+        }
         let counts = moment.undecided();
         for outcomes in self.combinations(&counts, known) {
             let io = moment.after_power_loss(&outcomes);
@@ -146,14 +148,13 @@ impl Enumeration<'_> {
 
     /// What is left of the file system while the machine goes on is what is left of a power loss. But for a
     /// truncation, which a log that nobody replicates never sees, and whose segments may come back by themselves.
-    fn set_back(&mut self, known: (usize, usize), moment: &Moment, world: &World) -> Checked {
+    fn set_back(&mut self, known: (usize, usize), io: &Arc<RecordingIo>, world: &World) -> Checked {
         let truncates = |step: &Do| matches!(step, Do::Truncate(..));
-        let io = moment.after_set_back();
         let is_new = self.seen.insert((io.fingerprint(), known.0, known.1, true));
         if is_new && !self.script.steps.iter().any(truncates) {
             self.tally.disks += 1;
-            self.inspected(&io, IndexesMay::BeLost)?;
-            recovered(&io, world, true, self.bugs)?;
+            self.inspected(io, IndexesMay::BeLost)?;
+            recovered(io, world, true, self.bugs)?;
         }
         Ok(())
     }

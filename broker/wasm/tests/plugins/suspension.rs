@@ -61,7 +61,9 @@ fn the_third_trap_within_a_minute_suspends_a_plugin_of_any_kind_for_all_bindings
         assert!(error.retriable);
         assert_eq!(
             error.to_string(),
-            format!("plugin hostile 6.6.6 is suspended: {reason}")
+            format!(
+                "plugin hostile 6.6.6 is suspended for this topic until `resume_plugin`: {reason}"
+            )
         );
         let refused = Subject::bind(&plugin, "").err().unwrap();
         assert_eq!(refused.kind, PluginErrorKind::Suspended);

@@ -11,8 +11,31 @@ use crate::flood::link::Fate;
 use crate::flood::message::{Fetch, Message, request};
 use crate::flood::stage;
 
-/// Most that a fetch may ask for.
-const MOST: u64 = 8 * 1024 * 1024;
+/// A fetch of the most that one may ask for, of one partition.
+const ONE: Fetch = Fetch {
+    form: "records",
+    wait_ms: 0,
+    offset: 0,
+    partitions: 1,
+    bytes_max: 8 * 1024 * 1024,
+};
+const BATCHES: Fetch = Fetch {
+    form: "batch",
+    ..ONE
+};
+/// One of 1,000 partitions.
+const WIDE: Fetch = Fetch {
+    partitions: 1_000,
+    ..BATCHES
+};
+const POLL: Fetch = Fetch {
+    wait_ms: 60_000,
+    ..ONE
+};
+const WIDE_POLL: Fetch = Fetch {
+    wait_ms: 60_000,
+    ..WIDE
+};
 /// How long after the attack a connection may take to say what became of it.
 const LAST_LOOK: Duration = Duration::from_millis(500);
 
@@ -21,35 +44,35 @@ pub(super) const ATTACKS: [Attack; 10] = [
         name: "unread-records",
         what: "fetches of 8 MiB of decoded records, never read",
         connections: 1_000,
-        payload: || fetches(4, "records", stage::PLAIN),
+        payload: || fetches(4, ONE, stage::PLAIN),
         offend: |field| Box::pin(ask_and_not_read(field)),
     },
     Attack {
         name: "unread-unfolded",
         what: "fetches of small stored batches that unfold to much, never read",
         connections: 100,
-        payload: || fetches(128, "records", stage::PACKED),
+        payload: || fetches(128, ONE, stage::PACKED),
         offend: |field| Box::pin(ask_and_not_read(field)),
     },
     Attack {
         name: "unread-batches",
         what: "fetches of 8 MiB of stored batches, never read",
         connections: 1_000,
-        payload: || fetches(4, "batch", stage::PLAIN),
+        payload: || fetches(4, BATCHES, stage::PLAIN),
         offend: |field| Box::pin(ask_and_not_read(field)),
     },
     Attack {
         name: "unread-nothing",
         what: "fetches of 1,000 partitions of which there is nothing to tell, never read",
         connections: 200,
-        payload: || repeated(128, |id| wide(id, 0)),
+        payload: || fetches(128, WIDE, stage::WIDE),
         offend: |field| Box::pin(ask_and_not_read(field)),
     },
     Attack {
         name: "unread-polls",
         what: "as many long polls as a connection takes of what is there, never read",
         connections: 1_000,
-        payload: || repeated(128, |id| poll(id, "records", stage::PLAIN)),
+        payload: || fetches(128, POLL, stage::PLAIN),
         offend: |field| Box::pin(ask_and_not_read(field)),
     },
     Attack {
@@ -77,14 +100,14 @@ pub(super) const ATTACKS: [Attack; 10] = [
         name: "slow-readers",
         what: "fetches of 8 MiB of decoded records, read a byte at a time",
         connections: 200,
-        payload: || fetches(4, "records", stage::PLAIN),
+        payload: || fetches(4, ONE, stage::PLAIN),
         offend: |field| Box::pin(ask_and_read_slowly(field)),
     },
     Attack {
         name: "long-polls",
         what: "as many long polls as a connection takes, on 1,000 partitions each",
         connections: 100,
-        payload: || repeated(128, |id| wide(id, 60_000)),
+        payload: || fetches(128, WIDE_POLL, stage::WIDE),
         offend: |field| Box::pin(ask_and_wait(field)),
     },
 ];
@@ -93,14 +116,7 @@ fn repeated(times: u64, one: impl Fn(u64) -> Vec<u8>) -> Vec<u8> {
     (2..2 + times).flat_map(one).collect()
 }
 
-fn fetches(times: u64, form: &'static str, topic: &str) -> Vec<u8> {
-    let fetch = Fetch {
-        form,
-        wait_ms: 0,
-        offset: 0,
-        partitions: 1,
-        bytes_max: MOST,
-    };
+fn fetches(times: u64, fetch: Fetch, topic: &str) -> Vec<u8> {
     repeated(times, |id| fetch.request(id, topic))
 }
 
@@ -114,29 +130,6 @@ fn lists() -> Vec<u8> {
         1 => request(id, "describe_cluster", Message::new().map(0)),
         _ => request(id, "list_actors", Message::new().map(0)),
     })
-}
-
-/// A fetch of 1,000 partitions without records.
-fn wide(id: u64, wait_ms: u64) -> Vec<u8> {
-    let fetch = Fetch {
-        form: "batch",
-        wait_ms,
-        offset: 0,
-        partitions: 1_000,
-        bytes_max: MOST,
-    };
-    fetch.request(id, stage::WIDE)
-}
-
-fn poll(id: u64, form: &'static str, topic: &str) -> Vec<u8> {
-    let fetch = Fetch {
-        form,
-        wait_ms: 60_000,
-        offset: 0,
-        partitions: 1,
-        bytes_max: MOST,
-    };
-    fetch.request(id, topic)
 }
 
 async fn ask_and_not_read(field: Arc<Field>) -> io::Result<Fate> {

@@ -30,7 +30,9 @@ impl Pass<'_> {
             };
             let mut above = files.iter().filter(|file| file.base >= point.segment);
             let is_there = files.iter().any(|file| file.base == point.segment);
-            is_there && above.all(|file| file.bytes == length(file.base))
+            // One that never had a durable byte may be gone.
+            let may_be_gone = point.position == 0;
+            (is_there || may_be_gone) && above.all(|file| file.bytes == length(file.base))
         };
         self.may_have_lost_writes() && self.point.is_some_and(is_at)
     }

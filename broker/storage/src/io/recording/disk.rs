@@ -35,6 +35,8 @@ pub(super) struct FileNode {
     pub(super) data: Vec<u8>,
     pub(super) durable: Vec<u8>,
     pub(super) pending: Vec<FileChange>,
+    /// Whether it was ever synced.
+    pub(super) is_synced: bool,
     /// How often it was changed.
     pub(super) changes: u64,
 }
@@ -72,6 +74,7 @@ impl FileNode {
         for change in std::mem::take(&mut self.pending) {
             apply_to_file(&mut self.durable, &change);
         }
+        self.is_synced = true;
     }
 }
 

@@ -19,7 +19,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 pub use moment::Moment;
 pub use operation::{Fault, Operation};
-pub use power_loss::Survival;
+pub use power_loss::{SetBackNames, Survival};
 
 use super::{DirEntry, Io, IoFile, IoLock, OpenMode, Space};
 use disk::{DirChange, DirNode, Disk, FileChange, FileNode, Node, names};
@@ -109,9 +109,9 @@ impl RecordingIo {
     }
 
     /// The disk set back to what was synced while the machine goes on: its file system was lost and mounted again.
-    pub fn after_set_back(&self) -> Arc<Self> {
+    pub fn after_set_back(&self, names: SetBackNames) -> Arc<Self> {
         let state = self.shared.lock();
-        Self::with(state.disk.after_power_loss(Survival::Synced), state.boot)
+        Self::with(state.disk.set_back(names), state.boot)
     }
 
     /// Keeps the disk as it is before each change from now on, for [`RecordingIo::moments`].

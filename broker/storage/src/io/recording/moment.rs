@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::disk::{Disk, FileChange, Id};
 use super::power_loss::SECTOR;
-use super::{Operation, RecordingIo};
+use super::{Operation, RecordingIo, SetBackNames};
 
 /// The disk at one moment of its history.
 #[derive(Clone, Debug)]
@@ -76,8 +76,8 @@ impl Moment {
     }
 
     /// The disk set back to what was synced while the machine goes on: its file system was lost and mounted again.
-    pub fn after_set_back(&self) -> Arc<RecordingIo> {
-        RecordingIo::with(self.disk.after_power_loss_as(&mut |_| 0), self.boot)
+    pub fn after_set_back(&self, names: SetBackNames) -> Arc<RecordingIo> {
+        RecordingIo::with(self.disk.set_back(names), self.boot)
     }
 
     /// The disk as it is found after a power loss here, with these outcomes; 0 where there is none.

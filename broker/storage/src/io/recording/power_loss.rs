@@ -21,6 +21,23 @@ pub enum Survival {
     Random(u64),
 }
 
+/// Which names there are when a file system is set back to what was synced while the machine goes on. What they name
+/// holds what was synced of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetBackNames {
+    /// Those that were synced.
+    Synced,
+    /// All that there were: files alone are cut back.
+    All,
+    /// All that there were, but for files that were never synced.
+    OfSyncedFiles,
+}
+
+impl SetBackNames {
+    /// Each of them.
+    pub const EACH: [Self; 3] = [Self::Synced, Self::All, Self::OfSyncedFiles];
+}
+
 /// Bytes that the disk writes as a whole.
 pub(super) const SECTOR: usize = 512;
 
@@ -52,7 +69,9 @@ impl Disk {
         for node in found.nodes.values_mut() {
             let is_settled = match &**node {
                 Node::Dir(dir) => dir.pending.is_empty() && dir.entries == dir.durable,
-                Node::File(file) => file.pending.is_empty() && file.data == file.durable,
+                Node::File(file) => {
+                    file.is_synced && file.pending.is_empty() && file.data == file.durable
+                }
             };
             if is_settled {
                 continue;
@@ -70,6 +89,26 @@ impl Disk {
             }
         }
         found
+    }
+
+    /// The disk set back to what was synced.
+    pub(super) fn set_back(&self, names: SetBackNames) -> Self {
+        let mut seen = self.clone();
+        if names != SetBackNames::Synced {
+            for node in seen.nodes.values_mut() {
+                if let Node::Dir(dir) = Arc::make_mut(node) {
+                    if names == SetBackNames::OfSyncedFiles {
+                        dir.entries.retain(|_, id| {
+                            let file = self.file(*id);
+                            file.map_or(true, |file| file.is_synced)
+                        });
+                    }
+                    dir.durable = dir.entries.clone();
+                    dir.pending.clear();
+                }
+            }
+        }
+        seen.after_power_loss(Survival::Synced)
     }
 
     /// What some outcome of a power loss has a name for.
@@ -132,6 +171,8 @@ fn survivor(file: &FileNode, choose: &mut Choose<'_>) -> FileNode {
         data: bytes.clone(),
         durable: bytes,
         pending: Vec::new(),
+        // It is on the disk now.
+        is_synced: true,
         changes: file.changes,
     }
 }
