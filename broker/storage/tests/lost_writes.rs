@@ -116,28 +116,82 @@ fn what_was_acknowledged_and_lost_with_them_is_told() {
 }
 
 #[test]
-fn a_log_that_ends_where_it_was_synced_was_set_back_to_that() {
-    let io = acknowledged_and_killed();
-    edit(&io, &segment_file(0, "log"), |bytes| {
-        bytes.truncate(2 * BATCH as usize)
-    });
-    assert_lost_from(2, &io);
-    // Anywhere else somebody has cut it.
-    for kept in [0, 1, 3, 4] {
+fn a_log_that_ends_with_a_batch_that_was_not_known_to_be_synced_was_set_back_to_that() {
+    let cut = |bytes: u64| {
         let io = acknowledged_and_killed();
-        edit(&io, &segment_file(0, "log"), |bytes| {
-            bytes.truncate(kept * BATCH as usize)
+        edit(&io, &segment_file(0, "log"), |log| {
+            log.truncate(bytes as usize)
         });
+        io
+    };
+    for kept in 2..5 {
+        assert_lost_from(kept, &cut(kept * BATCH));
+    }
+    // What was synced is not lost, and who sets a file system back leaves no half of a batch.
+    for bytes in [0, BATCH, 3 * BATCH - 1] {
+        let io = cut(bytes);
         assert!(
             inspected::damage(&io, &|_| false).unwrap().is_some(),
-            "{kept}"
+            "{bytes}"
         );
         let (_dir, log, report) = open(&io, asynchronous(big()));
         assert!(
             !report.corruption.is_empty() && log.end() >= offset(5),
-            "{kept}"
+            "{bytes}"
         );
     }
+}
+
+/// Records in four segments, high watermarks that are noted between syncs and during them.
+fn life_of_an_asynchronous_log() -> Arc<RecordingIo> {
+    let io = RecordingIo::new();
+    io.keep_moments();
+    let (dir, mut log, _) = open(&io, asynchronous(small()));
+    let note = |log: &broker_storage::Log| {
+        dir.record_high_watermark(&partition(), log.end());
+        dir.write_checkpoints().unwrap();
+    };
+    for from in [0, 12, 24, 36] {
+        append_numbers(&mut log, from..from + 5);
+        note(&log);
+        append_numbers(&mut log, from + 5..from + 9);
+        let request = log.sync_request().unwrap();
+        append_numbers(&mut log, from + 9..from + 12);
+        note(&log);
+        log.on_synced(&dir.sync_now(request)).unwrap();
+    }
+    drop((dir, log));
+    io
+}
+
+#[test]
+fn an_asynchronous_log_that_is_set_back_at_any_moment_has_lost_writes_and_no_more() {
+    let life = life_of_an_asynchronous_log();
+    let is_index = |file: &Path| {
+        file.extension()
+            .is_some_and(|e| e == "index" || e == "timeindex")
+    };
+    let mut told = 0;
+    for (number, moment) in life.moments().iter().enumerate() {
+        for names in SetBackNames::EACH {
+            let io = moment.after_set_back(names);
+            let place = format!("before change {number}, {names:?}");
+            let found = inspected::damage(&io, &is_index).unwrap();
+            assert_eq!(found, None, "{place}");
+            let (dir, mut log, report) = open(&io, asynchronous(small()));
+            assert_eq!(report.corruption, [], "{place}");
+            told += u32::from(
+                report
+                    .power_loss
+                    .is_some_and(|loss| loss.known_lost.is_some()),
+            );
+            let end = log.end().get() as usize;
+            assert_eq!(values(&log), numbers(end), "{place}");
+            append_numbers(&mut log, end..end + 1);
+            sync(&dir, &mut log);
+        }
+    }
+    assert!(told > 20, "{told}");
 }
 
 /// Five acknowledged records of which none is durable, in a file that is removed after a kill.

@@ -151,6 +151,7 @@ impl<'a> Verifier<'a> {
             settled: noted.settled(),
             put: &noted.put,
             is_cut: false,
+            is_whole: true,
             is_metadata,
             summary: Summary::default(),
             report,
@@ -195,6 +196,8 @@ struct Pass<'a> {
     put: &'a [Offset],
     /// Whether the next start cuts the log where it was read up to.
     is_cut: bool,
+    /// Whether the last segment ends with a batch.
+    is_whole: bool,
     /// Whether it is the broker's own log, of which nothing may be missing.
     is_metadata: bool,
     summary: Summary,
@@ -321,7 +324,7 @@ impl Pass<'_> {
         }
         let durable = point.map_or(Offset::ZERO, |point| point.end);
         if let Some(noted) = noted.filter(|noted| *noted > next && *noted > durable) {
-            if self.lost_power.is_some() || self.is_set_back(files) {
+            if self.lost_power.is_some() || self.is_set_back() {
                 // Under `sync` nothing is acknowledged above the durable point.
                 return (self.report)(Finding::lost_with_the_power(dir, next.max(durable), noted));
             }
@@ -407,6 +410,7 @@ impl Pass<'_> {
                 progress(header.batch_len() as u64);
             }
         }
+        self.is_whole = u64::from(last.position) == segment.bytes;
         self.check_length(segment, &last);
         let end = Some(&last).filter(|_| !is_last);
         indexes.finish(end, self.index_state(segment), self.report);

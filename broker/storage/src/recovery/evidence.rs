@@ -79,11 +79,11 @@ impl Recovery<'_> {
         self.new_active(behind)
     }
 
-    /// Whether a log that ends here has lost what was not synced, and nothing else: a process that is killed leaves
-    /// that, too, and who cuts a file does not hit that very place. A file that never had a durable byte may be gone.
+    /// Whether a log that ends here, below its high watermark, may have lost what was not known to be synced, and
+    /// nothing else: the file system may have kept more than that, but no part of a batch.
     fn is_set_back_to(&self, end: Offset) -> bool {
         let is_all = self.report.torn.is_none() && self.lost_to.is_none();
-        end == self.point.end && is_all && self.may_have_lost_writes()
+        end >= self.point.end && is_all && self.may_have_lost_writes()
     }
 
     /// Before anything changes the index of the last segment, which ends with this offset.

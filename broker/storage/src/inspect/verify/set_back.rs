@@ -21,20 +21,12 @@ impl Pass<'_> {
         }
     }
 
-    /// Whether the files end just where they were synced, although the machine was up.
-    pub(super) fn is_set_back(&self, files: &[SegmentFile]) -> bool {
-        let is_at = |point: RecoveryPoint| {
-            let length = |base: Offset| match base == point.segment {
-                true => u64::from(point.position),
-                false => 0,
-            };
-            let mut above = files.iter().filter(|file| file.base >= point.segment);
-            let is_there = files.iter().any(|file| file.base == point.segment);
-            // One that never had a durable byte may be gone.
-            let may_be_gone = point.position == 0;
-            (is_there || may_be_gone) && above.all(|file| file.bytes == length(file.base))
-        };
-        self.may_have_lost_writes() && self.point.is_some_and(is_at)
+    /// Whether the log may have lost what was not known to be synced, although the machine was up, and no part of a
+    /// batch.
+    pub(super) fn is_set_back(&self) -> bool {
+        let reach = self.summary.next.max(self.settled);
+        let is_above = |point: RecoveryPoint| reach >= point.end;
+        self.may_have_lost_writes() && self.is_whole && self.point.is_some_and(is_above)
     }
 
     fn may_have_lost_writes(&self) -> bool {
