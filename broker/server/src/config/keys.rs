@@ -69,17 +69,12 @@ pub fn broker_key(name: &str) -> Option<&'static BrokerKey> {
 /// The error for a key that does not exist, with the name that was probably meant.
 pub fn unknown_key(name: &str) -> InvalidConfig {
     let of_topic = |name| topic_key(name).map(|topic| topic.broker_name);
-    let elsewhere = ALIASES
-        .iter()
-        .find(|(theirs, _)| *theirs == name)
-        .map(|(_, ours)| *ours);
+    let elsewhere = ALIASES.iter().find(|(theirs, _)| *theirs == name);
+    let elsewhere = elsewhere.map(|(_, ours)| *ours);
     let near = || nearest(name, BROKER_KEYS.iter().map(|row| row.key.name));
-    let near_of_topic =
-        || nearest(name, TOPIC_KEYS.iter().map(|topic| topic.key.name)).and_then(of_topic);
-    let meant = of_topic(name)
-        .or(elsewhere)
-        .or_else(near)
-        .or_else(near_of_topic);
+    let near_topic = || nearest(name, TOPIC_KEYS.iter().map(|topic| topic.key.name));
+    let meant = of_topic(name).or(elsewhere).or_else(near);
+    let meant = meant.or_else(|| near_topic().and_then(of_topic));
     InvalidConfig::unknown_key(name, meant, [])
 }
 
