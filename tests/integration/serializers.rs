@@ -348,3 +348,31 @@ fn a_schema_refuses_what_does_not_fit() {
     let error = wire.refused("create_topic", args);
     assert!(error.message.contains("schema"), "{error:?}");
 }
+
+#[test]
+fn dead_letters_come_in_as_many_batches_as_they_need_and_no_more_than_can_be_listed() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("dead", 1, &[("message.max.bytes", "1KiB")]);
+    json_topic(&mut wire, "t", &[("dead.letter.topic", "dead")]);
+    let bad = |count: usize| -> Vec<Value> {
+        let text = |number| format!("{{{number}").into_bytes();
+        let record = |number| pair(Value::Nil, Value::Bin(text(number)));
+        (0..count).map(record).collect()
+    };
+    let answer = produce(&mut wire, "t", bad(50), map! { "partial" => "accept" }).unwrap();
+    let refused = answer.get("refused").list();
+    let offsets = refused
+        .iter()
+        .map(|refused| refused.get("dead_letter").get("offset").u64());
+    assert!(offsets.eq(0..50), "{refused:?}");
+    let dead = wire.read_all("dead", 0);
+    let texts = dead.iter().map(|letter| letter.text());
+    assert!(texts.eq((0..50).map(|number| format!("{{{number}"))));
+    wire.alter("dead", &[("message.max.bytes", "64KiB")]);
+    // Listed are 10,000 at most, and so are the letters of a request.
+    let error = produce(&mut wire, "t", bad(10_050), map! {}).unwrap_err();
+    assert_eq!(error.name, "RECORD_REFUSED");
+    assert_eq!(error.data.get("refused_count").u64(), 10_050);
+    assert_eq!(wire.offset_at("dead", 0, "latest"), Some(10_050));
+}

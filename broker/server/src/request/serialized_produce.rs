@@ -13,7 +13,7 @@ use broker_protocol::{DeadLetter, ErrorCode, ErrorData, RefusedRecord as WireRef
 use broker_record::{FieldForm, InvalidBatch, ProducedBatch, SerializableRecords};
 use bytes::Bytes;
 
-use super::dead_letters::{Origin, letters};
+use super::dead_letters::{Letters, Origin, letters};
 use super::produce::{Answerer, Opaque, Terms, append};
 use super::routed_produce::{RoutedRecords, route};
 use super::{lookup, wire};
@@ -154,13 +154,12 @@ impl Prepared {
         if self.refused.is_empty() {
             return self.accepted.append(context, topic, terms, asker);
         }
-        let dead_letter_topic = topic.config.dead_letters_of(topic.name.as_str());
-        let listed = self.refused.iter().take(REFUSED_RECORDS_MAX);
+        let letters = self.letters(context, topic);
         let waiting = Arc::new(Waiting(Mutex::new(Parts {
-            refused: listed.map(wire_refused).collect(),
+            refused: self.listed().iter().map(wire_refused).collect(),
             refused_count: self.refused.len(),
             records: self.records.len(),
-            left: 1 + usize::from(dead_letter_topic.is_some()),
+            left: 1 + letters.len(),
             main: None,
             asker: Some(asker),
         })));
@@ -171,28 +170,44 @@ impl Prepared {
             Accepted::Nothing => waiting.main_is(None),
             accepted => accepted.append(context, topic, terms, MainPart(waiting.clone())),
         }
-        let Some(name) = dead_letter_topic else {
-            return;
+        let name = topic.config.dead_letters_of(topic.name.as_str());
+        for Letters { indexes, body } in letters {
+            let part = LettersPart {
+                topic: name.unwrap_or_default().to_owned(),
+                indexes,
+                waiting: waiting.clone(),
+            };
+            let target = lookup::topic(context, &part.topic, None);
+            let routed = target.and_then(|target| {
+                let routed = route(context, &target, body, self.timestamp)?;
+                Ok((target, routed))
+            });
+            match routed {
+                Ok((target, routed)) => routed.append(context, &target, terms, part),
+                Err(error) => part.answer(Err(error)),
+            }
+        }
+    }
+
+    /// The refused records that an answer may name. No more get into the dead-letter topic.
+    fn listed(&self) -> &[RefusedRecord] {
+        let listed = self.refused.get(..REFUSED_RECORDS_MAX);
+        listed.unwrap_or(&self.refused)
+    }
+
+    /// What goes to the dead-letter topic, if there is one, in batches that it takes.
+    fn letters(&self, context: &Context, topic: &HostedTopic) -> Vec<Letters> {
+        let Some(name) = topic.config.dead_letters_of(topic.name.as_str()) else {
+            return Vec::new();
         };
         let origin = Origin {
             topic: topic.name.as_str(),
-            partition: self.partition.map(PartitionId::get),
+            partition: self.partition.map(|partition| partition.get().to_string()),
         };
-        let (indexes, body) = letters(&self.records, &self.refused, &origin);
-        let part = LettersPart {
-            topic: name.to_owned(),
-            indexes,
-            waiting,
-        };
-        let target = lookup::topic(context, name, None);
-        let routed = target.and_then(|target| {
-            let routed = route(context, &target, body, self.timestamp)?;
-            Ok((target, routed))
-        });
-        match routed {
-            Ok((target, routed)) => routed.append(context, &target, terms, part),
-            Err(error) => part.answer(Err(error)),
-        }
+        let target = context.topics.get(name);
+        let bytes_max = target.map_or(u32::MAX, |target| target.config.message_bytes_max);
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        letters(&self.records, self.listed(), &origin, bytes_max)
     }
 }
 
