@@ -1,9 +1,10 @@
 //! Reading: long polls, limits, several partitions at once, offsets by name and by time, and the
 //! administrator's deletion of records.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Broker, Rec, Value, Wire, map, patience, plain, valued};
+use crate::harness::{Broker, Rec, Value, Wire, eventually, map, patience, plain, valued};
 
 fn wanted(topic: &str, partition: u32, offset: u64) -> Value {
     map! { "topic" => topic, "partition" => partition, "offset" => offset }
@@ -415,4 +416,37 @@ fn deleted_records_stay_deleted() {
     assert_eq!(wire.produce("t", 0, vec![valued("next")]), 500);
     broker.crash();
     assert_eq!(broker.connect().read_all("t", 0)[0].offset, 500);
+}
+
+#[test]
+fn an_answer_that_takes_no_more_waits_for_nothing() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("t", 2, &[]);
+    wire.produce("t", 0, vec![valued("one that is larger than is asked for")]);
+    let began = Instant::now();
+    for form in ["records", "batch"] {
+        for limit in [0, 1, 50] {
+            let all = map! { "max_bytes" => limit, "partitions" => vec![wanted("t", 0, 0)] };
+            let of_one = wanted("t", 0, 0).set("max_bytes", limit);
+            for args in [all, map! { "partitions" => vec![of_one] }] {
+                let args = args.set("form", form).set("max_wait_ms", 60_000);
+                let answer = wire.call("fetch", args.set("min_bytes", 100_000)).unwrap();
+                let next = answer.get("partitions").list()[0].get("next_offset").u64();
+                assert_eq!(next, 1);
+            }
+        }
+    }
+    assert!(began.elapsed() < patience(), "it waits for nothing");
+    // A first batch there is always room for.
+    let nothing = map! { "max_bytes" => 0, "max_wait_ms" => 60_000 };
+    let waits = thread::spawn({
+        let mut reader = broker.connect();
+        move || reader.fetch("t", 1, 0, nothing).unwrap().records().len()
+    });
+    eventually("it waits", || {
+        wire.produce("t", 1, vec![valued("x")]);
+        waits.is_finished().then_some(())
+    });
+    assert!(waits.join().expect("it was answered") > 0);
 }

@@ -376,3 +376,20 @@ fn dead_letters_come_in_as_many_batches_as_they_need_and_no_more_than_can_be_lis
     assert_eq!(error.data.get("refused_count").u64(), 10_050);
     assert_eq!(wire.offset_at("dead", 0, "latest"), Some(10_050));
 }
+
+#[test]
+fn a_decoded_value_with_too_many_levels_is_answered_as_it_is_stored_and_named() {
+    let broker = Broker::start();
+    let mut wire = broker.connect();
+    json_topic(&mut wire, "t", &[]);
+    let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    for levels in [26, 27] {
+        let record = pair(Value::Nil, nested(levels).as_bytes());
+        produce(&mut wire, "t", vec![record], map! {}).unwrap();
+    }
+    let back = decoded(&mut wire, "t");
+    assert_eq!(back[0].2, None);
+    let fault = back[1].2.as_ref().expect("it is named").get("value");
+    assert_eq!(fault.get("code").text(), "NESTING_TOO_DEEP");
+    assert_eq!(back[1].1, Value::from(nested(27).as_bytes()));
+}

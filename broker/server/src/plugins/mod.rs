@@ -31,7 +31,7 @@ pub(crate) use deploying::{DeployError, Wanted};
 pub(crate) use kept::needed_modules;
 pub(crate) use pace::Pace;
 pub(crate) use partitioning::Turn;
-pub(crate) use serializing::{DecodedColumn, Fault, Field, RefusedRecord, Serialized};
+pub(crate) use serializing::{DecodedColumn, Fault, FaultKind, Field, RefusedRecord, Serialized};
 pub(crate) use topic_plugins::{BoundSlot, TopicPlugins};
 
 /// The plugins of this broker and the engine that runs them.

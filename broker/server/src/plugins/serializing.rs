@@ -88,8 +88,18 @@ pub(crate) enum DecodedColumn {
 pub(crate) struct Fault {
     pub(crate) plugin: String,
     pub(crate) reason: String,
-    /// The plugin as a whole failed, and how; else it refused this record.
-    pub(crate) failed: Option<SlotError>,
+    pub(crate) kind: FaultKind,
+}
+
+/// What kept a field from being decoded.
+#[derive(Clone, Debug)]
+pub(crate) enum FaultKind {
+    /// The plugin refused this record.
+    Refused,
+    /// The value has more levels than fit an answer.
+    TooDeep,
+    /// The plugin as a whole failed.
+    Failed(SlotError),
 }
 
 impl DecodedColumn {
@@ -177,7 +187,7 @@ impl Plugins {
             DecodedColumn::Failed(Fault {
                 plugin: plugin.to_owned(),
                 reason: error.to_string(),
-                failed: Some(error),
+                kind: FaultKind::Failed(error),
             })
         };
         let slot = match topic.plugins.slot(field.slot()) {
@@ -272,7 +282,7 @@ fn too_deep<'a>(
         let fault = Fault {
             plugin: slot.plugin.name().to_owned(),
             reason,
-            failed: None,
+            kind: FaultKind::TooDeep,
         };
         (row, fault)
     })
@@ -282,7 +292,7 @@ fn fault(slot: &BoundSlot, error: RowError) -> Fault {
     Fault {
         plugin: slot.plugin.name().to_owned(),
         reason: error.message,
-        failed: None,
+        kind: FaultKind::Refused,
     }
 }
 

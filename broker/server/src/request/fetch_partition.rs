@@ -33,6 +33,8 @@ pub(super) struct Located {
     /// And how to read what is on the disk alone.
     slice: Option<(FileSlice, Arc<ColdReads>)>,
     topic: Option<Arc<HostedTopic>>,
+    /// Whether it has all that it may take.
+    is_full: bool,
 }
 
 impl Located {
@@ -46,7 +48,7 @@ impl Located {
     pub(super) fn may_grow(&self) -> bool {
         let slice = self.slice.as_ref();
         let next = slice.map_or(self.answer.next_offset, |(slice, _)| slice.next_offset());
-        next >= self.answer.high_watermark
+        next >= self.answer.high_watermark && !self.is_full
     }
 
     /// What a partition that has these batches gives.
@@ -66,6 +68,7 @@ impl Located {
             answer,
             slice: Some((slice, cold)),
             topic: None,
+            is_full: false,
         }
     }
 
@@ -95,6 +98,12 @@ impl Room {
             empty: true,
         }
     }
+
+    /// How much of it a partition may take.
+    fn of(&self, wanted: &FetchPartition) -> u64 {
+        self.stored
+            .min(wanted.max_bytes.map_or(u64::MAX, u64::from))
+    }
 }
 
 /// Finds what there is to read of one partition, as far as there is room. Touches no data.
@@ -120,10 +129,15 @@ pub(super) async fn locate(
         },
         slice: None,
         topic: None,
+        is_full: false,
     };
+    let max_bytes = room.of(wanted);
     match find_slice(context, wanted, room, &mut located.answer).await {
         Ok((topic, slice, cold)) => {
             located.topic = Some(topic);
+            // A first batch there is always room for.
+            let is_first = slice.is_empty() && room.empty;
+            located.is_full = slice.len() >= max_bytes && !is_first;
             room.stored = room.stored.saturating_sub(slice.len());
             room.empty &= slice.is_empty();
             located.slice = (!slice.is_empty()).then_some((slice, cold));
@@ -147,9 +161,7 @@ async fn find_slice(
     answer.high_watermark = offsets.high_watermark;
     answer.log_end = offsets.end;
     check_range(wanted, offsets)?;
-    let max_bytes = room
-        .stored
-        .min(wanted.max_bytes.map_or(u64::MAX, u64::from));
+    let max_bytes = room.of(wanted);
     if wanted.offset == offsets.high_watermark || (max_bytes == 0 && !room.empty) {
         return Ok((topic, FileSlice::empty(wanted.offset), cold));
     }
@@ -189,6 +201,7 @@ pub(super) async fn read(
         mut answer,
         slice,
         topic,
+        ..
     } = located;
     let Some((slice, cold)) = slice else {
         return (answer, 0);

@@ -14,7 +14,7 @@ use broker_wasm::{PluginError, PluginErrorKind};
 
 use crate::controller::ControllerError;
 use crate::partition::PartitionError;
-use crate::plugins::{DeployError, Fault, SlotError};
+use crate::plugins::{DeployError, Fault, FaultKind, SlotError};
 
 /// Errors of a partition. Whether a failed write is definite is told by the variant.
 pub(super) fn partition_error(
@@ -212,13 +212,14 @@ pub(super) fn slot_error(error: &SlotError) -> WireError {
     WireError::new(ErrorCode::UnknownPlugin, error.to_string()).with_data(data)
 }
 
-/// Why a field could not be decoded: the code of the plugin's failure, or that it refused the record.
+/// The code that tells why a field could not be decoded.
 pub(super) fn fault_code(fault: &Fault) -> ErrorCode {
-    let failed = fault.failed.as_ref();
-    failed.map_or(ErrorCode::PluginRejected, |error| match error {
-        SlotError::Plugin(error) => plugin_code(error.kind),
-        _ => ErrorCode::UnknownPlugin,
-    })
+    match &fault.kind {
+        FaultKind::Refused => ErrorCode::PluginRejected,
+        FaultKind::TooDeep => ErrorCode::NestingTooDeep,
+        FaultKind::Failed(SlotError::Plugin(error)) => plugin_code(error.kind),
+        FaultKind::Failed(_) => ErrorCode::UnknownPlugin,
+    }
 }
 
 fn plugin_code(kind: PluginErrorKind) -> ErrorCode {
