@@ -310,12 +310,16 @@ pub(super) fn delete(
 ) -> Result<(), DeleteLogError> {
     let io = &*shared.io;
     let dir = shared.path.join(partition.to_string());
-    let failed = |source| DeleteLogError::Io {
-        file: dir.clone(),
-        source,
+    let failed = |source| {
+        shared.health.observe(&dir, &source);
+        DeleteLogError::Io {
+            file: dir.clone(),
+            source,
+        }
     };
     let metadata = match PartitionMetadata::load(io, &dir.join(PartitionMetadata::FILE)) {
         Err(SmallFileError::Damaged { .. }) => None,
+        Err(SmallFileError::Io { source, .. }) => return Err(failed(source)),
         other => other?,
     };
     if let Some(found) = metadata.filter(|found| found.topic_id != topic_id) {
