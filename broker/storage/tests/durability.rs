@@ -233,16 +233,6 @@ fn a_disk_error_on_a_read_takes_the_directory_out_of_service() {
 }
 
 #[test]
-fn so_does_one_on_a_read_when_a_log_is_deleted() {
-    let io = RecordingIo::new();
-    let dir = try_open_dir(&io, PlantedBugs::default()).unwrap();
-    drop(open_log(&dir, 0));
-    io.fail_reads(Some(5));
-    assert!(dir.delete_log(&topic_partition(0), TOPIC_ID).is_err());
-    assert!(dir.is_failed().is_some());
-}
-
-#[test]
 fn a_request_that_is_dropped_loses_nothing() {
     let io = RecordingIo::new();
     let dir = try_open_dir(&io, PlantedBugs::default()).unwrap();

@@ -440,3 +440,13 @@ fn a_damaged_identity_says_what_to_do_and_that_helps() {
     let (_dir, log, _) = open(&io, small());
     assert_eq!(values(&log), ["a"]);
 }
+
+#[test]
+fn a_disk_error_while_a_log_is_deleted_takes_the_directory_out_of_service() {
+    let io = RecordingIo::new();
+    let (dir, log, _) = open(&io, small());
+    drop(log);
+    io.fail_reads(Some(5));
+    assert!(dir.delete_log(&partition(), TOPIC_ID).is_err());
+    assert!(dir.is_failed().is_some());
+}
