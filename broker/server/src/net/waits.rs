@@ -25,7 +25,7 @@ const OF_FEW_BYTES: usize = 4 * 1024;
 /// ... so many of a connection that are under way at once are not counted.
 const OF_FEW_UNCOUNTED: usize = 1;
 /// So many of a connection wait for memory; others are told at once that there is none.
-const WAITING_FOR_MEMORY_MAX: usize = 16;
+const WAITING_FOR_MEMORY_MAX: usize = 4;
 /// Those up to this size are taken apart at once, when there is memory.
 const TAKEN_APART_AT_ONCE_BYTES: usize = 2 * 1024;
 /// Arguments take so many times as much when they are taken apart and their partitions are looked up.
