@@ -31,6 +31,12 @@ fn zero_from(position: u64) -> impl Fn(&mut Vec<u8>) {
     move |bytes| bytes[position as usize..].fill(0)
 }
 
+/// Indexes are made anew, so they may be lost.
+fn is_index(file: &Path) -> bool {
+    file.extension()
+        .is_some_and(|e| e == "index" || e == "timeindex")
+}
+
 #[test]
 fn zeros_at_the_end_of_a_log_are_writes_that_were_lost() {
     let appended = |bytes: &mut Vec<u8>| bytes.extend([0; 300]);
@@ -167,10 +173,6 @@ fn life_of_an_asynchronous_log() -> Arc<RecordingIo> {
 #[test]
 fn an_asynchronous_log_that_is_set_back_at_any_moment_has_lost_writes_and_no_more() {
     let life = life_of_an_asynchronous_log();
-    let is_index = |file: &Path| {
-        file.extension()
-            .is_some_and(|e| e == "index" || e == "timeindex")
-    };
     let mut told = 0;
     for (number, moment) in life.moments().iter().enumerate() {
         for names in SetBackNames::EACH {
@@ -262,11 +264,6 @@ fn segments_without_a_byte_behind_a_gap_were_made_for_what_was_lost() {
     for cut in [cut(10, 5), cut(20, 0), cut(30, 0), cut(40, 0)] {
         cut(&set_back);
     }
-    // Indexes are made anew.
-    let is_index = |file: &Path| {
-        file.extension()
-            .is_some_and(|e| e == "index" || e == "timeindex")
-    };
     assert_eq!(inspected::damage(&set_back, &is_index).unwrap(), None);
     let (dir, mut log, report) = open(&set_back, small());
     assert_eq!(report.corruption, []);
@@ -302,11 +299,7 @@ fn of_one_log_what_was_written_first_is_durable_first_and_indexes_after_all_data
     let data: Vec<&PathBuf> = synced.iter().filter(|path| of_data(path)).collect();
     let expected = [0, 10, 20, 30].map(|base| segment_file(base, "log"));
     assert_eq!(data, expected.each_ref(), "{synced:?}");
-    let of_index = |path: &PathBuf| {
-        path.extension()
-            .is_some_and(|e| e == "index" || e == "timeindex")
-    };
-    let first_index = synced.iter().position(of_index).unwrap();
+    let first_index = synced.iter().position(|path| is_index(path)).unwrap();
     assert!(
         synced[first_index..].iter().all(|path| !of_data(path)),
         "{synced:?}"
