@@ -15,6 +15,7 @@ use crate::background::Workers;
 use crate::context::Context;
 use crate::net::AnswersFull;
 use crate::net::answer_budget::ListTurn;
+use crate::net::apart::apart;
 use crate::net::ceiling::Drawn;
 use crate::net::list_requests::{LIST_BYTES, ListRequests};
 use crate::request;
@@ -43,6 +44,7 @@ impl Session {
             return None;
         };
         let (context, answers) = (self.context().clone(), self.budget().answers().clone());
+        let args = apart(args);
         let go = move |asker: Asker, own: OwnedSemaphorePermit| {
             let background = context.arbiters.background().clone();
             background.spawn(move || async move {
@@ -100,7 +102,7 @@ where
         };
         handler(context, request).await
     };
-    let mut work = std::pin::pin!(unless_gone(asker, R::METHOD, work));
+    let mut work = std::pin::pin!(unless_gone(asker, R::METHOD, Box::pin(work)));
     match timeout(LIST_TURN_MAX, &mut work).await {
         Ok(done) => done,
         Err(_) => {

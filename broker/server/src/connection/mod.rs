@@ -28,6 +28,7 @@ use crate::arbiters::Shard;
 use crate::context::Context;
 use crate::net::answer::LAST_ANSWERS_WITHIN;
 use crate::net::answer_writer::{AnswerWriter, Written};
+use crate::net::apart::at_once;
 use crate::net::lane::Stint;
 use crate::net::listener::ConnectionPlace;
 use crate::net::reading_pace::ReadingPace;
@@ -224,9 +225,12 @@ async fn read_requests(
             next = Box::pin(session.start_heavy(body, in_flight)).await;
         }
         match next {
-            Next::After(work) => {
+            Next::After(mut work) => {
                 stint.end();
-                work.await;
+                if at_once(work.as_mut()).await.is_none() {
+                    reader.put_room_away();
+                    work.await;
+                }
             }
             Next::Close => return Ok(End::SentAway),
             Next::Continue | Next::Heavy(..) => {}

@@ -423,7 +423,8 @@ impl Session {
         match R::decode(&args) {
             Err(invalid) => asker.refuse(invalid.into()),
             Ok(request) => {
-                let work = handler(self.context.clone(), request);
+                // Apart from the task, which would have it in memory three times.
+                let work = Box::pin(handler(self.context.clone(), request));
                 actix_rt::spawn(async move {
                     if let Some(done) = unless_gone(&asker, R::METHOD, work).await {
                         asker.answer(done);

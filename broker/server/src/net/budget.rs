@@ -32,6 +32,8 @@ use crate::counted::Counted;
 pub(crate) const TINY_FRAME_BYTES: usize = 16 * 1024;
 /// So much is read of one of whom nothing is known before its frame has a place.
 pub(super) const NEWCOMER_READ_BYTES: usize = 4 * 1024;
+/// Who may have fewer requests more under way is far ahead of their answers.
+const FAR_AHEAD_FROM: usize = IN_FLIGHT_REQUESTS_PER_CONNECTION / 2;
 /// A frame up to this size carries one batch of the default `message.max.bytes`, or two.
 const BATCH_FRAME_BYTES: usize = 2 * 1024 * 1024;
 /// With more frames waiting than this, a newcomer's that stands still loses its place sooner.
@@ -352,10 +354,13 @@ impl ConnectionBudget {
     }
 
     /// How many bytes may be read before it is known that a frame needs no place, or it has one: few if nothing is
-    /// known of the connection, because no frame of it was found to be little work. The rest stays in the socket.
+    /// known of the connection, because no frame of it was found to be little work, or if what it sends next may have
+    /// to wait for what it asked before. The rest stays in the socket.
     pub(crate) fn start_max(&self) -> usize {
+        let is_far_ahead = self.requests.available_permits() < FAR_AHEAD_FROM;
         match self.standing.completed.load(Ordering::Relaxed) {
             0 => NEWCOMER_READ_BYTES,
+            _ if is_far_ahead => NEWCOMER_READ_BYTES,
             _ => usize::MAX,
         }
     }

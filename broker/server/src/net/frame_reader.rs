@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use broker_model::limits::{FRAME_TIME_MAX, READ_BUFFER_TRUSTED_BYTES};
@@ -17,6 +17,7 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tracing::debug;
 
+use super::apart::{SHORT_BYTES, apart, at_once};
 use super::begun_frame::{Begun, Deadline, Patience};
 use super::budget::{ConnectionBudget, NEWCOMER_READ_BYTES, TINY_FRAME_BYTES};
 use super::busy_poll::Rhythm;
@@ -27,8 +28,6 @@ use super::unwanted::throw_away;
 
 /// Room for small requests, several of which arrive at once when a client pipelines.
 const BUFFER_BYTES_MIN: usize = TINY_FRAME_BYTES;
-/// The start of a frame that is no longer than this is copied while it waits, to hold no room for more.
-const SHORT_START_BYTES: usize = NEWCOMER_READ_BYTES;
 /// Bytes that are read at once.
 const READ_BYTES_MAX: usize = 128 * 1024;
 /// How often a frame that stands still is looked at.
@@ -42,8 +41,8 @@ pub(crate) struct FrameReader {
     buffer: BytesMut,
     /// Whether the buffer may be larger than one for small requests.
     has_grown: bool,
-    /// The buffer holds the start of a frame and has no room.
-    is_start: bool,
+    /// The buffer holds what was read ahead and has no room.
+    is_short: bool,
     decoder: FrameDecoder,
     /// Bytes still to come of a frame that nobody wants any more.
     unwanted: usize,
@@ -80,7 +79,7 @@ impl FrameReader {
         Self {
             socket,
             has_grown: input.buffer.capacity() > 0,
-            is_start: false,
+            is_short: false,
             buffer: input.buffer,
             decoder: input.decoder,
             unwanted: input.unwanted,
@@ -122,11 +121,10 @@ impl FrameReader {
         loop {
             let missing = match self.decoder.decode(&mut self.buffer)? {
                 Decoded::Frame(body) => {
-                    let permit = match permit {
-                        Some(permit) => permit,
-                        None => budget.acquire(body.len()).await,
-                    };
-                    return Ok(Some((body, permit)));
+                    return Ok(Some(match permit {
+                        Some(permit) => (body, permit),
+                        None => self.placed(body, budget).await,
+                    }));
                 }
                 Decoded::NeedMore { missing } => missing,
             };
@@ -177,6 +175,18 @@ impl FrameReader {
                 _ => {}
             }
         }
+    }
+
+    /// A complete frame and its place; while it waits for one, no room for more is held.
+    async fn placed(&mut self, body: Bytes, budget: &ConnectionBudget) -> (Bytes, InFlight) {
+        let mut acquiring = pin!(budget.acquire(body.len()));
+        if let Some(place) = at_once(acquiring.as_mut()).await {
+            return (body, place);
+        }
+        self.put_room_away();
+        let body = apart(body);
+        let place = acquiring.await;
+        (body, place)
     }
 
     /// Waits for a frame to begin, without holding a buffer.
@@ -319,8 +329,8 @@ impl FrameReader {
     /// Makes room for `wanted` bytes within reason, if there is none.
     fn make_room(&mut self, wanted: usize) {
         let mut start = BytesMut::new();
-        self.is_start = false;
-        if self.buffer.capacity() == self.buffer.len() && self.buffer.len() <= SHORT_START_BYTES {
+        self.is_short = false;
+        if self.buffer.capacity() == self.buffer.len() && self.buffer.len() <= SHORT_BYTES {
             start = std::mem::replace(&mut self.buffer, SPARE.take());
         }
         // From its start, when nobody holds anything in it any more.
@@ -333,18 +343,18 @@ impl FrameReader {
         self.buffer.extend_from_slice(&start);
     }
 
-    /// Holds no more than the start of a frame, if that is short: the room is left to whoever comes next. There may be
-    /// very many connections that have begun one and do not go on.
-    fn put_room_away(&mut self) {
+    /// Holds no more than what was read ahead, if that is short: the room is left to whoever comes next. There may be
+    /// very many connections that have begun a frame and do not go on, or wait for what they asked before.
+    pub(crate) fn put_room_away(&mut self) {
         // One with little room may be the end of a block that it would keep.
-        if self.buffer.len() > SHORT_START_BYTES || self.is_start {
+        if self.buffer.len() > SHORT_BYTES || self.is_short {
             return;
         }
-        let start = BytesMut::from(&*self.buffer);
+        let ahead = BytesMut::from(&*self.buffer);
         self.buffer.clear();
         self.put_buffer_away();
-        self.buffer = start;
-        self.is_start = true;
+        self.buffer = ahead;
+        self.is_short = true;
     }
 
     /// Holds no buffer any more: a small one is left to whoever comes next.
@@ -434,3 +444,7 @@ thread_local! {
 #[cfg(test)]
 #[path = "frame_reader_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "frame_reader_room_tests.rs"]
+mod room_tests;

@@ -17,10 +17,10 @@ use crate::net::{BusyPolls, RequestBudget};
 /// A whole frame's body.
 const PING: &[u8] = b"\x93\x02\xa4ping\x80";
 /// A byte comes far more often than a frame is looked at.
-const DRIP_EVERY: Duration = Duration::from_millis(20);
+pub(super) const DRIP_EVERY: Duration = Duration::from_millis(20);
 
 /// A client, and who reads what it sends.
-async fn connected() -> (TcpStream, FrameReader) {
+pub(super) async fn connected() -> (TcpStream, FrameReader) {
     let (peer, reader, _) = connected_polling(Duration::ZERO).await;
     (peer, reader)
 }
@@ -147,61 +147,6 @@ async fn of_a_large_frame_that_starts_wrong_nothing_more_is_wanted() {
         .await;
     let (body, _) = next.expect("a frame").expect("it is there");
     assert_eq!(&body[..], PING);
-}
-
-#[actix_rt::test]
-async fn who_waits_for_the_rest_of_a_frame_holds_no_room_for_it() {
-    let budget = RequestBudget::new(Workers::start()).for_connection();
-    let (mut peer, mut reader) = connected().await;
-    let body = [0xc0; 10 * 1024];
-    let frame = encode_frame(&body).expect("it is small");
-    let (patience, stint) = (Patience::Idle(FRAME_TIME_MAX), Stint::of_task());
-    let mut sent = 0;
-    for until in [10, 11, 2_000, SHORT_START_BYTES] {
-        peer.write_all(&frame[sent..until])
-            .await
-            .expect("it is read");
-        sent = until;
-        while reader.buffer.len() < sent {
-            let next = pin!(reader.next(&budget, patience, &stint));
-            let next = stint.take_in(next);
-            assert!(timeout_at(Instant::now() + DRIP_EVERY, next).await.is_err());
-        }
-        let room = reader.buffer.capacity() - sent;
-        assert!(room < SHORT_START_BYTES, "room for {room} bytes more");
-    }
-    peer.write_all(&frame[sent..]).await.expect("it is read");
-    let next = stint
-        .take_in(pin!(reader.next(&budget, patience, &stint)))
-        .await;
-    let (read, _) = next.expect("a frame").expect("it is there");
-    assert_eq!(&read[..], body);
-}
-
-#[actix_rt::test]
-async fn the_start_of_a_frame_at_the_end_of_a_block_does_not_hold_that() {
-    let budget = RequestBudget::new(Workers::start()).for_connection();
-    let (mut peer, mut reader) = connected().await;
-    let frame = encode_frame(&[0xc0; 100]).expect("it is small");
-    let frames = BUFFER_BYTES_MIN / frame.len() - 1;
-    let sent = [&frame.repeat(frames)[..], &frame[..1]].concat();
-    peer.write_all(&sent).await.expect("it is read");
-    let (patience, stint) = (Patience::Idle(FRAME_TIME_MAX), Stint::of_task());
-    for _ in 0..frames {
-        let next = pin!(reader.next(&budget, patience, &stint));
-        let next = stint.take_in(next).await;
-        drop(next.expect("a frame").expect("it is there"));
-    }
-    {
-        let next = pin!(reader.next(&budget, patience, &stint));
-        let next = stint.take_in(next);
-        assert!(timeout_at(Instant::now() + DRIP_EVERY, next).await.is_err());
-    }
-    assert_eq!(reader.buffer.capacity(), 1, "there is room for it alone");
-    assert!(
-        SPARE.take().try_reclaim(BUFFER_BYTES_MIN),
-        "it is left to others"
-    );
 }
 
 #[actix_rt::test]

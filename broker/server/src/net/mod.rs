@@ -4,6 +4,7 @@
 pub(crate) mod answer;
 pub(crate) mod answer_budget;
 pub(crate) mod answer_writer;
+pub(crate) mod apart;
 mod begun_frame;
 pub(crate) mod budget;
 mod busy_poll;

@@ -24,6 +24,7 @@ use crate::connection::{Asker, Session};
 use crate::context::Context;
 use crate::net::answer::{AnswerPiece, buffered};
 use crate::net::answer_budget::SMALL_ANSWER_BYTES;
+use crate::net::apart::apart;
 use crate::net::lane::Stint;
 use crate::net::waits::{CarriedOut, FetchesFull, FetchesOfConnection, NoWait};
 use crate::net::{Answer, AnswerBudget, AnswerMemory, AnswersFull};
@@ -47,7 +48,7 @@ pub(super) fn start(session: &Rc<Session>, args: Bytes, mut asker: Asker) {
         args_bytes: args.len(),
     };
     let Some(memory) = fetch.fetches.memory_at_once(args.len()) else {
-        actix_rt::spawn(fetch.when_there_is_memory(args, asker));
+        actix_rt::spawn(fetch.when_there_is_memory(apart(args), asker));
         return;
     };
     match decode(args, &mut asker) {
