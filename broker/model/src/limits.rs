@@ -91,7 +91,7 @@ pub const LIST_REQUESTS_MAX: usize = 4;
 /// Those of one connection that wait for each other, beyond which the broker stops reading from it, ...
 pub const LIST_REQUESTS_PER_CONNECTION: usize = 16;
 /// ... and of all connections: further ones get `BUSY`.
-pub const LIST_REQUESTS_WAITING: usize = 16 * 1024;
+pub const LIST_REQUESTS_WAITING: usize = 4 * 1024;
 /// Partitions that long polls of one connection may wait for at once, each poll counting as 8 more: `BUSY`.
 pub const WAITS_PER_CONNECTION: usize = 16 * 1024;
 /// The same on the whole broker; beyond it long polls are answered without waiting.

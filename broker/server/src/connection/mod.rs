@@ -119,6 +119,7 @@ async fn serve(connection: Box<Resting>, shard: Shard) {
         }
         return;
     }
+    reader.forget();
     session.budget().fetches().input_has_ended();
     say_goodbye(&session, peer, &end);
     // The writer ends when the last request has been answered.

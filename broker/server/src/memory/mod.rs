@@ -30,6 +30,8 @@ const GROWN_BYTES: u64 = 64 * 1024 * 1024;
 const CHECKS_BETWEEN: u32 = 6;
 /// ... and less and less often down to this, while nothing comes of it: then it is in use.
 const CHECKS_BETWEEN_MAX: u32 = 96;
+/// From so much more on it is tried that many times as often.
+const GROWN_MUCH_BYTES: u64 = 3 * GROWN_BYTES;
 
 /// Allocations of so many bytes are maps of their own, which go back when they are freed: large frames and what
 /// batches unfold to leave no holes between what is small. Below it memory that was used before is much cheaper.
@@ -185,7 +187,12 @@ impl Grown {
         if !is_as_before {
             self.checks_between = CHECKS_BETWEEN;
         }
-        if resident_bytes - self.lowest < GROWN_BYTES || self.checks < self.checks_between {
+        let checks_between = match resident_bytes - self.lowest {
+            ..GROWN_BYTES => return false,
+            GROWN_BYTES..GROWN_MUCH_BYTES => self.checks_between,
+            GROWN_MUCH_BYTES.. => self.checks_between / CHECKS_BETWEEN,
+        };
+        if self.checks < checks_between {
             return false;
         }
         if is_as_before {
@@ -371,15 +378,21 @@ mod tests {
             let tries = (0..checks).filter(|_| grown.is_much(bytes));
             tries.count()
         };
-        let (little, much) = (GROWN_BYTES - 1, 5 * GROWN_BYTES);
+        let (little, some) = (GROWN_BYTES - 1, 3 * GROWN_BYTES / 2);
+        let (much, more) = (GROWN_MUCH_BYTES, 2 * GROWN_MUCH_BYTES);
         assert_eq!(tries(100, 0) + tries(100, little), 0);
         // At once, and again when a burst that was under way may be over.
-        assert_eq!(tries(1, much), 1);
-        assert_eq!(tries(CHECKS_BETWEEN - 1, much), 0);
-        assert_eq!(tries(1, much), 1);
+        assert_eq!(tries(1, some), 1);
+        assert_eq!(tries(CHECKS_BETWEEN - 1, some), 0);
+        assert_eq!(tries(1, some), 1);
         // It stays: it is in use.
-        assert!(tries(10 * CHECKS_BETWEEN_MAX, much) < 20);
-        assert_eq!(tries(CHECKS_BETWEEN, 2 * much), 1);
+        assert!(tries(10 * CHECKS_BETWEEN_MAX, some) < 20);
+        assert_eq!(tries(CHECKS_BETWEEN, 2 * some - 1), 1);
+        // Very much: at each check, and as seldom while nothing comes of it.
+        assert_eq!(tries(1, much) + tries(1, more), 2);
+        assert!(
+            tries(10 * CHECKS_BETWEEN_MAX, more) < 20 * usize::try_from(CHECKS_BETWEEN).unwrap()
+        );
     }
 
     #[test]

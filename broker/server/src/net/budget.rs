@@ -335,8 +335,7 @@ impl ConnectionBudget {
     pub(crate) fn stall_max(&self, frame_bytes: usize) -> Option<Duration> {
         let frames = &self.standing.frames;
         if frame_bytes <= TINY_FRAME_BYTES {
-            let begun = frames.incomplete_bytes.load(Ordering::Relaxed);
-            return (begun > FRAMES_INCOMPLETE_BYTES_MAX).then_some(FRAME_STALL_MAX);
+            return self.holds_much_incomplete().then_some(FRAME_STALL_MAX);
         }
         let places = frames.places(frame_bytes);
         let sender = self.standing.sender(frame_bytes);
@@ -353,14 +352,21 @@ impl ConnectionBudget {
         }
     }
 
+    /// Whether the tiny frames that have begun and are not complete hold so much that no more is read of any of them
+    /// but its start.
+    pub(super) fn holds_much_incomplete(&self) -> bool {
+        let begun = &self.standing.frames.incomplete_bytes;
+        begun.load(Ordering::Relaxed) > FRAMES_INCOMPLETE_BYTES_MAX
+    }
+
     /// How many bytes may be read before it is known that a frame needs no place, or it has one: few if nothing is
-    /// known of the connection, because no frame of it was found to be little work, or if what it sends next may have
-    /// to wait for what it asked before. The rest stays in the socket.
+    /// known of the connection, because no frame of it was found to be little work, if what it sends next may have to
+    /// wait for what it asked before, or if others hold much that is not complete. The rest stays in the socket.
     pub(crate) fn start_max(&self) -> usize {
         let is_far_ahead = self.requests.available_permits() < FAR_AHEAD_FROM;
         match self.standing.completed.load(Ordering::Relaxed) {
             0 => NEWCOMER_READ_BYTES,
-            _ if is_far_ahead => NEWCOMER_READ_BYTES,
+            _ if is_far_ahead || self.holds_much_incomplete() => NEWCOMER_READ_BYTES,
             _ => usize::MAX,
         }
     }

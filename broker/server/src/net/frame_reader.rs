@@ -14,7 +14,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
-use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout_at};
 use tracing::debug;
 
 use super::apart::{SHORT_BYTES, apart, at_once};
@@ -32,6 +32,8 @@ const BUFFER_BYTES_MIN: usize = TINY_FRAME_BYTES;
 const READ_BYTES_MAX: usize = 128 * 1024;
 /// How often a frame that stands still is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often one looks that waits until others hold less.
+const LOOK_FOR_ROOM_EVERY: Duration = Duration::from_millis(10);
 /// Bytes that are thrown away of one that was sent away, after the frame that it was in.
 const DRAINED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -164,6 +166,9 @@ impl FrameReader {
                     self.buffer.reserve(missing);
                     stint.breathe().await;
                 }
+                if begun.incomplete.is_some() && read + missing > SHORT_BYTES {
+                    self.wait_for_room(begun, budget, missing).await?;
+                }
                 let more = self.read_more(missing, begun, budget).await?;
                 stint.has_copied(more);
                 stint.has_read(more * budget.caution(frame_bytes)).await;
@@ -271,6 +276,23 @@ impl FrameReader {
             // It was set for an earlier frame.
             timer.as_mut().reset(until);
         }
+    }
+
+    /// Waits until others hold less of tiny frames that are not complete.
+    async fn wait_for_room(
+        &mut self,
+        begun: &Begun,
+        budget: &ConnectionBudget,
+        missing: usize,
+    ) -> Result<(), ReadError> {
+        while budget.holds_much_incomplete() {
+            self.put_room_away();
+            if Instant::now() >= begun.deadline.at() {
+                return Err(self.got_no_place(missing));
+            }
+            sleep(LOOK_FOR_ROOM_EVERY).await;
+        }
+        Ok(())
     }
 
     async fn read_more(
@@ -409,9 +431,14 @@ impl FrameReader {
         Ok(())
     }
 
+    /// Nothing that was read and not made use of is wanted any more.
+    pub(crate) fn forget(&mut self) {
+        self.buffer.clear();
+        self.put_buffer_away();
+    }
+
     /// Lets a peer that was sent away end the frame that it is in: until then it may not read.
     pub(crate) async fn leave_frame(&mut self, stint: &Stint) {
-        self.buffer = BytesMut::new();
         if let Err(error) = self.skip_unwanted(stint).await {
             debug!(%error, "a frame that was refused did not end");
         }

@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use broker_model::limits::IN_FLIGHT_REQUESTS_PER_CONNECTION;
+use broker_model::limits::{FRAMES_INCOMPLETE_BYTES_MAX, IN_FLIGHT_REQUESTS_PER_CONNECTION};
 use broker_protocol::encode_frame;
 use tokio::io::AsyncWriteExt;
 
@@ -104,4 +104,34 @@ async fn who_waits_for_what_it_asked_before_holds_what_it_sent_and_no_more() {
         "room for {} bytes",
         reader.buffer.capacity()
     );
+}
+
+#[actix_rt::test]
+async fn of_a_tiny_frame_no_more_than_its_start_is_read_while_others_hold_much() {
+    let requests = RequestBudget::new(Workers::start());
+    let budget = requests.for_connection();
+    let (mut peer, mut reader) = connected().await;
+    let body = [0xc0; 10 * 1024];
+    let frame = encode_frame(&body).expect("it is small");
+    peer.write_all(&frame).await.expect("it is read");
+    let (patience, stint) = (Patience::Idle(FRAME_TIME_MAX), Stint::of_task());
+    let others = requests
+        .for_connection()
+        .begin(FRAMES_INCOMPLETE_BYTES_MAX + 1);
+    {
+        let next = pin!(reader.next(&budget, patience, &stint));
+        let waiting = stint.take_in(next);
+        assert!(
+            timeout_at(Instant::now() + 5 * DRIP_EVERY, waiting)
+                .await
+                .is_err()
+        );
+    }
+    let held = reader.buffer.capacity();
+    assert!(held <= SHORT_BYTES, "room for {held} bytes");
+    drop(others);
+    let next = pin!(reader.next(&budget, patience, &stint));
+    let read = stint.take_in(next).await;
+    let (read, _) = read.expect("a frame").expect("it is there");
+    assert_eq!(&read[..], body);
 }
