@@ -65,7 +65,7 @@ pub const FETCHES_BYTES_MAX: usize = 24 * 1024 * 1024;
 /// Most memory of requests for lists that are carried out.
 pub const LISTS_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Bytes of frames up to 16 KiB that have begun and are not complete, above which those that stand still go.
-pub const FRAMES_INCOMPLETE_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const FRAMES_INCOMPLETE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How long a frame may stand still while others wait for its place, and how long 64 KiB of it may take.
 pub const FRAME_STALL_MAX: Duration = Duration::from_secs(1);
 /// Connections the broker holds at once; further ones are closed at once.
