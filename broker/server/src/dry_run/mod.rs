@@ -208,6 +208,12 @@ struct Runs {
 }
 
 impl DryRuns {
+    /// Whether a run may start now: to prepare one that may not is work for nothing.
+    pub(crate) fn have_room(&self) -> bool {
+        let runs = &self.runs().runs;
+        runs.len() < DRY_RUNS_MAX || runs.values().any(|run| run.ended().is_some())
+    }
+
     /// Starts a run, which makes room for itself among those that have ended; none when too many are under
     /// way.
     pub(crate) fn start(&self, background: &Background, dry_run: DryRun) -> Option<u64> {

@@ -22,6 +22,9 @@ pub(super) async fn handle(
     request: DryRunPluginRequest,
 ) -> Result<DryRunPluginResponse, WireError> {
     let topic = lookup::topic(&context, &request.topic, None)?;
+    if !context.dry_runs.have_room() {
+        return Err(too_many());
+    }
     let plugin = plugin(&context, &request).await?;
     let slot = slot(&request, plugin.kind())?;
     let options: Vec<(String, String)> = request.options.clone().into_iter().collect();
@@ -48,15 +51,17 @@ pub(super) async fn handle(
     let started = context
         .dry_runs
         .start(context.arbiters.background(), dry_run);
-    let Some(run) = started else {
-        let message = "other dry runs are under way: wait for them, or cancel one";
-        return Err(WireError::new(ErrorCode::Busy, message));
-    };
+    let run = started.ok_or_else(too_many)?;
     Ok(DryRunPluginResponse {
         run: run.to_string(),
         kind,
         slot: slot.to_string(),
     })
+}
+
+fn too_many() -> WireError {
+    let message = "other dry runs are under way: wait for them, or cancel one";
+    WireError::new(ErrorCode::Busy, message)
 }
 
 /// Makes an instance with these options, which runs code of the plugin.
