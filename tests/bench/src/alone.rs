@@ -33,7 +33,7 @@ pub(crate) fn run(ours: &Ours, case: &Case, parent: &Path, pace: Pace) -> Result
         pace,
     };
     match case.work {
-        Work::Saturation => bench.saturation(),
+        Work::Saturation { is_synced } => bench.saturation(is_synced),
         Work::CatchUp => bench.catch_up(),
         Work::TailBesideCatchUp => bench.tail(),
         Work::ManyUnderSync => bench.many_under_sync(),
@@ -65,10 +65,13 @@ impl Bench<'_> {
         (0..count).map(one).collect()
     }
 
-    fn saturation(self) -> Result<Figures> {
+    fn saturation(self, is_synced: bool) -> Result<Figures> {
         let limit = machine::produce_limit(self.folder.path())?;
         self.ours
             .make_logs(self.server.address, 2, Class::Written)?;
+        if !is_synced {
+            self.ours.sync_seldom(self.server.address)?;
+        }
         let producers = self.producers(2, 2, 8)?;
         let length = Length {
             bytes_max: 2 * 1024 * 1024 * 1024,

@@ -29,7 +29,9 @@ pub(crate) enum Work {
     /// Nothing at all.
     Idle,
     /// Only our broker, beside what the machine can do.
-    Saturation,
+    Saturation {
+        is_synced: bool,
+    },
     CatchUp,
     TailBesideCatchUp,
     ManyUnderSync,
@@ -338,6 +340,14 @@ fn machine_cases() -> Vec<Case> {
         of_limit("saturation against loopback + checksum + append", 0.7),
         cpu("saturation: server CPU"),
     ];
+    let unsynced = vec![
+        rate("saturation, nothing synced meanwhile"),
+        of_limit(
+            "saturation, nothing synced meanwhile, against the same",
+            0.7,
+        ),
+        cpu("saturation, nothing synced meanwhile: server CPU"),
+    ];
     let catch_up = vec![
         rate("catch-up fetch, 1 MiB requests"),
         of_limit("catch-up fetch against loopback sendfile", 0.85),
@@ -360,8 +370,10 @@ fn machine_cases() -> Vec<Case> {
         ),
     ];
     let written = Class::Written;
+    let saturated = |is_synced| Work::Saturation { is_synced };
     vec![
-        only_ours("saturation", written, Work::Saturation, saturation),
+        only_ours("saturation", written, saturated(true), saturation),
+        only_ours("saturation-unsynced", written, saturated(false), unsynced),
         only_ours("catch-up", written, Work::CatchUp, catch_up),
         only_ours("tail", written, Work::TailBesideCatchUp, tail),
         only_ours("sync-16", Class::Synced, Work::ManyUnderSync, many),

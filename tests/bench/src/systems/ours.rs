@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use broker_client::model::{Offset, PartitionId, Timestamp};
+use broker_client::protocol::api::alter_topic::AlterTopicRequest;
 use broker_client::protocol::api::create_topic::CreateTopicRequest;
 use broker_client::protocol::api::fetch::{FetchForm, FetchPartition, FetchRequest};
 use broker_client::protocol::api::hello::HelloRequest;
@@ -27,6 +28,19 @@ const NIL: u8 = 0xC0;
 
 /// The broker at this path.
 pub(crate) struct Ours(pub(crate) PathBuf);
+
+impl Ours {
+    /// Has the topic synced so seldom that no run is long enough for it.
+    pub(crate) fn sync_seldom(&self, address: SocketAddr) -> Result<()> {
+        let request = AlterTopicRequest {
+            name: TOPIC.to_owned(),
+            set: [("flush.ms".to_owned(), "10m".to_owned())].into(),
+            ..AlterTopicRequest::default()
+        };
+        call(&mut open(address)?, &request)?;
+        Ok(())
+    }
+}
 
 impl System for Ours {
     fn name(&self) -> &'static str {
