@@ -70,16 +70,13 @@ fn of_the_revisions_of_a_plugin_the_newest_are_kept_and_numbers_go_on() {
     let mut large = deployment(&digest(9));
     large
         .options
-        .insert("schema".to_owned(), "x".repeat(2 << 20));
-    let command = metadata.plan_deploy("p", large, Vec::new(), at(0));
-    metadata
-        .apply(300, command.expect("it may"))
-        .expect("it is");
+        .insert("schema".to_owned(), "x".repeat(250 * 1024));
+    for index in 300..310 {
+        let command = metadata.plan_deploy("p", large.clone(), Vec::new(), at(0));
+        let command = command.expect("it may");
+        metadata.apply(index, command).expect("it is");
+    }
     let plugin = metadata.plugins().get("p").expect("it is there");
-    assert_eq!(
-        plugin.history.len(),
-        1,
-        "the newest alone is more than is kept"
-    );
-    assert_eq!(plugin.next_revision(), 302);
+    assert_eq!(plugin.history.len(), 4, "of 250 KiB no more are kept");
+    assert_eq!(plugin.next_revision(), 311);
 }

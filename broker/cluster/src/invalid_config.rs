@@ -1,6 +1,8 @@
 //! `InvalidConfig`: what is wrong with a configuration key or value, with the facts as fields and
 //! the fix in the text.
 
+use broker_model::limits::CONFIG_BYTES_MAX;
+
 use crate::config_key::nearest;
 
 /// A key that does not exist or a value it cannot have.
@@ -34,6 +36,17 @@ pub enum InvalidConfig {
         /// Which values are available.
         allowed: String,
     },
+    /// All keys and values take too much.
+    #[error(
+        "the keys and values that are set for a topic take {bytes} bytes: at most {CONFIG_BYTES_MAX} \
+         are allowed, and {key} takes most of them"
+    )]
+    TooLarge {
+        /// The key that takes most.
+        key: String,
+        /// What all of them take.
+        bytes: usize,
+    },
     /// The same key was to be set and unset in one request.
     #[error("{key} is both set and unset")]
     SetAndUnset {
@@ -62,6 +75,7 @@ impl InvalidConfig {
             Self::UnknownKey { key, .. }
             | Self::Value { key, .. }
             | Self::NotAvailable { key, .. }
+            | Self::TooLarge { key, .. }
             | Self::SetAndUnset { key } => key,
         }
     }

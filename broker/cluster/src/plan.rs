@@ -14,6 +14,7 @@ use crate::plan_error::{
 };
 use crate::plan_plugins::check_bindings;
 use crate::topic::Topic;
+use crate::topic_config::check_size;
 use crate::topic_keys::names;
 use crate::{Binding, InvalidConfig, TopicConfig, TopicDefaults};
 
@@ -136,6 +137,7 @@ impl ClusterMetadata {
             Some(assignment) => self.check_new_assignment(new, assignment)?,
             None => self.place_new_topic(new, defaults)?,
         };
+        check_size(&new.config)?;
         let config = TopicConfig::normalise(&new.config)?;
         let effective = TopicConfig::check(&config, &defaults.topic)?;
         check_dead_letters(name.as_str(), &config)?;
@@ -185,6 +187,7 @@ impl ClusterMetadata {
         defaults: &TopicDefaults,
     ) -> Result<Command, AlterTopicError> {
         let topic = self.alterable(name)?;
+        check_size(&change.set)?;
         let set = TopicConfig::normalise(&change.set)?;
         let unset = &change.unset;
         for key in unset {

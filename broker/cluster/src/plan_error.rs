@@ -1,6 +1,7 @@
 //! Why an administrator's request cannot become a command: one enum per operation, with the facts as
 //! fields. All of them are definite: nothing was stored.
 
+use broker_model::limits::CONFIG_BYTES_MAX;
 use broker_model::{BrokerId, InvalidTopicName, TopicId, TopicName};
 
 use crate::deployment::PLUGIN_KINDS;
@@ -282,6 +283,12 @@ pub enum DeployPluginError {
     FallbackToItself {
         /// The plugin.
         name: String,
+    },
+    /// Its options take too much.
+    #[error("the options of a plugin take {bytes} bytes: at most {CONFIG_BYTES_MAX} are allowed")]
+    OptionsTooLarge {
+        /// What they take.
+        bytes: usize,
     },
     /// A binding does not fit its slot.
     #[error(transparent)]

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use broker_model::limits::CONFIG_BYTES_MAX;
 use broker_model::{Timestamp, TopicId, TopicName};
 
 use crate::binding::is_digest;
@@ -11,6 +12,7 @@ use crate::cluster_metadata::ClusterMetadata;
 use crate::command::Command;
 use crate::deployment::{PLUGIN_KINDS, is_plugin_name};
 use crate::plan_error::{DeployPluginError, InvalidBinding, RemovePluginError};
+use crate::topic_config::bytes_of;
 use crate::{Binding, DeployedPlugin, NewDeployment, PluginSlot, TopicConfig, TopicDefaults};
 
 impl ClusterMetadata {
@@ -149,6 +151,10 @@ fn check_deployment(
     if !is_digest(&new.digest) {
         let digest = new.digest.clone();
         return Err(InvalidBinding::Digest { digest }.into());
+    }
+    let bytes = bytes_of(&new.options);
+    if bytes > CONFIG_BYTES_MAX {
+        return Err(DeployPluginError::OptionsTooLarge { bytes });
     }
     let deployed = known.and_then(DeployedPlugin::current);
     if let Some(deployed) = deployed.filter(|deployed| deployed.kind != new.kind) {

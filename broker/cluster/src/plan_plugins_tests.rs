@@ -227,6 +227,16 @@ fn what_cannot_be_deployed_is_refused() {
         refused,
         Err(DeployPluginError::InvalidKind { .. })
     ));
+    let with_option = |bytes: usize| NewDeployment {
+        options: [("o".to_owned(), "x".repeat(bytes))].into(),
+        ..partitioner('a')
+    };
+    assert!(deploy("mine", with_option(CONFIG_BYTES_MAX - 1)).is_ok());
+    let refused = deploy("mine", with_option(CONFIG_BYTES_MAX));
+    assert!(matches!(
+        refused,
+        Err(DeployPluginError::OptionsTooLarge { .. })
+    ));
     let with_fallback = |kind: &str, fallback: &str| NewDeployment {
         fallback: Some(fallback.to_owned()),
         ..of_kind(kind)

@@ -5,8 +5,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use broker_model::limits::CONFIG_BYTES_MAX;
+
 use crate::topic_keys::{TOPIC_KEYS, TopicKey, alias, names, topic_key};
 use crate::{FlushMode, InvalidConfig, PluginSlot};
+
+/// So much of a key is told in an error about its size.
+const TOLD_KEY_CHARS_MAX: usize = 100;
 
 /// Where an effective value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,6 +229,7 @@ impl TopicConfig {
         overrides: &BTreeMap<String, String>,
         defaults: &TopicDefaults,
     ) -> Result<Self, InvalidConfig> {
+        check_size(overrides)?;
         let config = Self::resolve(overrides, defaults)?;
         let overrides = Self::normalise(overrides)?;
         let read = Reader {
@@ -373,6 +379,28 @@ impl<'a> Reader<'a> {
             "-1" => Ok(None),
             _ => self.number(name).map(Some),
         }
+    }
+}
+
+/// What the keys and values of a configuration take in all.
+pub(crate) fn bytes_of(config: &BTreeMap<String, String>) -> usize {
+    config.iter().map(bytes_of_one).sum()
+}
+
+fn bytes_of_one((name, value): (&String, &String)) -> usize {
+    name.len() + value.len()
+}
+
+/// Checks how much it is. To be asked first, for other errors repeat values.
+pub(crate) fn check_size(overrides: &BTreeMap<String, String>) -> Result<(), InvalidConfig> {
+    let bytes = bytes_of(overrides);
+    let largest = overrides.iter().max_by_key(|one| bytes_of_one(*one));
+    match largest {
+        Some((key, _)) if bytes > CONFIG_BYTES_MAX => Err(InvalidConfig::TooLarge {
+            key: key.chars().take(TOLD_KEY_CHARS_MAX).collect(),
+            bytes,
+        }),
+        _ => Ok(()),
     }
 }
 

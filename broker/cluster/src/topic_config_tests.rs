@@ -165,6 +165,22 @@ fn a_topic_that_was_accepted_resolves_under_any_defaults() {
 }
 
 #[test]
+fn what_is_set_for_a_topic_has_a_bound() {
+    let defaults = TopicDefaults::default();
+    let key = "value.serializer.option.schema";
+    let with = |bytes: usize| overrides(&[(key, &"x".repeat(bytes))]);
+    let most = CONFIG_BYTES_MAX - key.len();
+    assert!(TopicConfig::check(&with(most), &defaults).is_ok());
+    let error = TopicConfig::check(&with(most + 1), &defaults).unwrap_err();
+    assert_eq!(error.key(), key);
+    let text = error.to_string();
+    assert!(text.contains("at most 262144 are allowed"), "{text}");
+    assert!(text.len() < 500, "it does not repeat the value");
+    // One that was accepted before there was a bound goes on.
+    assert!(TopicConfig::resolve(&with(most + 1), &defaults).is_ok());
+}
+
+#[test]
 fn refused_records_never_go_back_to_where_they_were_refused() {
     let mut defaults = TopicDefaults::default();
     defaults.set(names::DEAD_LETTER_TOPIC, "refused").unwrap();

@@ -8,6 +8,10 @@ pub const TOPIC_NAME_LEN_MAX: usize = 249;
 /// Most partitions a topic can have.
 pub const PARTITIONS_PER_TOPIC_MAX: u32 = 10_000;
 
+/// Keys and values together of what is set for a topic, and of the options that a plugin is deployed with, in bytes:
+/// they stay in memory.
+pub const CONFIG_BYTES_MAX: usize = 256 * 1024;
+
 /// Most elements of arrays and maps in the arguments of one request, records aside.
 pub const REQUEST_ELEMENTS_MAX: usize = 200_000;
 
