@@ -85,7 +85,7 @@ pub const ANSWER_STOP_TIME_MAX: Duration = Duration::from_secs(3);
 /// How long a connection may be idle.
 pub const CONNECTION_IDLE_TIME_MAX: Duration = Duration::from_secs(10 * 60);
 
-/// How long a client may take no answers, or less than 64 KiB of them, while others wait for memory for theirs.
+/// How long a client may take no answers, or less than 64 KiB or a sixteenth of them, while others wait for memory for theirs.
 pub const ANSWER_STALL_MAX: Duration = Duration::from_secs(1);
 /// Bytes of answers that the system is given for a client beyond those that are on their way to it: twice as many as
 /// make a slow reader one that goes on, who would not be told from one that reads nothing if it were many more.

@@ -1,5 +1,6 @@
-//! Requests that are much work or whose answers may be large are carried out in the background, when it is their
-//! turn: one of a connection at a time, and a few of the broker. How many wait is bounded, too.
+//! When requests other than produce and fetch are carried out: small ones at once, as long as there is memory for
+//! them. Those that are much work or whose answers may be large in the background, when it is their turn: one of a
+//! connection at a time, and a few of the broker. How many wait is bounded, too.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use broker_protocol::{ErrorCode, Method, Request, WireError};
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::session::{Asker, Session, Weight, WorkInOrder};
 use crate::background::Workers;
@@ -18,12 +19,64 @@ use crate::net::answer_budget::ListTurn;
 use crate::net::apart::apart;
 use crate::net::ceiling::Drawn;
 use crate::net::list_requests::{LIST_BYTES, ListRequests};
+use crate::net::waits::{CarriedOut, FetchesFull};
 use crate::request;
 
 /// A list that takes longer than this, for something it asks does not answer, lets those of others go on.
 const LIST_TURN_MAX: Duration = Duration::from_millis(500);
 
+/// So long a request waits for memory to be carried out.
+const MEMORY_WAIT_MAX: Duration = Duration::from_secs(5);
+
 impl Session {
+    /// Decodes arguments and runs `handler` in a task of its own; what is much work when it is its turn.
+    pub(crate) fn spawn<R, F>(
+        self: &Rc<Self>,
+        (args, weight): (Bytes, Weight),
+        asker: Asker,
+        handler: impl FnOnce(Arc<Context>, R) -> F + Send + 'static,
+    ) -> Option<WorkInOrder>
+    where
+        R: Request + Send + 'static,
+        F: Future<Output = Result<R::Response, WireError>> + 'static,
+    {
+        if weight != Weight::Light {
+            return self.spawn_in_turn((args, weight), asker, handler);
+        }
+        let context = self.context().clone();
+        let go = move |args: Bytes, memory: CarriedOut, asker: Asker| match R::decode(&args) {
+            Err(invalid) => asker.refuse(invalid.into()),
+            Ok(request) => {
+                // Apart from the task, which would have it in memory three times.
+                let work = Box::pin(handler(context, request));
+                actix_rt::spawn(async move {
+                    if let Some(done) = unless_gone(&asker, R::METHOD, work).await {
+                        asker.answer(done);
+                    }
+                    drop(memory);
+                });
+            }
+        };
+        let requests = self.budget().fetches().clone();
+        if let Some(memory) = requests.memory_at_once(args.len()) {
+            go(args, memory, asker);
+            return None;
+        }
+        // There may be very many: it takes little while it waits, and the next of its connection waits with it.
+        let args = apart(args);
+        Some(Box::pin(async move {
+            tokio::select! {
+                memory = requests.memory(args.len(), Instant::now() + MEMORY_WAIT_MAX) => match memory {
+                    Ok(memory) => go(args, memory, asker),
+                    Err(FetchesFull) => {
+                        asker.refuse(WireError::new(ErrorCode::Busy, FetchesFull::MESSAGE));
+                    }
+                },
+                () = asker.gone() => {}
+            }
+        }))
+    }
+
     /// Decodes arguments and runs `handler` in the background, when it is its
     /// turn: one of a connection at a time, and a few of the broker. Until then only its frame is in memory. A
     /// connection that has many of them waits with the next.

@@ -8,13 +8,12 @@ use std::sync::Arc;
 
 use broker_model::limits::{LIGHT_FRAME_BYTES_MAX, LIGHT_FRAME_VALUES_MAX};
 use broker_protocol::{
-    BadEnvelope, Envelope, ErrorCode, Method, Request, WireError, error_frame, response_frame,
+    BadEnvelope, Envelope, ErrorCode, Method, WireError, error_frame, response_frame,
 };
 use bytes::Bytes;
 use tracing::debug;
 
 use super::affinity::Affinity;
-use super::in_turn::unless_gone;
 use super::moving::SessionState;
 use crate::arbiters::Shard;
 use crate::context::Context;
@@ -404,35 +403,6 @@ impl Session {
             drop(args);
             asker.refuse(error);
         }));
-    }
-
-    /// Decodes arguments and runs `handler` in a task of its own; what is much work when it is its turn.
-    pub(crate) fn spawn<R, F>(
-        self: &Rc<Self>,
-        (args, weight): (Bytes, Weight),
-        asker: Asker,
-        handler: impl FnOnce(Arc<Context>, R) -> F + Send + 'static,
-    ) -> Option<WorkInOrder>
-    where
-        R: Request + Send + 'static,
-        F: Future<Output = Result<R::Response, WireError>> + 'static,
-    {
-        if weight != Weight::Light {
-            return self.spawn_in_turn((args, weight), asker, handler);
-        }
-        match R::decode(&args) {
-            Err(invalid) => asker.refuse(invalid.into()),
-            Ok(request) => {
-                // Apart from the task, which would have it in memory three times.
-                let work = Box::pin(handler(self.context.clone(), request));
-                actix_rt::spawn(async move {
-                    if let Some(done) = unless_gone(&asker, R::METHOD, work).await {
-                        asker.answer(done);
-                    }
-                });
-            }
-        }
-        None
     }
 
     /// Larger frames and every method are allowed from now on.

@@ -30,8 +30,10 @@ const GROWN_BYTES: u64 = 64 * 1024 * 1024;
 const CHECKS_BETWEEN: u32 = 6;
 /// ... and less and less often down to this, while nothing comes of it: then it is in use.
 const CHECKS_BETWEEN_MAX: u32 = 96;
-/// From so much more on it is tried that many times as often.
+/// From so much more on it is tried at each check, ...
 const GROWN_MUCH_BYTES: u64 = 3 * GROWN_BYTES;
+/// ... which come sooner.
+const HASTY_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Allocations of so many bytes are maps of their own, which go back when they are freed: large frames and what
 /// batches unfold to leave no holes between what is small. Below it memory that was used before is much cheaper.
@@ -138,7 +140,11 @@ pub(crate) async fn give_back_when_quiet(mut stopping: watch::Receiver<bool>) {
         }
         let now = Usage::now();
         let is_quiet = now.cpu.saturating_sub(last.cpu) < wait / QUIET_PART;
-        wait = CHECK_INTERVAL;
+        let resident = resident_bytes();
+        wait = match resident.is_some_and(|bytes| grown.is_very_much(bytes)) {
+            true => HASTY_CHECK_INTERVAL,
+            false => CHECK_INTERVAL,
+        };
         let was_burst = given_back_at.is_none_or(|at| now.faults - at.faults >= BURST_FAULTS);
         if is_quiet && (was_burst || exchange::has_lists()) {
             give_back_heap();
@@ -146,7 +152,7 @@ pub(crate) async fn give_back_when_quiet(mut stopping: watch::Receiver<bool>) {
             given_back_at = Some(Usage::now());
             grown = Grown::default();
             debug!("memory of a burst was given back");
-        } else if resident_bytes().is_some_and(|bytes| grown.is_much(bytes)) {
+        } else if resident.is_some_and(|bytes| grown.is_much(bytes)) {
             // On a thread of its own, which has the priority of event loops: those wait for the locks that it holds.
             let giving_back = std::thread::Builder::new().spawn(give_back_heap);
             debug!(
@@ -179,6 +185,11 @@ impl Default for Grown {
 }
 
 impl Grown {
+    /// Whether it is so much that it is looked at soon again.
+    fn is_very_much(&self, resident_bytes: u64) -> bool {
+        resident_bytes.saturating_sub(self.lowest) >= GROWN_MUCH_BYTES
+    }
+
     /// Whether it is time to try, which is done then.
     fn is_much(&mut self, resident_bytes: u64) -> bool {
         self.lowest = self.lowest.min(resident_bytes);
@@ -187,12 +198,11 @@ impl Grown {
         if !is_as_before {
             self.checks_between = CHECKS_BETWEEN;
         }
-        let checks_between = match resident_bytes - self.lowest {
-            ..GROWN_BYTES => return false,
-            GROWN_BYTES..GROWN_MUCH_BYTES => self.checks_between,
-            GROWN_MUCH_BYTES.. => self.checks_between / CHECKS_BETWEEN,
+        let checks_between = match self.is_very_much(resident_bytes) {
+            true => self.checks_between / CHECKS_BETWEEN,
+            false => self.checks_between,
         };
-        if self.checks < checks_between {
+        if resident_bytes - self.lowest < GROWN_BYTES || self.checks < checks_between {
             return false;
         }
         if is_as_before {

@@ -50,6 +50,8 @@ struct Unread {
     /// For answers that are counted by their number.
     tiny: Allowance,
     waiting: AtomicUsize,
+    /// Those that wait and hold nothing: who has not read what it got leaves what there is to them.
+    with_nothing: AtomicUsize,
     lists: Arc<Semaphore>,
 }
 
@@ -61,6 +63,7 @@ impl UnreadAnswers {
             small: ceiling.allowance(ANSWERS_SMALL_BYTES_MAX, ANSWERS_SMALL_BYTES_MAX),
             tiny: ceiling.allowance(ANSWERS_TINY_BYTES_MAX, ANSWERS_TINY_BYTES_MAX),
             waiting: AtomicUsize::new(0),
+            with_nothing: AtomicUsize::new(0),
             lists: Arc::new(Semaphore::new(LIST_REQUESTS_MAX)),
         }))
     }
@@ -253,8 +256,7 @@ impl AnswerBudget {
             return Some(ANSWER_STALL_MAX);
         }
         let waited_for = total.waiting.load(Ordering::Relaxed) > 0 || total.memory.is_waited_for();
-        let holds = self.own.bytes.load(Ordering::Relaxed) > 0;
-        (waited_for && holds).then_some(ANSWER_STALL_MAX)
+        (waited_for && self.holds_some()).then_some(ANSWER_STALL_MAX)
     }
 
     async fn wait_for(&self, enough: impl Fn(usize, usize) -> bool) -> Result<(), AnswersFull> {
@@ -271,6 +273,7 @@ impl AnswerBudget {
         }
         let until = Instant::now() + ANSWER_WAIT_MAX;
         let mut in_line = None;
+        let mut with_nothing = None;
         while !self.has(&enough) {
             if Instant::now() >= until {
                 return Err(AnswersFull);
@@ -280,13 +283,27 @@ impl AnswerBudget {
             if in_line.is_some() != others_are_in_the_way {
                 in_line = others_are_in_the_way.then(|| Counted::one_of(&self.total.0.waiting));
             }
+            if with_nothing.is_some() == self.holds_some() {
+                let counter = &self.total.0.with_nothing;
+                with_nothing = (!self.holds_some()).then(|| Counted::one_of(counter));
+            }
             sleep(LOOK_EVERY).await;
         }
         Ok(())
     }
 
     fn has(&self, enough: &impl Fn(usize, usize) -> bool) -> bool {
-        enough(self.own.bytes.load(Ordering::Relaxed), self.free())
+        let leaves_it = self.holds_some() && self.total.0.with_nothing.load(Ordering::Relaxed) > 0;
+        !leaves_it && enough(self.held(), self.free())
+    }
+
+    /// What answers of this connection occupy.
+    pub(crate) fn held(&self) -> usize {
+        self.own.bytes.load(Ordering::Relaxed)
+    }
+
+    fn holds_some(&self) -> bool {
+        self.held() > 0
     }
 
     fn free(&self) -> usize {
@@ -299,8 +316,7 @@ impl AnswerBudget {
 
     /// Takes so much of what is for small ones, if this connection holds nothing.
     fn take_small(&self, bytes: usize) -> Option<AnswerMemory> {
-        let holds = self.own.bytes.load(Ordering::Relaxed) > 0;
-        let drawn = (!holds).then(|| self.total.0.small.try_take(bytes))??;
+        let drawn = (!self.holds_some()).then(|| self.total.0.small.try_take(bytes))??;
         Some(self.hold(drawn))
     }
 

@@ -1,5 +1,5 @@
 //! `ReadingPace`: how fast a client takes its answers. One that takes none for `ANSWER_WRITE_TIME_MAX` is given
-//! up; one that takes less than 64 KiB in `ANSWER_STALL_MAX` is, when others wait for the memory that its
+//! up; one that takes less than 64 KiB in `ANSWER_STALL_MAX`, or a small part of much, is, when others wait for the memory that its
 //! answers hold, or there is none for its tiny ones: then one that has many of those is given up after a moment. A broker
 //! that stops waits for each only as long as that takes some now and then.
 
@@ -19,8 +19,10 @@ use super::lane::Stint;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A client with more answers than this for which there is no memory does not get `ANSWER_STALL_MAX`.
 const ANSWERS_SOME: usize = 16;
-/// So many bytes more and a client does read.
+/// So many bytes more and a client does read, ...
 const PROGRESS_BYTES: usize = 64 * 1024;
+/// ... or this part of what its answers hold, if that is more.
+const PROGRESS_PART: usize = 16;
 
 /// A client that answers are written to.
 pub(crate) struct Reader<'a> {
@@ -90,7 +92,8 @@ impl ReadingPace {
     /// The client has taken so many bytes.
     pub(crate) fn took(&mut self, bytes: usize) {
         self.taken += bytes;
-        if self.taken >= PROGRESS_BYTES {
+        let part = self.answers.held() / PROGRESS_PART;
+        if self.taken >= part.max(PROGRESS_BYTES) {
             self.goes_on();
         }
     }

@@ -1,4 +1,4 @@
-//! `Fetches`: what those occupy that are carried out, but for one of each connection that names few partitions, and
+//! `Fetches`: what they and other small requests with tasks of their own occupy that are carried out, but for one of each connection that names few partitions, and
 //! those that wait for records. A connection that asks for too many waits is refused; when the broker has too many, a
 //! fetch is answered at once with what there is.
 
@@ -77,7 +77,7 @@ pub(crate) struct FetchesFull;
 
 impl FetchesFull {
     /// What the client is told.
-    pub(crate) const MESSAGE: &str = "fetches that are under way use up the memory for them";
+    pub(crate) const MESSAGE: &str = "requests that are under way use up the memory for them";
 }
 
 /// The fetches of a connection; cheap to clone.

@@ -33,6 +33,9 @@ use crate::topics::HostedPartition;
 /// A fetch waits so long for memory, and one that was woken at least so long to look again.
 const MEMORY_WAIT_MIN: Duration = Duration::from_secs(5);
 
+/// What a fetch takes beside what was found while it waits for memory for its answer, about.
+const TASK_BYTES: usize = 2 * 1024;
+
 /// To write the answers about so many partitions is as much work as a small request.
 const WRITTEN_AT_ONCE: usize = 16;
 
@@ -150,7 +153,7 @@ impl Fetch {
         };
         // What it was taken apart in is others' while it reads.
         let of_found: usize = found.iter().map(Located::occupies).sum();
-        memory.keep(of_found + size_of_val(request.partitions.as_slice()));
+        memory.keep(of_found + size_of_val(request.partitions.as_slice()) + TASK_BYTES);
         match request.form {
             FetchForm::Batch => {
                 let mut unused_room = RECORDS_BYTES_MAX;
@@ -306,6 +309,9 @@ const DECODED_RATIO: u64 = 8;
 /// Room for this much is asked for however little is stored.
 const DECODED_BYTES_MIN: u64 = SMALL_ANSWER_BYTES as u64;
 
+/// So many times as much is asked for when what was granted is too little for one record.
+const GRANTED_STEP: usize = 4;
+
 /// Decodes what was found. The memory for it is reserved first, and kept until the answer is written; when others
 /// leave little of it, the answer has fewer records.
 async fn read_records(
@@ -350,9 +356,10 @@ async fn read_records(
         // Apart from the task, which is small while it waits for memory.
         let answers = Box::pin(read_all(located, &form, &mut room)).await;
         if granted < RECORDS_BYTES_MAX && stands_still(&answers, request) {
-            // Not one record fits what was granted: it is worth waiting for more.
+            // Not one record fits what was granted: it is worth waiting for more, in steps, for most are not that large.
             drop(memory);
-            reserving = budget.reserve_all(RECORDS_BYTES_MAX).await;
+            let more = granted.saturating_mul(GRANTED_STEP).min(RECORDS_BYTES_MAX);
+            reserving = budget.reserve_all(more).await;
             continue;
         }
         memory.shrink_to(granted - room);
