@@ -8,6 +8,8 @@ pub(crate) mod exchange;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -154,7 +156,13 @@ pub(crate) async fn give_back_when_quiet(mut stopping: watch::Receiver<bool>) {
             debug!("memory of a burst was given back");
         } else if resident.is_some_and(|bytes| grown.is_much(bytes)) {
             // On a thread of its own, which has the priority of event loops: those wait for the locks that it holds.
-            let giving_back = std::thread::Builder::new().spawn(give_back_heap);
+            let given_back = grown.given_back.clone();
+            let giving_back = std::thread::Builder::new().spawn(move || {
+                let before = resident_bytes().unwrap_or_default();
+                give_back_heap();
+                let after = resident_bytes().unwrap_or_default();
+                given_back.store(before.saturating_sub(after), Ordering::Relaxed);
+            });
             debug!(
                 is_done = giving_back.is_ok(),
                 "memory is given back that was used for a while"
@@ -171,6 +179,8 @@ struct Grown {
     checks: u32,
     checks_between: u32,
     at_last_try: u64,
+    /// By the last try itself, however soon it was used again.
+    given_back: Arc<AtomicU64>,
 }
 
 impl Default for Grown {
@@ -180,6 +190,7 @@ impl Default for Grown {
             checks: 0,
             checks_between: CHECKS_BETWEEN,
             at_last_try: 0,
+            given_back: Arc::default(),
         }
     }
 }
@@ -194,7 +205,8 @@ impl Grown {
     fn is_much(&mut self, resident_bytes: u64) -> bool {
         self.lowest = self.lowest.min(resident_bytes);
         self.checks = self.checks.saturating_add(1);
-        let is_as_before = self.at_last_try.abs_diff(resident_bytes) < GROWN_BYTES / 4;
+        let is_as_before = self.at_last_try.abs_diff(resident_bytes) < GROWN_BYTES / 4
+            && self.given_back.load(Ordering::Relaxed) < GROWN_BYTES / 4;
         if !is_as_before {
             self.checks_between = CHECKS_BETWEEN;
         }
@@ -384,24 +396,33 @@ mod tests {
     #[test]
     fn it_is_tried_to_give_much_memory_back_and_seldom_what_is_in_use() {
         let mut grown = Grown::default();
-        let mut tries = |checks: u32, bytes: u64| {
+        let tries = |grown: &mut Grown, checks: u32, bytes: u64| {
             let tries = (0..checks).filter(|_| grown.is_much(bytes));
             tries.count()
         };
         let (little, some) = (GROWN_BYTES - 1, 3 * GROWN_BYTES / 2);
         let (much, more) = (GROWN_MUCH_BYTES, 2 * GROWN_MUCH_BYTES);
-        assert_eq!(tries(100, 0) + tries(100, little), 0);
+        assert_eq!(
+            tries(&mut grown, 100, 0) + tries(&mut grown, 100, little),
+            0
+        );
         // At once, and again when a burst that was under way may be over.
-        assert_eq!(tries(1, some), 1);
-        assert_eq!(tries(CHECKS_BETWEEN - 1, some), 0);
-        assert_eq!(tries(1, some), 1);
+        assert_eq!(tries(&mut grown, 1, some), 1);
+        assert_eq!(tries(&mut grown, CHECKS_BETWEEN - 1, some), 0);
+        assert_eq!(tries(&mut grown, 1, some), 1);
         // It stays: it is in use.
-        assert!(tries(10 * CHECKS_BETWEEN_MAX, some) < 20);
-        assert_eq!(tries(CHECKS_BETWEEN, 2 * some - 1), 1);
+        assert!(tries(&mut grown, 10 * CHECKS_BETWEEN_MAX, some) < 20);
+        assert_eq!(tries(&mut grown, CHECKS_BETWEEN, 2 * some - 1), 1);
+        // However soon what was given back is used again.
+        grown.given_back.store(GROWN_BYTES, Ordering::Relaxed);
+        assert_eq!(tries(&mut grown, CHECKS_BETWEEN, 2 * some - 1), 1);
+        assert_eq!(tries(&mut grown, CHECKS_BETWEEN, 2 * some - 1), 1);
+        grown.given_back.store(0, Ordering::Relaxed);
         // Very much: at each check, and as seldom while nothing comes of it.
-        assert_eq!(tries(1, much) + tries(1, more), 2);
+        assert_eq!(tries(&mut grown, 1, much) + tries(&mut grown, 1, more), 2);
         assert!(
-            tries(10 * CHECKS_BETWEEN_MAX, more) < 20 * usize::try_from(CHECKS_BETWEEN).unwrap()
+            tries(&mut grown, 10 * CHECKS_BETWEEN_MAX, more)
+                < 20 * usize::try_from(CHECKS_BETWEEN).unwrap()
         );
     }
 
