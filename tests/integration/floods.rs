@@ -68,6 +68,12 @@ fn answers_about_many_partitions_that_nobody_reads_take_bounded_memory() {
 }
 
 #[test]
+fn searches_that_nobody_waits_for_take_bounded_memory() {
+    let flooded = Flooded::on(Size::Small);
+    flooded.by("lookups", 500);
+}
+
+#[test]
 fn notifications_hold_places_as_requests_do() {
     let flooded = Flooded::on(Size::Small);
     flooded.by("notifications", 10);

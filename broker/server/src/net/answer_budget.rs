@@ -401,6 +401,26 @@ mod tests {
     }
 
     #[actix_rt::test]
+    async fn who_has_not_read_what_it_got_leaves_memory_to_one_who_waits_with_nothing() {
+        let all = UnreadAnswers::below(&Ceiling::default());
+        let (greedy, honest) = (all.for_connection(), all.for_connection());
+        let _unread = greedy.charge(SHARE_BYTES_MIN);
+        let taken = all.for_connection().charge(all.0.memory.free());
+        let mut first = Box::pin(greedy.reserve_all(SHARE_BYTES_MIN));
+        assert!(futures::poll!(&mut first).is_pending());
+        let mut second = Box::pin(honest.reserve_all(2 * SHARE_BYTES_MIN));
+        assert!(futures::poll!(&mut second).is_pending());
+        drop(taken);
+        sleep(2 * LOOK_EVERY).await;
+        assert!(
+            futures::poll!(&mut first).is_pending(),
+            "though it was first"
+        );
+        assert!(second.await.is_ok());
+        assert!(first.await.is_ok(), "nobody else waits");
+    }
+
+    #[actix_rt::test]
     async fn a_small_answer_to_one_who_reads_waits_for_nobody() {
         let all = UnreadAnswers::below(&Ceiling::default());
         let _unread = all.for_connection().charge(ANSWER_BYTES_TOTAL);

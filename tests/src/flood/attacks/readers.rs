@@ -39,7 +39,7 @@ const WIDE_POLL: Fetch = Fetch {
 /// How long after the attack a connection may take to say what became of it.
 const LAST_LOOK: Duration = Duration::from_millis(500);
 
-pub(super) const ATTACKS: [Attack; 10] = [
+pub(super) const ATTACKS: [Attack; 11] = [
     Attack {
         name: "unread-records",
         what: "fetches of 8 MiB of decoded records, never read",
@@ -90,6 +90,13 @@ pub(super) const ATTACKS: [Attack; 10] = [
         offend: |field| Box::pin(ask_and_not_read(field)),
     },
     Attack {
+        name: "lookups",
+        what: "searches by time whose answers nobody reads, as many as go",
+        connections: 1_000,
+        payload: || repeated(128, lookup),
+        offend: |field| Box::pin(ask_on_and_not_read(field)),
+    },
+    Attack {
         name: "unread-pings",
         what: "endless pings whose answers nobody reads",
         connections: 200,
@@ -118,6 +125,17 @@ fn repeated(times: u64, one: impl Fn(u64) -> Vec<u8>) -> Vec<u8> {
 
 fn fetches(times: u64, fetch: Fetch, topic: &str) -> Vec<u8> {
     repeated(times, |id| fetch.request(id, topic))
+}
+
+/// Another time in each partition.
+fn lookup(id: u64) -> Vec<u8> {
+    let mut args = Message::new().map(1).text("partitions").array(4);
+    for time in 0..4 {
+        let question = Message::new().map(3).text("topic").text(stage::PLAIN);
+        let question = question.text("partition").number(0);
+        args = args.raw(&question.text("at").number(id + time).into_bytes());
+    }
+    request(id, "list_offsets", args)
 }
 
 fn lists() -> Vec<u8> {
