@@ -166,9 +166,7 @@ impl FrameReader {
                     self.buffer.reserve(missing);
                     stint.breathe().await;
                 }
-                if begun.incomplete.is_some() && read + missing > SHORT_BYTES {
-                    self.wait_for_room(begun, budget, missing).await?;
-                }
+                self.wait_for_room(begun, budget, missing).await?;
                 let more = self.read_more(missing, begun, budget).await?;
                 stint.has_copied(more);
                 stint.has_read(more * budget.caution(frame_bytes)).await;
@@ -278,14 +276,15 @@ impl FrameReader {
         }
     }
 
-    /// Waits until others hold less of tiny frames that are not complete.
+    /// Waits with the rest of a tiny frame that is not very short, until others hold less of such that are not complete.
     async fn wait_for_room(
         &mut self,
         begun: &Begun,
         budget: &ConnectionBudget,
         missing: usize,
     ) -> Result<(), ReadError> {
-        while budget.holds_much_incomplete() {
+        let may_go_on = begun.incomplete.is_none() || self.buffer.len() + missing <= SHORT_BYTES;
+        while !may_go_on && budget.holds_much_incomplete() {
             self.put_room_away();
             if Instant::now() >= begun.deadline.at() {
                 return Err(self.got_no_place(missing));
