@@ -22,7 +22,7 @@ fn topic_names(wire: &mut Wire) -> Vec<String> {
 }
 
 #[test]
-fn a_topic_with_more_options_than_one_change_may_have_is_refused_and_others_are_not() {
+fn a_topic_with_more_options_than_it_may_have_is_refused_and_others_are_not() {
     let broker = Broker::start();
     let mut wire = broker.connect();
     let config = map! {
@@ -31,7 +31,7 @@ fn a_topic_with_more_options_than_one_change_may_have_is_refused_and_others_are_
         "compaction.policy.option.header" => "a".repeat(9 << 20),
     };
     let big = map! { "name" => "big", "config" => config };
-    refuses(&mut wire, big, "INVALID_REQUEST");
+    refuses(&mut wire, big, "INVALID_CONFIG");
     wire.create_topic("small", 1, &[]);
     wire.produce("small", 0, vec![valued("x")]);
 }
