@@ -1,7 +1,7 @@
 //! The formats on disk, byte for byte. The newest fixture is a whole log directory as it is written now;
 //! it changes only with a version. A directory of every released version has to open.
 //! Version 2 has the number in `partition.metadata`, and the owner in the headers of the indexes,
-//! version 3 the log mark in the headers of batches.
+//! version 3 the log mark in the headers of batches, version 4 the flush mode with each durable point.
 //!
 //! `BROKER_WRITE_FIXTURES=1 cargo test -p broker-storage --test golden` writes it again.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
@@ -19,7 +19,8 @@ use broker_storage::{LogDir, LogDirOptions};
 use fixture::{Files, assert_same, disk_of, files_of, fixture};
 use support::{DIR, Record, at, batch, offset, open_log, partition, small};
 
-const FIXTURE: &str = "tests/fixtures/log_dir_v3.txt";
+const FIXTURE: &str = "tests/fixtures/log_dir_v4.txt";
+const FIXTURE_V3: &str = "tests/fixtures/log_dir_v3.txt";
 const FIXTURE_V2: &str = "tests/fixtures/log_dir_v2.txt";
 const FIXTURE_V1: &str = "tests/fixtures/log_dir_v1.txt";
 /// The directory id is random; in the fixture it is this one.
@@ -56,14 +57,14 @@ fn written() -> Files {
 }
 
 #[test]
-fn what_is_written_is_version_3_byte_for_byte() {
+fn what_is_written_is_version_4_byte_for_byte() {
     let files = written();
     assert_same(&files, &fixture(FIXTURE, Some(&files)));
 }
 
 #[test]
 fn a_directory_of_every_version_opens() {
-    for version in [FIXTURE_V1, FIXTURE_V2, FIXTURE] {
+    for version in [FIXTURE_V1, FIXTURE_V2, FIXTURE_V3, FIXTURE] {
         opens(&disk_of(&fixture(version, None)));
     }
 }

@@ -19,13 +19,14 @@ use broker_record::{
 };
 use broker_storage::io::Io;
 use broker_storage::io::recording::{Fault, Operation, RecordingIo};
-use broker_storage::{Log, LogConfig, LogDir, LogDirOptions, ReadLimit};
+use broker_storage::{FlushMode, Log, LogConfig, LogDir, LogDirOptions, ReadLimit};
 use bytes::Bytes;
 use cleaning::{LatestByKey, begin, clean, delete, put, run, settle};
 use fixture::{Files, assert_same, disk_of, files_of, fixture};
 use support::{DIR, Record, at, small};
 
-const FIXTURE: &str = "tests/fixtures/formats_v3.txt";
+const FIXTURE: &str = "tests/fixtures/formats_v4.txt";
+const FIXTURE_V3: &str = "tests/fixtures/formats_v3.txt";
 const FIXTURE_V2: &str = "tests/fixtures/formats_v2.txt";
 const FIXTURE_V1: &str = "tests/fixtures/formats_v1.txt";
 const DIRECTORY_ID: &str = "00000000-0000-4000-8000-0000000000d2";
@@ -121,6 +122,14 @@ fn written(golden: &Files) -> Files {
             .unwrap();
         settle(&dir, &mut metadata);
     }
+    let every = std::time::Duration::from_secs(1);
+    let flush = FlushMode::Async { every };
+    let mut at_once = open(&dir, "asynchronous", LogConfig { flush, ..small() });
+    let mut batch = [support::batch(&[Record::new("at once", 1)])];
+    at_once
+        .append(&mut batch, LeaderEpoch::new(1), at(1))
+        .unwrap();
+    settle(&dir, &mut at_once);
     dir.write_checkpoints().unwrap();
     let mut compacted = open(&dir, "compacted", small());
     fill(&mut compacted, 0..9);
@@ -155,7 +164,7 @@ fn fill(log: &mut Log, rounds: std::ops::Range<u32>) {
 }
 
 #[test]
-fn what_is_written_is_version_3_byte_for_byte() {
+fn what_is_written_is_version_4_byte_for_byte() {
     let golden = fixture(FIXTURE, None);
     let files = written(&golden);
     assert_same(&files, &fixture(FIXTURE, Some(&files)));
@@ -163,7 +172,7 @@ fn what_is_written_is_version_3_byte_for_byte() {
 
 #[test]
 fn a_directory_of_every_version_opens() {
-    for version in [FIXTURE_V1, FIXTURE_V2, FIXTURE] {
+    for version in [FIXTURE_V1, FIXTURE_V2, FIXTURE_V3, FIXTURE] {
         opens(&disk_of(&fixture(version, None)));
     }
 }

@@ -51,6 +51,62 @@ fn told(report: &RecoveryReport) -> Vec<(u64, u64)> {
         .collect()
 }
 
+/// The topic was set to `sync` while the machine was down, or just before its power went.
+#[test]
+fn what_was_acknowledged_without_a_sync_is_a_loss_whatever_the_topic_is_set_to_now() {
+    let stopped = || {
+        let io = RecordingIo::new();
+        let (dir, mut log, _) = open(&io, config());
+        append_numbers(&mut log, 0..10);
+        sync(&dir, &mut log);
+        append_numbers(&mut log, 10..18);
+        (io, dir, log)
+    };
+    for is_noted in [true, false] {
+        for is_set_while_up in [true, false] {
+            let (io, dir, mut log) = stopped();
+            if is_noted {
+                dir.record_high_watermark(&partition(), log.end());
+                dir.write_checkpoints().unwrap();
+            }
+            if is_set_while_up {
+                log.set_config(small());
+            }
+            drop((dir, log));
+            let io = io.after_power_loss(Survival::Synced);
+            let (_dir, log, report) = open(&io, small());
+            assert_eq!(report.corruption, []);
+            let loss = report.power_loss.expect("it is told");
+            let known = is_noted.then(|| offset(10)..offset(18));
+            assert_eq!((loss.end, &loss.known_lost), (offset(10), &known));
+            assert!(
+                loss.to_string().contains("the flush.ms of that time"),
+                "{loss}"
+            );
+            assert_eq!((log.end(), values(&log)), (offset(10), numbers(10)));
+            drop((_dir, log));
+            let (_dir, log, report) = open(&io.after_kill(), small());
+            assert_eq!((report.corruption, report.power_loss), (vec![], None));
+            let again: &[(u64, u64)] = if is_noted { &[(10, 18)] } else { &[] };
+            assert_eq!(report.known_losses.len(), again.len());
+            assert_eq!(log.end(), offset(10));
+        }
+    }
+    // What is written under sync is acknowledged once it is there, and nothing else may be missing.
+    let (io, dir, mut log) = stopped();
+    log.set_config(small());
+    sync(&dir, &mut log);
+    append_numbers(&mut log, 18..20);
+    sync(&dir, &mut log);
+    dir.record_high_watermark(&partition(), log.end());
+    dir.write_checkpoints().unwrap();
+    drop((dir, log));
+    let io = io.after_power_loss(Survival::Synced);
+    let (_dir, log, report) = open(&io, small());
+    assert_eq!((report.corruption, report.power_loss), (vec![], None));
+    assert_eq!(log.end(), offset(20));
+}
+
 #[test]
 fn a_loss_is_no_damage_to_the_next_start_however_soon_it_comes() {
     let io = cut();

@@ -162,12 +162,12 @@ fn files_of_a_newer_version_are_refused_and_left_alone() {
     }
     let io = io.after_kill();
     edit(&io, &Path::new(DIR).join("durable-positions"), |bytes| {
-        bytes[7] = 2;
+        bytes[7] = 3;
         let crc = crc32fast::hash(&bytes[..60]);
         bytes[60..64].copy_from_slice(&crc.to_be_bytes());
     });
     let error = LogDir::open(options(&io)).unwrap_err();
-    assert!(error.to_string().contains("format version 2"), "{error}");
+    assert!(error.to_string().contains("format version 3"), "{error}");
 }
 
 #[test]

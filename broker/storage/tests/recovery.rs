@@ -274,7 +274,7 @@ fn a_log_that_ends_below_its_noted_high_watermark_goes_on_behind_it() {
     assert_eq!(report.corruption, []);
     let loss = report.power_loss.expect("it is told");
     assert_eq!(loss.known_lost, Some(offset(7)..offset(10)));
-    assert_eq!((loss.end, loss.window), (offset(7), every));
+    assert_eq!((loss.end, loss.window), (offset(7), Some(every)));
     for said in [
         "offsets 7 to 9 were acknowledged",
         "ends at 7",

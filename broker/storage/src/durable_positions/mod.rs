@@ -42,6 +42,8 @@ pub(crate) struct DurablePoint {
     pub(crate) position: u32,
     pub(crate) end: Offset,
     pub(crate) epoch: LeaderEpoch,
+    /// Whether what is behind it may be acknowledged before it is synced.
+    pub(crate) is_async: bool,
 }
 
 /// The file, and what was last recorded in it.
@@ -208,7 +210,11 @@ impl DurablePositions {
 
     /// Goes on with a partition's point as it is, under this boot, in a new history. Not synced: if
     /// it is lost, the boot is another one anyway. `None` when the partition is not known.
-    pub(crate) fn resume(&self, key: &PartitionKey) -> io::Result<Option<SlotTicket>> {
+    pub(crate) fn resume(
+        &self,
+        key: &PartitionKey,
+        is_async: bool,
+    ) -> io::Result<Option<SlotTicket>> {
         let _in_order = self.write();
         let (bytes, ticket) = {
             let mut state = self.lock();
@@ -219,6 +225,7 @@ impl DurablePositions {
             let entry = state.slot_mut(slot);
             entry.generation += 1;
             entry.point.boot = self.boot;
+            entry.point.is_async = is_async;
             entry.point.sequence = sequence;
             let generation = entry.generation;
             let bytes = encode_pair(&entry.key, &entry.point);
@@ -467,5 +474,6 @@ fn recovery_point(point: DurablePoint, boot: u64, sequence: u64) -> RecoveryPoin
         epoch: point.epoch,
         boot,
         sequence,
+        is_async: point.is_async,
     }
 }

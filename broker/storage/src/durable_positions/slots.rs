@@ -20,14 +20,16 @@ use crate::small_file::RecoveryPoint;
 /// | 32 | 4  | durable bytes of the segment, u32 |
 /// | 36 | 8  | end offset, u64 |
 /// | 44 | 8  | boot, u64 |
-/// | 52 | 8  | sequence, u64 |
+/// | 52 | 8  | sequence, u64; the top bit: acknowledgements did not wait for syncs (from version 2 on) |
 /// | 60 | 4  | crc32 of bytes 0..60 |
 pub(super) const SLOT_LEN: usize = 64;
 /// Bytes of a partition: its two slots, of which the one with the larger sequence is in force.
 pub(super) const PAIR_LEN: usize = 2 * SLOT_LEN;
 /// In place of the first slot is the file's header: magic `BDUR`, version u32, zeros, crc32.
 const MAGIC: [u8; 4] = *b"BDUR";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// Beside the sequence.
+const IS_ASYNC: u64 = 1 << 63;
 /// The file grows by zeros for so many partitions, which are durable before one is put there.
 pub(super) const GROW_PAIRS: usize = 128;
 
@@ -195,7 +197,8 @@ pub(super) fn encode_slot(key: &PartitionKey, point: &RecoveryPoint) -> [u8; SLO
     bytes[32..36].copy_from_slice(&point.position.to_be_bytes());
     bytes[36..44].copy_from_slice(&point.end.get().to_be_bytes());
     bytes[44..52].copy_from_slice(&point.boot.to_be_bytes());
-    bytes[52..60].copy_from_slice(&point.sequence.to_be_bytes());
+    let mode = if point.is_async { IS_ASYNC } else { 0 };
+    bytes[52..60].copy_from_slice(&(point.sequence | mode).to_be_bytes());
     let crc = crc32fast::hash(&bytes[..60]);
     bytes[60..].copy_from_slice(&crc.to_be_bytes());
     bytes
@@ -210,13 +213,15 @@ fn decode_slot(bytes: &[u8]) -> Option<(PartitionKey, RecoveryPoint)> {
         TopicId::from_bytes(field(slot, 0)),
         PartitionId::new(u32::from_be_bytes(field(slot, 16))),
     );
+    let sequence = u64::from_be_bytes(field(slot, 52));
     let point = RecoveryPoint {
         epoch: LeaderEpoch::new(u32::from_be_bytes(field(slot, 20))),
         segment: Offset::new(u64::from_be_bytes(field(slot, 24))),
         position: u32::from_be_bytes(field(slot, 32)),
         end: Offset::new(u64::from_be_bytes(field(slot, 36))),
         boot: u64::from_be_bytes(field(slot, 44)),
-        sequence: u64::from_be_bytes(field(slot, 52)),
+        sequence: sequence & !IS_ASYNC,
+        is_async: sequence & IS_ASYNC != 0,
     };
     point.is_possible().then_some((key, point))
 }

@@ -242,6 +242,7 @@ impl Log {
             position: u32::try_from(position).unwrap_or(u32::MAX),
             end: end.max(self.start),
             epoch: epoch.map_or(LeaderEpoch::new(0), |(epoch, _)| *epoch),
+            is_async: self.config.flush.is_async(),
         })
     }
 

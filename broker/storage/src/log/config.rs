@@ -16,6 +16,13 @@ pub enum FlushMode {
     },
 }
 
+impl FlushMode {
+    /// Whether acknowledgements do not wait for syncs.
+    pub(crate) fn is_async(self) -> bool {
+        matches!(self, Self::Async { .. })
+    }
+}
+
 /// Whose a log is, which decides what it may take on a disk that is short of room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogPurpose {

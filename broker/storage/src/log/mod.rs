@@ -80,7 +80,7 @@ pub struct Log {
     trouble: Trouble,
 }
 
-const _: () = assert!(size_of::<Log>() <= 464);
+const _: () = assert!(size_of::<Log>() <= 472);
 
 impl Log {
     pub(crate) fn new(parts: LogParts) -> Self {
@@ -335,6 +335,7 @@ impl Log {
             position: self.active.len,
             end: self.active.next,
             epoch: self.epochs.latest().unwrap_or(LeaderEpoch::new(0)),
+            is_async: self.config.flush.is_async(),
         }
     }
 }

@@ -245,6 +245,7 @@ fn end_by_high_watermark(
             position: 0,
             end,
             epoch: LeaderEpoch::default(),
+            is_async: false,
         };
         shared.positions.reset(key, point)?;
     }

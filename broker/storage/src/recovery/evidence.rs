@@ -38,20 +38,16 @@ impl Recovery<'_> {
         if noted > Some(end) && self.is_set_back_to(end) {
             self.take_for_other_boot();
         }
-        let window = match self.request.config.flush {
-            FlushMode::Sync => None,
-            FlushMode::Async { every } => Some(every),
-        };
         let known_lost = noted.filter(|noted| *noted > end).map(|noted| end..noted);
         let was_stopped = self.request.shared.was_clean && known_lost.is_none();
-        if let Some(window) = window
-            && self.report.last_stop == LastStop::OtherBoot
-            && !was_stopped
-        {
+        if self.may_have_lost_acknowledged() && !was_stopped {
             let loss = PowerLoss {
                 end,
                 known_lost,
-                window,
+                window: match self.request.config.flush {
+                    FlushMode::Sync => None,
+                    FlushMode::Async { every } => Some(every),
+                },
             };
             self.note_loss(&loss)?;
             self.report.power_loss = Some(loss);
@@ -79,6 +75,14 @@ impl Recovery<'_> {
         self.new_active(behind)
     }
 
+    /// Whether what was acknowledged may have gone with the power: it did not wait for syncs, by what was noted with
+    /// the durable point, or by what the topic is set to now, which counts from before it is noted.
+    fn may_have_lost_acknowledged(&self) -> bool {
+        let was_async = self.known.is_some_and(|point| point.is_async);
+        let is_async = was_async || self.request.config.flush.is_async();
+        is_async && self.report.last_stop == LastStop::OtherBoot
+    }
+
     /// Whether a log that ends here, below its high watermark, may have lost what was not known to be synced, and
     /// nothing else: the file system may have kept more than that, but no part of a batch.
     fn is_set_back_to(&self, end: Offset) -> bool {
@@ -100,8 +104,7 @@ impl Recovery<'_> {
         if self.lost_to.is_some() {
             return Ok(());
         }
-        let is_async = matches!(self.request.config.flush, FlushMode::Async { .. });
-        let went_with_the_power = is_async && self.report.last_stop == LastStop::OtherBoot;
+        let went_with_the_power = self.may_have_lost_acknowledged();
         let known_end = self.noted_high_watermark().max(self.indexed);
         let known_end = known_end.filter(|known| *known > end && !went_with_the_power);
         let Some(known_end) = known_end else {

@@ -85,6 +85,7 @@ pub(crate) fn recover(request: OpenRequest) -> Result<(LogParts, RecoveryReport)
         position: active.len,
         end: active.next,
         epoch: epochs.latest().unwrap_or_default(),
+        is_async: request.config.flush.is_async(),
     };
     let cleaned = recovery.cleaner_checkpoint(&active)?;
     let ticket = recovery.settle(&active, durable)?;
@@ -269,7 +270,7 @@ impl<'a> Recovery<'a> {
             self.sync_everything(active, Found::Durable)?;
         }
         let resumed = match as_known {
-            true => positions.resume(&key),
+            true => positions.resume(&key, durable.is_async),
             false => Ok(None),
         };
         let ticket = match resumed {

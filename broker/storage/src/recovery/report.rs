@@ -46,8 +46,9 @@ pub struct PowerLoss {
     /// Acknowledged records that are missing for certain: up to the high watermark, which is noted every
     /// few seconds. Any after it were acknowledged since.
     pub known_lost: Option<Range<Offset>>,
-    /// Nothing else was acknowledged and is missing but what came within one such span: `flush.ms`.
-    pub window: Duration,
+    /// Nothing else was acknowledged and is missing but what came within one such span: `flush.ms`. `None` where the
+    /// topic is not set to `flush.mode = async` any more.
+    pub window: Option<Duration>,
 }
 
 impl PowerLoss {
@@ -61,10 +62,13 @@ impl PowerLoss {
 
 impl fmt::Display for PowerLoss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (end, window) = (self.end, self.window.as_millis());
-        let bound = format_args!(
-            "at most what was acknowledged within one span of flush.ms = {window} before that"
-        );
+        let end = self.end;
+        let window = match self.window {
+            Some(window) => format!("flush.ms = {}", window.as_millis()),
+            None => "the flush.ms of that time".to_owned(),
+        };
+        let bound =
+            format_args!("at most what was acknowledged within one span of {window} before that");
         match &self.known_lost {
             Some(lost) => write!(
                 f,

@@ -44,7 +44,7 @@ fn formats_are_what_they_were() {
     let loss = |first, next, millis| PowerLoss {
         end: Offset::new(first),
         known_lost: Some(Offset::new(first)..Offset::new(next)),
-        window: Duration::from_millis(millis),
+        window: Some(Duration::from_millis(millis)),
     };
     check(
         KNOWN_LOSSES,

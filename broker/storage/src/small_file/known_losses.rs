@@ -2,7 +2,8 @@
 //! `flush.mode = async` allows. Written before the log goes on without them, so that every later start tells
 //! them again, and none takes them for damage; forgotten once all records up to there are deleted.
 //!
-//! One line a loss: `{first offset lost} {offset after the last} {log end then} {flush.ms}`.
+//! One line a loss: `{first offset lost} {offset after the last} {log end then} {flush.ms}`, which is 0 where the
+//! topic was not asynchronous any more.
 
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ impl SmallFile for KnownLosses {
     fn write_lines(&self, text: &mut String) {
         for loss in &self.0 {
             if let Some(lost) = &loss.known_lost {
-                let window = loss.window.as_millis();
+                let window = loss.window.unwrap_or_default().as_millis();
                 text.push_str(&format!(
                     "{} {} {} {window}\n",
                     lost.start, lost.end, loss.end
@@ -59,7 +60,8 @@ impl SmallFile for KnownLosses {
             found.push(PowerLoss {
                 end: Offset::new(word(&mut words, "log end")?),
                 known_lost: Some(first..next),
-                window: Duration::from_millis(word(&mut words, "flush.ms")?),
+                window: Some(Duration::from_millis(word(&mut words, "flush.ms")?))
+                    .filter(|window| !window.is_zero()),
             });
         }
         Ok(Self(found))

@@ -2,7 +2,8 @@
 //! under which boot of the machine that was noted, and whether the broker stopped cleanly.
 //!
 //! A snapshot; the file `durable-positions` has the newer ones, told apart by their sequence.
-//! One line a partition: `{topic id} {partition} {segment} {position} {end offset} {epoch} {boot} {sequence}`.
+//! One line a partition: `{topic id} {partition} {segment} {position} {end offset} {epoch} {boot} {sequence}`, and
+//! ` async` where acknowledgements did not wait for syncs.
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,8 @@ pub(crate) struct RecoveryPoint {
     pub(crate) boot: u64,
     /// Grows with every point noted in this directory: the larger one is the newer.
     pub(crate) sequence: u64,
+    /// Whether records behind it may have been acknowledged before they were synced (`flush.mode = async`).
+    pub(crate) is_async: bool,
 }
 
 impl RecoveryPoint {
@@ -66,8 +69,14 @@ impl SmallFile for RecoveryPoints {
         text.push_str(&format!("boot_id={}\n", self.era));
         for ((topic_id, partition), point) in &self.points {
             text.push_str(&format!(
-                "{topic_id} {partition} {} {} {} {} {:016x} {}\n",
-                point.segment, point.position, point.end, point.epoch, point.boot, point.sequence
+                "{topic_id} {partition} {} {} {} {} {:016x} {}{}\n",
+                point.segment,
+                point.position,
+                point.end,
+                point.epoch,
+                point.boot,
+                point.sequence,
+                if point.is_async { " async" } else { "" },
             ));
         }
     }
@@ -92,6 +101,7 @@ impl SmallFile for RecoveryPoints {
                     .and_then(|word| u64::from_str_radix(word, 16).ok())
                     .ok_or("a line has no boot")?,
                 sequence: word(&mut words, "sequence")?,
+                is_async: words.next() == Some("async"),
             };
             if !point.is_possible() {
                 return Err("a line says what cannot be true".to_owned());
