@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use crate::harness::{Broker, Setup, Wire, map, plain};
 
 const FAILED: i32 = 1;
+const DAMAGED: i32 = 5;
 
 fn dirs_in(folder: &TempDir) -> [PathBuf; 2] {
     ["first", "second"].map(|name| folder.path().join(name))
@@ -202,7 +203,7 @@ fn what_comes_back_of_a_topic_that_was_deleted_meanwhile_is_removed() {
 fn a_directory_named_twice_or_copied_is_refused() {
     let folder = TempDir::new().unwrap();
     let dirs = dirs_in(&folder);
-    drop(stopped_on(&dirs));
+    let broker = stopped_on(&dirs);
     let twice = [dirs[0].clone(), dirs[0].clone()];
     Setup::new()
         .log_dirs(&twice)
@@ -226,6 +227,43 @@ fn a_directory_named_twice_or_copied_is_refused() {
     refused
         .names(&["partition t-", "second", "copy", "move one"])
         .exits_with(FAILED);
+    let mut arguments = vec!["log".to_owned(), "verify".to_owned()];
+    arguments.extend(three.map(|dir| dir.display().to_string()));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let verified = broker.command(&arguments).output().unwrap();
+    assert_eq!(verified.status.code(), Some(DAMAGED));
+    let said = String::from_utf8_lossy(&verified.stdout);
+    for word in ["partition t-", "/second/t-", "/copy/t-", "move the one"] {
+        assert!(said.contains(word), "{word} in {said}");
+    }
+    let two = broker.command(&arguments[..4]).output().unwrap();
+    let said = String::from_utf8_lossy(&two.stdout);
+    assert_eq!(two.status.code(), Some(0), "{said}");
+}
+
+#[test]
+fn who_cannot_be_used_among_others_can_be_left_out_and_is_told_so() {
+    let folder = TempDir::new().unwrap();
+    let dirs = dirs_in(&folder);
+    let mut broker = stopped_on(&dirs);
+    let identity = dirs[1].join("meta.properties");
+    let sound = fs::read(&identity).unwrap();
+    fs::write(&identity, "nonsense").unwrap();
+    let path = dirs[1].display().to_string();
+    let advice = format!("leave {path} out of `log.dirs`");
+    let refused = Setup::new().log_dirs(&dirs).refused();
+    refused
+        .names(&["meta.properties", "without it", &advice])
+        .exits_with(FAILED);
+    let alone = Setup::new().log_dirs(&dirs[1..]).refused();
+    assert!(!alone.said.contains("without it"), "{}", alone.said);
+    broker.set_up_again(|setup| setup.log_dirs(&dirs[..1]));
+    broker.start_again();
+    broker.stop();
+    fs::write(&identity, sound).unwrap();
+    broker.set_up_again(|setup| setup.log_dirs(&dirs));
+    broker.start_again();
+    assert_complete(&mut broker.connect());
 }
 
 #[test]

@@ -22,7 +22,8 @@ impl<'a> DirTraces<'a> {
     ) -> Result<Self, LogDirError> {
         let mut found: Vec<(&Path, DirTrace)> = Vec::new();
         for path in paths {
-            let trace = DirTrace::of(&*options_of(path).io, path)?;
+            let trace = DirTrace::of(&*options_of(path).io, path);
+            let trace = trace.map_err(|error| error.of_one(path, paths.len() - 1))?;
             if let Some(directory_id) = trace.directory_id {
                 let same =
                     |(_, other): &&(&Path, DirTrace)| other.directory_id == Some(directory_id);

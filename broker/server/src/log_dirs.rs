@@ -118,9 +118,10 @@ impl LogDirs {
             let mut options = options_of(path);
             options.cluster_id = cluster_id;
             options.age_hold = clock_doubt.hold();
-            let dir = LogDir::open(options)?;
+            let of_one = |error: LogDirError| error.of_one(path, paths.len() - 1);
+            let dir = LogDir::open(options).map_err(of_one)?;
             cluster_id = Some(dir.identity().cluster_id);
-            for found in dir.partitions()? {
+            for found in dir.partitions().map_err(of_one)? {
                 let place = Place::new(index, found.topic_id);
                 let Some(other) = placed.get(&found.partition) else {
                     placed.insert(found.partition, place);

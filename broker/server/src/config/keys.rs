@@ -195,7 +195,7 @@ const OWN_KEYS: &[BrokerKey] = &[
         ConfigKey {
             name: names::BUSY_POLL_US,
             kind: ValueKind::Number { min: 0, max: 1000 },
-            default: "100",
+            default: "400",
             documentation: "For so many microseconds a thread goes on looking for the next request \
                 of a client that always sends it at once, before it sleeps; 0 to sleep at once. Half \
                 of the cores do so at a time, none if there is one or the background has work.",

@@ -31,8 +31,14 @@ pub(crate) type PartitionKey = (TopicId, PartitionId);
 /// that a sync still under way for the old one does not raise the point again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SlotTicket {
-    slot: usize,
-    generation: u64,
+    slot: u32,
+    generation: u32,
+}
+
+impl SlotTicket {
+    fn slot(self) -> usize {
+        self.slot as usize
+    }
 }
 
 /// A durable point to record.
@@ -94,10 +100,20 @@ struct State {
 #[derive(Clone, Copy)]
 struct Slot {
     key: PartitionKey,
-    generation: u64,
+    generation: u32,
     point: RecoveryPoint,
     /// Which of the two slots was written last.
     last_was_second: bool,
+}
+
+impl Slot {
+    /// A ticket to its history, for the slot with this number.
+    fn ticket(&self, number: usize) -> SlotTicket {
+        SlotTicket {
+            slot: u32::try_from(number).expect("no directory has that many partitions"),
+            generation: self.generation,
+        }
+    }
 }
 
 impl DurablePositions {
@@ -197,9 +213,8 @@ impl DurablePositions {
                 let entry = state.slot_mut(slot);
                 entry.generation += 1;
                 entry.point = recovery_point(to, self.boot, sequence);
-                let generation = entry.generation;
                 let bytes = encode_pair(&entry.key, &entry.point);
-                (bytes, SlotTicket { slot, generation })
+                (bytes, entry.ticket(slot))
             };
             self.file.write_all_at(&bytes, pair_position(slot))?;
             ticket
@@ -227,11 +242,10 @@ impl DurablePositions {
             entry.point.boot = self.boot;
             entry.point.is_async = is_async;
             entry.point.sequence = sequence;
-            let generation = entry.generation;
             let bytes = encode_pair(&entry.key, &entry.point);
-            (bytes, SlotTicket { slot, generation })
+            (bytes, entry.ticket(slot))
         };
-        self.file.write_all_at(&bytes, pair_position(ticket.slot))?;
+        self.file.write_all_at(&bytes, pair_position(ticket.slot()))?;
         Ok(Some(ticket))
     }
 
@@ -248,7 +262,7 @@ impl DurablePositions {
                 // Only now: a slot that was torn is written again, not the good one beside it. It is still the
                 // same partition's: slots are given to others by who writes, too.
                 let mut state = self.lock();
-                let entry = state.slot_mut(ticket.slot);
+                let entry = state.slot_mut(ticket.slot());
                 entry.last_was_second = !entry.last_was_second;
                 written = true;
             }
@@ -270,13 +284,13 @@ impl DurablePositions {
     fn take_up(&self, ticket: SlotTicket, point: DurablePoint) -> Option<([u8; SLOT_LEN], u64)> {
         let mut state = self.lock();
         let sequence = state.next_sequence();
-        let entry = state.slot_mut(ticket.slot);
+        let entry = state.slot_mut(ticket.slot());
         if entry.generation != ticket.generation || entry.point.end > point.end {
             return None;
         }
         entry.point = recovery_point(point, self.boot, sequence);
         let half = if entry.last_was_second { 0 } else { SLOT_LEN };
-        let position = pair_position(ticket.slot) + half as u64;
+        let position = pair_position(ticket.slot()) + half as u64;
         Some((encode_slot(&entry.key, &entry.point), position))
     }
 
@@ -291,7 +305,7 @@ impl DurablePositions {
     /// Whether a ticket's history still goes on.
     pub(crate) fn is_current(&self, ticket: SlotTicket) -> bool {
         let state = self.lock();
-        let slot = state.slots.get(ticket.slot);
+        let slot = state.slots.get(ticket.slot());
         slot.is_some_and(|slot| slot.generation == ticket.generation)
     }
 

@@ -9,6 +9,7 @@ mod noted;
 mod notes;
 mod segment_reader;
 mod topics;
+mod twice;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ pub use modules::check_modules;
 pub use notes::DirNotes;
 pub use segment_reader::{Found, SegmentReader};
 pub use topics::Topics;
+pub use twice::check_twice;
 pub use verify::{Summary, Verifier, verify_partition};
 
 use crate::compaction::SwapJournal;

@@ -80,7 +80,7 @@ pub struct Log {
     trouble: Trouble,
 }
 
-const _: () = assert!(size_of::<Log>() <= 472);
+const _: () = assert!(size_of::<Log>() <= 464);
 
 impl Log {
     pub(crate) fn new(parts: LogParts) -> Self {

@@ -101,6 +101,14 @@ pub enum LogDirError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// One of several directories cannot be used, and the others can.
+    #[error("{problem}. The broker can be started without it: leave {} out of `log.dirs`; partitions that are in it are offline until it is named there again", .dir.display())]
+    OneOfSeveral {
+        /// The directory.
+        dir: PathBuf,
+        /// What is wrong with it.
+        problem: Box<Self>,
+    },
     /// One of the files at its top cannot be used.
     #[error(transparent)]
     SmallFile(#[from] SmallFileError),
@@ -115,6 +123,26 @@ pub enum LogDirError {
 }
 
 impl LogDirError {
+    /// The same of one directory among others: what is wrong with its disk does not keep the others from being used.
+    #[must_use]
+    pub fn of_one(self, dir: &Path, others: usize) -> Self {
+        match self {
+            Self::NotWritable { .. }
+            | Self::NoIdentity { .. }
+            | Self::PointsUnreadable { .. }
+            | Self::SmallFile(_)
+            | Self::Io { .. }
+                if others > 0 =>
+            {
+                Self::OneOfSeveral {
+                    dir: dir.to_owned(),
+                    problem: Box::new(self),
+                }
+            }
+            other => other,
+        }
+    }
+
     /// A `meta.properties` that cannot be used.
     pub(super) fn of_identity(error: SmallFileError) -> Self {
         match error {

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use broker_client::model::Offset;
 use broker_storage::inspect::{
-    DirNotes, Finding, FindingKind, Summary, Topics, Verifier, check_modules, is_in_use, look_again,
+    DirNotes, Finding, FindingKind, Summary, Topics, Verifier, check_modules, check_twice,
+    is_in_use, look_again,
 };
 use broker_wasm::module_digest;
 use clap::Args;
@@ -124,6 +125,7 @@ impl VerifyArgs {
         for (path, target) in &targets {
             verified.add(session, &progress, (path, target), metadata_of_all)?;
         }
+        verified.add_twice(&targets);
         progress.clear();
         session.output.show(&verified, text)?;
         match verified.damages {
@@ -137,6 +139,22 @@ impl VerifyArgs {
 }
 
 impl Verified {
+    /// What is wrong with all log directories taken together.
+    fn add_twice(&mut self, targets: &[(&Path, Target)]) {
+        let of_log_dirs = targets.iter().filter_map(|(path, target)| {
+            let log_dir = target.log_dir.as_deref()?;
+            (path.canonicalize().ok()? == log_dir).then_some((&target.io, log_dir))
+        });
+        let (ios, log_dirs): (Vec<_>, Vec<_>) = of_log_dirs.unzip();
+        let found = match ios.first() {
+            Some(io) => check_twice(&***io, &log_dirs),
+            None => Vec::new(),
+        };
+        self.damages += found.len();
+        let found = found.into_iter().map(Damage::from);
+        self.damages_of_directory.extend(found);
+    }
+
     /// Verifies what one path means.
     fn add(
         &mut self,
