@@ -245,7 +245,8 @@ impl DurablePositions {
             let bytes = encode_pair(&entry.key, &entry.point);
             (bytes, entry.ticket(slot))
         };
-        self.file.write_all_at(&bytes, pair_position(ticket.slot()))?;
+        self.file
+            .write_all_at(&bytes, pair_position(ticket.slot()))?;
         Ok(Some(ticket))
     }
 
