@@ -107,6 +107,43 @@ fn what_was_acknowledged_without_a_sync_is_a_loss_whatever_the_topic_is_set_to_n
     assert_eq!(log.end(), offset(20));
 }
 
+/// Set to `async`, while it was up or while it was down, and back, before anything was synced.
+#[test]
+fn that_acknowledgements_do_not_wait_is_durable_before_the_first_of_them() {
+    for is_set_while_up in [true, false] {
+        let io = RecordingIo::new();
+        let (dir, mut log, _) = open(&io, small());
+        append_numbers(&mut log, 0..10);
+        sync(&dir, &mut log);
+        let io = match is_set_while_up {
+            true => {
+                log.set_config(config());
+                append_numbers(&mut log, 10..18);
+                dir.record_high_watermark(&partition(), log.end());
+                dir.write_checkpoints().unwrap();
+                log.set_config(small());
+                io
+            }
+            false => {
+                log.close().unwrap();
+                dir.close_clean().unwrap();
+                drop(dir);
+                let io = io.after_kill();
+                let (dir, mut log, _) = open(&io, config());
+                append_numbers(&mut log, 10..18);
+                dir.record_high_watermark(&partition(), log.end());
+                dir.write_checkpoints().unwrap();
+                io
+            }
+        };
+        let io = io.after_power_loss(Survival::Synced);
+        let (_dir, log, report) = open(&io, small());
+        assert_eq!(report.corruption, [], "set while up: {is_set_while_up}");
+        assert_eq!(told(&report), [(10, 18)]);
+        assert_eq!((log.end(), values(&log)), (offset(10), numbers(10)));
+    }
+}
+
 #[test]
 fn a_loss_is_no_damage_to_the_next_start_however_soon_it_comes() {
     let io = cut();

@@ -33,6 +33,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0_u8..=100).prop_map(|to| Step::DeleteRecords { to }),
         1 => (0_u16..8000, prop::option::of(0_u16..20_000)).prop_map(|(keep, age)| Step::Retention { keep, age }),
         1 => prop_oneof![Just(0), 1_u16..5_000].prop_map(|millis| Step::FlushEvery { millis }),
+        1 => prop_oneof![Just(0), 1_u16..5_000].prop_map(|millis| Step::FlushAfterStart { millis }),
         1 => (0_u8..100, any::<u16>()).prop_map(|(at, byte)| Step::LookAtDamage { at, byte }),
         1 => Just(Step::Checkpoint),
         1 => Just(Step::ReleaseIdle),

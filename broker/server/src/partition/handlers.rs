@@ -180,7 +180,8 @@ impl Handler<Configure> for PartitionActor {
             return;
         };
         self.write_waiting(ctx);
-        self.log_mut().set_config(log_config(&settings.config));
+        let (disk_wait, config) = (self.disk_wait.clone(), log_config(&settings.config));
+        disk_wait.during(|| self.log_mut().set_config(config));
         let is_compacted_otherwise = settings.plugins.compacts_otherwise(&self.settings.plugins);
         self.settings = settings;
         if is_compacted_otherwise {

@@ -7,6 +7,7 @@
 //! checksum, and the other one is in force; with both lost, the point in `recovery-point-checkpoint` is.
 
 mod slots;
+mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -19,10 +20,8 @@ use crate::health::{is_no_space, of_sync};
 use crate::io::{Io, IoFile, OpenMode};
 use crate::small_file::RecoveryPoint;
 pub(crate) use slots::{FoundSlots, read_slots};
-use slots::{
-    GROW_PAIRS, PAIR_LEN, SLOT_LEN, encode_header, encode_pair, encode_slot, pair_position,
-    read_places,
-};
+use slots::{GROW_PAIRS, PAIR_LEN, SLOT_LEN, encode_pair, encode_slot, pair_position};
+use table::{Slot, State, recovery_point};
 
 /// The partition a slot is for.
 pub(crate) type PartitionKey = (TopicId, PartitionId);
@@ -84,36 +83,6 @@ pub(crate) struct Checkpointed<'a> {
     pub(crate) is_complete: bool,
     /// The directory is new, so that there is no file to be expected.
     pub(crate) is_fresh: bool,
-}
-
-#[derive(Default)]
-struct State {
-    sequence: u64,
-    capacity: usize,
-    slots: Vec<Slot>,
-    by_key: BTreeMap<PartitionKey, usize>,
-    free: Vec<usize>,
-    /// Partitions forgotten since the start.
-    released: u64,
-}
-
-#[derive(Clone, Copy)]
-struct Slot {
-    key: PartitionKey,
-    generation: u32,
-    point: RecoveryPoint,
-    /// Which of the two slots was written last.
-    last_was_second: bool,
-}
-
-impl Slot {
-    /// A ticket to its history, for the slot with this number.
-    fn ticket(&self, number: usize) -> SlotTicket {
-        SlotTicket {
-            slot: u32::try_from(number).expect("no directory has that many partitions"),
-            generation: self.generation,
-        }
-    }
 }
 
 impl DurablePositions {
@@ -213,6 +182,7 @@ impl DurablePositions {
                 let entry = state.slot_mut(slot);
                 entry.generation += 1;
                 entry.point = recovery_point(to, self.boot, sequence);
+                entry.is_async = to.is_async;
                 let bytes = encode_pair(&entry.key, &entry.point);
                 (bytes, entry.ticket(slot))
             };
@@ -241,6 +211,7 @@ impl DurablePositions {
             entry.generation += 1;
             entry.point.boot = self.boot;
             entry.point.is_async = is_async;
+            entry.is_async = is_async;
             entry.point.sequence = sequence;
             let bytes = encode_pair(&entry.key, &entry.point);
             (bytes, entry.ticket(slot))
@@ -274,6 +245,27 @@ impl DurablePositions {
         Ok(())
     }
 
+    /// Has what is noted say from now on whether acknowledgements wait for syncs. That they do not is durable before
+    /// it is so; that they do goes with the next point.
+    pub(crate) fn set_async(&self, ticket: SlotTicket, is_async: bool) -> io::Result<()> {
+        let noted = {
+            let mut state = self.lock();
+            let entry = state.slot_mut(ticket.slot());
+            entry.is_async = is_async && entry.generation == ticket.generation;
+            DurablePoint {
+                segment: entry.point.segment,
+                position: entry.point.position,
+                end: entry.point.end,
+                epoch: entry.point.epoch,
+                is_async,
+            }
+        };
+        match is_async {
+            true => self.record(&[(ticket, noted)]),
+            false => Ok(()),
+        }
+    }
+
     /// Has the next checkpoint say that a log has come this far, whether that is durable or not: what of it is not there
     /// at the next start is missed.
     pub(crate) fn raise(&self, ticket: SlotTicket, reach: DurablePoint) {
@@ -290,6 +282,7 @@ impl DurablePositions {
             return None;
         }
         entry.point = recovery_point(point, self.boot, sequence);
+        entry.point.is_async |= entry.is_async;
         let half = if entry.last_was_second { 0 } else { SLOT_LEN };
         let position = pair_position(ticket.slot()) + half as u64;
         Some((encode_slot(&entry.key, &entry.point), position))
@@ -363,6 +356,7 @@ impl DurablePositions {
                     key,
                     generation: 0,
                     point: RecoveryPoint::default(),
+                    is_async: false,
                     last_was_second: false,
                 });
                 state.slots.len() - 1
@@ -391,104 +385,5 @@ impl DurablePositions {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Every change leaves the table whole before anything can panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// The table and the file for these points, packed.
-    fn rebuilt(points: &BTreeMap<PartitionKey, RecoveryPoint>) -> (Self, Vec<u8>) {
-        let capacity = points.len().next_multiple_of(GROW_PAIRS).max(GROW_PAIRS);
-        let mut image = vec![0; (1 + capacity) * PAIR_LEN];
-        let mut state = Self {
-            capacity,
-            // Made in one go, it takes little more than half the room.
-            by_key: points.keys().copied().zip(0..).collect(),
-            slots: Vec::with_capacity(points.len()),
-            ..Self::default()
-        };
-        let mut places = image.chunks_exact_mut(PAIR_LEN);
-        if let Some(header) = places.next().and_then(|pair| pair.first_chunk_mut()) {
-            *header = encode_header();
-        }
-        for ((key, point), place) in points.iter().zip(places) {
-            place.copy_from_slice(&encode_pair(key, point));
-            state.sequence = state.sequence.max(point.sequence);
-            state.slots.push(Slot {
-                key: *key,
-                generation: 0,
-                point: *point,
-                last_was_second: false,
-            });
-        }
-        (state, image)
-    }
-
-    /// The table as a sound file has it.
-    fn in_place(bytes: &[u8], points: &BTreeMap<PartitionKey, RecoveryPoint>) -> Self {
-        let capacity = (bytes.len() / PAIR_LEN).saturating_sub(1);
-        let nobody = Slot {
-            key: (TopicId::from_bytes([0; 16]), PartitionId::new(0)),
-            generation: 0,
-            point: RecoveryPoint::default(),
-            last_was_second: false,
-        };
-        let mut state = Self {
-            capacity,
-            slots: vec![nobody; capacity],
-            ..Self::default()
-        };
-        for (place, key, last_was_second) in read_places(bytes) {
-            let (Some(point), Some(slot)) = (points.get(&key), state.slots.get_mut(place)) else {
-                continue;
-            };
-            *slot = Slot {
-                key,
-                point: *point,
-                last_was_second,
-                ..nobody
-            };
-            state.by_key.insert(key, place);
-            state.sequence = state.sequence.max(point.sequence);
-        }
-        let used: BTreeSet<usize> = state.by_key.values().copied().collect();
-        state.free = (0..capacity)
-            .rev()
-            .filter(|place| !used.contains(place))
-            .collect();
-        state
-    }
-
-    /// The capacity, when all of it is in use.
-    fn full_at(&self) -> Option<usize> {
-        let is_full = self.free.is_empty() && self.slots.len() == self.capacity;
-        is_full.then_some(self.capacity)
-    }
-
-    /// Every point that is set has a sequence of its own.
-    fn changes(&self) -> u64 {
-        self.sequence + self.released
-    }
-
-    fn next_sequence(&mut self) -> u64 {
-        self.sequence += 1;
-        self.sequence
-    }
-
-    fn slot_mut(&mut self, slot: usize) -> &mut Slot {
-        self.slots
-            .get_mut(slot)
-            .expect("slots are only ever added, and tickets are made from them")
-    }
-}
-
-fn recovery_point(point: DurablePoint, boot: u64, sequence: u64) -> RecoveryPoint {
-    RecoveryPoint {
-        segment: point.segment,
-        position: point.position,
-        end: point.end,
-        epoch: point.epoch,
-        boot,
-        sequence,
-        is_async: point.is_async,
     }
 }

@@ -39,7 +39,7 @@ use crate::index::{Owner, SegmentId};
 use crate::log_dir::{DirShared, OpenGuard};
 use crate::segment::{ActiveSegment, DataFile, SealedSegment, SegmentInfo};
 use crate::small_file::{CleanerCheckpoint, LeaderEpochs, SmallFile};
-use crate::sync::{SyncOutcome, SyncRequest, sync_only};
+use crate::sync::{SyncOutcome, SyncRequest, set_async, sync_only};
 use trouble::Trouble;
 use unsynced::Unsynced;
 
@@ -123,8 +123,13 @@ impl Log {
         &self.config
     }
 
-    /// Puts other settings in force, from the next operation on.
+    /// Puts other settings in force, from the next operation on. Waits for the disk where acknowledgements wait for
+    /// syncs no more.
     pub fn set_config(&mut self, config: LogConfig) {
+        let is_async = config.flush.is_async();
+        if is_async != self.config.flush.is_async() {
+            set_async(&self.shared, self.ticket, is_async);
+        }
         self.config = self.shared.share_config(config);
     }
 

@@ -261,6 +261,7 @@ impl<'a> Recovery<'a> {
                     durable.end,
                     durable.epoch,
                 )
+                && (known.is_async || !durable.is_async)
         });
         // What was found is durable since the directory was opened, unless the log was open since; what was
         // changed now is not.

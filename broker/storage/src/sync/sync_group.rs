@@ -101,17 +101,27 @@ pub(crate) fn record(dir: &DirShared) {
     }
     let mut points = dir.unrecorded();
     if let Err(error) = dir.positions.record(&points) {
-        let file = dir.positions.path();
-        match is_no_space(&error) {
-            // On a file system that never writes in place. What is recorded lags behind then: after
-            // a power loss more of the log's end is looked at.
-            true => {
-                tracing::warn!(file = %file.display(), %error, "durable positions wait for room")
-            }
-            false => drop(dir.health.fail(format_args!("{}: {error}", file.display()))),
-        }
+        observe(dir, &error);
     }
     points.clear();
+}
+
+/// Notes whether acknowledgements of a partition wait for syncs, before they do not.
+pub(crate) fn set_async(dir: &DirShared, ticket: SlotTicket, is_async: bool) {
+    if let Err(error) = dir.positions.set_async(ticket, is_async) {
+        observe(dir, &error);
+    }
+}
+
+/// A point was not recorded.
+fn observe(dir: &DirShared, error: &io::Error) {
+    let file = dir.positions.path();
+    match is_no_space(error) {
+        // On a file system that never writes in place. What is recorded lags behind then: after
+        // a power loss more of the log's end is looked at.
+        true => tracing::warn!(file = %file.display(), %error, "durable positions wait for room"),
+        false => drop(dir.health.fail(format_args!("{}: {error}", file.display()))),
+    }
 }
 
 fn tell(answers: Vec<Answer>, results: &[Synced]) {

@@ -75,12 +75,31 @@ impl Runner {
         check!(damage.is_none(), "an inspection names {damage:?}");
         let start_min = self.model.start;
         self.model = bounds.most;
-        self.open(Some((end_min, start_min, bounds.start_max)))?;
+        let noted = self.noted;
+        let report = self.open(Some((end_min, start_min, bounds.start_max)))?;
+        self.check_told(&report, noted)?;
         self.check_content()
+    }
+
+    /// What was acknowledged, as was noted, and is not there any more is told with its offsets.
+    fn check_told(&self, report: &RecoveryReport, noted: u64) -> Checked {
+        let end = self.model.end();
+        if noted <= end {
+            return Ok(());
+        }
+        let lost = report.power_loss.as_ref();
+        let lost = lost.and_then(|loss| loss.known_lost.clone());
+        check!(
+            lost.as_ref()
+                .is_some_and(|lost| lost.start.get() == end && lost.end.get() >= noted),
+            "{lost:?} is told of {end}..{noted}"
+        );
+        Ok(())
     }
 
     pub(super) fn open(&mut self, bounds: Option<(u64, u64, u64)>) -> Checked<RecoveryReport> {
         let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
+        self.flush = self.flush_after_start.take().unwrap_or(self.flush);
         let dir =
             support::open_dir_at(&self.io, self.bugs, clock).map_err(|error| error.to_string())?;
         let opened =
@@ -119,6 +138,8 @@ impl Runner {
             "after recovery all {end} are durable, not {durable}"
         );
         self.model.durable = end;
+        self.high_watermark = end;
+        self.noted = self.noted.min(end);
         self.log = Some(log);
         self.dir = Some(dir);
         Ok(report)

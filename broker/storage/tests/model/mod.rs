@@ -49,6 +49,10 @@ pub(crate) enum Step {
     FlushEvery {
         millis: u16,
     },
+    /// The same from the next start on: the topic, or the broker, is set anew while it is down.
+    FlushAfterStart {
+        millis: u16,
+    },
     /// What another process would find if one of the batches were damaged now.
     LookAtDamage {
         at: u8,
@@ -131,6 +135,11 @@ pub(crate) struct Runner {
     count: u64,
     power: Option<u64>,
     flush: FlushMode,
+    /// What it is from the next start on.
+    flush_after_start: Option<FlushMode>,
+    /// Below it everything was acknowledged; and what of that the last checkpoint has noted.
+    high_watermark: u64,
+    noted: u64,
     /// When the oldest write was made that no sync was asked for.
     written_at: Option<Duration>,
     /// Where what was appended in a row begins.

@@ -29,6 +29,9 @@ impl Runner {
             count: 0,
             power: None,
             flush: FlushMode::Sync,
+            flush_after_start: None,
+            high_watermark: 0,
+            noted: 0,
             written_at: None,
             own_from: None,
         }
@@ -64,7 +67,13 @@ impl Runner {
                 self.append(batches, *codec)
             }
             Step::FlushEvery { millis } => {
-                self.flush_every(*millis);
+                self.flush = flush_mode(*millis);
+                let config = super::config(self.flush);
+                self.log().set_config(config);
+                Ok(())
+            }
+            Step::FlushAfterStart { millis } => {
+                self.flush_after_start = Some(flush_mode(*millis));
                 Ok(())
             }
             Step::LookAtDamage { at, byte } => self.look_at_damage(*at, *byte),
@@ -81,9 +90,12 @@ impl Runner {
             Step::Retention { keep, age } => self.retention(*keep, *age),
             Step::Checkpoint => {
                 let dir = self.dir.as_ref().unwrap();
-                let high_watermark = offset(self.model.durable);
+                let high_watermark = offset(self.high_watermark);
                 dir.record_high_watermark(&support::partition(), high_watermark);
                 let done = dir.write_checkpoints();
+                if done.is_ok() {
+                    self.noted = self.high_watermark;
+                }
                 self.unless_killed(done.map_err(|error| error.to_string()))
             }
             Step::ReleaseIdle => {
@@ -148,16 +160,6 @@ impl Runner {
         });
     }
 
-    fn flush_every(&mut self, millis: u16) {
-        let every = Duration::from_millis(u64::from(millis));
-        self.flush = match millis {
-            0 => FlushMode::Sync,
-            _ => FlushMode::Async { every },
-        };
-        let config = super::config(self.flush);
-        self.log().set_config(config);
-    }
-
     /// An error is fine only if the process was killed, and then everything must still be there.
     pub(super) fn unless_killed(&mut self, done: Checked) -> Checked {
         match done {
@@ -213,6 +215,9 @@ impl Runner {
                     most.end()
                 );
                 self.model = most;
+                if self.flush != FlushMode::Sync {
+                    self.high_watermark = self.model.end();
+                }
                 self.check_own_writing(first)?;
                 self.check_deadline()
             }
@@ -384,6 +389,8 @@ impl Runner {
         if to < self.model.end() {
             self.void_requests();
         }
+        self.high_watermark = self.high_watermark.min(cut);
+        self.noted = self.noted.min(cut);
         let before = self.model.clone();
         match self.log().truncate_to(offset(to)) {
             Ok(end) => {
@@ -456,5 +463,13 @@ impl Runner {
             }
             Err(error) => Err(error.to_string()),
         }
+    }
+}
+
+fn flush_mode(millis: u16) -> FlushMode {
+    let every = Duration::from_millis(u64::from(millis));
+    match millis {
+        0 => FlushMode::Sync,
+        _ => FlushMode::Async { every },
     }
 }

@@ -41,6 +41,7 @@ impl Runner {
                         "durable below {durable} after a sync of {covered}"
                     );
                     self.model.durable = durable.get();
+                    self.high_watermark = self.high_watermark.max(durable.get());
                 }
                 Err(error) => return self.unless_killed(Err(error.to_string())),
             }
