@@ -88,16 +88,7 @@ impl Runner {
             Step::Truncate { to } => self.truncate(*to),
             Step::DeleteRecords { to } => self.delete_records(*to),
             Step::Retention { keep, age } => self.retention(*keep, *age),
-            Step::Checkpoint => {
-                let dir = self.dir.as_ref().unwrap();
-                let high_watermark = offset(self.high_watermark);
-                dir.record_high_watermark(&support::partition(), high_watermark);
-                let done = dir.write_checkpoints();
-                if done.is_ok() {
-                    self.noted = self.high_watermark;
-                }
-                self.unless_killed(done.map_err(|error| error.to_string()))
-            }
+            Step::Checkpoint => self.checkpoint(),
             Step::ReleaseIdle => {
                 self.log().release_idle_files();
                 Ok(())
@@ -129,6 +120,16 @@ impl Runner {
                 Ok(())
             }
         }
+    }
+
+    fn checkpoint(&mut self) -> Checked {
+        let dir = self.dir.as_ref().unwrap();
+        dir.record_high_watermark(&support::partition(), offset(self.high_watermark));
+        let done = dir.write_checkpoints();
+        if done.is_ok() {
+            self.noted = self.high_watermark;
+        }
+        self.unless_killed(done.map_err(|error| error.to_string()))
     }
 
     /// A write to a data file, after some others, finds the disk full after some bytes.
