@@ -1,6 +1,7 @@
 //! Retention: which segments go, when, and which never do. Ages come from the records' own timestamps,
 //! so that no test waits for time to pass.
 
+use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::harness::{Broker, Setup, Value, Wire, eventually, map};
@@ -234,4 +235,35 @@ fn cleanup_policies_that_do_not_exist_are_refused() {
     }
     wire.create_topic("t", 1, &[("cleanup.policy", "delete")]);
     wire.create_topic("u", 1, &[("cleanup.policy", "delete, compact")]);
+}
+
+#[test]
+fn a_damaged_log_start_brings_nothing_back_that_was_deleted() {
+    for mode in ["sync", "async"] {
+        let mut broker = Setup::new().start();
+        let mut wire = broker.connect();
+        let config = [("segment.bytes", "4KiB"), ("flush.mode", mode)];
+        wire.create_topic("t", 1, &config);
+        for _ in 0..20 {
+            append(&mut wire, "t", 1_000);
+        }
+        let args = map! { "topic" => "t", "partition" => 0, "before_offset" => 14 };
+        wire.call("delete_records", args).unwrap();
+        // Nothing else is written, and yet the leader epochs come to tell it.
+        let dir = broker.data_dir().join("t-0");
+        eventually("the leader epochs begin there", || {
+            let epochs = fs::read_to_string(dir.join("leader-epoch-checkpoint"));
+            epochs
+                .is_ok_and(|text| text.contains(" 14\n"))
+                .then_some(())
+        });
+        broker.kill();
+        fs::write(dir.join("log-start-offset-checkpoint"), "nonsense").unwrap();
+        broker.start_again();
+        let mut wire = broker.connect();
+        assert_eq!(wire.offset_at("t", 0, "earliest"), Some(14));
+        assert_eq!(wire.read_all("t", 0).len(), 6);
+        let told = wire.call("describe_cluster", map! {}).unwrap();
+        assert_eq!(told.get("warnings").list().len(), 0, "{told:?}");
+    }
 }

@@ -13,8 +13,8 @@ use broker_storage::io::recording::RecordingIo;
 use broker_storage::io::{Io, OpenMode};
 use broker_storage::{LastStop, Log, LogConfig, OpenLogError, Pace, ReadLimit};
 use support::{
-    BATCH, DIR, TOPIC_ID, append_numbers, at, batch_of, corruption_at, edit, file_bytes, killed,
-    numbers, offset, open, open_dir, partition, partition_dir, read_at, segment_file,
+    BATCH, DIR, TOPIC_ID, append_numbers, at, batch_of, corruption_at, edit, file_bytes, flip,
+    killed, numbers, offset, open, open_dir, partition, partition_dir, read_at, segment_file,
     set_file_bytes, small, sync, values,
 };
 
@@ -346,4 +346,31 @@ fn a_log_start_that_is_gone_is_missed_where_the_leader_epochs_know_it() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!((&found[0].file, found[0].offset), (&file, Some(offset(14))));
     assert_eq!(open(&io, small()).1.start(), offset(10));
+}
+
+#[test]
+fn a_log_start_that_is_damaged_is_no_damage_to_what_was_deleted_below_it() {
+    // With the leader epochs that tell it, too, and as a kill just behind the deletion leaves them.
+    for (is_synced, start) in [(true, 14), (false, 10)] {
+        let io = RecordingIo::new();
+        let (dir, mut log, _) = open(&io, small());
+        append_numbers(&mut log, 0..35);
+        sync(&dir, &mut log);
+        log.advance_start(offset(14)).unwrap();
+        if is_synced {
+            sync(&dir, &mut log);
+        }
+        drop((dir, log));
+        let io = io.after_kill();
+        let file = partition_dir().join("log-start-offset-checkpoint");
+        flip(&io, &file, 20);
+        let mut found = Vec::new();
+        verify_partition(&*io, &partition_dir(), &mut |finding| found.push(finding)).unwrap();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].file, file);
+        let (_dir, log, report) = open(&io, small());
+        assert_eq!(report.corruption, []);
+        assert_eq!(log.start(), offset(start));
+        assert_eq!(values(&log), numbers(35)[start as usize..]);
+    }
 }

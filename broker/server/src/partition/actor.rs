@@ -314,10 +314,12 @@ impl PartitionActor {
         }
     }
 
-    pub(super) fn log_start_moved(&mut self) {
+    pub(super) fn log_start_moved(&mut self, ctx: &mut Context<Self>) {
         let start = self.log().start();
         self.replica.on_log_start(start);
         self.publish();
+        // The leader epochs begin there, too, and tell it if the file is damaged that says so.
+        self.sync_in_time(ctx);
     }
 
     pub(super) fn publish(&mut self) {

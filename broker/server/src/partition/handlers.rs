@@ -87,10 +87,7 @@ impl Handler<Synced> for PartitionActor {
         self.take_synced(&outcome);
         self.pace.on_synced(self.clock.monotonic());
         self.catch_up_if_quick();
-        match self.settings.config.flush_mode {
-            FlushMode::Sync => self.start_sync(ctx),
-            FlushMode::Async => self.pace_syncs(ctx),
-        }
+        self.sync_in_time(ctx);
         self.close_if_done(ctx);
     }
 }
@@ -153,7 +150,7 @@ impl Handler<DeleteRecords> for PartitionActor {
         if let Ok(start) = moved {
             info!(partition = %self.partition(), %start, "records deleted on request");
         }
-        self.log_start_moved();
+        self.log_start_moved(ctx);
         message.reply.send(moved);
     }
 }
@@ -224,12 +221,16 @@ impl Handler<CheckRetention> for PartitionActor {
         let disk_wait = self.disk_wait.clone();
         let log = self.log_mut();
         let applied = disk_wait.during(|| log.apply_retention(&mut policy, high_watermark, now));
-        self.retention_applied(applied);
+        self.retention_applied(applied, ctx);
     }
 }
 
 impl PartitionActor {
-    fn retention_applied(&mut self, applied: Result<RetentionOutcome, ChangeError>) {
+    fn retention_applied(
+        &mut self,
+        applied: Result<RetentionOutcome, ChangeError>,
+        ctx: &mut Context<Self>,
+    ) {
         let (partition, fault) = (self.partition(), &self.settings.faults.retention);
         match applied {
             Ok(outcome) => {
@@ -245,7 +246,7 @@ impl PartitionActor {
             Err(error) => warn!(%partition, %error, "retention failed"),
         }
         // Also where files could not be removed: they lie below it by then.
-        self.log_start_moved();
+        self.log_start_moved(ctx);
     }
 }
 

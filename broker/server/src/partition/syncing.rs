@@ -30,6 +30,14 @@ impl PartitionActor {
         }
     }
 
+    /// Syncs what was written, at once or when it is time.
+    pub(super) fn sync_in_time(&mut self, ctx: &mut Context<Self>) {
+        match self.settings.config.flush_mode {
+            FlushMode::Sync => self.start_sync(ctx),
+            FlushMode::Async => self.pace_syncs(ctx),
+        }
+    }
+
     /// Under `async`: syncs what was written when it is time, and looks again then.
     pub(super) fn pace_syncs(&mut self, ctx: &mut Context<Self>) {
         if self.syncing {

@@ -15,6 +15,7 @@ use crate::recovery::reach_in;
 use crate::segment::{BatchScanner, ScanDepth};
 use crate::small_file::{
     CleanerCheckpoint, KnownLosses, LeaderEpochs, LogStart, PartitionMetadata, SmallFile,
+    SmallFileError,
 };
 
 /// What the small files of a partition say.
@@ -74,9 +75,16 @@ impl Noted {
             (files.report)(start_is_gone(dir, start));
         }
         let deleted_below = start.map(|LogStart(start)| start);
+        let is_damaged = matches!(
+            LogStart::load(io, &dir.join(LogStart::FILE)),
+            Err(SmallFileError::Damaged { .. })
+        );
         Self {
             metadata,
-            start: deleted_below.or(first_epoch),
+            start: deleted_below.or(match is_damaged {
+                true => first_epoch.max(base),
+                false => first_epoch,
+            }),
             deleted_below,
             put: journal.map_or_else(Vec::new, |journal| journal.put),
             cleaned_to: cleaned.map_or(Offset::ZERO, |cleaned| cleaned.cleaned_to()),

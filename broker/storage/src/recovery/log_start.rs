@@ -49,7 +49,8 @@ pub(super) fn stored(
             }
             is_own
         }),
-        NotedStart::Damaged => of_epochs,
+        // There was a deletion, which may have been newer than the epochs.
+        NotedStart::Damaged => of_epochs.max(files.first().map(|(base, _)| *base)),
     }
 }
 
