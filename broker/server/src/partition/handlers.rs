@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::task::{self, Poll};
 
 use actix::prelude::*;
-use broker_cluster::FlushMode;
 use broker_model::limits::BATCHES_PER_WRITE_MAX;
 use broker_storage::{ChangeError, RetentionOutcome};
 use tracing::{info, warn};
