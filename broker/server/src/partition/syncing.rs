@@ -15,8 +15,10 @@ use crate::solitude;
 
 /// A sync that held up its thread for longer than this is the last one to do so for a while.
 const INLINE_SYNC_MAX: Duration = Duration::from_millis(5);
-/// How long after that syncs are left to their own thread.
-const INLINE_SYNC_PAUSE: Duration = Duration::from_secs(1);
+/// For so many times as long as it took syncs are left to their own thread then, ...
+const INLINE_SYNC_PAUSE_TIMES: u32 = 10;
+/// ... and at most for this long.
+const INLINE_SYNC_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 impl PartitionActor {
     /// Hands what is not durable yet to the sync thread, unless a sync is under way already.
@@ -170,8 +172,10 @@ impl PartitionActor {
         let begun = self.clock.monotonic();
         let outcome = self.disk_wait.during(|| self.dir.sync_inline(request));
         let ended = self.clock.monotonic();
-        if ended.saturating_sub(begun) > INLINE_SYNC_MAX {
-            self.inline_again = ended + INLINE_SYNC_PAUSE;
+        let took = ended.saturating_sub(begun);
+        if took > INLINE_SYNC_MAX {
+            let pause = (took * INLINE_SYNC_PAUSE_TIMES).min(INLINE_SYNC_PAUSE_MAX);
+            self.inline_again = ended + pause;
         }
         self.take_synced(&outcome);
     }

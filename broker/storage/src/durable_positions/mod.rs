@@ -251,7 +251,10 @@ impl DurablePositions {
         let noted = {
             let mut state = self.lock();
             let entry = state.slot_mut(ticket.slot());
-            entry.is_async = is_async && entry.generation == ticket.generation;
+            if entry.generation != ticket.generation {
+                return Ok(());
+            }
+            entry.is_async = is_async;
             DurablePoint {
                 segment: entry.point.segment,
                 position: entry.point.position,
