@@ -353,3 +353,34 @@ fn what_takes_the_place_of_a_directory_in_use_gets_nothing() {
         }
     }
 }
+
+#[test]
+fn a_partition_that_is_moved_takes_along_how_far_it_is_durable() {
+    let folder = TempDir::new().unwrap();
+    let dirs = dirs_in(&folder);
+    let mut broker = stopped_on(&dirs);
+    let partition = (0..4).find(|partition| is_in(&dirs[1], *partition));
+    let partition = partition.unwrap();
+    let name = format!("t-{partition}");
+    fs::rename(dirs[1].join(&name), dirs[0].join(&name)).unwrap();
+    broker.start_again();
+    let mut wire = broker.connect();
+    assert_complete(&mut wire);
+    wire.produce("t", partition, plain("later ", 0..3));
+    broker.stop();
+    let [first, second] = [0, 1].map(|number: usize| dirs[number].display().to_string());
+    let verify = ["log", "verify", &first, &second];
+    let verified = broker.command(&verify).output().unwrap();
+    let said = String::from_utf8_lossy(&verified.stdout);
+    assert_eq!(verified.status.code(), Some(0), "{said}");
+    // Back where it was, and not all of what was durable by then is there.
+    fs::rename(dirs[0].join(&name), dirs[1].join(&name)).unwrap();
+    let segment = dirs[1].join(&name).join("00000000000000000000.log");
+    let file = fs::File::options().write(true).open(segment).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 10).unwrap();
+    broker.start_again();
+    let mut wire = broker.connect();
+    let error = wire.fetch("t", partition, 3, map! {}).unwrap_err();
+    assert_eq!(error.name, "CORRUPT_LOG", "{error:?}");
+    assert_eq!(broker.log().matches("was moved to another").count(), 2);
+}

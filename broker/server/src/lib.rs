@@ -32,6 +32,7 @@ mod log_dirs;
 mod look;
 mod machine_check;
 mod memory;
+mod moved_log;
 mod net;
 mod not_opened;
 mod offline;

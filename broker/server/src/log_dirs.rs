@@ -22,6 +22,7 @@ use crate::cold_reads::{COLD_READS_MAX, ColdReads};
 use crate::dir_traces::DirTraces;
 use crate::left_out::LeftOut;
 use crate::look::Look;
+use crate::moved_log::MovedLog;
 use crate::not_opened::NotOpened;
 
 /// Logs of one directory that are opened or deleted at once; recovery of one reads its file, so a few keep the disk
@@ -302,7 +303,9 @@ impl LogDirs {
             return Err(NotOpened::LeftOut { left_out });
         }
         let _opening = self.begin_opening(dir, partition, topic_id)?;
+        let moved = MovedLog::taken_along(&self.dirs, dir, (partition, topic_id));
         let (log, report) = dir.open_or_create_log(partition, topic_id, config)?;
+        moved.iter().for_each(MovedLog::forget);
         if let Some(place) = self.places().get_mut(partition) {
             // Its file that says so may have been lost, and is there again.
             place.topic_id = Some(topic_id);

@@ -193,6 +193,27 @@ impl DurablePositions {
         Ok(ticket)
     }
 
+    /// Takes up a point that another directory has noted, as it is, durably; one of its own stays in force.
+    pub(crate) fn adopt(&self, key: PartitionKey, point: RecoveryPoint) -> io::Result<()> {
+        let _alone = self.change();
+        if self.known(&key).is_some() {
+            return Ok(());
+        }
+        let slot = self.allocate(key)?;
+        {
+            let _in_order = self.write();
+            let bytes = {
+                let mut state = self.lock();
+                let sequence = state.next_sequence();
+                let entry = state.slot_mut(slot);
+                entry.point = RecoveryPoint { sequence, ..point };
+                encode_pair(&key, &entry.point)
+            };
+            self.file.write_all_at(&bytes, pair_position(slot))?;
+        }
+        self.sync()
+    }
+
     /// Goes on with a partition's point as it is, under this boot, in a new history. Not synced: if
     /// it is lost, the boot is another one anyway. `None` when the partition is not known.
     pub(crate) fn resume(

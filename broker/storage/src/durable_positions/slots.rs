@@ -181,7 +181,8 @@ fn read_header(bytes: &[u8]) -> io::Result<bool> {
         return Err(io::Error::new(
             io::ErrorKind::Unsupported,
             format!(
-                "format version {version}, this broker knows up to {VERSION}: start a newer broker"
+                "{} has format version {version}, this broker knows up to {VERSION}: start a newer broker",
+                super::DurablePositions::FILE
             ),
         ));
     }

@@ -48,13 +48,19 @@ impl Finding {
 
     /// A file that cannot be read.
     pub fn unreadable(file: &Path, error: &io::Error) -> Self {
+        let then = match error.kind() {
+            io::ErrorKind::Unsupported => "it does not start: a newer one has written this",
+            _ => {
+                "an error of the disk takes the log directory out of service; otherwise what needs the file is not available until it can be read"
+            }
+        };
         Self {
             kind: FindingKind::Damage,
             file: file.to_owned(),
             position: None,
             offset: None,
             what: format!("it cannot be read: {error}"),
-            then: "an error of the disk takes the log directory out of service; otherwise what needs the file is not available until it can be read".to_owned(),
+            then: then.to_owned(),
         }
     }
 

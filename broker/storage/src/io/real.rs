@@ -70,10 +70,14 @@ impl Io for RealIo {
             };
             // There may be thousands of directories: the file system says what they are without being
             // asked for each.
-            let is_dir = entry.file_type()?.is_dir();
+            let kind = entry.file_type()?;
+            // A link is what it leads to, as for whoever opens it.
+            let target = kind.is_symlink().then(|| fs::metadata(entry.path()).ok());
+            let target = target.flatten();
+            let is_dir = target.as_ref().map_or(kind.is_dir(), fs::Metadata::is_dir);
             let (len, modified) = match is_dir {
                 true => (0, None),
-                false => match entry.metadata() {
+                false => match target.map_or_else(|| entry.metadata(), Ok) {
                     Ok(metadata) => (metadata.len(), metadata.modified().ok()),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                     Err(error) => return Err(error),

@@ -128,6 +128,32 @@ impl LogDir {
         partitions::delete(&self.shared, partition, topic_id)
     }
 
+    /// Takes over what is noted in another directory of a log that was moved here from there, before it is opened.
+    ///
+    /// # Errors
+    /// When that cannot be noted.
+    pub fn adopt(
+        &self,
+        from: &Self,
+        partition: &TopicPartition,
+        topic_id: TopicId,
+    ) -> std::io::Result<()> {
+        let key = (topic_id, partition.partition);
+        partitions::adopt(&self.shared, &from.shared, partition, key)
+    }
+
+    /// Forgets how far a log was durable here, once it was opened in another directory.
+    ///
+    /// # Errors
+    /// When that cannot be noted.
+    pub fn forget_moved(
+        &self,
+        partition: &TopicPartition,
+        topic_id: TopicId,
+    ) -> std::io::Result<()> {
+        partitions::forget_moved(&self.shared, &(topic_id, partition.partition))
+    }
+
     /// Forgets what is known of logs of topics that are deleted, whose files are too. One that is known and never
     /// opened would keep the directory from being marked as cleanly stopped.
     ///

@@ -359,6 +359,31 @@ pub(super) fn forget(shared: &DirShared, deleted: &[TopicId]) -> io::Result<()> 
     Ok(())
 }
 
+/// Takes over what another directory has noted of a log that was moved here from there.
+pub(super) fn adopt(
+    shared: &DirShared,
+    from: &DirShared,
+    partition: &TopicPartition,
+    key: PartitionKey,
+) -> io::Result<()> {
+    let Some(point) = from.positions.known(&key) else {
+        return Ok(());
+    };
+    let noted = from.high_watermarks().0.get(partition).copied();
+    if let Some(high_watermark) = noted {
+        shared.note_high_watermark(partition, high_watermark);
+    }
+    shared.positions.adopt(key, point)
+}
+
+/// Forgets what is noted of a log that has its place in another directory by now: it would be wrong if the log came
+/// back.
+pub(super) fn forget_moved(shared: &DirShared, key: &PartitionKey) -> io::Result<()> {
+    shared.positions.release(key)?;
+    shared.forget_log(key);
+    Ok(())
+}
+
 /// What a partition's directory is called while it is deleted. The topic's name may be as long as a
 /// file name can be, so it is left out.
 fn doomed_name(key: &PartitionKey) -> String {
