@@ -118,6 +118,10 @@ fn that_acknowledgements_do_not_wait_is_durable_before_the_first_of_them() {
         let io = match is_set_while_up {
             true => {
                 log.set_config(config());
+                // It is noted by the next sync, though nothing was written, and acknowledgements wait until then.
+                assert_eq!(log.flush(), FlushMode::Sync);
+                sync(&dir, &mut log);
+                assert_eq!(log.flush(), config().flush);
                 append_numbers(&mut log, 10..18);
                 dir.record_high_watermark(&partition(), log.end());
                 dir.write_checkpoints().unwrap();

@@ -101,7 +101,7 @@ pub(crate) struct PartitionActor {
 }
 
 /// What a task and its context take besides is rounded up to 128 bytes, to 1,280 in all.
-const _: () = assert!(size_of::<PartitionActor>() <= 880);
+const _: () = assert!(size_of::<PartitionActor>() <= 888);
 
 impl PartitionActor {
     /// Starts the actor on `arbiter`.
@@ -249,7 +249,7 @@ impl PartitionActor {
 
     /// Starts whatever has to follow a write: a sync now or later, a roll by age.
     pub(super) fn after_write(&mut self, ctx: &mut Context<Self>) {
-        match self.settings.config.flush_mode {
+        match self.flush_mode() {
             FlushMode::Sync if self.may_sync_inline() => self.sync_inline(ctx),
             FlushMode::Sync => self.start_sync(ctx),
             FlushMode::Async => self.pace_syncs(ctx),

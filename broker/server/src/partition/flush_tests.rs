@@ -104,3 +104,21 @@ async fn what_waits_for_a_slow_sync_goes_on_waiting_when_the_settings_change() {
         waits_for_the_sync(&io, second).await;
     }
 }
+
+#[actix_rt::test]
+async fn a_change_to_async_holds_up_no_thread_and_is_in_force_once_it_is_noted() {
+    let io = RecordingIo::new();
+    let arbiter = actix_rt::Arbiter::current();
+    let hosted = host_on(io.clone(), &arbiter, &[("flush.mode", "sync")]);
+    let first = send(&hosted.handle, Acks::All).await;
+    first.expect("it is synced");
+    io.hold_syncs();
+    hosted.configure(&[("flush.mode", "async"), ("flush.ms", "3600000")]);
+    let second = send(&hosted.handle, Acks::All);
+    waits_for_the_sync(&io, second).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    io.hold_syncs();
+    let third = tokio::time::timeout(HANG, send(&hosted.handle, Acks::All)).await;
+    io.release_syncs();
+    assert!(matches!(third, Ok(Ok(_))), "it waits for no sync");
+}

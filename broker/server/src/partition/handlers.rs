@@ -85,6 +85,7 @@ impl Handler<Synced> for PartitionActor {
         self.syncing = false;
         self.take_synced(&outcome);
         self.pace.on_synced(self.clock.monotonic());
+        self.begin_async_if_noted();
         self.catch_up_if_quick();
         self.sync_in_time(ctx);
         self.close_if_done(ctx);
@@ -176,8 +177,7 @@ impl Handler<Configure> for PartitionActor {
             return;
         };
         self.write_waiting(ctx);
-        let (disk_wait, config) = (self.disk_wait.clone(), log_config(&settings.config));
-        disk_wait.during(|| self.log_mut().set_config(config));
+        self.log_mut().set_config(log_config(&settings.config));
         let is_compacted_otherwise = settings.plugins.compacts_otherwise(&self.settings.plugins);
         self.settings = settings;
         if is_compacted_otherwise {

@@ -32,9 +32,17 @@ impl PartitionActor {
         }
     }
 
+    /// The mode that the topic is set to; `async` is so once the log has noted it.
+    pub(super) fn flush_mode(&self) -> FlushMode {
+        match self.log().flush() {
+            broker_storage::FlushMode::Sync => FlushMode::Sync,
+            broker_storage::FlushMode::Async { .. } => FlushMode::Async,
+        }
+    }
+
     /// Syncs what was written, at once or when it is time.
     pub(super) fn sync_in_time(&mut self, ctx: &mut Context<Self>) {
-        match self.settings.config.flush_mode {
+        match self.flush_mode() {
             FlushMode::Sync => self.start_sync(ctx),
             FlushMode::Async => self.pace_syncs(ctx),
         }
@@ -65,7 +73,7 @@ impl PartitionActor {
         self.disarm_sync_timer(ctx);
         let timer = ctx.run_later(due - now, |act, ctx| {
             act.sync_timer = None;
-            if act.settings.config.flush_mode == FlushMode::Async {
+            if act.flush_mode() == FlushMode::Async {
                 act.pace_syncs(ctx);
             }
         });
@@ -81,23 +89,23 @@ impl PartitionActor {
 
     /// Whether it is time under `async`, for when the actor is too busy for its timers.
     pub(super) fn sync_is_due(&self, now: Duration) -> bool {
-        let config = &self.settings.config;
-        config.flush_mode == FlushMode::Async && !self.syncing && {
+        let flush_every = self.settings.config.flush_every;
+        !self.syncing && self.flush_mode() == FlushMode::Async && {
             let since = self.log().unsynced_since();
-            since.is_some_and(|since| self.pace.begins_at(since, config.flush_every) <= now)
+            since.is_some_and(|since| self.pace.begins_at(since, flush_every) <= now)
         }
     }
 
     /// Under `async`: something acknowledged should have been synced by now, so what follows is acknowledged
     /// once it is synced. Asked when a write has returned, which may have waited for the disk too.
     pub(super) fn fall_behind_if_late(&mut self) {
-        let config = &self.settings.config;
         let may_be_late = self.behind.is_none() && self.failed.is_none();
-        if !may_be_late || config.flush_mode == FlushMode::Sync {
+        if !may_be_late || self.flush_mode() == FlushMode::Sync {
             return;
         }
+        let flush_every = self.settings.config.flush_every;
         let (now, written) = (self.clock.monotonic(), self.log().written_since());
-        if self.pace.is_late(written, now, config.flush_every) {
+        if self.pace.is_late(written, now, flush_every) {
             self.behind = Some(self.dir.fall_behind());
             let effects = self.replica.on_flush_mode(FlushMode::Sync);
             self.carry_out(effects);
@@ -106,18 +114,26 @@ impl PartitionActor {
 
     /// The settings are others: who waits for a sync that is late goes on waiting for it.
     pub(super) fn take_flush_mode(&mut self) {
-        let configured = self.settings.config.flush_mode;
-        if configured == FlushMode::Sync {
+        let mode = self.flush_mode();
+        if mode == FlushMode::Sync {
             self.behind = None;
         }
         self.fall_behind_if_late();
         let in_force = match self.behind {
             Some(_) => FlushMode::Sync,
-            None => configured,
+            None => mode,
         };
         let effects = self.replica.on_flush_mode(in_force);
         self.publish();
         self.carry_out(effects);
+    }
+
+    /// The sync that noted it has ended.
+    pub(super) fn begin_async_if_noted(&mut self) {
+        let waits = self.behind.is_none() && self.replica.flush_mode() == FlushMode::Sync;
+        if waits && self.flush_mode() == FlushMode::Async {
+            self.take_flush_mode();
+        }
     }
 
     /// A sync that was quick enough ends the waiting.
@@ -136,7 +152,7 @@ impl PartitionActor {
 
     fn catch_up(&mut self) {
         self.behind = None;
-        let effects = self.replica.on_flush_mode(self.settings.config.flush_mode);
+        let effects = self.replica.on_flush_mode(self.flush_mode());
         self.publish();
         self.carry_out(effects);
     }

@@ -266,27 +266,12 @@ impl DurablePositions {
         Ok(())
     }
 
-    /// Has what is noted say from now on whether acknowledgements wait for syncs. That they do not is durable before
-    /// it is so; that they do goes with the next point.
-    pub(crate) fn set_async(&self, ticket: SlotTicket, is_async: bool) -> io::Result<()> {
-        let noted = {
-            let mut state = self.lock();
-            let entry = state.slot_mut(ticket.slot());
-            if entry.generation != ticket.generation {
-                return Ok(());
-            }
+    /// Has points say from now on whether acknowledgements wait for syncs.
+    pub(crate) fn set_async(&self, ticket: SlotTicket, is_async: bool) {
+        let mut state = self.lock();
+        let entry = state.slot_mut(ticket.slot());
+        if entry.generation == ticket.generation {
             entry.is_async = is_async;
-            DurablePoint {
-                segment: entry.point.segment,
-                position: entry.point.position,
-                end: entry.point.end,
-                epoch: entry.point.epoch,
-                is_async,
-            }
-        };
-        match is_async {
-            true => self.record(&[(ticket, noted)]),
-            false => Ok(()),
         }
     }
 

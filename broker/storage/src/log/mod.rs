@@ -39,7 +39,7 @@ use crate::index::{Owner, SegmentId};
 use crate::log_dir::{DirShared, OpenGuard};
 use crate::segment::{ActiveSegment, DataFile, SealedSegment, SegmentInfo};
 use crate::small_file::{CleanerCheckpoint, LeaderEpochs, SmallFile};
-use crate::sync::{SyncOutcome, SyncRequest, set_async, sync_only};
+use crate::sync::{SyncOutcome, SyncRequest, sync_only};
 use trouble::Trouble;
 use unsynced::Unsynced;
 
@@ -80,7 +80,7 @@ pub struct Log {
     trouble: Trouble,
 }
 
-const _: () = assert!(size_of::<Log>() <= 464);
+const _: () = assert!(size_of::<Log>() <= 472);
 
 impl Log {
     pub(crate) fn new(parts: LogParts) -> Self {
@@ -123,14 +123,25 @@ impl Log {
         &self.config
     }
 
-    /// Puts other settings in force, from the next operation on. Waits for the disk where acknowledgements wait for
-    /// syncs no more.
+    /// Puts other settings in force, from the next operation on. That acknowledgements wait for syncs no more is noted
+    /// first: see [`Log::flush`].
     pub fn set_config(&mut self, config: LogConfig) {
         let is_async = config.flush.is_async();
         if is_async != self.config.flush.is_async() {
-            set_async(&self.shared, self.ticket, is_async);
+            self.shared.positions.set_async(self.ticket, is_async);
+            let now = self.shared.clock.monotonic();
+            self.unsynced.flush_changed(is_async, now);
         }
         self.config = self.shared.share_config(config);
+    }
+
+    /// What acknowledgements wait for: what the settings say, but for syncs until it is durable that they do not. The
+    /// next sync makes it so.
+    pub fn flush(&self) -> FlushMode {
+        match self.unsynced.async_is_noted() {
+            true => self.config.flush,
+            false => FlushMode::Sync,
+        }
     }
 
     /// The first offset that can be read.
@@ -195,6 +206,7 @@ impl Log {
             files,
             directories: self.unsynced.directories(self.dir()),
             replacements,
+            is_noted_first: !self.unsynced.async_is_noted(),
         })
     }
 
@@ -296,6 +308,7 @@ impl Log {
             files: self.unsynced.files(),
             directories: self.unsynced.directories(self.dir()),
             replacements: Vec::new(),
+            is_noted_first: false,
         };
         match self.config.flush {
             // Its high watermark may be noted at any time, and is no more than what is noted to be durable.

@@ -30,6 +30,8 @@ pub(super) struct Unsynced {
     sealed: Vec<(u64, SyncFile)>,
     directory: u64,
     epochs: u64,
+    /// Number of the change to `async`, if that is the last one of the mode.
+    noting_async: u64,
     bytes_since_index_sync: u64,
 }
 
@@ -89,6 +91,11 @@ impl Unsynced {
         self.epochs = self.next(now);
     }
 
+    /// Acknowledgements wait for syncs no more, or do again, which nobody has to know first.
+    pub(super) fn flush_changed(&mut self, is_async: bool, now: Duration) {
+        self.noting_async = if is_async { self.next(now) } else { 0 };
+    }
+
     fn next(&mut self, now: Duration) -> u64 {
         self.change += 1;
         self.since.get_or_insert(now);
@@ -106,6 +113,11 @@ impl Unsynced {
 
     pub(super) fn epochs_are_dirty(&self) -> bool {
         self.epochs > self.synced
+    }
+
+    /// Whether no change to `async` waits for its sync.
+    pub(super) fn async_is_noted(&self) -> bool {
+        self.noting_async <= self.synced
     }
 
     /// The files to sync, everything that is not durable among them; `index` gives the

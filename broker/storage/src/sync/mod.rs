@@ -18,5 +18,5 @@ pub use backlog::{BehindSyncs, SyncBacklog};
 pub use outcome::SyncOutcome;
 pub(crate) use request::SyncFile;
 pub use request::SyncRequest;
-pub(crate) use sync_group::{record, run_group, set_async, sync_only};
+pub(crate) use sync_group::{record, run_group, sync_only};
 pub(crate) use sync_thread::SyncThread;

@@ -23,6 +23,8 @@ pub struct SyncRequest {
     pub(crate) directories: Vec<PathBuf>,
     /// Small files to replace, with their new contents.
     pub(crate) replacements: Vec<(PathBuf, Vec<u8>)>,
+    /// Whether its point has to be recorded before anybody is told.
+    pub(crate) is_noted_first: bool,
 }
 
 impl SyncRequest {
@@ -35,7 +37,7 @@ impl SyncRequest {
     /// nothing to open, to make or to replace.
     pub fn is_one_data_file(&self) -> bool {
         let nothing_else = self.directories.is_empty() && self.replacements.is_empty();
-        nothing_else && matches!(self.files.as_slice(), [SyncFile::Data(_)])
+        nothing_else && !self.is_noted_first && matches!(self.files.as_slice(), [SyncFile::Data(_)])
     }
 }
 

@@ -47,6 +47,12 @@ pub(super) fn run_group_unrecorded(
         results = vec![Err(failed); requests.len()];
     }
     dir.unrecorded().extend(points(requests, &results));
+    if requests.iter().any(|request| request.is_noted_first) {
+        record(dir);
+        if let Err(failed) = dir.health.check() {
+            results = vec![Err(failed); requests.len()];
+        }
+    }
     tell(answers, &results);
 }
 
@@ -104,13 +110,6 @@ pub(crate) fn record(dir: &DirShared) {
         observe(dir, &error);
     }
     points.clear();
-}
-
-/// Notes whether acknowledgements of a partition wait for syncs, before they do not.
-pub(crate) fn set_async(dir: &DirShared, ticket: SlotTicket, is_async: bool) {
-    if let Err(error) = dir.positions.set_async(ticket, is_async) {
-        observe(dir, &error);
-    }
 }
 
 /// A point was not recorded.

@@ -216,7 +216,7 @@ impl Runner {
                     most.end()
                 );
                 self.model = most;
-                if self.flush != FlushMode::Sync {
+                if self.log().flush() != FlushMode::Sync {
                     self.high_watermark = self.model.end();
                 }
                 self.check_own_writing(first)?;
