@@ -3,11 +3,12 @@
 //! there is memory for, so that bombs cost neither memory nor the time of an arbiter.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use broker_model::limits::{
     BATCH_DECOMPRESSED_BYTES_MAX, MEMORY_OWN_UNFOLDING, UNFOLDING_BYTES_MAX,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::ceiling::{Allowance, Ceiling, Drawn};
 use crate::background::{BrokenOff, Workers};
@@ -21,6 +22,65 @@ const STEP_BYTES: usize = 8 * MIB;
 /// How many of those are unfolded at once.
 const STEPS_AT_ONCE: usize = (UNFOLDING_BYTES_MAX - BATCH_DECOMPRESSED_BYTES_MAX) / STEP_BYTES;
 
+/// So many fetches that unfold much hold memory for their answers: those that unfold, and some that are next.
+const FETCHES_AT_ONCE: usize = STEPS_AT_ONCE + 1 + 4;
+
+/// The turn of a fetch that unfolds much; over when dropped.
+pub(crate) struct FetchTurn {
+    _one: OwnedSemaphorePermit,
+}
+
+/// So many fetches of a connection find out at once whether what they read unfolds to much: others' wait for the same
+/// threads.
+const TRIED_AT_ONCE: usize = 2;
+
+/// Fetches of one connection that decode records.
+pub(crate) struct MuchOfConnection {
+    /// For those of which it is not known how much they unfold.
+    places: Semaphore,
+    /// Of those that unfold much one at a time waits for its turn, among those of others.
+    line: Semaphore,
+    /// The last one did.
+    is_likely: AtomicBool,
+}
+
+impl Default for MuchOfConnection {
+    fn default() -> Self {
+        Self {
+            places: Semaphore::new(TRIED_AT_ONCE),
+            line: Semaphore::new(1),
+            is_likely: AtomicBool::new(false),
+        }
+    }
+}
+
+impl MuchOfConnection {
+    /// Whether the next one is likely to do so, too.
+    pub(crate) fn is_likely(&self) -> bool {
+        self.is_likely.load(Ordering::Relaxed)
+    }
+
+    /// One has, or has not, unfolded much.
+    pub(crate) fn note(&self, unfolds_much: bool) {
+        self.is_likely.store(unfolds_much, Ordering::Relaxed);
+    }
+
+    /// Waits for the place of one that may unfold much or little.
+    pub(crate) async fn place(&self) -> SemaphorePermit<'_> {
+        let place = self.places.acquire().await;
+        place.expect("this budget is never closed")
+    }
+
+    /// Waits for the turn of one.
+    pub(crate) async fn turn(&self, unfolding: &Unfolding) -> FetchTurn {
+        let _first = self.line.acquire().await;
+        let one = unfolding.fetches.clone().acquire_owned().await;
+        FetchTurn {
+            _one: one.expect("this budget is never closed"),
+        }
+    }
+}
+
 /// The memory of a broker for it; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Unfolding {
@@ -28,6 +88,8 @@ pub(crate) struct Unfolding {
     steps: Arc<Semaphore>,
     /// One of the largest at a time, which are in nobody's way.
     largest: Arc<Semaphore>,
+    /// Fetches whose turn it is.
+    fetches: Arc<Semaphore>,
     memory: Allowance,
 }
 
@@ -38,6 +100,7 @@ impl Unfolding {
             workers,
             steps: Arc::new(Semaphore::new(STEPS_AT_ONCE)),
             largest: Arc::new(Semaphore::new(1)),
+            fetches: Arc::new(Semaphore::new(FETCHES_AT_ONCE)),
             memory: ceiling.allowance(MEMORY_OWN_UNFOLDING, UNFOLDING_BYTES_MAX),
         }
     }

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::ceiling::{Allowance, Ceiling, Drawn};
+use super::unfolding::MuchOfConnection;
 use crate::counted::Counted;
 
 /// What a poll weighs beside its partitions.
@@ -87,6 +88,7 @@ pub(crate) struct FetchesOfConnection {
     of_few: Arc<AtomicUsize>,
     for_memory: Arc<AtomicUsize>,
     input: Arc<Input>,
+    much: Arc<MuchOfConnection>,
     total: Fetches,
 }
 
@@ -129,6 +131,7 @@ impl Fetches {
             of_few: Arc::default(),
             for_memory: Arc::default(),
             input: Arc::default(),
+            much: Arc::default(),
             total: self.clone(),
         }
     }
@@ -170,6 +173,11 @@ impl FetchesOfConnection {
             .carried_out
             .try_take(carried_out_bytes(args_bytes));
         drawn.map(CarriedOut::counted)
+    }
+
+    /// Those that unfold much.
+    pub(crate) fn much(&self) -> &MuchOfConnection {
+        &self.much
     }
 
     fn one_of_few(&self, args_bytes: usize) -> Option<OfFew> {

@@ -62,26 +62,45 @@ pub(super) async fn decode<D: Decode>(
     unfolding: &Unfolding,
     worked_on: &mut usize,
 ) -> Result<D::Decoded, PartitionError> {
-    let (bytes, first) = (wanted.bytes(), wanted.clone());
-    let mut decoded = match bytes {
-        ..=INLINE_BYTES_MAX => decode_here(&wanted, worked_on),
-        _ => Err(NotDecoded::UnfoldsToMore),
+    match decode_little(&wanted, unfolding, worked_on).await {
+        Err(NotDecoded::UnfoldsToMore) => decode_much(wanted, unfolding).await,
+        Err(NotDecoded::Failed(error)) => Err(error),
+        Ok(decoded) => Ok(decoded),
+    }
+}
+
+/// The same of batches that unfold to little each.
+pub(super) async fn decode_little<D: Decode>(
+    wanted: &D,
+    unfolding: &Unfolding,
+    worked_on: &mut usize,
+) -> Result<D::Decoded, NotDecoded> {
+    let bytes = wanted.bytes();
+    if bytes <= INLINE_BYTES_MAX {
+        let decoded = decode_here(wanted, worked_on);
+        if !matches!(decoded, Err(NotDecoded::UnfoldsToMore)) {
+            return decoded;
+        }
+    }
+    let first = wanted.clone();
+    let work = move || first.decode(Unfolded::batches_up_to(UNFOLD_AT_ONCE_BYTES));
+    let unfolded = if bytes <= LIGHT_BYTES_MAX {
+        unfolding.workers().run_quick(work).await
+    } else {
+        unfolding.workers().run(work).await
     };
-    if matches!(decoded, Err(NotDecoded::UnfoldsToMore)) {
-        let work = move || first.decode(Unfolded::batches_up_to(UNFOLD_AT_ONCE_BYTES));
-        let unfolded = if bytes <= LIGHT_BYTES_MAX {
-            unfolding.workers().run_quick(work).await
-        } else {
-            unfolding.workers().run(work).await
-        };
-        decoded = unfolded.map_err(|panicked| unreadable(&panicked))?;
-    }
-    if matches!(decoded, Err(NotDecoded::UnfoldsToMore)) {
-        let work = move |limit| wanted.decode(Unfolded::batches_up_to(limit));
-        let too_low = |done: &Result<_, _>| matches!(done, Err(NotDecoded::UnfoldsToMore));
-        let unfolded = unfolding.in_steps(work, too_low).await;
-        decoded = unfolded.map_err(|panicked| unreadable(&panicked))?;
-    }
+    unfolded.unwrap_or_else(|panicked| Err(NotDecoded::Failed(unreadable(&panicked))))
+}
+
+/// The same of batches that may unfold to much.
+pub(super) async fn decode_much<D: Decode>(
+    wanted: D,
+    unfolding: &Unfolding,
+) -> Result<D::Decoded, PartitionError> {
+    let work = move |limit| wanted.decode(Unfolded::batches_up_to(limit));
+    let too_low = |done: &Result<_, _>| matches!(done, Err(NotDecoded::UnfoldsToMore));
+    let unfolded = unfolding.in_steps(work, too_low).await;
+    let decoded = unfolded.map_err(|panicked| unreadable(&panicked))?;
     decoded.map_err(|not_decoded| match not_decoded {
         NotDecoded::Failed(error) => error,
         NotDecoded::UnfoldsToMore => unreadable(&"a batch unfolds to more than any may"),

@@ -16,14 +16,14 @@ use broker_storage::FileSlice;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::fetch_partition::{Located, RECORDS_BYTES_MAX, Room, Wanted, locate, read};
+use super::fetch_partition::{Located, RECORDS_BYTES_MAX, RecordsRoom, Room, Wanted, locate, read};
+use super::fetch_records::Asked;
 use super::fetch_wait::{Watches, Woken};
 use crate::arbiters::Shard;
 use crate::background::Workers;
 use crate::connection::{Asker, Session};
 use crate::context::Context;
 use crate::net::answer::{AnswerPiece, buffered};
-use crate::net::answer_budget::SMALL_ANSWER_BYTES;
 use crate::net::apart::apart;
 use crate::net::lane::Stint;
 use crate::net::waits::{CarriedOut, FetchesFull, FetchesOfConnection, NoWait};
@@ -68,7 +68,7 @@ pub(super) fn start(session: &Rc<Session>, args: Bytes, mut asker: Asker) {
 /// What a fetch works with.
 pub(super) struct Fetch {
     pub(super) context: Arc<Context>,
-    budget: AnswerBudget,
+    pub(super) budget: AnswerBudget,
     pub(super) fetches: FetchesOfConnection,
     args_bytes: usize,
 }
@@ -156,18 +156,25 @@ impl Fetch {
         memory.keep(of_found + size_of_val(request.partitions.as_slice()) + TASK_BYTES);
         match request.form {
             FetchForm::Batch => {
-                let mut unused_room = RECORDS_BYTES_MAX;
+                let mut unused_room = RecordsRoom::of(RECORDS_BYTES_MAX);
                 let reading = read_all(found, &Wanted::Batches, &mut unused_room);
                 let answers = Box::pin(reading).await;
                 Ok(Some((answers, None)))
             }
-            FetchForm::Records => read_records(self, request, found, asker).await,
+            FetchForm::Records => {
+                let asked = Asked {
+                    fetch: self,
+                    request,
+                    asker,
+                };
+                asked.read(found).await
+            }
         }
     }
 }
 
 /// What was read, and the memory that it takes if it is not in files.
-type Read = (Vec<FetchAnswer<FileSlice>>, Option<AnswerMemory>);
+pub(super) type Read = (Vec<FetchAnswer<FileSlice>>, Option<AnswerMemory>);
 
 /// The request, which is all that stays of its frame: it may wait for long.
 fn decode(args: Bytes, asker: &mut Asker) -> Result<FetchRequest, WireError> {
@@ -292,7 +299,11 @@ fn too_many_waits() -> WireError {
     WireError::new(ErrorCode::Busy, message)
 }
 
-async fn locate_all(context: &Context, request: &FetchRequest, max_bytes: u32) -> Vec<Located> {
+pub(super) async fn locate_all(
+    context: &Context,
+    request: &FetchRequest,
+    max_bytes: u32,
+) -> Vec<Located> {
     let mut room = Room::new(request.max_bytes.min(max_bytes));
     let mut located = Vec::with_capacity(request.partitions.len());
     // Very many partitions are located in passes between which others run.
@@ -304,81 +315,11 @@ async fn locate_all(context: &Context, request: &FetchRequest, max_bytes: u32) -
     located
 }
 
-/// How much larger decoded records may be than they are stored, before an answer takes a part of them.
-const DECODED_RATIO: u64 = 8;
-/// Room for this much is asked for however little is stored.
-const DECODED_BYTES_MIN: u64 = SMALL_ANSWER_BYTES as u64;
-
-/// So many times as much is asked for when what was granted is too little for one record.
-const GRANTED_STEP: usize = 4;
-
-/// Decodes what was found. The memory for it is reserved first, and kept until the answer is written; when others
-/// leave little of it, the answer has fewer records.
-async fn read_records(
-    fetch: &Fetch,
-    request: &FetchRequest,
-    found: Vec<Located>,
-    asker: &Asker,
-) -> Result<Option<Read>, WireError> {
-    let (context, budget) = (&*fetch.context, &fetch.budget);
-    let form = if request.decode {
-        Wanted::Decoded(
-            context.plugins.clone(),
-            context.requests.unfolding().clone(),
-        )
-    } else {
-        Wanted::Records(context.requests.unfolding().clone())
-    };
-    let stored: u64 = found.iter().map(Located::bytes).sum();
-    let likely = match stored {
-        0 => 0,
-        stored => stored.saturating_mul(DECODED_RATIO).max(DECODED_BYTES_MIN),
-    };
-    let likely = usize::try_from(likely).unwrap_or(usize::MAX);
-    let mut reserving = budget.reserve(likely.min(RECORDS_BYTES_MAX)).await;
-    let mut found = Some(found);
-    loop {
-        let Ok(mut memory) = reserving else {
-            return Err(WireError::new(ErrorCode::Busy, AnswersFull::MESSAGE));
-        };
-        if asker.is_gone() {
-            return Ok(None);
-        }
-        let granted = memory.bytes().min(RECORDS_BYTES_MAX);
-        let located = match found.take() {
-            Some(found) if stored <= granted as u64 => found,
-            _ => {
-                let bytes_max = u32::try_from(granted).unwrap_or(u32::MAX);
-                Box::pin(locate_all(context, request, bytes_max)).await
-            }
-        };
-        let mut room = granted;
-        // Apart from the task, which is small while it waits for memory.
-        let answers = Box::pin(read_all(located, &form, &mut room)).await;
-        if granted < RECORDS_BYTES_MAX && stands_still(&answers, request) {
-            // Not one record fits what was granted: it is worth waiting for more, in steps, for most are not that large.
-            drop(memory);
-            let more = granted.saturating_mul(GRANTED_STEP).min(RECORDS_BYTES_MAX);
-            reserving = budget.reserve_all(more).await;
-            continue;
-        }
-        memory.shrink_to(granted - room);
-        return Ok(Some((answers, Some(memory))));
-    }
-}
-
-/// Whether there is more to read, and the answers get on with none of it.
-fn stands_still(answers: &[FetchAnswer<FileSlice>], request: &FetchRequest) -> bool {
-    let pairs = || answers.iter().zip(&request.partitions);
-    pairs().all(|(answer, wanted)| answer.next_offset == wanted.offset)
-        && pairs()
-            .any(|(answer, wanted)| answer.error.is_none() && wanted.offset < answer.high_watermark)
-}
-
-async fn read_all(
+/// Reads one after the other, up to the first that it is not the turn of.
+pub(super) async fn read_all(
     located: Vec<Located>,
     form: &Wanted,
-    room: &mut usize,
+    room: &mut RecordsRoom,
 ) -> Vec<FetchAnswer<FileSlice>> {
     let mut answers = Vec::with_capacity(located.len());
     // What is in the page cache never waits for anything: much of it is decoded in passes.
@@ -390,6 +331,9 @@ async fn read_all(
             answer
         };
         answers.push(stint.take_in(pin!(reading)).await);
+        if room.needs_turn() {
+            break;
+        }
     }
     answers
 }

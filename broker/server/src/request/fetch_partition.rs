@@ -14,7 +14,9 @@ use broker_record::{BatchError, Batches, Records, StoredBatch};
 use broker_storage::{FileSlice, ReadLimit};
 use bytes::Bytes;
 
-use super::decoding::{DECODED_HERE_BYTES, Decode, NotDecoded, Unfolded, decode, unreadable};
+use super::decoding::{
+    DECODED_HERE_BYTES, Decode, NotDecoded, Unfolded, decode_little, decode_much, unreadable,
+};
 use super::record_decoder::{RecordDecoder, next_part};
 use super::{lookup, wire};
 use crate::cold_reads::ColdReads;
@@ -190,12 +192,38 @@ pub(super) enum Wanted {
     Decoded(Arc<Plugins>, Unfolding),
 }
 
-/// Reads what was located into an answer. `room` is how many bytes of decoded records the whole answer can
-/// still take. Answers as well how many bytes were decoded on this thread.
+/// What the whole answer may still take, and what may be done for it.
+pub(super) struct RecordsRoom {
+    /// Of decoded records.
+    pub(super) bytes: usize,
+    /// Whether it is the turn of this fetch to unfold much. Without it, nothing is read from where it would have to.
+    pub(super) may_unfold_much: bool,
+    /// Whether it would have had to, or has done so.
+    pub(super) unfolds_much: bool,
+}
+
+impl RecordsRoom {
+    /// For so many bytes; nothing may be unfolded to much yet.
+    pub(super) fn of(bytes: usize) -> Self {
+        Self {
+            bytes,
+            may_unfold_much: false,
+            unfolds_much: false,
+        }
+    }
+
+    /// Whether reading on takes a turn that this fetch has not.
+    pub(super) fn needs_turn(&self) -> bool {
+        self.unfolds_much && !self.may_unfold_much
+    }
+}
+
+/// Reads what was located into an answer, as far as there is `room`. Answers as well how many bytes were decoded on
+/// this thread.
 pub(super) async fn read(
     located: Located,
     form: &Wanted,
-    room: &mut usize,
+    room: &mut RecordsRoom,
 ) -> (FetchAnswer<FileSlice>, usize) {
     let Located {
         mut answer,
@@ -227,7 +255,7 @@ pub(super) async fn read(
                     slice,
                     from: answer.next_offset,
                     decoder,
-                    room: *room,
+                    room: room.bytes,
                 };
                 fill(&mut answer, (reading, unfolding), room, &mut worked_on).await
             }
@@ -243,16 +271,26 @@ pub(super) async fn read(
 async fn fill(
     answer: &mut FetchAnswer<FileSlice>,
     (reading, unfolding): (Reading, &Unfolding),
-    room: &mut usize,
+    room: &mut RecordsRoom,
     worked_on: &mut usize,
 ) -> Result<(), PartitionError> {
     let from = answer.next_offset;
-    let Written { records, next, .. } = decode(reading, unfolding, worked_on).await?;
-    if next == from && *room == RECORDS_BYTES_MAX {
+    let Written { records, next, .. } = match decode_little(&reading, unfolding, worked_on).await {
+        Ok(written) => written,
+        Err(NotDecoded::Failed(error)) => return Err(error),
+        Err(NotDecoded::UnfoldsToMore) => {
+            room.unfolds_much = true;
+            if room.needs_turn() {
+                return Ok(());
+            }
+            decode_much(reading, unfolding).await?
+        }
+    };
+    if next == from && room.bytes == RECORDS_BYTES_MAX {
         answer.error = Some(record_too_large(&answer.topic, answer.partition, next));
         return Ok(());
     }
-    *room = room.saturating_sub(records.len());
+    room.bytes = room.bytes.saturating_sub(records.len());
     answer.data = FetchData::Records(records);
     answer.next_offset = next;
     Ok(())

@@ -54,7 +54,7 @@ async fn decoding_much_of_many_partitions_lets_others_run_meanwhile() {
     let located = (0..200).map(|_| Located::of_slice(slice.clone(), cold.clone()));
     let located: Vec<_> = located.collect();
     let (turns, other) = count_turns();
-    let mut room = RECORDS_BYTES_MAX;
+    let mut room = RecordsRoom::of(RECORDS_BYTES_MAX);
     let answers = read_all(located, &as_records(), &mut room).await;
     other.abort();
     assert_eq!(answers.len(), 200);
@@ -129,7 +129,7 @@ async fn small_slices_that_unfold_to_much_are_answered_in_parts() {
     }
     let slice = everything(&hosted).await;
     assert!(slice.len() < 64 * 1024, "{} bytes", slice.len());
-    let mut room = RECORDS_BYTES_MAX;
+    let mut room = RecordsRoom::of(RECORDS_BYTES_MAX);
     let located = Located::of_slice(slice, hosted.handle.cold_reads().clone());
     let (answer, decoded) = read(located, &as_records(), &mut room).await;
     assert_eq!(answer.error, None);
@@ -159,7 +159,10 @@ async fn a_batch_that_unfolds_to_less_than_a_large_one_waits_for_no_bomb() {
     }
     tokio::task::yield_now().await;
     let located = Located::of_slice(slice, hosted.handle.cold_reads().clone());
-    let (form, mut room) = (Wanted::Records(unfolding), RECORDS_BYTES_MAX);
+    let (form, mut room) = (
+        Wanted::Records(unfolding),
+        RecordsRoom::of(RECORDS_BYTES_MAX),
+    );
     let reading = read(located, &form, &mut room);
     let answer = tokio::time::timeout(Duration::from_secs(10), reading).await;
     drop(release);

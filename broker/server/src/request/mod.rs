@@ -19,6 +19,7 @@ mod dry_run_plugin;
 mod dry_run_status;
 mod fetch;
 mod fetch_partition;
+mod fetch_records;
 mod fetch_wait;
 mod hello;
 mod list_actors;
