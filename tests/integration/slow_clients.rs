@@ -1,6 +1,7 @@
 //! Clients that ask and do not read. What they asked for stays within the memory for answers, a client that
 //! reads gets its own, and whoever is in the way is closed. And one that is slow to send what is refused.
 
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -87,6 +88,49 @@ fn a_record_that_unfolds_to_much_is_read_whole_by_whoever_asks() {
         Some(5_000_000)
     );
     assert_eq!(wire.read_all("folded", 0).len(), 2);
+}
+
+#[test]
+fn fetches_that_have_to_unfold_much_leave_memory_to_others() {
+    let mut broker = Broker::start();
+    let mut wire = broker.connect();
+    wire.create_topic("folded", 3, &[]);
+    wire.create_topic("plain", 1, &[]);
+    let record = |bytes| Value::Array(vec![Value::Nil, Value::Bin(vec![b'x'; bytes])]);
+    let folded = Value::Array((0..60).map(|_| record(1_000_000)).collect());
+    let mut deep = Vec::new();
+    for partition in 0..3 {
+        let args = crate::harness::opaque("folded", partition, &folded, "gzip");
+        wire.call("produce", args).unwrap();
+        deep.push(map! { "topic" => "folded", "partition" => partition, "offset" => 59 });
+    }
+    let plain = map! { "topic" => "plain", "partition" => 0, "records" => vec![record(100_000)] };
+    wire.call("produce", plain).unwrap();
+    let deep = map! { "partitions" => deep, "form" => "records" };
+    let mut greedy: Vec<_> = (0..60).map(|_| broker.connect()).collect();
+    let (answers, answer) = mpsc::channel();
+    thread::scope(|scope| {
+        for wire in &mut greedy {
+            for _ in 0..64 {
+                wire.send("fetch", deep.clone());
+            }
+            let answers = answers.clone();
+            scope.spawn(move || {
+                while let Ok(Some(_)) = wire.try_receive() {
+                    let _ = answers.send(());
+                }
+            });
+        }
+        answer.recv().expect("theirs are answered, too");
+        // Whoever gets no memory is BUSY after 5 s.
+        let reads: Vec<_> = (0..3)
+            .map(|_| wire.fetch("plain", 0, 0, map! { "form" => "records" }))
+            .collect();
+        broker.kill();
+        for read in reads {
+            assert_eq!(read.unwrap().records().len(), 1);
+        }
+    });
 }
 
 #[test]

@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 
 use super::ceiling::{Allowance, Ceiling, Drawn};
+use super::line::{Line, PlaceInLine};
 use crate::counted::Counted;
 
 /// Answers up to this size are counted by their number, and only when there are some that the socket does not take.
@@ -34,6 +35,8 @@ pub(crate) const SMALL_ANSWER_BYTES: usize = 256 * 1024;
 const SHARE_OF_FREE: usize = 4;
 /// So much is left to connections that hold nothing, by those that do.
 const LEFT_TO_OTHERS: usize = 8 * 1024 * 1024;
+/// Who wants more than this is in a line of its own.
+const LARGE_ANSWER_BYTES: usize = 1024 * 1024;
 /// A connection with so much unread begins no further list.
 const UNREAD_BYTES_BEFORE_LISTS: usize = 1024 * 1024;
 /// How long a request waits for memory for its answer.
@@ -52,8 +55,9 @@ struct Unread {
     /// For answers that are counted by their number.
     tiny: Allowance,
     waiting: AtomicUsize,
-    /// Those that wait and hold nothing: who has not read what it got leaves what there is to them.
-    with_nothing: AtomicUsize,
+    /// Those that wait and hold nothing: who has not read what it got leaves what there is to them. Each of some size
+    /// gets it in the order in which they came, whatever others of its size would make do with.
+    with_nothing: [Arc<Line>; 2],
     lists: Arc<Semaphore>,
 }
 
@@ -65,7 +69,7 @@ impl UnreadAnswers {
             small: ceiling.allowance(ANSWERS_SMALL_BYTES_MAX, ANSWERS_SMALL_BYTES_MAX),
             tiny: ceiling.allowance(ANSWERS_TINY_BYTES_MAX, ANSWERS_TINY_BYTES_MAX),
             waiting: AtomicUsize::new(0),
-            with_nothing: AtomicUsize::new(0),
+            with_nothing: Default::default(),
             lists: Arc::new(Semaphore::new(LIST_REQUESTS_MAX)),
         }))
     }
@@ -167,12 +171,12 @@ impl AnswerBudget {
             (own == 0 || own + share <= ANSWER_BYTES_PER_CONNECTION) && share <= free
         };
         if wanted <= SMALL_ANSWER_BYTES
-            && !self.has(&enough)
+            && !self.may_take(least, &enough)
             && let Some(small) = self.take_small(least)
         {
             return Ok(small);
         }
-        self.wait_for(enough).await?;
+        self.wait_for(least, enough).await?;
         let share = wanted.min(self.free_for_this() / SHARE_OF_FREE);
         Ok(self.take(share.max(least)))
     }
@@ -183,10 +187,9 @@ impl AnswerBudget {
     /// When there is not enough for `ANSWER_WAIT_MAX`.
     pub(crate) async fn reserve_all(&self, wanted: usize) -> Result<AnswerMemory, AnswersFull> {
         let wanted = wanted.min(ANSWER_BYTES_PER_CONNECTION);
-        self.wait_for(|own, free| {
-            (own == 0 || own + wanted <= ANSWER_BYTES_PER_CONNECTION) && wanted <= free
-        })
-        .await?;
+        let enough =
+            |own, free| (own == 0 || own + wanted <= ANSWER_BYTES_PER_CONNECTION) && wanted <= free;
+        self.wait_for(wanted, enough).await?;
         Ok(self.take(wanted))
     }
 
@@ -222,7 +225,7 @@ impl AnswerBudget {
     /// When there is no memory for answers for `ANSWER_WAIT_MAX`.
     pub(crate) async fn turn(&self) -> Result<ListTurn, AnswersFull> {
         let own = acquire(&self.own.turn).await;
-        self.poll(|own, free| own < UNREAD_BYTES_BEFORE_LISTS && free > 0)
+        self.poll(1, |own, free| own < UNREAD_BYTES_BEFORE_LISTS && free > 0)
             .await?;
         Ok(ListTurn {
             _own: own,
@@ -261,42 +264,83 @@ impl AnswerBudget {
         (waited_for && self.holds_some()).then_some(ANSWER_STALL_MAX)
     }
 
-    async fn wait_for(&self, enough: impl Fn(usize, usize) -> bool) -> Result<(), AnswersFull> {
-        if self.has(&enough) {
+    async fn wait_for(
+        &self,
+        least: usize,
+        enough: impl Fn(usize, usize) -> bool,
+    ) -> Result<(), AnswersFull> {
+        if self.may_take(least, &enough) {
             return Ok(());
         }
         let _turn = acquire(&self.own.turn).await;
-        self.poll(enough).await
+        // Apart from the task: most do not wait.
+        Box::pin(self.poll(least, enough)).await
     }
 
-    async fn poll(&self, enough: impl Fn(usize, usize) -> bool) -> Result<(), AnswersFull> {
-        if self.has(&enough) {
+    async fn poll(
+        &self,
+        least: usize,
+        enough: impl Fn(usize, usize) -> bool,
+    ) -> Result<(), AnswersFull> {
+        if self.may_take(least, &enough) {
             return Ok(());
         }
         let until = Instant::now() + ANSWER_WAIT_MAX;
-        let mut in_line = None;
-        let mut with_nothing = None;
-        while !self.has(&enough) {
+        let mut in_the_way = None;
+        let mut place: Option<PlaceInLine> = None;
+        loop {
+            if place.is_some() == self.holds_some() {
+                place = (!self.holds_some()).then(|| PlaceInLine::at_the_end_of(self.line(least)));
+            }
+            let goes_on = match &place {
+                Some(place) => place.is_first() && enough(self.held(), self.free_for_this()),
+                None => self.has(&enough),
+            };
+            if goes_on {
+                return Ok(());
+            }
             if Instant::now() >= until {
                 return Err(AnswersFull);
             }
             // Who waits for its own answers to be read is in nobody's line.
             let others_are_in_the_way = !enough(0, self.free());
-            if in_line.is_some() != others_are_in_the_way {
-                in_line = others_are_in_the_way.then(|| Counted::one_of(&self.total.0.waiting));
+            if in_the_way.is_some() != others_are_in_the_way {
+                let waiting = &self.total.0.waiting;
+                in_the_way = others_are_in_the_way.then(|| Counted::one_of(waiting));
             }
-            if with_nothing.is_some() == self.holds_some() {
-                let counter = &self.total.0.with_nothing;
-                with_nothing = (!self.holds_some()).then(|| Counted::one_of(counter));
+            match &place {
+                Some(place) => place.changes_within(LOOK_EVERY).await,
+                None => sleep(LOOK_EVERY).await,
             }
-            sleep(LOOK_EVERY).await;
         }
-        Ok(())
+    }
+
+    /// Whether there is enough, and nobody came before.
+    fn may_take(&self, least: usize, enough: &impl Fn(usize, usize) -> bool) -> bool {
+        let is_in_turn = self.holds_some() || self.line(least).is_empty();
+        is_in_turn && self.has(enough)
     }
 
     fn has(&self, enough: &impl Fn(usize, usize) -> bool) -> bool {
-        let leaves_it = self.holds_some() && self.total.0.with_nothing.load(Ordering::Relaxed) > 0;
+        let others_wait = || {
+            self.total
+                .0
+                .with_nothing
+                .iter()
+                .any(|line| !line.is_empty())
+        };
+        let leaves_it = self.holds_some() && others_wait();
         !leaves_it && enough(self.held(), self.free_for_this())
+    }
+
+    /// Where those wait who hold nothing and want so much.
+    fn line(&self, least: usize) -> &Arc<Line> {
+        let [small, large] = &self.total.0.with_nothing;
+        if least <= LARGE_ANSWER_BYTES {
+            small
+        } else {
+            large
+        }
     }
 
     /// What there is for this connection.

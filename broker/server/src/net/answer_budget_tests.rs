@@ -82,6 +82,38 @@ async fn who_has_not_read_what_it_got_leaves_memory_to_one_who_waits_with_nothin
 }
 
 #[actix_rt::test]
+async fn whoever_came_first_gets_memory_first_though_others_want_less() {
+    let all = UnreadAnswers::below(&Ceiling::default());
+    let taken = all.for_connection().charge(all.0.memory.free());
+    let mut taken = taken.expect("it is counted");
+    let budgets = [(); 4].map(|()| all.for_connection());
+    let wants = [8, 1, 1].map(|times| times * SHARE_BYTES_MIN);
+    let mut waiting: Vec<_> = budgets
+        .iter()
+        .zip(wants)
+        .map(|(budget, bytes)| Box::pin(budget.reserve_all(bytes)))
+        .collect();
+    for one in &mut waiting {
+        assert!(futures::poll!(one).is_pending());
+    }
+    taken.shrink_to(taken.bytes() - 2 * SHARE_BYTES_MIN);
+    // A newcomer is behind those who wait.
+    let [.., newcomer] = &budgets;
+    let mut last = Box::pin(newcomer.reserve_all(SHARE_BYTES_MIN));
+    sleep(2 * LOOK_EVERY).await;
+    for one in waiting.iter_mut().chain([&mut last]) {
+        assert!(futures::poll!(one).is_pending(), "it is kept for the first");
+    }
+    drop(taken);
+    let mut held = Vec::new();
+    for one in waiting.into_iter().chain([last]) {
+        held.push(one.await.expect("there is enough"));
+    }
+    let held: Vec<_> = held.iter().map(AnswerMemory::bytes).collect();
+    assert_eq!(held, [wants.as_slice(), &[SHARE_BYTES_MIN]].concat());
+}
+
+#[actix_rt::test]
 async fn those_who_hold_some_leave_a_part_to_those_who_hold_nothing() {
     let all = UnreadAnswers::below(&Ceiling::default());
     let greedy = [(); 4].map(|()| all.for_connection());

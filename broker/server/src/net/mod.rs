@@ -11,6 +11,7 @@ mod busy_poll;
 pub(crate) mod ceiling;
 pub(crate) mod frame_reader;
 pub(crate) mod lane;
+mod line;
 pub(crate) mod list_requests;
 pub(crate) mod listener;
 mod read_error;

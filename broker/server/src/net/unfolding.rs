@@ -186,4 +186,24 @@ mod tests {
         let honest = unfolding.in_steps(|limit| limit, |_| false).await;
         assert_eq!(honest.unwrap(), STEP_BYTES);
     }
+
+    #[actix_rt::test]
+    async fn of_a_connection_with_many_that_unfold_much_one_waits_among_those_of_others() {
+        let unfolding = Unfolding::by(Workers::start(), &Ceiling::default());
+        let (greedy, modest) = (MuchOfConnection::default(), MuchOfConnection::default());
+        let mut held = Vec::new();
+        for _ in 0..FETCHES_AT_ONCE {
+            held.push(greedy.turn(&unfolding).await);
+        }
+        let mut of_greedy = [(); 2].map(|()| Box::pin(greedy.turn(&unfolding)));
+        let mut of_modest = Box::pin(modest.turn(&unfolding));
+        for one in of_greedy.iter_mut().chain([&mut of_modest]) {
+            assert!(futures::poll!(one).is_pending());
+        }
+        held.truncate(FETCHES_AT_ONCE - 2);
+        let [first, second] = &mut of_greedy;
+        let _first = first.await;
+        assert!(futures::poll!(second).is_pending());
+        let _second = of_modest.await;
+    }
 }

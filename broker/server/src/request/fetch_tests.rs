@@ -184,3 +184,24 @@ fn a_fetch_that_waits_takes_little() {
         bytes_of(|(fetch, request, memory, asker): Found| fetch.answer(request, memory, asker));
     assert!(for_records <= 1024 + 384, "{for_records} bytes");
 }
+
+#[actix_rt::test]
+async fn what_unfolds_to_much_is_read_when_it_is_the_turn_of_its_fetch() {
+    let hosted = host(&[]);
+    append(&hosted, batch(2 * 1024 * 1024, Codec::Gzip)).await;
+    let slice = everything(&hosted).await;
+    let cold = hosted.handle.cold_reads();
+    for may_unfold_much in [false, true] {
+        let located = [(); 2].map(|()| Located::of_slice(slice.clone(), cold.clone()));
+        let mut room = RecordsRoom::of(RECORDS_BYTES_MAX);
+        room.may_unfold_much = may_unfold_much;
+        let answers = read_all(located.into(), &as_records(), &mut room).await;
+        assert_eq!(room.needs_turn(), !may_unfold_much);
+        let next: Vec<_> = answers.iter().map(|answer| answer.next_offset).collect();
+        let expected = match may_unfold_much {
+            true => vec![Offset::new(1); 2],
+            false => vec![Offset::ZERO],
+        };
+        assert_eq!(next, expected);
+    }
+}
