@@ -5,7 +5,7 @@
 //! others wait, or there is no memory for its tiny ones, is closed by its writer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use broker_model::limits::{
@@ -39,6 +39,8 @@ const LEFT_TO_OTHERS: usize = 8 * 1024 * 1024;
 const LARGE_ANSWER_BYTES: usize = 1024 * 1024;
 /// A connection with so much unread begins no further list.
 const UNREAD_BYTES_BEFORE_LISTS: usize = 1024 * 1024;
+/// A list that takes longer makes the next one of its connection wait among such, for half of the turns.
+const LONG_LIST_TIME: Duration = Duration::from_millis(20);
 /// How long a request waits for memory for its answer.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How often it looks whether there is some.
@@ -59,6 +61,8 @@ struct Unread {
     /// gets it in the order in which they came, whatever others of its size would make do with.
     with_nothing: [Arc<Line>; 2],
     lists: Arc<Semaphore>,
+    /// Of these, for connections whose last one took long.
+    long_lists: Arc<Semaphore>,
 }
 
 impl UnreadAnswers {
@@ -71,6 +75,7 @@ impl UnreadAnswers {
             waiting: AtomicUsize::new(0),
             with_nothing: Default::default(),
             lists: Arc::new(Semaphore::new(LIST_REQUESTS_MAX)),
+            long_lists: Arc::new(Semaphore::new(LIST_REQUESTS_MAX / 2)),
         }))
     }
 
@@ -81,6 +86,7 @@ impl UnreadAnswers {
             own: Arc::new(Own {
                 bytes: AtomicUsize::new(0),
                 turn: Arc::new(Semaphore::new(1)),
+                lists_take_long: AtomicBool::new(false),
             }),
         }
     }
@@ -97,6 +103,8 @@ struct Own {
     bytes: AtomicUsize,
     /// One request of a connection at a time waits for memory, or makes a list.
     turn: Arc<Semaphore>,
+    /// Its last list did.
+    lists_take_long: AtomicBool,
 }
 
 /// The memory that an answer holds; given back when dropped.
@@ -107,14 +115,25 @@ pub(crate) struct AnswerMemory {
 
 /// The turn of a request whose answer may be large; over when dropped.
 pub(crate) struct ListTurn {
+    of: Arc<Own>,
     _own: OwnedSemaphorePermit,
-    total: Option<OwnedSemaphorePermit>,
+    total: Option<(OwnedSemaphorePermit, Option<OwnedSemaphorePermit>)>,
+    begun: Instant,
 }
 
 impl ListTurn {
     /// Lets requests of other connections go on, while those of its own still wait.
     pub(crate) fn let_others(&mut self) {
-        self.total = None;
+        if self.total.take().is_some() {
+            let takes_long = self.begun.elapsed() > LONG_LIST_TIME;
+            self.of.lists_take_long.store(takes_long, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for ListTurn {
+    fn drop(&mut self) {
+        self.let_others();
     }
 }
 
@@ -227,9 +246,17 @@ impl AnswerBudget {
         let own = acquire(&self.own.turn).await;
         self.poll(1, |own, free| own < UNREAD_BYTES_BEFORE_LISTS && free > 0)
             .await?;
+        // Whoever asks for little does not wait for all who ask for much.
+        let long = match self.own.lists_take_long.load(Ordering::Relaxed) {
+            true => Some(acquire(&self.total.0.long_lists).await),
+            false => None,
+        };
+        let total = acquire(&self.total.0.lists).await;
         Ok(ListTurn {
+            of: self.own.clone(),
             _own: own,
-            total: Some(acquire(&self.total.0.lists).await),
+            total: Some((total, long)),
+            begun: Instant::now(),
         })
     }
 

@@ -209,3 +209,36 @@ async fn a_connection_makes_one_list_at_a_time() {
     drop(first);
     assert!(budget.turn().await.is_ok());
 }
+
+#[actix_rt::test]
+async fn whoever_asks_for_short_lists_does_not_wait_for_all_who_ask_for_long_ones() {
+    let all = UnreadAnswers::below(&Ceiling::default());
+    let at_once = async |budget: &AnswerBudget| {
+        let turn = tokio::time::timeout(Duration::from_millis(20), budget.turn()).await;
+        turn.ok().and_then(Result::ok)
+    };
+    let long = [(); LIST_REQUESTS_MAX].map(|()| all.for_connection());
+    let mut first = Vec::new();
+    for budget in &long {
+        first.push(at_once(budget).await.expect("nothing is known of it"));
+    }
+    let short = all.for_connection();
+    assert!(at_once(&short).await.is_none(), "there are no more");
+    sleep(2 * LONG_LIST_TIME).await;
+    first.clear();
+    let mut second = Vec::new();
+    for budget in &long {
+        second.extend(at_once(budget).await);
+    }
+    assert_eq!(second.len(), LIST_REQUESTS_MAX / 2);
+    assert!(at_once(&short).await.is_some());
+    // One that was short makes up for it.
+    second.clear();
+    for budget in &long {
+        drop(at_once(budget).await);
+    }
+    for budget in &long {
+        second.extend(at_once(budget).await);
+    }
+    assert_eq!(second.len(), LIST_REQUESTS_MAX);
+}
