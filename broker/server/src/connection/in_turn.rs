@@ -18,6 +18,7 @@ use crate::net::AnswersFull;
 use crate::net::answer_budget::ListTurn;
 use crate::net::apart::apart;
 use crate::net::ceiling::Drawn;
+use crate::net::changes::ChangesFull;
 use crate::net::list_requests::{LIST_BYTES, ListRequests};
 use crate::net::waits::{CarriedOut, FetchesFull};
 use crate::request;
@@ -75,6 +76,26 @@ impl Session {
                 () = asker.gone() => {}
             }
         }))
+    }
+
+    /// The same for a change of metadata, which waits for those that its connection asked for before.
+    pub(crate) fn spawn_change<R, F>(
+        self: &Rc<Self>,
+        call: (Bytes, Weight),
+        asker: Asker,
+        handler: impl FnOnce(Arc<Context>, R) -> F + Send + 'static,
+    ) -> Option<WorkInOrder>
+    where
+        R: Request + Send + 'static,
+        F: Future<Output = Result<R::Response, WireError>> + 'static,
+    {
+        let changes = self.budget().changes().clone();
+        self.spawn(call, asker, move |context, request| async move {
+            let turn = changes.turn().await;
+            let _turn =
+                turn.map_err(|ChangesFull| WireError::new(ErrorCode::Busy, ChangesFull::MESSAGE))?;
+            handler(context, request).await
+        })
     }
 
     /// Decodes arguments and runs `handler` in the background, when it is its

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix::prelude::SendError;
 use actix::{Addr, Handler, Message};
 use arc_swap::ArcSwapOption;
-use broker_model::limits::{CHANGES_UNDER_WAY_MAX, CHANGES_WAITING_MAX};
+use broker_model::limits::CHANGES_UNDER_WAY_MAX;
 use broker_storage::{ScrubFound, ScrubTarget, Scrubbed};
 use tokio::sync::Semaphore;
 
@@ -24,19 +24,16 @@ pub(crate) struct ControllerHandle {
     addr: Arc<ArcSwapOption<Addr<ControllerActor>>>,
     stats: Arc<ActorStats>,
     trouble: Arc<ArcSwapOption<String>>,
-    /// For changes that are under way, and for those that wait for them.
-    admitted: Arc<Semaphore>,
+    /// For changes.
     under_way: Arc<Semaphore>,
 }
 
 impl Default for ControllerHandle {
     fn default() -> Self {
-        let admitted = CHANGES_UNDER_WAY_MAX + CHANGES_WAITING_MAX;
         Self {
             addr: Arc::default(),
             stats: Arc::default(),
             trouble: Arc::default(),
-            admitted: Arc::new(Semaphore::new(admitted)),
             under_way: Arc::new(Semaphore::new(CHANGES_UNDER_WAY_MAX)),
         }
     }
@@ -69,7 +66,7 @@ impl ControllerHandle {
         plan: Plan,
         intent: Intent,
     ) -> Result<Outcome, ControllerError> {
-        let place = self.place().await?;
+        let place = self.place().await;
         let (reply, answer) = Reply::channel();
         self.stats.sent();
         let message = Propose {
@@ -93,14 +90,11 @@ impl ControllerHandle {
         answer.await
     }
 
-    async fn place(&self) -> Result<Place, ControllerError> {
-        let admitted = self.admitted.clone().try_acquire_owned();
-        let admitted = admitted.map_err(|_| ControllerError::Busy)?;
+    async fn place(&self) -> Place {
         let under_way = self.under_way.clone().acquire_owned().await;
-        Ok(Place {
-            _admitted: admitted,
+        Place {
             _under_way: under_way.expect("it is never closed"),
-        })
+        }
     }
 
     /// What a scrub has to read.

@@ -66,7 +66,6 @@ pub(crate) struct Outcome {
 /// One of `limits::CHANGES_UNDER_WAY_MAX`, until a change is carried out or refused.
 #[derive(Debug)]
 pub(super) struct Place {
-    pub(super) _admitted: OwnedSemaphorePermit,
     pub(super) _under_way: OwnedSemaphorePermit,
 }
 

@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer_budget::{AnswerBudget, UnreadAnswers};
 use super::ceiling::{Allowance, Ceiling, Drawn};
+use super::changes::{Changes, ChangesOfConnection};
 use super::list_requests::ListRequests;
 use super::routing::Routing;
 use super::standing::{InFlight, Sender, Standing};
@@ -59,6 +60,7 @@ pub(crate) struct RequestBudget {
     answers: UnreadAnswers,
     fetches: Fetches,
     lists: ListRequests,
+    changes: Changes,
     unfolding: Unfolding,
     routing: Routing,
     modules: Arc<Semaphore>,
@@ -208,6 +210,7 @@ impl RequestBudget {
             answers: UnreadAnswers::below(&ceiling),
             fetches: Fetches::below(&ceiling),
             lists: ListRequests::below(&ceiling),
+            changes: Changes::new(),
             unfolding: Unfolding::by(workers, &ceiling),
             routing: Routing::below(&ceiling),
             modules: Arc::new(Semaphore::new(1)),
@@ -224,6 +227,7 @@ impl RequestBudget {
             answers: self.answers.for_connection(),
             fetches: self.fetches.for_connection(),
             lists: Arc::new(Semaphore::new(LIST_REQUESTS_PER_CONNECTION)),
+            changes: self.changes.for_connection(),
         }
     }
 
@@ -263,6 +267,7 @@ pub(crate) struct ConnectionBudget {
     answers: AnswerBudget,
     fetches: FetchesOfConnection,
     lists: Arc<Semaphore>,
+    changes: ChangesOfConnection,
 }
 
 /// A tiny frame that has begun and holds no place yet; counted as long as it lives.
@@ -393,6 +398,11 @@ impl ConnectionBudget {
     /// Its requests for lists that wait or are carried out.
     pub(crate) fn lists(&self) -> &Arc<Semaphore> {
         &self.lists
+    }
+
+    /// Its changes of metadata.
+    pub(crate) fn changes(&self) -> &ChangesOfConnection {
+        &self.changes
     }
 
     /// Whether a request of this connection is under way.

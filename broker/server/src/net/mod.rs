@@ -9,6 +9,7 @@ mod begun_frame;
 pub(crate) mod budget;
 mod busy_poll;
 pub(crate) mod ceiling;
+pub(crate) mod changes;
 pub(crate) mod frame_reader;
 pub(crate) mod lane;
 mod line;
