@@ -177,6 +177,28 @@ fn a_lost_note_of_durability_is_told_and_shown_until_the_next_clean_start() {
     assert!(described.get("partitions").list()[0].get("damage").is_nil());
 }
 
+#[test]
+fn notes_of_the_whole_directory_that_are_gone_are_told_at_the_start() {
+    let mut broker = stopped_with_data("1MiB");
+    broker.start_again();
+    broker.stop();
+    for name in ["replication-offset-checkpoint", "log-directories"] {
+        let file = broker.data_dir().join(name);
+        let told = |log: String| {
+            let mut lines = log.lines().filter(|line| line.contains("WARN"));
+            lines.any(|line| line.contains(name) && line.contains("is gone"))
+        };
+        assert!(!told(broker.log()), "{name} is there");
+        fs::remove_file(&file).expect("it is there");
+        assert!(findings(&broker).contains(name));
+        broker.start_again();
+        assert!(told(broker.log()), "{name}");
+        assert_eq!(broker.connect().read_all("t", 0).len(), 30);
+        broker.stop();
+        assert!(file.exists(), "it is made anew");
+    }
+}
+
 fn refused(broker: &Broker, words: &[&str]) {
     let refused = Setup::new().refused_on(&broker.data_dir());
     refused.names(words);

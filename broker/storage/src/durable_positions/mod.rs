@@ -333,6 +333,11 @@ impl DurablePositions {
         self.sync()
     }
 
+    /// Whether anything is known of any partition.
+    pub(crate) fn has_any(&self) -> bool {
+        !self.lock().by_key.is_empty()
+    }
+
     /// All points, for the checkpoint, and the number of changes so far.
     pub(crate) fn snapshot(&self) -> (BTreeMap<PartitionKey, RecoveryPoint>, u64) {
         let state = self.lock();

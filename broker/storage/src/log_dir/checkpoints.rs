@@ -41,6 +41,9 @@ impl DirShared {
         if !matches!(self.io.read_small(&file), Ok(None)) {
             return Ok(());
         }
+        if self.positions.has_any() {
+            tracing::warn!(file = %file.display(), "the file is gone and made anew: until then, that a log has lost its end is only noticed by its durable point");
+        }
         match self.store_high_watermarks() {
             Err(error) if error.is_no_space() => {
                 tracing::warn!(%error, "the disk is full: high watermarks are noted when there is room");

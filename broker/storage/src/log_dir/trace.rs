@@ -48,9 +48,14 @@ impl DirTrace {
         };
         let meta = MetaProperties::load(io, &dir.join(MetaProperties::FILE))
             .map_err(LogDirError::of_identity)?;
-        let siblings = match LogDirectories::load(io, &dir.join(LogDirectories::FILE)) {
+        let file = dir.join(LogDirectories::FILE);
+        let siblings = match LogDirectories::load(io, &file) {
             Err(error) if error.is_of_this_file() => {
                 tracing::warn!(%error, "it is made anew: a missing directory may not be noticed");
+                None
+            }
+            Ok(None) if meta.is_some() => {
+                tracing::warn!(file = %file.display(), "the file is gone, and is made anew: a missing directory may not be noticed");
                 None
             }
             other => other?,
