@@ -209,6 +209,9 @@ pub const ANSWER_BYTES_PER_CONNECTION: usize = 16 * 1024 * 1024;
 /// Memory of answers that wait for sockets which take no more, 512 bytes for each beyond what is counted for it
 /// alone, on the whole broker; nothing else draws on it.
 pub const ANSWERS_TINY_BYTES_MAX: usize = 6 * 1024 * 1024;
+/// Bytes of answers to clients that have shown that they read theirs, beyond those that all have in common; nothing
+/// else draws on it.
+pub const ANSWERS_OF_READERS_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Bytes of small answers to clients that have read all others, on the whole broker; nothing else draws on it.
 pub const ANSWERS_SMALL_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of answers that wait for their sockets, on the whole broker.

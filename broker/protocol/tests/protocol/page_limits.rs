@@ -38,7 +38,8 @@ table_of_limits! {
 }
 
 /// Limits inside the broker that a client only ever sees as `BUSY`, or not at all.
-pub(crate) const NOT_ON_THE_PAGE: [&str; 43] = [
+pub(crate) const NOT_ON_THE_PAGE: [&str; 44] = [
+    "ANSWERS_OF_READERS_BYTES_MAX",
     "ANSWERS_SMALL_BYTES_MAX",
     "ANSWERS_TINY_BYTES_MAX",
     "ANSWER_BYTES_UNSENT_MAX",

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use broker_model::limits::{
-    ANSWER_BYTES_PER_CONNECTION, ANSWER_BYTES_TOTAL, ANSWER_STALL_MAX, ANSWERS_SMALL_BYTES_MAX,
-    ANSWERS_TINY_BYTES_MAX, LIST_REQUESTS_MAX, MEMORY_OWN_ANSWERS,
+    ANSWER_BYTES_PER_CONNECTION, ANSWER_BYTES_TOTAL, ANSWER_STALL_MAX,
+    ANSWERS_OF_READERS_BYTES_MAX, ANSWERS_SMALL_BYTES_MAX, ANSWERS_TINY_BYTES_MAX,
+    LIST_REQUESTS_MAX, MEMORY_OWN_ANSWERS,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
@@ -35,6 +36,8 @@ pub(crate) const SMALL_ANSWER_BYTES: usize = 256 * 1024;
 const SHARE_OF_FREE: usize = 4;
 /// So much is left to connections that hold nothing, by those that do.
 const LEFT_TO_OTHERS: usize = 8 * 1024 * 1024;
+/// Who has taken so much of its answers reads them: it is more than lies in sockets of somebody who does not.
+const READ_BYTES_MIN: usize = 512 * 1024;
 /// Who wants more than this is in a line of its own.
 const LARGE_ANSWER_BYTES: usize = 1024 * 1024;
 /// A connection with so much unread begins no further list.
@@ -52,28 +55,41 @@ pub(crate) struct UnreadAnswers(Arc<Unread>);
 
 struct Unread {
     memory: Allowance,
+    /// For those who have shown that they read, whatever newcomers hold.
+    of_readers: Allowance,
     /// For small ones of those who read what they ask for.
     small: Allowance,
     /// For answers that are counted by their number.
     tiny: Allowance,
     waiting: AtomicUsize,
     /// Those that wait and hold nothing: who has not read what it got leaves what there is to them. Each of some size
-    /// gets it in the order in which they came, whatever others of its size would make do with.
-    with_nothing: [Arc<Line>; 2],
+    /// gets it in the order in which they came, whatever others of its size would make do with. Nobody who has shown
+    /// that it reads is behind newcomers.
+    with_nothing: Waiting,
+    of_newcomers: Waiting,
+    /// Those that wait to begin a list, for which little memory is enough.
+    for_lists: Arc<Line>,
     lists: Arc<Semaphore>,
     /// Of these, for connections whose last one took long.
     long_lists: Arc<Semaphore>,
 }
+
+/// Those who want little, and those who want much.
+type Waiting = [Arc<Line>; 2];
 
 impl UnreadAnswers {
     /// None yet.
     pub(super) fn below(ceiling: &Ceiling) -> Self {
         Self(Arc::new(Unread {
             memory: ceiling.allowance(MEMORY_OWN_ANSWERS, ANSWER_BYTES_TOTAL),
+            of_readers: ceiling
+                .allowance(ANSWERS_OF_READERS_BYTES_MAX, ANSWERS_OF_READERS_BYTES_MAX),
             small: ceiling.allowance(ANSWERS_SMALL_BYTES_MAX, ANSWERS_SMALL_BYTES_MAX),
             tiny: ceiling.allowance(ANSWERS_TINY_BYTES_MAX, ANSWERS_TINY_BYTES_MAX),
             waiting: AtomicUsize::new(0),
             with_nothing: Default::default(),
+            of_newcomers: Default::default(),
+            for_lists: Arc::default(),
             lists: Arc::new(Semaphore::new(LIST_REQUESTS_MAX)),
             long_lists: Arc::new(Semaphore::new(LIST_REQUESTS_MAX / 2)),
         }))
@@ -86,6 +102,7 @@ impl UnreadAnswers {
             own: Arc::new(Own {
                 bytes: AtomicUsize::new(0),
                 turn: Arc::new(Semaphore::new(1)),
+                has_read: AtomicBool::new(false),
                 lists_take_long: AtomicBool::new(false),
             }),
         }
@@ -103,6 +120,8 @@ struct Own {
     bytes: AtomicUsize,
     /// One request of a connection at a time waits for memory, or makes a list.
     turn: Arc<Semaphore>,
+    /// It has taken `READ_BYTES_MIN` once.
+    has_read: AtomicBool,
     /// Its last list did.
     lists_take_long: AtomicBool,
 }
@@ -244,8 +263,10 @@ impl AnswerBudget {
     /// When there is no memory for answers for `ANSWER_WAIT_MAX`.
     pub(crate) async fn turn(&self) -> Result<ListTurn, AnswersFull> {
         let own = acquire(&self.own.turn).await;
-        self.poll(1, |own, free| own < UNREAD_BYTES_BEFORE_LISTS && free > 0)
-            .await?;
+        self.poll(0, |own, _| {
+            own < UNREAD_BYTES_BEFORE_LISTS && self.free() > 0
+        })
+        .await?;
         // Whoever asks for little does not wait for all who ask for much.
         let long = match self.own.lists_take_long.load(Ordering::Relaxed) {
             true => Some(acquire(&self.total.0.long_lists).await),
@@ -349,24 +370,29 @@ impl AnswerBudget {
     }
 
     fn has(&self, enough: &impl Fn(usize, usize) -> bool) -> bool {
+        let Unread {
+            with_nothing,
+            of_newcomers,
+            ..
+        } = &*self.total.0;
         let others_wait = || {
-            self.total
-                .0
-                .with_nothing
-                .iter()
-                .any(|line| !line.is_empty())
+            let mut lines = with_nothing.iter().chain(of_newcomers);
+            lines.any(|line| !line.is_empty())
         };
         let leaves_it = self.holds_some() && others_wait();
         !leaves_it && enough(self.held(), self.free_for_this())
     }
 
-    /// Where those wait who hold nothing and want so much.
+    /// Where those wait who hold nothing and want at least so much; nothing, to begin a list.
     fn line(&self, least: usize) -> &Arc<Line> {
-        let [small, large] = &self.total.0.with_nothing;
-        if least <= LARGE_ANSWER_BYTES {
-            small
-        } else {
-            large
+        let [small, large] = match self.has_read() {
+            true => &self.total.0.with_nothing,
+            false => &self.total.0.of_newcomers,
+        };
+        match least {
+            0 => &self.total.0.for_lists,
+            ..=LARGE_ANSWER_BYTES => small,
+            _ => large,
         }
     }
 
@@ -376,6 +402,18 @@ impl AnswerBudget {
             true => self.free().saturating_sub(LEFT_TO_OTHERS),
             false => self.free(),
         }
+    }
+
+    /// The client has taken so much of its answers.
+    pub(crate) fn note_read(&self, bytes: usize) {
+        if bytes >= READ_BYTES_MIN && !self.has_read() {
+            self.own.has_read.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it has shown that it reads its answers.
+    pub(super) fn has_read(&self) -> bool {
+        self.own.has_read.load(Ordering::Relaxed)
     }
 
     /// What answers of this connection occupy.
@@ -388,11 +426,24 @@ impl AnswerBudget {
     }
 
     fn free(&self) -> usize {
-        self.total.0.memory.free()
+        self.source().1
     }
 
     fn take(&self, bytes: usize) -> AnswerMemory {
-        self.hold(self.total.0.memory.charge(bytes))
+        self.hold(self.source().0.charge(bytes))
+    }
+
+    /// Where this connection gets memory, and how much is free there.
+    fn source(&self) -> (&Allowance, usize) {
+        let Unread {
+            memory, of_readers, ..
+        } = &*self.total.0;
+        let of_all = (memory, memory.free());
+        if !self.has_read() || of_all.1 >= ANSWERS_OF_READERS_BYTES_MAX {
+            return of_all;
+        }
+        let own = (of_readers, of_readers.free());
+        if own.1 > of_all.1 { own } else { of_all }
     }
 
     /// Takes so much of what is for small ones, if this connection holds nothing.

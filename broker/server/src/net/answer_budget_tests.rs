@@ -134,6 +134,38 @@ async fn those_who_hold_some_leave_a_part_to_those_who_hold_nothing() {
 }
 
 #[actix_rt::test]
+async fn who_has_shown_that_it_reads_does_not_wait_for_newcomers() {
+    let all = UnreadAnswers::below(&Ceiling::default());
+    let at_once = async |reserving| tokio::time::timeout(Duration::ZERO, reserving).await;
+    let newcomers: Vec<_> = (0..400).map(|_| all.for_connection()).collect();
+    let mut held = Vec::new();
+    for newcomer in &newcomers {
+        let much = newcomer.reserve(ANSWER_BYTES_PER_CONNECTION);
+        held.extend(at_once(Box::pin(much)).await.ok());
+    }
+    let mut waiting: Vec<_> = newcomers
+        .iter()
+        .filter(|newcomer| !newcomer.holds_some())
+        .map(|newcomer| Box::pin(newcomer.reserve(ANSWER_BYTES_PER_CONNECTION)))
+        .collect();
+    assert!(!waiting.is_empty(), "they have used up what they may");
+    for one in &mut waiting {
+        assert!(futures::poll!(one).is_pending());
+    }
+    let (reader, wanted) = (all.for_connection(), 4 * SMALL_ANSWER_BYTES);
+    reader.note_read(READ_BYTES_MIN - 1);
+    let early = at_once(Box::pin(reader.reserve(wanted))).await;
+    assert!(early.is_err(), "it has not read much yet");
+    reader.note_read(READ_BYTES_MIN);
+    let memory = at_once(Box::pin(reader.reserve(wanted))).await;
+    let memory = memory.expect("at once").expect("there is some");
+    assert!(memory.bytes() >= wanted, "{}", memory.bytes());
+    // A list, for which there is memory, is begun whoever asks for one.
+    let list = tokio::time::timeout(Duration::from_secs(1), all.for_connection().turn()).await;
+    assert!(matches!(list, Ok(Ok(_))), "it waits for fetches");
+}
+
+#[actix_rt::test]
 async fn a_small_answer_to_one_who_reads_waits_for_nobody() {
     let all = UnreadAnswers::below(&Ceiling::default());
     let _unread = all.for_connection().charge(ANSWER_BYTES_TOTAL);

@@ -151,7 +151,7 @@ fn stored(batches: usize, folder: &std::path::Path) -> FileSlice {
 }
 
 #[actix_rt::test]
-async fn a_file_that_is_sent_at_once_leaves_others_their_turns() {
+async fn a_file_that_is_sent_at_once_leaves_others_their_turns_and_shows_that_the_client_reads() {
     const MIB: usize = 4;
     // It takes all of it without waiting, where the system lets it.
     let socket = TcpSocket::new_v4().unwrap();
@@ -177,6 +177,7 @@ async fn a_file_that_is_sent_at_once_leaves_others_their_turns() {
     let pace = ReadingPace::new(budget.answers().clone(), stopping);
     let writer = AnswerWriter::new(answers, writing, pace);
     let writer = actix_rt::spawn(writer.run());
+    assert!(!budget.answers().has_read());
     let mut turns = 0;
     while !writer.is_finished() {
         turns += 1;
@@ -185,4 +186,5 @@ async fn a_file_that_is_sent_at_once_leaves_others_their_turns() {
     assert!(writer.await.unwrap().is_ok());
     assert_eq!(reading.join().unwrap() as u64, len);
     assert!(turns >= 4 * MIB, "{turns} turns");
+    assert!(budget.answers().has_read());
 }

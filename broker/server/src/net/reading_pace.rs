@@ -48,6 +48,7 @@ pub(crate) struct ReadingPace {
     /// When it was first waited for since it has taken much; the clock is not asked for one that keeps up.
     since: Option<Instant>,
     taken: usize,
+    taken_in_all: usize,
     unread: UnreadCount,
     stopping: watch::Receiver<bool>,
     /// When the stop was first seen.
@@ -62,6 +63,7 @@ impl ReadingPace {
             answers,
             since: None,
             taken: 0,
+            taken_in_all: 0,
             unread: UnreadCount::default(),
             stopping,
             stops_since: None,
@@ -92,6 +94,8 @@ impl ReadingPace {
     /// The client has taken so many bytes.
     pub(crate) fn took(&mut self, bytes: usize) {
         self.taken += bytes;
+        self.taken_in_all = self.taken_in_all.saturating_add(bytes);
+        self.answers.note_read(self.taken_in_all);
         let part = self.answers.held() / PROGRESS_PART;
         if self.taken >= part.max(PROGRESS_BYTES) {
             self.goes_on();

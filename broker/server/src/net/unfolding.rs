@@ -25,8 +25,12 @@ const STEPS_AT_ONCE: usize = (UNFOLDING_BYTES_MAX - BATCH_DECOMPRESSED_BYTES_MAX
 /// So many fetches that unfold much hold memory for their answers: those that unfold, and some that are next.
 const FETCHES_AT_ONCE: usize = STEPS_AT_ONCE + 1 + 4;
 
-/// The turn of a fetch that unfolds much; over when dropped.
-pub(crate) struct FetchTurn {
+/// So many searches by time have batches looked at by the threads that unfold for fetches, too, which do not wait for
+/// all that anybody looks for.
+const SEARCHES_AT_ONCE: usize = 4;
+
+/// The turn of a fetch that unfolds much, or of a search; over when dropped.
+pub(crate) struct Turn {
     _one: OwnedSemaphorePermit,
 }
 
@@ -72,10 +76,10 @@ impl MuchOfConnection {
     }
 
     /// Waits for the turn of one.
-    pub(crate) async fn turn(&self, unfolding: &Unfolding) -> FetchTurn {
+    pub(crate) async fn turn(&self, unfolding: &Unfolding) -> Turn {
         let _first = self.line.acquire().await;
         let one = unfolding.fetches.clone().acquire_owned().await;
-        FetchTurn {
+        Turn {
             _one: one.expect("this budget is never closed"),
         }
     }
@@ -90,6 +94,7 @@ pub(crate) struct Unfolding {
     largest: Arc<Semaphore>,
     /// Fetches whose turn it is.
     fetches: Arc<Semaphore>,
+    searches: Arc<Semaphore>,
     memory: Allowance,
 }
 
@@ -101,7 +106,16 @@ impl Unfolding {
             steps: Arc::new(Semaphore::new(STEPS_AT_ONCE)),
             largest: Arc::new(Semaphore::new(1)),
             fetches: Arc::new(Semaphore::new(FETCHES_AT_ONCE)),
+            searches: Arc::new(Semaphore::new(SEARCHES_AT_ONCE)),
             memory: ceiling.allowance(MEMORY_OWN_UNFOLDING, UNFOLDING_BYTES_MAX),
+        }
+    }
+
+    /// Waits until a search by time may have the next batch looked at.
+    pub(crate) async fn search_turn(&self) -> Turn {
+        let one = self.searches.clone().acquire_owned().await;
+        Turn {
+            _one: one.expect("this budget is never closed"),
         }
     }
 

@@ -10,7 +10,7 @@ use super::fetch_partition::{Located, RECORDS_BYTES_MAX, RecordsRoom, Wanted};
 use crate::connection::Asker;
 use crate::net::AnswersFull;
 use crate::net::answer_budget::SMALL_ANSWER_BYTES;
-use crate::net::unfolding::FetchTurn;
+use crate::net::unfolding::Turn;
 
 /// How much larger decoded records may be than they are stored, before an answer takes a part of them.
 const DECODED_RATIO: u64 = 8;
@@ -88,7 +88,7 @@ impl Asked<'_> {
     }
 
     /// Waits until it may unfold much; none when nobody asks any more.
-    async fn turn(&self) -> Option<FetchTurn> {
+    async fn turn(&self) -> Option<Turn> {
         self.fetch.fetches.much().note(true);
         let unfolding = self.fetch.context.requests.unfolding();
         tokio::select! {

@@ -145,7 +145,9 @@ async fn first_at_time(
         let search = Search { batch, at, offsets };
         offsets = next..now.high_watermark;
         let mut worked_on = 0;
+        let turn = unfolding.search_turn().await;
         let found = decode(search, unfolding, &mut worked_on).await?;
+        drop(turn);
         stint.has_done(worked_on).await;
         if found.record.is_some() {
             return Ok(found.record);

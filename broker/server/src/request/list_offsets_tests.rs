@@ -75,6 +75,33 @@ async fn a_search_by_time_goes_on_behind_a_batch_whose_late_records_are_gone() {
     assert_eq!(find(&hosted, 61, &unfolding).await, None);
 }
 
+#[actix_rt::test]
+async fn others_do_not_wait_for_all_searches_that_were_asked_for() {
+    const SEARCHES: usize = 100;
+    let hosted = host(&[]);
+    // More than is looked at on the spot, and work for whoever does.
+    let times: Vec<i64> = (0..20_000).collect();
+    append(&hosted, &times, 1, Codec::None).await;
+    let unfolding = unfolding();
+    let found = Cell::new(0);
+    let searches = (0..SEARCHES).map(async |_| {
+        let last = find(&hosted, 19_999, &unfolding).await;
+        assert_eq!(last, Some((19_999, 19_999)));
+        found.set(found.get() + 1);
+    });
+    let other = async {
+        // They are under way.
+        while found.get() == 0 {
+            tokio::task::yield_now().await;
+        }
+        unfolding.workers().run_quick(|| ()).await.expect("it ends");
+        found.get()
+    };
+    let (before, _) = tokio::join!(other, futures::future::join_all(searches));
+    assert!(before < SEARCHES / 2, "it waited for {before}");
+    assert_eq!(found.get(), SEARCHES);
+}
+
 fn question(partition: u32, at: OffsetAt) -> OffsetQuery {
     OffsetQuery {
         topic: "t".to_owned(),
