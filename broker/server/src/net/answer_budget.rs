@@ -412,7 +412,7 @@ impl AnswerBudget {
     }
 
     /// Whether it has shown that it reads its answers.
-    pub(super) fn has_read(&self) -> bool {
+    pub(crate) fn has_read(&self) -> bool {
         self.own.has_read.load(Ordering::Relaxed)
     }
 

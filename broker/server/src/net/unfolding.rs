@@ -28,6 +28,8 @@ const FETCHES_AT_ONCE: usize = STEPS_AT_ONCE + 1 + 4;
 /// So many searches by time have batches looked at by the threads that unfold for fetches, too, which do not wait for
 /// all that anybody looks for.
 const SEARCHES_AT_ONCE: usize = 4;
+/// So many things are tried at once for clients that have not shown that they read: others do not wait for all of them.
+const NEWCOMERS_AT_ONCE: usize = 8;
 
 /// The turn of a fetch that unfolds much, or of a search; over when dropped.
 pub(crate) struct Turn {
@@ -95,6 +97,8 @@ pub(crate) struct Unfolding {
     /// Fetches whose turn it is.
     fetches: Arc<Semaphore>,
     searches: Arc<Semaphore>,
+    newcomers: Arc<Semaphore>,
+    is_for_reader: bool,
     memory: Allowance,
 }
 
@@ -107,6 +111,8 @@ impl Unfolding {
             largest: Arc::new(Semaphore::new(1)),
             fetches: Arc::new(Semaphore::new(FETCHES_AT_ONCE)),
             searches: Arc::new(Semaphore::new(SEARCHES_AT_ONCE)),
+            newcomers: Arc::new(Semaphore::new(NEWCOMERS_AT_ONCE)),
+            is_for_reader: false,
             memory: ceiling.allowance(MEMORY_OWN_UNFOLDING, UNFOLDING_BYTES_MAX),
         }
     }
@@ -119,9 +125,31 @@ impl Unfolding {
         }
     }
 
-    /// The threads that unfold.
-    pub(crate) fn workers(&self) -> &Workers {
-        &self.workers
+    /// The same for a client that has shown that it reads its answers, or has not.
+    pub(crate) fn for_client(&self, has_read: bool) -> Self {
+        Self {
+            is_for_reader: has_read,
+            ..self.clone()
+        }
+    }
+
+    /// Does `work` in the background that unfolds little, or finds that there is much; a moment of it, or more.
+    ///
+    /// # Errors
+    /// When `work` panicked.
+    pub(crate) async fn little<T: Send + 'static>(
+        &self,
+        is_quick: bool,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, BrokenOff> {
+        let _one = match self.is_for_reader {
+            true => None,
+            false => self.newcomers.acquire().await.ok(),
+        };
+        match is_quick {
+            true => self.workers.run_quick(work).await,
+            false => self.workers.run(work).await,
+        }
     }
 
     /// Does `work` in the background, with growing limits of what it may unfold to, as long as `work` says
@@ -170,6 +198,7 @@ impl Unfolding {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::sync::atomic::AtomicUsize;
 
     use super::*;
 
@@ -199,6 +228,31 @@ mod tests {
         assert!(waited.is_err());
         let honest = unfolding.in_steps(|limit| limit, |_| false).await;
         assert_eq!(honest.unwrap(), STEP_BYTES);
+    }
+
+    #[actix_rt::test]
+    async fn who_has_shown_that_it_reads_does_not_wait_for_all_that_newcomers_have_tried() {
+        const TRIES: usize = 200;
+        let newcomers = Unfolding::by(Workers::start(), &Ceiling::default());
+        let reader = newcomers.for_client(true);
+        let tried = Arc::new(AtomicUsize::new(0));
+        let tries = (0..TRIES).map(|_| {
+            let tried = tried.clone();
+            newcomers.little(true, move || {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+                tried.fetch_add(1, Ordering::Relaxed);
+            })
+        });
+        let tries = futures::future::join_all(tries);
+        let seen = tried.clone();
+        let (ended, before) = tokio::join!(
+            tries,
+            reader.little(true, move || seen.load(Ordering::Relaxed))
+        );
+        let before = before.expect("it ends");
+        assert!(before < TRIES / 2, "it waited for {before}");
+        assert!(ended.iter().all(Result::is_ok));
+        assert_eq!(tried.load(Ordering::Relaxed), TRIES);
     }
 
     #[actix_rt::test]

@@ -84,11 +84,7 @@ pub(super) async fn decode_little<D: Decode>(
     }
     let first = wanted.clone();
     let work = move || first.decode(Unfolded::batches_up_to(UNFOLD_AT_ONCE_BYTES));
-    let unfolded = if bytes <= LIGHT_BYTES_MAX {
-        unfolding.workers().run_quick(work).await
-    } else {
-        unfolding.workers().run(work).await
-    };
+    let unfolded = unfolding.little(bytes <= LIGHT_BYTES_MAX, work).await;
     unfolded.unwrap_or_else(|panicked| Err(NotDecoded::Failed(unreadable(&panicked))))
 }
 

@@ -80,7 +80,8 @@ impl Asked<'_> {
 
     fn form(&self) -> Wanted {
         let context = &*self.fetch.context;
-        let unfolding = context.requests.unfolding().clone();
+        let unfolding = context.requests.unfolding();
+        let unfolding = unfolding.for_client(self.fetch.budget.has_read());
         match self.request.decode {
             true => Wanted::Decoded(context.plugins.clone(), unfolding),
             false => Wanted::Records(unfolding),

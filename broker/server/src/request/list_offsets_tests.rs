@@ -94,7 +94,7 @@ async fn others_do_not_wait_for_all_searches_that_were_asked_for() {
         while found.get() == 0 {
             tokio::task::yield_now().await;
         }
-        unfolding.workers().run_quick(|| ()).await.expect("it ends");
+        unfolding.little(true, || ()).await.expect("it ends");
         found.get()
     };
     let (before, _) = tokio::join!(other, futures::future::join_all(searches));
