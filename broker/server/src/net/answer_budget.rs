@@ -391,7 +391,7 @@ impl AnswerBudget {
         };
         match least {
             0 => &self.total.0.for_lists,
-            ..=LARGE_ANSWER_BYTES => small,
+            1..=LARGE_ANSWER_BYTES => small,
             _ => large,
         }
     }
