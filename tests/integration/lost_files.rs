@@ -100,6 +100,27 @@ fn a_partition_whose_directory_is_gone_is_offline_until_it_is_back_or_given_up()
 }
 
 #[test]
+fn an_index_that_is_damaged_or_gone_is_told_and_made_anew() {
+    let mut broker = stopped_with_data("1KiB");
+    let told = |broker: &Broker| broker.log().matches("and is made anew").count();
+    broker.start_again();
+    broker.kill();
+    broker.start_again();
+    assert_eq!(told(&broker), 0, "nothing has happened to them");
+    broker.stop();
+    let index = broker.files("t", 0, "index").remove(0);
+    fs::write(&index, b"garbage").expect("it can be written");
+    let times = broker.files("other", 0, "timeindex").remove(0);
+    fs::remove_file(&times).expect("it is there");
+    broker.start_again();
+    let mut wire = broker.connect();
+    assert_eq!(wire.read_all("t", 0).len(), 30);
+    assert_others_are_served(&mut wire);
+    assert_eq!(told(&broker), 2);
+    assert!(times.exists());
+}
+
+#[test]
 fn a_first_segment_that_is_gone_is_a_loss_and_not_a_later_beginning() {
     let mut broker = stopped_with_data("1KiB");
     let logs = broker.files("t", 0, "log");
@@ -255,6 +276,8 @@ fn the_index_and_the_torn_end_of_the_metadata_log_are_mended() {
     let torn = [&whole[..], &whole[..40]].concat();
     fs::write(&log, torn).expect("it can be written");
     broker.start_again();
+    let told = "cut off at the end of the metadata log";
+    assert!(broker.log().contains(told));
     let mut wire = broker.connect();
     assert_eq!(wire.read_all("t", 0).len(), 30);
     wire.create_topic("after", 1, &[]);

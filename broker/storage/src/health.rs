@@ -206,8 +206,17 @@ pub(crate) fn is_exhausted(error: &io::Error) -> bool {
 /// What a sync has failed with, as it counts. One that speaks of no room has lost writes that had found theirs, and
 /// one of a permission, as network file systems have it, writes that had been allowed.
 pub(crate) fn of_sync(error: io::Error) -> io::Error {
-    match is_no_space(&error) || is_not_permitted(&error) {
+    match is_no_space(&error) || is_not_permitted(&error) || is_out_of_files(&error) {
         true => io::Error::other(format!("a sync failed: {error}")),
+        false => error,
+    }
+}
+
+/// What the sync of a file has failed with that is open: not for lack of descriptors, whatever it says, or it would
+/// be done again.
+pub(crate) fn of_open_file(error: io::Error) -> io::Error {
+    match is_out_of_files(&error) {
+        true => io::Error::other(error.to_string()),
         false => error,
     }
 }

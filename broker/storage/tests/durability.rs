@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -150,18 +151,32 @@ fn sixteen_producers_share_syncs() {
 
 #[test]
 fn after_a_failed_sync_nothing_is_acknowledged_and_nothing_is_retried() {
+    const EMFILE: i32 = 24;
+    // Whatever it says: the file was open.
+    for fault in [Fault::EIO, Fault::ENOSPC, Fault::Error(EMFILE)] {
+        fails_once_and_for_all(fault);
+    }
+}
+
+fn fails_once_and_for_all(fault: Fault) {
     let io = RecordingIo::new();
     let dir = try_open_dir(&io, PlantedBugs::default()).unwrap();
     let mut log = open_log(&dir, 0);
     append(&mut log, batch_of("kept", 50));
     support::sync(&dir, &mut log);
     append(&mut log, batch_of("lost", 50));
-    io.set_faults(|_, operation| {
+    let tried = Arc::new(AtomicUsize::new(0));
+    let counted = tried.clone();
+    io.set_faults(move |_, operation| {
         let fails = matches!(operation, Operation::SyncData { path } if is_data(path));
-        fails.then_some(Fault::EIO)
+        fails.then(|| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            fault
+        })
     });
     let request = log.sync_request().unwrap();
     let failure = log.on_synced(&dir.sync_now(request)).unwrap_err();
+    assert_eq!(tried.load(Ordering::Relaxed), 1, "{fault:?}");
     assert_eq!(failure.dir, std::path::Path::new(support::DIR));
     assert_eq!(log.durable_end(), offset(1));
     assert_eq!(dir.is_failed(), Some(failure));

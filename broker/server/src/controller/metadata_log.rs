@@ -81,7 +81,11 @@ impl MetadataLog {
             ..LogConfig::default()
         };
         let opened = dir.open_or_create_log(&partition, TOPIC_ID, config);
-        let (log, _) = opened.map_err(|problem| not_opened(&dir, &problem))?;
+        let (log, report) = opened.map_err(|problem| not_opened(&dir, &problem))?;
+        if let Some(torn) = &report.torn {
+            let (file, bytes, end) = (torn.file.display(), torn.bytes, torn.offset);
+            tracing::warn!(%file, bytes, %end, "what nobody was told of was cut off at the end of the metadata log");
+        }
         let mut opened = Self { log, dir };
         if opened.log.start() > Offset::ZERO {
             let start = opened.log.start();

@@ -231,6 +231,21 @@ impl AnswerBudget {
         Ok(self.take(wanted))
     }
 
+    /// Waits until the client has read so much that it may have another of the largest answers of its fetches.
+    ///
+    /// # Errors
+    /// When it has not for `ANSWER_WAIT_MAX`.
+    pub(crate) async fn are_read(&self) -> Result<(), AnswersFull> {
+        let until = Instant::now() + ANSWER_WAIT_MAX;
+        while self.held() > ANSWER_BYTES_PER_CONNECTION / 2 {
+            if Instant::now() >= until {
+                return Err(AnswersFull);
+            }
+            sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
     /// Counts an answer that was made, of which so much may have been counted before: one of some size waits until there
     /// is memory for it, unless what is missing is the smaller part.
     ///

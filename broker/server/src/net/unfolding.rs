@@ -10,6 +10,7 @@ use broker_model::limits::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
+use super::answer_budget::{AnswerBudget, AnswersFull};
 use super::ceiling::{Allowance, Ceiling, Drawn};
 use crate::background::{BrokenOff, Workers};
 
@@ -34,6 +35,8 @@ const NEWCOMERS_AT_ONCE: usize = 8;
 /// The turn of a fetch that unfolds much, or of a search; over when dropped.
 pub(crate) struct Turn {
     _one: OwnedSemaphorePermit,
+    _of_newcomers: Option<OwnedSemaphorePermit>,
+    _of_connection: Option<OwnedSemaphorePermit>,
 }
 
 /// So many fetches of a connection find out at once whether what they read unfolds to much: others' wait for the same
@@ -44,8 +47,8 @@ const TRIED_AT_ONCE: usize = 2;
 pub(crate) struct MuchOfConnection {
     /// For those of which it is not known how much they unfold.
     places: Semaphore,
-    /// Of those that unfold much one at a time waits for its turn, among those of others.
-    line: Semaphore,
+    /// Of those that unfold much one at a time has a turn, or waits for one among those of others.
+    line: Arc<Semaphore>,
     /// The last one did.
     is_likely: AtomicBool,
 }
@@ -54,7 +57,7 @@ impl Default for MuchOfConnection {
     fn default() -> Self {
         Self {
             places: Semaphore::new(TRIED_AT_ONCE),
-            line: Semaphore::new(1),
+            line: Arc::new(Semaphore::new(1)),
             is_likely: AtomicBool::new(false),
         }
     }
@@ -77,13 +80,27 @@ impl MuchOfConnection {
         place.expect("this budget is never closed")
     }
 
-    /// Waits for the turn of one.
-    pub(crate) async fn turn(&self, unfolding: &Unfolding) -> Turn {
-        let _first = self.line.acquire().await;
-        let one = unfolding.fetches.clone().acquire_owned().await;
-        Turn {
-            _one: one.expect("this budget is never closed"),
-        }
+    /// Waits for the turn of one, of a client that has read enough for another answer: who has a turn is not to wait
+    /// for that.
+    ///
+    /// # Errors
+    /// When it does not read.
+    pub(crate) async fn turn(
+        &self,
+        unfolding: &Unfolding,
+        answers: &AnswerBudget,
+    ) -> Result<Turn, AnswersFull> {
+        let of_connection = acquire(&self.line).await;
+        answers.are_read().await?;
+        let of_newcomers = match answers.has_read() {
+            true => None,
+            false => Some(acquire(&unfolding.fetches_of_newcomers).await),
+        };
+        Ok(Turn {
+            _one: acquire(&unfolding.fetches).await,
+            _of_newcomers: of_newcomers,
+            _of_connection: Some(of_connection),
+        })
     }
 }
 
@@ -96,6 +113,8 @@ pub(crate) struct Unfolding {
     largest: Arc<Semaphore>,
     /// Fetches whose turn it is.
     fetches: Arc<Semaphore>,
+    /// Of these, for clients that have not shown that they read.
+    fetches_of_newcomers: Arc<Semaphore>,
     searches: Arc<Semaphore>,
     newcomers: Arc<Semaphore>,
     is_for_reader: bool,
@@ -110,6 +129,7 @@ impl Unfolding {
             steps: Arc::new(Semaphore::new(STEPS_AT_ONCE)),
             largest: Arc::new(Semaphore::new(1)),
             fetches: Arc::new(Semaphore::new(FETCHES_AT_ONCE)),
+            fetches_of_newcomers: Arc::new(Semaphore::new(FETCHES_AT_ONCE / 2)),
             searches: Arc::new(Semaphore::new(SEARCHES_AT_ONCE)),
             newcomers: Arc::new(Semaphore::new(NEWCOMERS_AT_ONCE)),
             is_for_reader: false,
@@ -119,9 +139,10 @@ impl Unfolding {
 
     /// Waits until a search by time may have the next batch looked at.
     pub(crate) async fn search_turn(&self) -> Turn {
-        let one = self.searches.clone().acquire_owned().await;
         Turn {
-            _one: one.expect("this budget is never closed"),
+            _one: acquire(&self.searches).await,
+            _of_newcomers: None,
+            _of_connection: None,
         }
     }
 
@@ -195,12 +216,20 @@ impl Unfolding {
     }
 }
 
+async fn acquire(semaphore: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    let permit = semaphore.clone().acquire_owned().await;
+    permit.expect("this budget is never closed")
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::AtomicUsize;
 
+    use broker_model::limits::ANSWER_BYTES_PER_CONNECTION;
+
     use super::*;
+    use crate::net::answer_budget::UnreadAnswers;
 
     #[actix_rt::test]
     async fn work_is_tried_with_a_higher_limit_when_the_first_was_too_low() {
@@ -255,23 +284,49 @@ mod tests {
         assert_eq!(tried.load(Ordering::Relaxed), TRIES);
     }
 
+    fn connection() -> (MuchOfConnection, AnswerBudget) {
+        let answers = UnreadAnswers::below(&Ceiling::default());
+        (MuchOfConnection::default(), answers.for_connection())
+    }
+
     #[actix_rt::test]
-    async fn of_a_connection_with_many_that_unfold_much_one_waits_among_those_of_others() {
+    async fn of_a_connection_with_many_that_unfold_much_one_has_a_turn_or_waits_among_those_of_others()
+     {
         let unfolding = Unfolding::by(Workers::start(), &Ceiling::default());
-        let (greedy, modest) = (MuchOfConnection::default(), MuchOfConnection::default());
+        let (greedy, greedys) = connection();
+        let first = greedy.turn(&unfolding, &greedys).await;
+        let mut second = Box::pin(greedy.turn(&unfolding, &greedys));
+        assert!(futures::poll!(&mut second).is_pending());
+        let others = [(); FETCHES_AT_ONCE / 2].map(|()| connection());
         let mut held = Vec::new();
-        for _ in 0..FETCHES_AT_ONCE {
-            held.push(greedy.turn(&unfolding).await);
+        for (other, others) in &others[1..] {
+            held.push(other.turn(&unfolding, others).await.ok());
         }
-        let mut of_greedy = [(); 2].map(|()| Box::pin(greedy.turn(&unfolding)));
-        let mut of_modest = Box::pin(modest.turn(&unfolding));
-        for one in of_greedy.iter_mut().chain([&mut of_modest]) {
-            assert!(futures::poll!(one).is_pending());
-        }
-        held.truncate(FETCHES_AT_ONCE - 2);
-        let [first, second] = &mut of_greedy;
-        let _first = first.await;
-        assert!(futures::poll!(second).is_pending());
-        let _second = of_modest.await;
+        let (last, lasts) = &others[0];
+        let mut last = Box::pin(last.turn(&unfolding, lasts));
+        assert!(
+            futures::poll!(&mut last).is_pending(),
+            "newcomers have all they may"
+        );
+        let (reader, readers) = connection();
+        readers.note_read(1024 * 1024);
+        assert!(reader.turn(&unfolding, &readers).await.is_ok());
+        drop(first);
+        let _last = last.await;
+        assert!(futures::poll!(&mut second).is_pending(), "it came later");
+        held.clear();
+        assert!(second.await.is_ok());
+    }
+
+    #[actix_rt::test]
+    async fn who_has_not_read_its_answers_takes_no_turn_from_others() {
+        let unfolding = Unfolding::by(Workers::start(), &Ceiling::default());
+        let (greedy, answers) = connection();
+        let unread = answers.charge(ANSWER_BYTES_PER_CONNECTION / 2 + 1);
+        let mut waiting = Box::pin(greedy.turn(&unfolding, &answers));
+        assert!(futures::poll!(&mut waiting).is_pending());
+        assert_eq!(unfolding.fetches.available_permits(), FETCHES_AT_ONCE);
+        drop(unread);
+        assert!(waiting.await.is_ok());
     }
 }

@@ -41,7 +41,7 @@ impl Asked<'_> {
                 place = Some(much.place().await);
                 if much.is_likely() {
                     place = None;
-                    turn = self.turn().await;
+                    turn = self.turn().await?;
                 }
             }
             let reserved = match step {
@@ -62,7 +62,7 @@ impl Asked<'_> {
             let answers = Box::pin(read_all(located, &form, &mut room)).await;
             if room.needs_turn() {
                 drop((memory, place));
-                turn = self.turn().await;
+                turn = self.turn().await?;
                 continue;
             }
             if granted < RECORDS_BYTES_MAX && stands_still(&answers, self.request) {
@@ -89,13 +89,18 @@ impl Asked<'_> {
     }
 
     /// Waits until it may unfold much; none when nobody asks any more.
-    async fn turn(&self) -> Option<Turn> {
+    ///
+    /// # Errors
+    /// When the client does not read its answers.
+    async fn turn(&self) -> Result<Option<Turn>, WireError> {
         self.fetch.fetches.much().note(true);
         let unfolding = self.fetch.context.requests.unfolding();
         tokio::select! {
             biased;
-            turn = self.fetch.fetches.much().turn(unfolding) => Some(turn),
-            () = self.asker.gone() => None,
+            turn = self.fetch.fetches.much().turn(unfolding, &self.fetch.budget) => turn
+                .map(Some)
+                .map_err(|AnswersFull| WireError::new(ErrorCode::Busy, AnswersFull::MESSAGE)),
+            () = self.asker.gone() => Ok(None),
         }
     }
 

@@ -22,6 +22,7 @@ use super::map::ReadOnlyMap;
 use super::{
     DirEntry, FileIdentity, FileState, Io, IoFile, IoLock, IoSlice, MappedFile, OpenMode, Space,
 };
+use crate::health::of_open_file;
 
 /// How far apart `is_cached` looks.
 const CACHED_PROBE_BYTES: u64 = 128 * 1024;
@@ -112,7 +113,7 @@ impl Io for RealIo {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_all()
+        File::open(path)?.sync_all().map_err(of_open_file)
     }
 
     fn sync_all(&self, path: &Path) -> io::Result<()> {
@@ -238,7 +239,8 @@ impl IoFile for RealFile {
     fn sync_data(&self) -> io::Result<()> {
         // Not `File::sync_data`, which repeats the call when it is interrupted: a sync is never
         // repeated here, whatever it answered.
-        Ok(rustix::fs::fdatasync(&self.0)?)
+        let synced = rustix::fs::fdatasync(&self.0);
+        synced.map_err(|error| of_open_file(error.into()))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

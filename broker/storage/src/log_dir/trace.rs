@@ -48,13 +48,18 @@ impl DirTrace {
         };
         let meta = MetaProperties::load(io, &dir.join(MetaProperties::FILE))
             .map_err(LogDirError::of_identity)?;
+        let is_partition = |name: &str| TopicPartition::from_dir_name(name).is_some();
+        let has_partitions = entries
+            .iter()
+            .any(|entry| entry.is_dir && is_partition(&entry.name));
         let file = dir.join(LogDirectories::FILE);
         let siblings = match LogDirectories::load(io, &file) {
             Err(error) if error.is_of_this_file() => {
                 tracing::warn!(%error, "it is made anew: a missing directory may not be noticed");
                 None
             }
-            Ok(None) if meta.is_some() => {
+            // The first start may have ended before it was made.
+            Ok(None) if meta.is_some() && has_partitions => {
                 tracing::warn!(file = %file.display(), "the file is gone, and is made anew: a missing directory may not be noticed");
                 None
             }
@@ -75,15 +80,12 @@ impl DirTrace {
         let signs = entries
             .iter()
             .filter(|entry| signs_of_life.contains(&entry.name.as_str()));
-        let is_partition = |name: &str| TopicPartition::from_dir_name(name).is_some();
         Ok(Self {
             cluster_id: meta.map(|meta| meta.cluster_id),
             directory_id: meta.map(|meta| meta.directory_id),
             last_alive: signs.filter_map(|entry| entry.modified).max(),
             doubted_clock,
-            has_partitions: entries
-                .iter()
-                .any(|entry| entry.is_dir && is_partition(&entry.name)),
+            has_partitions,
             siblings: siblings.unwrap_or_default().0,
         })
     }

@@ -410,6 +410,11 @@ impl Recovery<'_> {
         let interval = self.request.config.index_interval_bytes;
         let opened = SealedSegment::open(Arc::clone(&data), len, interval, below)
             .map_err(|source| self.io_failed(data.path(), source))?;
+        // Above the recovery point it may never have been synced.
+        if opened.is_indexed_anew && base < self.point.segment {
+            let segment = data.path().display();
+            tracing::warn!(%segment, "its index was gone, damaged or of another length, and is made anew");
+        }
         for damage in opened.damage {
             if !self
                 .report

@@ -14,7 +14,7 @@ use super::file_name;
 use super::known::{FileVersion, Known, Met};
 use super::open_files::{Closing, OpenFiles};
 use crate::corruption::{Corruption, Damage};
-use crate::health::{DirHealth, is_out_of_files};
+use crate::health::{DirHealth, is_out_of_files, of_open_file};
 use crate::index::SegmentId;
 use crate::io::{FileIdentity, FileState, Io, IoFile, OpenMode};
 use crate::log::LogPurpose;
@@ -255,9 +255,10 @@ impl DataFile {
             handle.is_dirty = false;
             opened.file
         };
-        file.sync_data().inspect_err(|_| {
+        file.sync_data().map_err(|error| {
             // Never repeated: the caller takes the directory out of service.
             lock(&self.handle).is_dirty = true;
+            of_open_file(error)
         })
     }
 

@@ -32,6 +32,8 @@ pub(crate) struct OpenedSegment {
     pub(crate) damage: Vec<Corruption>,
     /// What its index said, where that was sound and of another length.
     pub(crate) indexed: Option<SealedSummary>,
+    /// Whether its index was made anew.
+    pub(crate) is_indexed_anew: bool,
 }
 
 impl SealedSegment {
@@ -76,6 +78,7 @@ impl SealedSegment {
                 segment: Self::new(data, summary, index_interval),
                 damage: Vec::new(),
                 indexed: None,
+                is_indexed_anew: false,
             });
         }
         let end = below.map_or(KnownEnd::Unknown, KnownEnd::NotAbove);
@@ -91,6 +94,7 @@ impl SealedSegment {
             segment: Self::new(data, rebuilt.summary, index_interval),
             damage: rebuilt.damage,
             indexed,
+            is_indexed_anew: true,
         })
     }
 
