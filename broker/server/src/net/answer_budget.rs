@@ -231,13 +231,21 @@ impl AnswerBudget {
         Ok(self.take(wanted))
     }
 
-    /// Waits until the client has read so much that it may have another of the largest answers of its fetches.
+    /// Whether nobody has to wait for this client to read before it gets memory for another answer: it has read all
+    /// others, or there is plenty.
+    pub(crate) fn are_read(&self) -> bool {
+        let largest = ANSWER_BYTES_PER_CONNECTION / 2;
+        let held = self.held();
+        held == 0 || held <= largest && self.free_for_this() >= largest
+    }
+
+    /// Waits for that.
     ///
     /// # Errors
-    /// When it has not for `ANSWER_WAIT_MAX`.
-    pub(crate) async fn are_read(&self) -> Result<(), AnswersFull> {
+    /// When it has not read for `ANSWER_WAIT_MAX`.
+    pub(crate) async fn until_read(&self) -> Result<(), AnswersFull> {
         let until = Instant::now() + ANSWER_WAIT_MAX;
-        while self.held() > ANSWER_BYTES_PER_CONNECTION / 2 {
+        while !self.are_read() {
             if Instant::now() >= until {
                 return Err(AnswersFull);
             }

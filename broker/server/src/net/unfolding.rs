@@ -91,16 +91,22 @@ impl MuchOfConnection {
         answers: &AnswerBudget,
     ) -> Result<Turn, AnswersFull> {
         let of_connection = acquire(&self.line).await;
-        answers.are_read().await?;
-        let of_newcomers = match answers.has_read() {
-            true => None,
-            false => Some(acquire(&unfolding.fetches_of_newcomers).await),
-        };
-        Ok(Turn {
-            _one: acquire(&unfolding.fetches).await,
-            _of_newcomers: of_newcomers,
-            _of_connection: Some(of_connection),
-        })
+        loop {
+            answers.until_read().await?;
+            let of_newcomers = match answers.has_read() {
+                true => None,
+                false => Some(acquire(&unfolding.fetches_of_newcomers).await),
+            };
+            let one = acquire(&unfolding.fetches).await;
+            // It may have been long.
+            if answers.are_read() {
+                return Ok(Turn {
+                    _one: one,
+                    _of_newcomers: of_newcomers,
+                    _of_connection: Some(of_connection),
+                });
+            }
+        }
     }
 }
 
@@ -226,7 +232,7 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::AtomicUsize;
 
-    use broker_model::limits::ANSWER_BYTES_PER_CONNECTION;
+    use broker_model::limits::{ANSWER_BYTES_PER_CONNECTION, ANSWER_BYTES_TOTAL};
 
     use super::*;
     use crate::net::answer_budget::UnreadAnswers;
@@ -321,12 +327,21 @@ mod tests {
     #[actix_rt::test]
     async fn who_has_not_read_its_answers_takes_no_turn_from_others() {
         let unfolding = Unfolding::by(Workers::start(), &Ceiling::default());
-        let (greedy, answers) = connection();
+        let greedy = MuchOfConnection::default();
+        let all = UnreadAnswers::below(&Ceiling::default());
+        let (answers, others) = (all.for_connection(), all.for_connection());
         let unread = answers.charge(ANSWER_BYTES_PER_CONNECTION / 2 + 1);
         let mut waiting = Box::pin(greedy.turn(&unfolding, &answers));
         assert!(futures::poll!(&mut waiting).is_pending());
         assert_eq!(unfolding.fetches.available_permits(), FETCHES_AT_ONCE);
         drop(unread);
         assert!(waiting.await.is_ok());
+        // Little is much where there is not plenty, and others have to get some.
+        let little = answers.charge(1024);
+        assert!(answers.are_read());
+        let _of_others = others.charge(ANSWER_BYTES_TOTAL * 3 / 4);
+        assert!(!answers.are_read());
+        drop(little);
+        assert!(answers.are_read());
     }
 }
