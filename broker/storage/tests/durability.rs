@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -151,32 +151,18 @@ fn sixteen_producers_share_syncs() {
 
 #[test]
 fn after_a_failed_sync_nothing_is_acknowledged_and_nothing_is_retried() {
-    const EMFILE: i32 = 24;
-    // Whatever it says: the file was open.
-    for fault in [Fault::EIO, Fault::ENOSPC, Fault::Error(EMFILE)] {
-        fails_once_and_for_all(fault);
-    }
-}
-
-fn fails_once_and_for_all(fault: Fault) {
     let io = RecordingIo::new();
     let dir = try_open_dir(&io, PlantedBugs::default()).unwrap();
     let mut log = open_log(&dir, 0);
     append(&mut log, batch_of("kept", 50));
     support::sync(&dir, &mut log);
     append(&mut log, batch_of("lost", 50));
-    let tried = Arc::new(AtomicUsize::new(0));
-    let counted = tried.clone();
-    io.set_faults(move |_, operation| {
+    io.set_faults(|_, operation| {
         let fails = matches!(operation, Operation::SyncData { path } if is_data(path));
-        fails.then(|| {
-            counted.fetch_add(1, Ordering::Relaxed);
-            fault
-        })
+        fails.then_some(Fault::EIO)
     });
     let request = log.sync_request().unwrap();
     let failure = log.on_synced(&dir.sync_now(request)).unwrap_err();
-    assert_eq!(tried.load(Ordering::Relaxed), 1, "{fault:?}");
     assert_eq!(failure.dir, std::path::Path::new(support::DIR));
     assert_eq!(log.durable_end(), offset(1));
     assert_eq!(dir.is_failed(), Some(failure));
@@ -486,23 +472,27 @@ fn a_sync_that_went_well_acknowledges_nothing_once_another_has_failed() {
 }
 
 #[test]
-fn a_sync_that_speaks_of_a_full_disk_has_failed_like_any_other() {
-    for (of_data, cuts) in [(false, false), (false, true), (true, true)] {
+fn a_sync_that_speaks_of_a_full_disk_or_of_too_many_files_has_failed_like_any_other() {
+    const EMFILE: Fault = Fault::Error(24);
+    let whats = [(false, false), (false, true), (true, true), (true, false)];
+    let faults = [Fault::ENOSPC, EMFILE].map(|fault| whats.map(|what| (what, fault)));
+    for ((of_data, cuts), fault) in faults.into_iter().flatten() {
         let io = RecordingIo::new();
         let dir = try_open_dir(&io, PlantedBugs::default()).unwrap();
         let mut log = open_log(&dir, 0);
         append(&mut log, batch_of("x", 100));
         support::sync(&dir, &mut log);
         append(&mut log, batch_of("y", 100));
+        let has_failed = AtomicBool::new(false);
         io.set_faults(move |_, operation| {
             let is_it = if of_data { is_data } else { is_record };
             let fits = matches!(operation, Operation::SyncData { path } if is_it(path));
-            fits.then_some(Fault::ENOSPC)
+            (fits && !has_failed.swap(true, Ordering::Relaxed)).then_some(fault)
         });
         match cuts {
             true => assert!(log.truncate_to(offset(1)).is_err()),
             false => drop(dir.sync_now(log.sync_request().unwrap())),
         }
-        assert!(dir.is_failed().is_some());
+        assert!(dir.is_failed().is_some(), "{of_data} {cuts} {fault:?}");
     }
 }

@@ -255,11 +255,9 @@ impl DataFile {
             handle.is_dirty = false;
             opened.file
         };
-        file.sync_data().map_err(|error| {
-            // Never repeated: the caller takes the directory out of service.
-            lock(&self.handle).is_dirty = true;
-            of_open_file(error)
-        })
+        // Never repeated: the caller takes the directory out of service.
+        let synced = file.sync_data().map_err(of_open_file);
+        synced.inspect_err(|_| lock(&self.handle).is_dirty = true)
     }
 
     fn open(&self, handle: &mut Handle, mode: OpenMode) -> io::Result<Opened> {
