@@ -212,6 +212,14 @@ pub(crate) fn of_sync(error: io::Error) -> io::Error {
     }
 }
 
+/// The same of a directory, which is opened for it: without a descriptor nothing has begun.
+pub(crate) fn of_dir_sync(error: io::Error) -> io::Error {
+    match is_out_of_files(&error) {
+        true => error,
+        false => of_sync(error),
+    }
+}
+
 /// What the sync of a file has failed with that is open: not for lack of descriptors, whatever it says, or it would
 /// be done again.
 pub(crate) fn of_open_file(error: io::Error) -> io::Error {
