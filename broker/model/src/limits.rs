@@ -145,9 +145,10 @@ pub const BATCH_COMPRESSION_RATIO_MAX: usize = 10_000;
 pub const PARTITION_MAILBOX: usize = 1_024;
 /// Messages the controller's mailbox holds before it answers busy.
 pub const CONTROLLER_MAILBOX: usize = 1_024;
-/// Changes of metadata that are under way at once, until they are carried out; others wait for their turn, ...
-pub const CHANGES_UNDER_WAY_MAX: usize = 512;
-/// ... and those of one connection for each other.
+/// Changes of metadata that are under way at once, until they are carried out: each counts one, and one for each partition
+/// that is made or removed; others wait for their turn.
+pub const CHANGE_WORK_UNDER_WAY: u64 = 32;
+/// Changes of metadata that one connection has under way at once; its others wait for them.
 pub const CHANGES_PER_CONNECTION: usize = 2;
 /// Those that are asked for while their connection has others under way; a further one is answered busy.
 pub const CHANGES_WAITING_MAX: usize = 1_024;

@@ -357,7 +357,7 @@ mod tests {
         let dir = hosted.handle.dir().clone();
         let stored = Stored {
             topics,
-            controller: ControllerHandle::default(),
+            controller: ControllerHandle::new(Arc::default(), 1),
             metadata_in: 0,
             metadata: Arc::default(),
             plugins: shipped(&dir),

@@ -27,7 +27,7 @@ use crate::connection;
 use crate::context::Context;
 use crate::controller::{
     ControllerError, ControllerHandle, ControllerLauncher, Intent, MetadataLog, MetadataLogError,
-    Plan,
+    Plan, Share,
 };
 use crate::descriptors::{Descriptors, TooFewFiles};
 use crate::dry_run::DryRuns;
@@ -389,7 +389,7 @@ fn hosting(
         (config.cleaner_threads, config.cleaner_bytes_per_second),
     );
     let metadata = Arc::new(ArcSwap::from_pointee(ClusterMetadata::new()));
-    let controller = ControllerHandle::default();
+    let controller = ControllerHandle::new(metadata.clone(), config.creation.partitions);
     let scrubber = Scrubber::new(
         Stored {
             topics: topics.clone(),
@@ -467,7 +467,11 @@ async fn register(context: &Context) -> Result<(), StartError> {
         return Ok(());
     }
     let plan = Plan::RegisterBroker { id, address };
-    match context.controller.propose(plan, Intent::CarryOut).await {
+    match context
+        .controller
+        .propose(plan, Intent::CarryOut, &Share::default())
+        .await
+    {
         Ok(_) => Ok(()),
         Err(ControllerError::NoRoom { reason }) if known.is_some() => {
             warn!(

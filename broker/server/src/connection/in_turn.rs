@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use super::session::{Asker, Session, Weight, WorkInOrder};
 use crate::background::Workers;
 use crate::context::Context;
+use crate::controller::Share;
 use crate::net::AnswersFull;
 use crate::net::answer_budget::ListTurn;
 use crate::net::apart::apart;
@@ -83,7 +84,7 @@ impl Session {
         self: &Rc<Self>,
         call: (Bytes, Weight),
         asker: Asker,
-        handler: impl FnOnce(Arc<Context>, R) -> F + Send + 'static,
+        handler: impl FnOnce(Arc<Context>, R, Share) -> F + Send + 'static,
     ) -> Option<WorkInOrder>
     where
         R: Request + Send + 'static,
@@ -94,7 +95,7 @@ impl Session {
             let turn = changes.turn().await;
             let _turn =
                 turn.map_err(|ChangesFull| WireError::new(ErrorCode::Busy, ChangesFull::MESSAGE))?;
-            handler(context, request).await
+            handler(context, request, changes.share()).await
         })
     }
 

@@ -15,9 +15,9 @@ use broker_storage::Corruption;
 use tracing::{error, info, warn};
 
 use super::error::ControllerError;
+use super::fair_line::Place;
 use super::messages::{
-    BeginScrub, Close, Crash, FinishScrub, Intent, LookForFiles, Outcome, Place, Plan, Propose,
-    Synced,
+    BeginScrub, Close, Crash, FinishScrub, Intent, LookForFiles, Outcome, Plan, Propose, Synced,
 };
 use super::metadata_log::{MetadataLog, MetadataLogError};
 use crate::actor_stats::ActorStats;

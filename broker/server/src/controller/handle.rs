@@ -1,19 +1,19 @@
 //! `ControllerHandle`: the only door to the controller. It outlives a restart of the actor. Whoever wants a change
-//! waits here, in the order of asking, until few enough are under way.
+//! waits here until little enough is under way.
 
 use std::sync::Arc;
 
 use actix::prelude::SendError;
 use actix::{Addr, Handler, Message};
-use arc_swap::ArcSwapOption;
-use broker_model::limits::CHANGES_UNDER_WAY_MAX;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use broker_cluster::ClusterMetadata;
 use broker_storage::{ScrubFound, ScrubTarget, Scrubbed};
-use tokio::sync::Semaphore;
 
 use super::actor::ControllerActor;
 use super::error::ControllerError;
+use super::fair_line::{FairLine, Share};
 use super::messages::{
-    BeginScrub, Close, Crash, FinishScrub, Intent, LookForFiles, Outcome, Place, Plan, Propose,
+    BeginScrub, Close, Crash, FinishScrub, Intent, LookForFiles, Outcome, Plan, Propose,
 };
 use crate::actor_stats::ActorStats;
 use crate::reply::Reply;
@@ -25,24 +25,35 @@ pub(crate) struct ControllerHandle {
     stats: Arc<ActorStats>,
     trouble: Arc<ArcSwapOption<String>>,
     /// For changes.
-    under_way: Arc<Semaphore>,
+    line: FairLine,
+    on_demand: Share,
+    metadata: Arc<ArcSwap<ClusterMetadata>>,
+    /// `num.partitions`.
+    default_partitions: u32,
 }
 
-impl Default for ControllerHandle {
-    fn default() -> Self {
+impl ControllerHandle {
+    /// Without a controller yet, which will publish to `metadata`.
+    pub(crate) fn new(metadata: Arc<ArcSwap<ClusterMetadata>>, default_partitions: u32) -> Self {
         Self {
             addr: Arc::default(),
             stats: Arc::default(),
             trouble: Arc::default(),
-            under_way: Arc::new(Semaphore::new(CHANGES_UNDER_WAY_MAX)),
+            line: FairLine::default(),
+            on_demand: Share::default(),
+            metadata,
+            default_partitions,
         }
     }
-}
 
-impl ControllerHandle {
     /// Why metadata cannot be changed, if it cannot.
     pub(crate) fn trouble(&self) -> Option<Arc<String>> {
         self.trouble.load_full()
+    }
+
+    /// Of all topics that are created because a client asks about them.
+    pub(crate) fn on_demand(&self) -> &Share {
+        &self.on_demand
     }
 
     /// Where the actor says so.
@@ -59,14 +70,19 @@ impl ControllerHandle {
         self.addr.store(Some(Arc::new(addr)));
     }
 
-    /// Plans a change and, if so intended, answers once it is durable and carried out. When many are under way it waits
-    /// for its turn.
+    /// Plans a change and, if so intended, answers once it is durable and carried out. When much is under way it waits
+    /// for its turn, by what its asker has had.
     pub(crate) async fn propose(
         &self,
         plan: Plan,
         intent: Intent,
+        share: &Share,
     ) -> Result<Outcome, ControllerError> {
-        let place = self.place().await;
+        let work = match intent {
+            Intent::CarryOut => plan.work(&self.metadata.load(), self.default_partitions),
+            Intent::OnlyCheck => 1,
+        };
+        let place = self.line.place(share, work).await;
         let (reply, answer) = Reply::channel();
         self.stats.sent();
         let message = Propose {
@@ -88,13 +104,6 @@ impl ControllerHandle {
             message.reply.send(Err(error));
         }
         answer.await
-    }
-
-    async fn place(&self) -> Place {
-        let under_way = self.under_way.clone().acquire_owned().await;
-        Place {
-            _under_way: under_way.expect("it is never closed"),
-        }
     }
 
     /// What a scrub has to read.

@@ -1,12 +1,13 @@
 //! The controller's messages, private to this folder but for what a caller fills in and gets back.
 
 use actix::Message;
-use broker_cluster::{Binding, Command, ConfigChange, NewDeployment, NewTopic};
+use broker_cluster::{Binding, ClusterMetadata, Command, ConfigChange, NewDeployment, NewTopic};
+use broker_model::limits::PARTITIONS_PER_TOPIC_MAX;
 use broker_model::{BrokerId, TopicId};
 use broker_storage::{ScrubFound, ScrubTarget, Scrubbed, SyncOutcome};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::ControllerError;
+use super::fair_line::Place;
 use crate::reply::Reply;
 
 /// A change somebody wants.
@@ -47,6 +48,30 @@ impl Plan {
             Self::CreateTopic(_) | Self::CreatePartitions { .. } | Self::DeployPlugin { .. }
         )
     }
+
+    /// How much work it is, about: one, and one for each partition whose files are made or removed.
+    pub(super) fn work(&self, metadata: &ClusterMetadata, default_partitions: u32) -> u64 {
+        let now = |name: &str| {
+            let topic = metadata.topic(name);
+            topic.map_or(0, |topic| topic.partitions.len() as u64)
+        };
+        let partitions = match self {
+            Self::CreateTopic(new) => match (&new.assignment, new.partitions) {
+                (Some(assignment), _) => assignment.len() as u64,
+                (None, Some(partitions)) => partitions.into(),
+                (None, None) => default_partitions.into(),
+            },
+            Self::DeleteTopic { name } => now(name),
+            Self::CreatePartitions { name, count, .. } => {
+                u64::from(*count).saturating_sub(now(name))
+            }
+            Self::AlterTopic { .. }
+            | Self::DeployPlugin { .. }
+            | Self::RemovePlugin { .. }
+            | Self::RegisterBroker { .. } => 0,
+        };
+        1 + partitions.min(PARTITIONS_PER_TOPIC_MAX.into())
+    }
 }
 
 /// Whether a plan is carried out or only checked.
@@ -61,12 +86,6 @@ pub(crate) enum Intent {
 pub(crate) struct Outcome {
     pub(crate) command: Command,
     pub(crate) warnings: Vec<String>,
-}
-
-/// One of `limits::CHANGES_UNDER_WAY_MAX`, until a change is carried out or refused.
-#[derive(Debug)]
-pub(super) struct Place {
-    pub(super) _under_way: OwnedSemaphorePermit,
 }
 
 #[derive(Message)]

@@ -6,6 +6,7 @@
 
 mod actor;
 mod error;
+mod fair_line;
 mod handle;
 mod launcher;
 mod messages;
@@ -14,6 +15,7 @@ mod metadata_log;
 mod tests;
 
 pub(crate) use error::ControllerError;
+pub(crate) use fair_line::Share;
 pub(crate) use handle::ControllerHandle;
 pub(crate) use launcher::ControllerLauncher;
 pub(crate) use messages::{Intent, Plan};

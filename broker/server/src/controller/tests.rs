@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use broker_cluster::{CreationDefaults, TopicDefaults};
-use broker_model::limits::CHANGES_UNDER_WAY_MAX;
+use broker_model::limits::CHANGE_WORK_UNDER_WAY;
 use broker_model::{BrokerId, SystemClock};
 use broker_storage::io::recording::RecordingIo;
 use broker_storage::{LogDir, LogDirOptions};
 
 use super::actor::{ControllerActor, ControllerSetup};
 use super::messages::Outcome;
-use super::{ControllerError, ControllerHandle, Intent, MetadataLog, Plan};
+use super::{ControllerError, ControllerHandle, Intent, MetadataLog, Plan, Share};
 use crate::death_notice::DeathNotice;
 
 fn started(io: Arc<RecordingIo>) -> (ControllerHandle, tempfile::TempDir) {
@@ -20,7 +20,7 @@ fn started(io: Arc<RecordingIo>) -> (ControllerHandle, tempfile::TempDir) {
     options.io = io;
     let dir = LogDir::open(options).expect("a log dir");
     let (log, replayed) = MetadataLog::open(dir, None).expect("a metadata log");
-    let handle = ControllerHandle::default();
+    let handle = ControllerHandle::new(Arc::default(), 1);
     let setup = ControllerSetup {
         log,
         metadata: replayed.metadata,
@@ -49,7 +49,8 @@ async fn change(handle: &ControllerHandle, number: usize) -> Result<Outcome, Con
     let address = format!("host{number}:1");
     let id = BrokerId::new(1);
     let plan = Plan::RegisterBroker { id, address };
-    handle.propose(plan, Intent::CarryOut).await
+    let share = Share::default();
+    handle.propose(plan, Intent::CarryOut, &share).await
 }
 
 #[actix_rt::test]
@@ -60,7 +61,7 @@ async fn changes_wait_for_those_under_way() {
     let first = change(&handle, usize::MAX).await;
     assert_eq!(first.err(), Some(ControllerError::Lost), "not carried out");
     io.hold_syncs();
-    let mut changing: Vec<_> = (0..2 * CHANGES_UNDER_WAY_MAX)
+    let mut changing: Vec<_> = (0..usize::try_from(4 * CHANGE_WORK_UNDER_WAY).expect("a number"))
         .map(|number| Box::pin(change(&handle, number)))
         .collect();
     for change in &mut changing {
@@ -68,7 +69,7 @@ async fn changes_wait_for_those_under_way() {
     }
     // At most one sync is under way, and covers what was written before it began.
     let proposed = || handle.stats().handled_total() + handle.stats().mailbox_depth() as u64;
-    assert!(proposed() <= 1 + CHANGES_UNDER_WAY_MAX as u64);
+    assert!(proposed() <= 1 + CHANGE_WORK_UNDER_WAY);
     io.release_syncs();
     // All of them go on, whichever is looked at.
     let answers = futures::future::join_all(changing).await;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use broker_model::limits::{CHANGES_PER_CONNECTION, CHANGES_WAITING_MAX};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::controller::Share;
+
 /// Those of the whole broker.
 #[derive(Clone)]
 pub(super) struct Changes {
@@ -17,6 +19,7 @@ pub(super) struct Changes {
 pub(crate) struct ChangesOfConnection {
     own: Arc<Semaphore>,
     counted: Arc<Semaphore>,
+    share: Share,
 }
 
 /// One that is under way; over when dropped.
@@ -48,11 +51,17 @@ impl Changes {
         ChangesOfConnection {
             own: Arc::new(Semaphore::new(CHANGES_PER_CONNECTION)),
             counted: self.counted.clone(),
+            share: Share::default(),
         }
     }
 }
 
 impl ChangesOfConnection {
+    /// What it has had of the controller.
+    pub(crate) fn share(&self) -> Share {
+        self.share.clone()
+    }
+
     /// Waits until few enough that this connection has asked for are under way. The first of each is not counted: there
     /// are no more of those than connections, and clients that ask for one thing at a time are never refused.
     ///

@@ -9,12 +9,13 @@ use broker_protocol::api::alter_topic::{AlterTopicRequest, AlterTopicResponse};
 use super::bindings;
 use super::wire::controller_error;
 use crate::context::Context;
-use crate::controller::{Intent, Plan};
+use crate::controller::{Intent, Plan, Share};
 
 /// Alters a topic and answers its overrides as they are then.
 pub(super) async fn handle(
     context: Arc<Context>,
     request: AlterTopicRequest,
+    share: Share,
 ) -> Result<AlterTopicResponse, WireError> {
     let mut bindings = Vec::new();
     let mut warnings = Vec::new();
@@ -47,7 +48,7 @@ pub(super) async fn handle(
             bindings,
         },
     };
-    let proposed = context.controller.propose(plan, intent).await;
+    let proposed = context.controller.propose(plan, intent, &share).await;
     warnings.extend(proposed.map_err(controller_error)?.warnings);
     let metadata = context.metadata.load();
     let config = metadata

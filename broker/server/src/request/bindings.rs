@@ -12,7 +12,7 @@ use tracing::warn;
 
 use super::wire;
 use crate::context::Context;
-use crate::controller::{Intent, Plan};
+use crate::controller::{Intent, Plan, Share};
 use crate::plugins::SlotError;
 use crate::topics::{HostedPartition, HostedTopic};
 
@@ -182,7 +182,11 @@ pub(crate) async fn follow_manifest(context: &Arc<Context>) {
             name: name.to_owned(),
             change,
         };
-        if let Err(error) = context.controller.propose(plan, Intent::CarryOut).await {
+        if let Err(error) = context
+            .controller
+            .propose(plan, Intent::CarryOut, &Share::default())
+            .await
+        {
             warn!(
                 topic = name,
                 ?error,

@@ -7,13 +7,14 @@ use broker_protocol::api::create_partitions::{CreatePartitionsRequest, CreatePar
 
 use super::wire::controller_error;
 use crate::context::Context;
-use crate::controller::{Intent, Plan};
+use crate::controller::{Intent, Plan, Share};
 use crate::offline::Offline;
 
 /// Raises the number of partitions.
 pub(super) async fn handle(
     context: Arc<Context>,
     request: CreatePartitionsRequest,
+    share: Share,
 ) -> Result<CreatePartitionsResponse, WireError> {
     let intent = if request.validate_only {
         Intent::OnlyCheck
@@ -25,7 +26,7 @@ pub(super) async fn handle(
         count: request.partitions,
         assignment: request.assignment,
     };
-    let proposed = context.controller.propose(plan, intent).await;
+    let proposed = context.controller.propose(plan, intent, &share).await;
     let outcome = proposed.map_err(controller_error)?;
     let offline = Offline::warnings_of(&context.topics, &request.name);
     Ok(CreatePartitionsResponse {

@@ -9,13 +9,14 @@ use broker_protocol::{ErrorCode, WireError};
 use super::bindings;
 use super::wire::controller_error;
 use crate::context::Context;
-use crate::controller::{Intent, Plan};
+use crate::controller::{Intent, Plan, Share};
 use crate::offline::Offline;
 
 /// Creates a topic, or only says whether it could.
 pub(super) async fn handle(
     context: Arc<Context>,
     request: CreateTopicRequest,
+    share: Share,
 ) -> Result<CreateTopicResponse, WireError> {
     let bindings = bindings::of_new_topic(&context, &request.name, &request.config).await?;
     let advice = bindings::warnings(&context, &request.name, &request.config);
@@ -34,7 +35,7 @@ pub(super) async fn handle(
     };
     let proposed = context
         .controller
-        .propose(Plan::CreateTopic(new), intent)
+        .propose(Plan::CreateTopic(new), intent, &share)
         .await;
     let outcome = proposed.map_err(controller_error)?;
     let Command::CreateTopic {

@@ -9,18 +9,22 @@ use broker_protocol::api::delete_topic::{DeleteTopicRequest, DeleteTopicResponse
 use super::lookup;
 use super::wire::controller_error;
 use crate::context::Context;
-use crate::controller::{Intent, Plan};
+use crate::controller::{Intent, Plan, Share};
 
 /// Deletes a topic; with an id, only that very topic.
 pub(super) async fn handle(
     context: Arc<Context>,
     request: DeleteTopicRequest,
+    share: Share,
 ) -> Result<DeleteTopicResponse, WireError> {
     if request.topic_id.is_some() {
         lookup::topic(&context, &request.name, request.topic_id)?;
     }
     let plan = Plan::DeleteTopic { name: request.name };
-    let proposed = context.controller.propose(plan, Intent::CarryOut).await;
+    let proposed = context
+        .controller
+        .propose(plan, Intent::CarryOut, &share)
+        .await;
     let topic_id = match proposed.map_err(controller_error)?.command {
         Command::DeleteTopic { id } => Some(id),
         _ => None,

@@ -14,13 +14,14 @@ use broker_wasm::Plugin;
 
 use super::{bindings, wire};
 use crate::context::Context;
-use crate::controller::{Intent, Plan};
+use crate::controller::{Intent, Plan, Share};
 use crate::plugins::{SlotError, Wanted, bound_plugin, options};
 
 /// Deploys a module.
 pub(super) async fn handle(
     context: Arc<Context>,
     request: DeployPluginRequest,
+    share: Share,
 ) -> Result<DeployedRevision, WireError> {
     let intent = if request.validate_only {
         Intent::OnlyCheck
@@ -58,16 +59,16 @@ pub(super) async fn handle(
         from: DeploymentSource::Deploy,
     };
     let keep = (intent == Intent::CarryOut).then(|| request.module.clone());
-    deploy(&context, &plugin, new, keep, intent).await
+    deploy(&context, &plugin, (new, keep), intent, &share).await
 }
 
 /// Puts a plugin that was prepared under its name and moves the topics that use it.
 pub(super) async fn deploy(
     context: &Arc<Context>,
     plugin: &Arc<Plugin>,
-    new: NewDeployment,
-    keep: Option<bytes::Bytes>,
+    (new, keep): (NewDeployment, Option<bytes::Bytes>),
     intent: Intent,
+    share: &Share,
 ) -> Result<DeployedRevision, WireError> {
     let name = plugin.name().to_owned();
     let needed = context.plugins.check_dependents(plugin);
@@ -117,7 +118,7 @@ pub(super) async fn deploy(
         ));
     }
     let plan = Plan::DeployPlugin { name, new, rebind };
-    let proposed = context.controller.propose(plan, intent).await;
+    let proposed = context.controller.propose(plan, intent, share).await;
     let outcome = proposed.map_err(wire::controller_error)?;
     if let Command::DeployPlugin { deployment, .. } = outcome.command {
         answer.revision = deployment.revision;

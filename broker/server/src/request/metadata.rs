@@ -67,9 +67,10 @@ async fn create_missing(context: &Context, names: &[String]) {
                 name: name.clone(),
                 ..NewTopic::default()
             };
+            let share = context.controller.on_demand();
             if let Err(error) = context
                 .controller
-                .propose(Plan::CreateTopic(new), Intent::CarryOut)
+                .propose(Plan::CreateTopic(new), Intent::CarryOut, share)
                 .await
             {
                 debug!(name, ?error, "a topic was not created on demand");

@@ -7,18 +7,22 @@ use broker_protocol::{ErrorCode, ErrorData, WireError};
 
 use super::wire;
 use crate::context::Context;
-use crate::controller::{Intent, Plan};
+use crate::controller::{Intent, Plan, Share};
 use crate::plugins::DeployError;
 
 /// Removes a plugin.
 pub(super) async fn handle(
     context: Arc<Context>,
     request: RemovePluginRequest,
+    share: Share,
 ) -> Result<RemovePluginResponse, WireError> {
     let taken = context.plugins.check_name(&request.name);
     taken.map_err(|error| not_deployed(&request.name, &error))?;
     let plan = Plan::RemovePlugin { name: request.name };
-    let proposed = context.controller.propose(plan, Intent::CarryOut).await;
+    let proposed = context
+        .controller
+        .propose(plan, Intent::CarryOut, &share)
+        .await;
     proposed.map_err(wire::controller_error)?;
     Ok(RemovePluginResponse {})
 }

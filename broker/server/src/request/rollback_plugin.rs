@@ -8,12 +8,13 @@ use broker_protocol::{DeployedRevision, ErrorCode, ErrorData, WireError};
 
 use super::{deploy_plugin, wire};
 use crate::context::Context;
-use crate::controller::Intent;
+use crate::controller::{Intent, Share};
 
 /// Goes back.
 pub(super) async fn handle(
     context: Arc<Context>,
     request: RollbackPluginRequest,
+    share: Share,
 ) -> Result<DeployedRevision, WireError> {
     let earlier = earlier(&context, &request)?;
     let module_bytes = usize::try_from(earlier.size_bytes).unwrap_or(usize::MAX);
@@ -33,8 +34,8 @@ pub(super) async fn handle(
         Err(panicked) => return Err(WireError::new(ErrorCode::Unknown, panicked.to_string())),
     };
     drop(turn);
-    let new = NewDeployment::rollback(&earlier);
-    deploy_plugin::deploy(&context, &plugin, new, None, Intent::CarryOut).await
+    let new = (NewDeployment::rollback(&earlier), None);
+    deploy_plugin::deploy(&context, &plugin, new, Intent::CarryOut, &share).await
 }
 
 /// The revision that is asked for: by number, or the last one that differs from the present.

@@ -1,0 +1,276 @@
+//! `FairLine`: those who want to change metadata wait in it, and who has had the least comes first (weighted fair
+//! queueing by finish tags, Demers, Keshav and Shenker 1989). A change of one partition does not wait for the
+//! thousands that others have asked for, and nobody waits for ever.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use broker_model::limits::CHANGE_WORK_UNDER_WAY;
+use tokio::sync::oneshot;
+
+/// One of work in tags: what is added to the clock is a fraction of it.
+const SCALE: u64 = 1 << 16;
+
+/// The line; cheap to clone.
+#[derive(Clone, Default)]
+pub(super) struct FairLine(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    /// What somebody would have had who always wanted more.
+    clock: u64,
+    /// The highest tag that was given out.
+    last: u64,
+    /// The work of the changes that were let in and are not over.
+    under_way: u64,
+    /// By what their askers will have had then, and in the order in which they came.
+    waiting: BTreeMap<(u64, u64), Waiting>,
+    next: u64,
+}
+
+struct Waiting {
+    work: u64,
+    call: oneshot::Sender<Place>,
+}
+
+/// What one who asks for changes has had; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Share(Arc<Mutex<u64>>);
+
+/// A change that was let in, until it is carried out or refused.
+pub(super) struct Place {
+    line: FairLine,
+    work: u64,
+}
+
+impl FairLine {
+    /// Waits until a change of so much work is let in, that is until what is under way leaves room or nothing is.
+    pub(super) async fn place(&self, share: &Share, work: u64) -> Place {
+        let called = self.enter(share, work.max(1));
+        self.let_in();
+        called.await.expect("who waits is called")
+    }
+
+    fn enter(&self, share: &Share, work: u64) -> oneshot::Receiver<Place> {
+        let (call, called) = oneshot::channel();
+        let mut state = self.lock();
+        let tag = share.charge(work * SCALE, state.clock);
+        state.last = state.last.max(tag);
+        let number = state.next;
+        state.next += 1;
+        state.waiting.insert((tag, number), Waiting { work, call });
+        called
+    }
+
+    /// Calls those whom there is room for.
+    fn let_in(&self) {
+        loop {
+            let first = self.lock().pop();
+            let Some(Waiting { work, call }) = first else {
+                return;
+            };
+            let line = self.clone();
+            // Who has gone gives the place back at once.
+            drop(call.send(Place { line, work }));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0
+            .lock()
+            .expect("no code panics while it holds this lock")
+    }
+}
+
+impl State {
+    fn pop(&mut self) -> Option<Waiting> {
+        let of_waiting = self.waiting.len() as u64;
+        let first = self.waiting.first_entry()?;
+        let work = first.get().work;
+        let has_room = self.under_way == 0 || self.under_way + work <= CHANGE_WORK_UNDER_WAY;
+        if !has_room {
+            return None;
+        }
+        self.clock += work * SCALE / of_waiting;
+        let first = first.remove();
+        self.under_way += work;
+        if self.waiting.is_empty() {
+            self.clock = self.last;
+        }
+        Some(first)
+    }
+}
+
+impl Share {
+    /// What it will have had with this; who has asked for nothing for long begins at the clock.
+    fn charge(&self, work: u64, clock: u64) -> u64 {
+        let mut had = self.0.lock().expect("no code panics while it holds this");
+        *had = clock.max(*had) + work;
+        *had
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.line.lock().under_way -= self.work;
+        self.line.let_in();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use futures::FutureExt;
+
+    use super::*;
+
+    type Waits = std::pin::Pin<Box<dyn Future<Output = Place>>>;
+
+    /// Enters, and waits or is in.
+    fn enter(line: &FairLine, share: &Share, work: u64) -> Result<Place, Waits> {
+        let (line, share) = (line.clone(), share.clone());
+        let mut place: Waits = Box::pin(async move { line.place(&share, work).await });
+        match (&mut place).now_or_never() {
+            Some(place) => Ok(place),
+            None => Err(place),
+        }
+    }
+
+    #[test]
+    fn so_much_work_is_under_way_and_a_change_of_more_comes_alone() {
+        let (line, share) = (FairLine::default(), Share::default());
+        let half = CHANGE_WORK_UNDER_WAY / 2;
+        let first = enter(&line, &share, half).ok().expect("room");
+        let second = enter(&line, &share, half).ok().expect("room");
+        let mut large = enter(&line, &share, 10 * CHANGE_WORK_UNDER_WAY)
+            .err()
+            .expect("none");
+        let mut next = enter(&line, &share, 1).err().expect("none");
+        drop(first);
+        assert!((&mut large).now_or_never().is_none(), "not alone");
+        assert!((&mut next).now_or_never().is_none(), "behind its own");
+        drop(second);
+        let large = large.now_or_never().expect("alone");
+        assert!((&mut next).now_or_never().is_none(), "no room");
+        drop(large);
+        assert!(next.now_or_never().is_some());
+    }
+
+    /// How many of the others' changes are let in before the modest one's, which comes when some have been.
+    fn let_in_before(others: usize, work_of_others: u64, been: usize) -> usize {
+        let line = FairLine::default();
+        let full = enter(&line, &Share::default(), CHANGE_WORK_UNDER_WAY).ok();
+        let shares: Vec<Share> = std::iter::repeat_with(Share::default)
+            .take(others)
+            .collect();
+        let mut waiting: VecDeque<(usize, Waits)> = VecDeque::new();
+        for (number, share) in shares.iter().enumerate() {
+            for _ in 0..2 {
+                let waits = enter(&line, share, work_of_others).err();
+                waiting.push_back((number, waits.expect("no room")));
+            }
+        }
+        drop(full);
+        let (mut modest, mut before) = (None, 0);
+        for let_in in 0.. {
+            if let_in == been {
+                match enter(&line, &Share::default(), 2) {
+                    Ok(_) => break,
+                    Err(waits) => modest = Some(waits),
+                }
+            }
+            if modest
+                .as_mut()
+                .is_some_and(|waits| waits.now_or_never().is_some())
+            {
+                break;
+            }
+            let is_in = |(_, waits): &mut (usize, Waits)| waits.now_or_never();
+            let Some((at, place)) = waiting
+                .iter_mut()
+                .enumerate()
+                .find_map(|(at, waits)| Some((at, is_in(waits)?)))
+            else {
+                panic!("nobody is let in");
+            };
+            let (number, _) = waiting.remove(at).expect("there");
+            let again = enter(&line, &shares[number], work_of_others).err();
+            waiting.push_back((number, again.expect("no room")));
+            before += usize::from(let_in >= been);
+            drop(place);
+        }
+        before
+    }
+
+    #[test]
+    fn a_small_change_does_not_wait_for_the_large_ones_of_others() {
+        for been in [0, 10, 60, 125, 400] {
+            let before = let_in_before(50, 21, been);
+            assert!(before <= 8, "{before} when {been} had been let in");
+        }
+    }
+
+    #[test]
+    fn changes_alike_come_in_the_order_of_asking_once_around() {
+        let before = let_in_before(50, 2, 400);
+        assert!(before <= 51, "{before}");
+    }
+
+    #[test]
+    fn newcomers_do_not_keep_others_waiting_for_ever() {
+        let line = FairLine::default();
+        let full = enter(&line, &Share::default(), CHANGE_WORK_UNDER_WAY).ok();
+        let known = Share::default();
+        let mut first = enter(&line, &known, 2).err().expect("no room");
+        let mut second = enter(&line, &known, 2).err().expect("no room");
+        let newcomer = || enter(&line, &Share::default(), CHANGE_WORK_UNDER_WAY - 1).err();
+        let mut newcomers: VecDeque<Waits> = std::iter::repeat_with(newcomer)
+            .take(20)
+            .flatten()
+            .collect();
+        drop(full);
+        drop(
+            (&mut first)
+                .now_or_never()
+                .expect("the smallest comes first"),
+        );
+        for _ in 0..100 {
+            let place = match (&mut second).now_or_never() {
+                Some(_) => return,
+                None => newcomers
+                    .pop_front()
+                    .expect("there are more")
+                    .now_or_never(),
+            };
+            newcomers.extend(newcomer());
+            drop(place.expect("the first of the line"));
+        }
+        panic!("it never came");
+    }
+
+    #[test]
+    fn a_place_that_nobody_takes_is_the_next_ones() {
+        let (line, share) = (FairLine::default(), Share::default());
+        let full = enter(&line, &share, CHANGE_WORK_UNDER_WAY).ok();
+        let gone = enter(&line, &share, 1).err();
+        let next = enter(&line, &share, 1).err().expect("no room");
+        drop(gone);
+        drop(full);
+        assert!(next.now_or_never().is_some());
+    }
+
+    #[test]
+    fn nothing_is_owed_once_nobody_waits() {
+        let (line, much) = (FairLine::default(), Share::default());
+        drop(enter(&line, &much, 10_000));
+        let full = enter(&line, &Share::default(), CHANGE_WORK_UNDER_WAY).ok();
+        let first = enter(&line, &much, 2).err().expect("no room");
+        let second = enter(&line, &Share::default(), 40).err().expect("no room");
+        drop(full);
+        let first = first.now_or_never();
+        assert!(first.is_some());
+        drop(first);
+        assert!(second.now_or_never().is_some());
+    }
+}
