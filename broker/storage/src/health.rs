@@ -206,17 +206,9 @@ pub(crate) fn is_exhausted(error: &io::Error) -> bool {
 /// What a sync has failed with, as it counts. One that speaks of no room has lost writes that had found theirs, and
 /// one of a permission, as network file systems have it, writes that had been allowed.
 pub(crate) fn of_sync(error: io::Error) -> io::Error {
-    match is_no_space(&error) || is_not_permitted(&error) || is_out_of_files(&error) {
+    match is_no_space(&error) || is_not_permitted(&error) {
         true => io::Error::other(format!("a sync failed: {error}")),
         false => error,
-    }
-}
-
-/// The same of a directory, which is opened for it: without a descriptor nothing has begun.
-pub(crate) fn of_dir_sync(error: io::Error) -> io::Error {
-    match is_out_of_files(&error) {
-        true => error,
-        false => of_sync(error),
     }
 }
 

@@ -120,7 +120,8 @@ pub trait IoFile: Send + Sync {
     /// One vectored write at `position`. May write less than asked, like `pwritev(2)`.
     fn write_vectored_at(&self, slices: &[IoSlice<'_>], position: u64) -> io::Result<usize>;
 
-    /// Makes data and length durable, as `fdatasync(2)` does. Never retried after a failure.
+    /// Makes data and length durable, as `fdatasync(2)` does. Never retried after a failure, which is
+    /// never one for lack of descriptors.
     fn sync_data(&self) -> io::Result<()>;
 
     /// Cuts or extends (with zeros) the file.

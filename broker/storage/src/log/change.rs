@@ -9,7 +9,7 @@ use broker_model::{LeaderEpoch, Offset, Timestamp};
 
 use super::{ChangeError, Log, ReadLimit};
 use crate::durable_positions::DurablePoint;
-use crate::health::{NotPermitted, is_passing, of_dir_sync, of_sync};
+use crate::health::{NotPermitted, is_passing, of_sync};
 use crate::index::{IndexEntry, OffsetEntry, TimeEntry};
 use crate::io::Io;
 use crate::recovery::{Times, restore_active};
@@ -222,7 +222,7 @@ impl Log {
             self.active.set_begun(age);
         }
         self.unsynced.truncated(data, times.monotonic);
-        io.sync_dir(self.dir()).map_err(of_dir_sync)
+        io.sync_dir(self.dir()).map_err(of_sync)
     }
 
     fn cut_point(&self, to: Offset) -> Result<DurablePoint, ChangeError> {

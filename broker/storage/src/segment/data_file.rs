@@ -14,7 +14,7 @@ use super::file_name;
 use super::known::{FileVersion, Known, Met};
 use super::open_files::{Closing, OpenFiles};
 use crate::corruption::{Corruption, Damage};
-use crate::health::{DirHealth, is_out_of_files, of_open_file};
+use crate::health::{DirHealth, is_out_of_files};
 use crate::index::SegmentId;
 use crate::io::{FileIdentity, FileState, Io, IoFile, OpenMode};
 use crate::log::LogPurpose;
@@ -256,7 +256,7 @@ impl DataFile {
             opened.file
         };
         // Never repeated: the caller takes the directory out of service.
-        let synced = file.sync_data().map_err(of_open_file);
+        let synced = file.sync_data();
         synced.inspect_err(|_| lock(&self.handle).is_dirty = true)
     }
 

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use broker_model::Offset;
 
 use crate::durable_positions::{DurablePoint, SlotTicket};
-use crate::health::of_open_file;
 use crate::io::{Io, OpenMode};
 use crate::segment::DataFile;
 
@@ -72,7 +71,7 @@ impl SyncFile {
         match self {
             Self::Data(data) => data.sync(),
             Self::Index(path) => match io.open(path, OpenMode::Write) {
-                Ok(file) => file.sync_data().map_err(of_open_file),
+                Ok(file) => file.sync_data(),
                 Err(error) => {
                     tracing::debug!(file = %path.display(), %error, "an index is not synced");
                     Ok(())

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::disk::{FileChange, Id};
 use super::{Fault, Operation, RecordingIo, Shared};
+use crate::health::of_open_file;
 use crate::io::{FileIdentity, FileState, IoFile, IoSlice, MappedFile};
 
 impl RecordingIo {
@@ -148,7 +149,7 @@ impl IoFile for RecordingFile {
             Err(_) if !killed => file.pending.clear(),
             Err(_) => {}
         }
-        done
+        done.map_err(of_open_file)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
