@@ -9,21 +9,30 @@ use broker_storage::{DirTrace, DoubtedClock, LogDir, LogDirError, LogDirOptions}
 use tracing::{error, warn};
 use uuid::Uuid;
 
+use crate::left_out::LeftOut;
+
 /// The traces of all directories, in their order.
 pub(crate) struct DirTraces<'a> {
     found: Vec<(&'a Path, DirTrace)>,
+    /// Those whose disks are broken.
+    broken: Vec<(&'a Path, LogDirError)>,
 }
 
 impl<'a> DirTraces<'a> {
-    /// Looks at the directories and changes nothing.
+    /// Looks at the directories and changes nothing. One that the others know may be broken.
     pub(crate) fn of(
         paths: &'a [PathBuf],
         options_of: &dyn Fn(&Path) -> LogDirOptions,
     ) -> Result<Self, LogDirError> {
-        let mut found: Vec<(&Path, DirTrace)> = Vec::new();
+        let (mut found, mut unreadable) = (Vec::<(&Path, DirTrace)>::new(), Vec::new());
         for path in paths {
-            let trace = DirTrace::of(&*options_of(path).io, path);
-            let trace = trace.map_err(|error| error.of_one(path, paths.len() - 1))?;
+            let trace = match DirTrace::of(&*options_of(path).io, path) {
+                Ok(trace) => trace,
+                Err(error) => {
+                    unreadable.push((path, error));
+                    continue;
+                }
+            };
             if let Some(directory_id) = trace.directory_id {
                 let same =
                     |(_, other): &&(&Path, DirTrace)| other.directory_id == Some(directory_id);
@@ -40,9 +49,44 @@ impl<'a> DirTraces<'a> {
             found.push((path, trace));
         }
         check_apart(paths)?;
-        let traces = Self { found };
+        let broken = Vec::new();
+        let mut traces = Self { found, broken };
+        for (path, error) in unreadable {
+            traces.leave_out(path, error)?;
+        }
         traces.check_mounted()?;
         Ok(traces)
+    }
+
+    /// Goes on without a directory whose disk is broken, if another one has known it: what is missing then is known.
+    ///
+    /// # Errors
+    /// Why it cannot be used, if that is not so.
+    pub(crate) fn leave_out(
+        &mut self,
+        dir: &'a Path,
+        error: LogDirError,
+    ) -> Result<(), LogDirError> {
+        self.found.retain(|(path, _)| *path != dir);
+        let mut others = self.found.iter();
+        let is_known = others.any(|(_, trace)| trace.siblings.values().any(|path| path == dir));
+        if !is_known || !error.is_of_the_disk() {
+            return Err(error.of_one(dir, self.found.len()));
+        }
+        error!(dir = %dir.display(), problem = %error, "the disk of a log directory is broken: the broker starts without the directory, and what is in it is offline");
+        self.broken.push((dir, error));
+        Ok(())
+    }
+
+    /// What is wrong with the first one that is left out for its disk.
+    pub(crate) fn into_broken(self) -> Option<LogDirError> {
+        let (_, error) = self.broken.into_iter().next()?;
+        Some(error)
+    }
+
+    /// The directories that can be used, as far as is known.
+    pub(crate) fn paths(&self) -> Vec<&'a Path> {
+        self.found.iter().map(|(path, _)| *path).collect()
     }
 
     /// The cluster of the first directory that has one.
@@ -65,8 +109,9 @@ impl<'a> DirTraces<'a> {
     }
 
     /// Directories that were the broker's at an earlier start and are not there at this one.
-    pub(crate) fn left_out(&self) -> Vec<PathBuf> {
-        self.missing().into_values().collect()
+    pub(crate) fn left_out(&self) -> LeftOut {
+        let broken = self.broken.iter().map(|(path, _)| path.to_path_buf());
+        LeftOut::new(self.missing().into_values(), broken.collect())
     }
 
     /// Stores in every directory which ones there are, those that are left out among them.

@@ -27,7 +27,10 @@ pub fn check_machine(config: &BrokerConfig) -> Result<Vec<String>, StartError> {
 
 fn check_dirs(config: &BrokerConfig) -> Result<(), LogDirError> {
     let options_of = |path: &std::path::Path| LogDirOptions::new(path, config.broker_id);
-    DirTraces::of(&config.log_dirs, &options_of)?;
+    let traces = DirTraces::of(&config.log_dirs, &options_of)?;
+    if let Some(broken) = traces.into_broken() {
+        return Err(broken);
+    }
     let mut known: BTreeMap<PathBuf, &PathBuf> = BTreeMap::new();
     for dir in &config.log_dirs {
         check_usable(&*options_of(dir).io, dir)?;

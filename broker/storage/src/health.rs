@@ -172,7 +172,7 @@ impl DirHealth {
 
 /// Whether an error speaks of the disk itself: of a file system, too, that was found damaged, or has become one that
 /// is only read for that.
-fn is_of_the_disk(error: &io::Error) -> bool {
+pub(crate) fn is_of_the_disk(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
         Some(Errno::IO | Errno::ROFS | Errno::UCLEAN)

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::corruption::Corruption;
 use crate::durable_positions::DurablePositions;
-use crate::health::{DirFailed, is_exhausted, is_passing};
+use crate::health::{DirFailed, is_exhausted, is_of_the_disk, is_passing};
 use crate::small_file::SmallFileError;
 
 /// Why a log directory was not opened.
@@ -143,6 +143,18 @@ impl LogDirError {
         }
     }
 
+    /// Whether it speaks of a broken disk, and of nothing that somebody could put right in the directory.
+    pub fn is_of_the_disk(&self) -> bool {
+        match self {
+            Self::NotWritable { source, .. }
+            | Self::PointsUnreadable { source, .. }
+            | Self::SmallFile(SmallFileError::Io { source, .. })
+            | Self::Io { source, .. } => is_of_the_disk(source),
+            Self::OneOfSeveral { problem, .. } => problem.is_of_the_disk(),
+            _ => false,
+        }
+    }
+
     /// A `meta.properties` that cannot be used.
     pub(super) fn of_identity(error: SmallFileError) -> Self {
         match error {
@@ -150,10 +162,14 @@ impl LogDirError {
                 file,
                 problem: format!("is damaged: {reason}"),
             },
-            SmallFileError::Io { file, source } if !is_exhausted(&source) => Self::NoIdentity {
-                file,
-                problem: format!("cannot be read: {source}"),
-            },
+            SmallFileError::Io { file, source }
+                if !is_exhausted(&source) && !is_of_the_disk(&source) =>
+            {
+                Self::NoIdentity {
+                    file,
+                    problem: format!("cannot be read: {source}"),
+                }
+            }
             other => Self::SmallFile(other),
         }
     }

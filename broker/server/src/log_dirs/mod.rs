@@ -2,24 +2,21 @@
 //! the directory in service that holds the fewest, of those that have room. All of it
 //! blocks: callers are on a blocking thread.
 
+mod opening;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use broker_model::{Offset, TopicId, TopicPartition};
 use broker_storage::{
-    DeleteLogError, Log, LogConfig, LogDir, LogDirError, LogDirOptions, OpenLogError, PowerLoss,
-    RecoveryReport,
+    DeleteLogError, Log, LogConfig, LogDir, LogDirError, OpenLogError, PowerLoss, RecoveryReport,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{error, warn};
 
 use crate::broker::{hanging, is_slow};
-use crate::clock::BrokerClock;
 use crate::clock_doubt::ClockDoubt;
 use crate::cold_reads::{COLD_READS_MAX, ColdReads};
-use crate::dir_traces::DirTraces;
 use crate::left_out::LeftOut;
 use crate::look::Look;
 use crate::moved_log::MovedLog;
@@ -95,72 +92,6 @@ impl Drop for Opening<'_> {
 }
 
 impl LogDirs {
-    /// Opens and locks every directory, with the options that it is given. The directories that there
-    /// were decide the cluster id, a new broker makes one.
-    ///
-    /// # Errors
-    /// When a directory cannot be used, is of another broker or cluster, is named twice, or is empty
-    /// where the broker has kept data.
-    pub(crate) fn open(
-        paths: &[PathBuf],
-        (clock, grace): (&BrokerClock, Duration),
-        options_of: &dyn Fn(&Path) -> LogDirOptions,
-    ) -> Result<Self, LogDirError> {
-        let traces = DirTraces::of(paths, options_of)?;
-        let clock_doubt = {
-            let known = (traces.last_alive(), traces.doubted_clock());
-            ClockDoubt::at_start(clock.clone(), known, grace)
-        };
-        let mut cluster_id = traces.cluster_id();
-        let mut dirs: Vec<LogDir> = Vec::new();
-        let mut placed: HashMap<TopicPartition, Place> = HashMap::new();
-        let mut doubles = Vec::new();
-        for (index, path) in paths.iter().enumerate() {
-            let mut options = options_of(path);
-            options.cluster_id = cluster_id;
-            options.age_hold = clock_doubt.hold();
-            let of_one = |error: LogDirError| error.of_one(path, paths.len() - 1);
-            let dir = LogDir::open(options).map_err(of_one)?;
-            cluster_id = Some(dir.identity().cluster_id);
-            for found in dir.partitions().map_err(of_one)? {
-                let place = Place::new(index, found.topic_id);
-                let Some(other) = placed.get(&found.partition) else {
-                    placed.insert(found.partition, place);
-                    continue;
-                };
-                let is_of_another = place.topic_id.is_some()
-                    && other.topic_id.is_some()
-                    && place.topic_id != other.topic_id;
-                if is_of_another && !found.partition.topic.is_reserved() {
-                    doubles.push((found.partition, place));
-                } else {
-                    return Err(LogDirError::PartitionTwice {
-                        partition: found.partition,
-                        other: dirs[other.dir].path().to_owned(),
-                        dir: path.clone(),
-                    });
-                }
-            }
-            dirs.push(dir);
-        }
-        traces.store_in(&dirs);
-        Ok(Self {
-            looked_at: dirs.iter().map(|_| Arc::default()).collect(),
-            at_work: dirs
-                .iter()
-                .map(|_| Arc::new(Semaphore::new(LOGS_AT_WORK_MAX)))
-                .collect(),
-            cold_reads: dirs.iter().cloned().map(ColdReads::new).collect(),
-            dirs,
-            placed: Mutex::new(placed),
-            doubles,
-            left_out: LeftOut::new(traces.left_out()),
-            lost: Mutex::default(),
-            lost_records: Mutex::default(),
-            clock_doubt,
-        })
-    }
-
     /// Removes what was left of deleted topics in directories that were left out while others of the same names
     /// were made elsewhere.
     ///
@@ -207,7 +138,7 @@ impl LogDirs {
         let missing: HashSet<_> = partitions.filter(is_missing).collect();
         drop(placed);
         self.left_out.tell(missing.len());
-        if missing.is_empty() {
+        if missing.is_empty() && self.left_out.may_be_forgotten() {
             self.left_out.forget(&self.dirs);
         }
         *self.lost() = missing;
@@ -493,5 +424,4 @@ impl LogDirs {
 }
 
 #[cfg(test)]
-#[path = "log_dirs_tests.rs"]
 mod tests;
