@@ -228,7 +228,7 @@ const OWN_KEYS: &[BrokerKey] = &[
             documentation: "Several directories, separated by commas, to spread partitions over \
                 disks. When set, log.dir is not used.",
             consequence: "A directory that fails takes its own partitions offline and no others. \
-                Leaving one out at the next start leaves its partitions out.",
+                One whose disk is broken at the start, or that is left out, leaves its partitions offline.",
         },
     ),
     row(
