@@ -1,15 +1,15 @@
-//! `FairLine`: those who want to change metadata wait in it, and who has had the least comes first (weighted fair
-//! queueing by finish tags, Demers, Keshav and Shenker 1989). A change of one partition does not wait for the
-//! thousands that others have asked for, and nobody waits for ever.
+//! `FairLine`: those who want to change metadata wait in it, and who has had the least comes first (start-time fair
+//! queueing, Goyal, Vin and Cheng 1996): one change does not wait for the thousands that others have asked for. Now and
+//! then it is whoever has waited longest, so that nobody waits for ever.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use broker_model::limits::CHANGE_WORK_UNDER_WAY;
 use tokio::sync::oneshot;
 
-/// One of work in tags: what is added to the clock is a fraction of it.
-const SCALE: u64 = 1 << 16;
+/// One of so many is the one that has waited longest.
+const OLDEST_EVERY: u64 = 4;
 
 /// The line; cheap to clone.
 #[derive(Clone, Default)]
@@ -17,19 +17,26 @@ pub(super) struct FairLine(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    /// What somebody would have had who always wanted more.
+    /// What the one had had that came last; who has asked for nothing for long counts as having had as much.
     clock: u64,
-    /// The highest tag that was given out.
+    /// The most that anybody will have had.
     last: u64,
     /// The work of the changes that were let in and are not over.
     under_way: u64,
-    /// By what their askers will have had then, and in the order in which they came.
-    waiting: BTreeMap<(u64, u64), Waiting>,
+    /// How many were let in.
+    let_in: u64,
+    /// Those that wait, as they come.
+    order: BTreeSet<Rank>,
+    /// The same, as they have come.
+    waiting: BTreeMap<u64, Waiting>,
     next: u64,
 }
 
+/// What an asker has had before a change, whether truly so much, how much work it is, and which number it has.
+type Rank = (u64, bool, u64, u64);
+
 struct Waiting {
-    work: u64,
+    rank: Rank,
     call: oneshot::Sender<Place>,
 }
 
@@ -54,11 +61,13 @@ impl FairLine {
     fn enter(&self, share: &Share, work: u64) -> oneshot::Receiver<Place> {
         let (call, called) = oneshot::channel();
         let mut state = self.lock();
-        let tag = share.charge(work * SCALE, state.clock);
-        state.last = state.last.max(tag);
+        let (had, truly) = share.charge(work, state.clock);
+        state.last = state.last.max(had + work);
         let number = state.next;
         state.next += 1;
-        state.waiting.insert((tag, number), Waiting { work, call });
+        let rank = (had, truly, work, number);
+        state.order.insert(rank);
+        state.waiting.insert(number, Waiting { rank, call });
         called
     }
 
@@ -66,7 +75,7 @@ impl FairLine {
     fn let_in(&self) {
         loop {
             let first = self.lock().pop();
-            let Some(Waiting { work, call }) = first else {
+            let Some((work, call)) = first else {
                 return;
             };
             let line = self.clone();
@@ -83,30 +92,39 @@ impl FairLine {
 }
 
 impl State {
-    fn pop(&mut self) -> Option<Waiting> {
-        let of_waiting = self.waiting.len() as u64;
-        let first = self.waiting.first_entry()?;
-        let work = first.get().work;
-        let has_room = self.under_way == 0 || self.under_way + work <= CHANGE_WORK_UNDER_WAY;
-        if !has_room {
+    /// Takes out the next one, if there is room for it: nobody overtakes it then.
+    fn pop(&mut self) -> Option<(u64, oneshot::Sender<Place>)> {
+        let is_for_oldest = self.let_in % OLDEST_EVERY == OLDEST_EVERY - 1;
+        let rank = match is_for_oldest {
+            true => self.waiting.values().next()?.rank,
+            false => *self.order.first()?,
+        };
+        let (had, _, work, number) = rank;
+        if self.under_way > 0 && self.under_way + work > CHANGE_WORK_UNDER_WAY {
             return None;
         }
-        self.clock += work * SCALE / of_waiting;
-        let first = first.remove();
+        self.order.remove(&rank);
+        let first = self.waiting.remove(&number)?;
+        self.let_in += 1;
         self.under_way += work;
+        if !is_for_oldest {
+            self.clock = self.clock.max(had);
+        }
         if self.waiting.is_empty() {
             self.clock = self.last;
         }
-        Some(first)
+        Some((work, first.call))
     }
 }
 
 impl Share {
-    /// What it will have had with this; who has asked for nothing for long begins at the clock.
-    fn charge(&self, work: u64, clock: u64) -> u64 {
+    /// Charges it with so much work. Answers what it counts as having had before, at least what the clock says, and
+    /// whether it has.
+    fn charge(&self, work: u64, clock: u64) -> (u64, bool) {
         let mut had = self.0.lock().expect("no code panics while it holds this");
-        *had = clock.max(*had) + work;
-        *had
+        let (before, truly) = (clock.max(*had), *had >= clock && *had > 0);
+        *had = before + work;
+        (before, truly)
     }
 }
 
@@ -157,13 +175,12 @@ mod tests {
         assert!(next.now_or_never().is_some());
     }
 
-    /// How many of the others' changes are let in before the modest one's, which comes when some have been.
-    fn let_in_before(others: usize, work_of_others: u64, been: usize) -> usize {
+    /// How many changes of so much work of fifty others, who always want another, are let in before the first one of
+    /// somebody who comes when some have been.
+    fn let_in_before(work: u64, work_of_others: u64, been: usize) -> usize {
         let line = FairLine::default();
         let full = enter(&line, &Share::default(), CHANGE_WORK_UNDER_WAY).ok();
-        let shares: Vec<Share> = std::iter::repeat_with(Share::default)
-            .take(others)
-            .collect();
+        let shares: Vec<Share> = std::iter::repeat_with(Share::default).take(50).collect();
         let mut waiting: VecDeque<(usize, Waits)> = VecDeque::new();
         for (number, share) in shares.iter().enumerate() {
             for _ in 0..2 {
@@ -175,7 +192,7 @@ mod tests {
         let (mut modest, mut before) = (None, 0);
         for let_in in 0.. {
             if let_in == been {
-                match enter(&line, &Share::default(), 2) {
+                match enter(&line, &Share::default(), work) {
                     Ok(_) => break,
                     Err(waits) => modest = Some(waits),
                 }
@@ -204,17 +221,22 @@ mod tests {
     }
 
     #[test]
-    fn a_small_change_does_not_wait_for_the_large_ones_of_others() {
-        for been in [0, 10, 60, 125, 400] {
-            let before = let_in_before(50, 21, been);
-            assert!(before <= 8, "{before} when {been} had been let in");
+    fn who_has_asked_for_nothing_yet_does_not_wait_for_those_who_have() {
+        for (work, work_of_others) in [(2, 21), (2, 2), (21, 2), (1_000, 2)] {
+            for been in [70, 125, 400] {
+                let before = let_in_before(work, work_of_others, been);
+                // Some were in already.
+                assert!(before <= 20, "{before} when {been} had been let in");
+            }
         }
     }
 
     #[test]
-    fn changes_alike_come_in_the_order_of_asking_once_around() {
-        let before = let_in_before(50, 2, 400);
-        assert!(before <= 51, "{before}");
+    fn of_those_who_have_asked_for_nothing_yet_the_smallest_comes_first() {
+        for been in [0, 10, 40] {
+            let before = let_in_before(2, 21, been);
+            assert!(before <= 2, "{before} when {been} had been let in");
+        }
     }
 
     #[test]
