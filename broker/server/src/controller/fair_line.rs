@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use broker_model::limits::CHANGE_WORK_UNDER_WAY;
 use tokio::sync::oneshot;
 
+/// So much work somebody has at once who asks for little, before it comes in turn with those who always want more.
+const CREDIT: u64 = 2 * CHANGE_WORK_UNDER_WAY;
 /// One of so many is the one that has waited longest.
 const OLDEST_EVERY: u64 = 4;
 
@@ -17,7 +19,7 @@ pub(super) struct FairLine(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    /// What the one had had that came last; who has asked for nothing for long counts as having had as much.
+    /// What the one had had that came last; who has asked for nothing for long counts as having had about as much.
     clock: u64,
     /// The most that anybody will have had.
     last: u64,
@@ -32,8 +34,8 @@ struct State {
     next: u64,
 }
 
-/// What an asker has had before a change, whether truly so much, how much work it is, and which number it has.
-type Rank = (u64, bool, u64, u64);
+/// What an asker has had before a change, how much work it is, and which number it has.
+type Rank = (u64, u64, u64);
 
 struct Waiting {
     rank: Rank,
@@ -61,11 +63,11 @@ impl FairLine {
     fn enter(&self, share: &Share, work: u64) -> oneshot::Receiver<Place> {
         let (call, called) = oneshot::channel();
         let mut state = self.lock();
-        let (had, truly) = share.charge(work, state.clock);
+        let had = share.charge(work, state.clock);
         state.last = state.last.max(had + work);
         let number = state.next;
         state.next += 1;
-        let rank = (had, truly, work, number);
+        let rank = (had, work, number);
         state.order.insert(rank);
         state.waiting.insert(number, Waiting { rank, call });
         called
@@ -99,7 +101,7 @@ impl State {
             true => self.waiting.values().next()?.rank,
             false => *self.order.first()?,
         };
-        let (had, _, work, number) = rank;
+        let (had, work, number) = rank;
         if self.under_way > 0 && self.under_way + work > CHANGE_WORK_UNDER_WAY {
             return None;
         }
@@ -111,20 +113,20 @@ impl State {
             self.clock = self.clock.max(had);
         }
         if self.waiting.is_empty() {
-            self.clock = self.last;
+            // Nobody owes anything.
+            self.clock = self.last + CREDIT;
         }
         Some((work, first.call))
     }
 }
 
 impl Share {
-    /// Charges it with so much work. Answers what it counts as having had before, at least what the clock says, and
-    /// whether it has.
-    fn charge(&self, work: u64, clock: u64) -> (u64, bool) {
+    /// Charges it with so much work; answers what it counts as having had before, which is not far behind the clock.
+    fn charge(&self, work: u64, clock: u64) -> u64 {
         let mut had = self.0.lock().expect("no code panics while it holds this");
-        let (before, truly) = (clock.max(*had), *had >= clock && *had > 0);
+        let before = clock.saturating_sub(CREDIT).max(*had);
         *had = before + work;
-        (before, truly)
+        before
     }
 }
 
