@@ -147,7 +147,7 @@ pub const PARTITION_MAILBOX: usize = 1_024;
 pub const CONTROLLER_MAILBOX: usize = 1_024;
 /// Changes of metadata that are under way at once, until they are carried out: each counts one, and one for each partition
 /// that is made or removed; others wait for their turn.
-pub const CHANGE_WORK_UNDER_WAY: u64 = 32;
+pub const CHANGE_WORK_UNDER_WAY: u64 = 16;
 /// Changes of metadata that one connection has under way at once; its others wait for them.
 pub const CHANGES_PER_CONNECTION: usize = 2;
 /// Those that are asked for while their connection has others under way; a further one is answered busy.

@@ -9,7 +9,7 @@ use broker_model::limits::CHANGE_WORK_UNDER_WAY;
 use tokio::sync::oneshot;
 
 /// So much work somebody has at once who asks for little, before it comes in turn with those who always want more.
-const CREDIT: u64 = 2 * CHANGE_WORK_UNDER_WAY;
+const CREDIT: u64 = 64;
 /// One of so many is the one that has waited longest.
 const OLDEST_EVERY: u64 = 4;
 
