@@ -193,6 +193,34 @@ fn a_change_does_not_wait_for_all_that_another_connection_asked_for() {
 }
 
 #[test]
+fn a_change_does_not_wait_for_the_large_ones_of_other_connections() {
+    const OTHERS: usize = 20;
+    let broker = Broker::start();
+    let mut others: Vec<Wire> = (0..OTHERS).map(|_| broker.connect()).collect();
+    let mut modest = broker.connect();
+    for (number, other) in others.iter_mut().enumerate() {
+        for which in ["first", "second"] {
+            let name = format!("{which}-{number}");
+            let args = map! { "name" => name, "partitions" => 20 };
+            other.send("create_topic", args);
+        }
+    }
+    eventually("the first of them is there", || {
+        let topics = modest.call("metadata", map! {}).unwrap();
+        (!topics.get("topics").list().is_empty()).then_some(())
+    });
+    modest.create_topic("modest", 1, &[]);
+    let topics = modest.call("metadata", map! {}).unwrap();
+    let created = topics.get("topics").list().len() - 1;
+    assert!(created < OTHERS / 2, "it waited for {created}");
+    for other in &mut others {
+        for _ in 0..2 {
+            other.receive().outcome.expect("it is created, too");
+        }
+    }
+}
+
+#[test]
 fn a_flooded_controller_answers_and_refuses_nobody_who_asks_for_one_thing_at_a_time() {
     let broker = Broker::start();
     let mut wire = broker.connect();
