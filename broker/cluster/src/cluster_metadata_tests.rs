@@ -205,7 +205,7 @@ fn planned(metadata: &ClusterMetadata, wish: &Wish, number: u8) -> Option<Comman
             let plan = metadata.plan_create_topic(&new, &defaults, now, id(number));
             plan.ok().map(|(command, _)| command)
         }
-        Wish::Delete { name } => metadata.plan_delete_topic(name).ok(),
+        Wish::Delete { name } => metadata.plan_delete_topic(name, None).ok(),
         Wish::Grow { name, to } => {
             let plan = metadata.plan_create_partitions(name, *to, None, now);
             plan.ok().map(|(command, _)| command)

@@ -167,12 +167,23 @@ impl ClusterMetadata {
         Ok((command, warnings))
     }
 
-    /// Plans the end of a topic.
+    /// Plans the end of a topic; with an id, only of that very one.
     ///
     /// # Errors
     /// When there is no such topic or the broker keeps it.
-    pub fn plan_delete_topic(&self, name: &str) -> Result<Command, AlterTopicError> {
+    pub fn plan_delete_topic(
+        &self,
+        name: &str,
+        id: Option<TopicId>,
+    ) -> Result<Command, AlterTopicError> {
         let topic = self.alterable(name)?;
+        if let Some(asked) = id.filter(|asked| *asked != topic.id) {
+            return Err(AlterTopicError::OtherTopic {
+                name: topic.name.clone(),
+                id: topic.id,
+                asked,
+            });
+        }
         Ok(Command::DeleteTopic { id: topic.id })
     }
 

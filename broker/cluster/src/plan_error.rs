@@ -178,6 +178,16 @@ pub enum CreateTopicError {
 /// Why a topic cannot be deleted or its configuration changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AlterTopicError {
+    /// The topic of this name is another one than was meant.
+    #[error("topic {name} has id {id}, not {asked}: it was deleted and created again")]
+    OtherTopic {
+        /// The name.
+        name: TopicName,
+        /// Its id.
+        id: TopicId,
+        /// The id asked for.
+        asked: TopicId,
+    },
     /// There is no such topic.
     #[error("there is no topic {name:?}")]
     UnknownTopic {

@@ -69,7 +69,7 @@ fn bad_and_reserved_names_are_refused() {
     ] {
         let refused = plan(&metadata, &named(kept));
         assert!(matches!(refused, Err(CreateTopicError::Reserved { .. })));
-        let refused = metadata.plan_delete_topic(kept);
+        let refused = metadata.plan_delete_topic(kept, None);
         assert!(matches!(refused, Err(AlterTopicError::Reserved { .. })));
         let refused = metadata.plan_create_partitions(kept, 9, None, Timestamp::MIN);
         assert!(matches!(
@@ -79,6 +79,23 @@ fn bad_and_reserved_names_are_refused() {
     }
     assert!(plan(&metadata, &named(&"a".repeat(249))).is_ok());
     assert!(plan(&metadata, &named(&"a".repeat(250))).is_err());
+}
+
+#[test]
+fn only_the_topic_that_is_meant_is_deleted() {
+    let mut metadata = metadata(&[1]);
+    let (command, _) = plan(&metadata, &named("t")).expect("it is planned");
+    metadata.apply(1, command).expect("it fits");
+    let id = metadata.topic("t").expect("there").id;
+    let asked = TopicId::random();
+    let refused = metadata.plan_delete_topic("t", Some(asked));
+    let name = TopicName::new("t").expect("a name");
+    let other = AlterTopicError::OtherTopic { name, id, asked };
+    assert_eq!(refused, Err(other));
+    for meant in [None, Some(id)] {
+        let planned = metadata.plan_delete_topic("t", meant);
+        assert_eq!(planned, Ok(Command::DeleteTopic { id }));
+    }
 }
 
 #[test]

@@ -209,13 +209,14 @@ impl Server {
     pub async fn stop(self) {
         self.stop.send_replace(true);
         self.context.dry_runs.cancel_all();
-        let timeout = self.context.config.shutdown_timeout;
+        self.context.controller.stop_letting_in();
         let connections = &self.context.connections;
         let drained = async {
             while connections.open() > 0 {
                 tokio::time::sleep(DRAIN_CHECK_INTERVAL).await;
             }
         };
+        let timeout = self.context.config.shutdown_timeout;
         if tokio::time::timeout(timeout, drained).await.is_err() {
             warn!(
                 open = connections.open(),
@@ -467,11 +468,9 @@ async fn register(context: &Context) -> Result<(), StartError> {
         return Ok(());
     }
     let plan = Plan::RegisterBroker { id, address };
-    match context
-        .controller
-        .propose(plan, Intent::CarryOut, &Share::default())
-        .await
-    {
+    let share = Share::default();
+    let proposed = context.controller.propose(plan, Intent::CarryOut, &share);
+    match proposed.await {
         Ok(_) => Ok(()),
         Err(ControllerError::NoRoom { reason }) if known.is_some() => {
             warn!(

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use broker_model::{LeaderEpoch, Offset};
+use broker_storage::inspect::Verifier;
 use broker_storage::io::recording::{Fault, Operation, RecordingIo, Survival};
 use broker_storage::io::{Io, OpenMode};
 use broker_storage::{Log, LogConfig, ReadLimit};
 use support::{
-    Record, append, at, batch, edit, file_bytes, offset, open, segment_file, set_file_bytes, sync,
+    Record, append, at, batch, edit, file_bytes, offset, open, partition_dir, segment_file,
+    set_file_bytes, sync,
 };
 use tracing::span;
 
@@ -422,4 +424,21 @@ fn a_disk_without_room_for_missing_indexes_keeps_no_log_from_being_opened() {
     let (_dir, log, _) = open(&io, config());
     check(&log);
     assert_eq!(OF_INDEXES.map(there), [true; 2]);
+}
+
+#[test]
+fn of_an_index_full_of_nonsense_not_every_entry_is_told() {
+    let io = filled();
+    let index = segment_file(0, "index");
+    let mut bytes = file_bytes(&io, &index);
+    bytes.resize(bytes.len() + 12 * 10_000, 0);
+    set_file_bytes(&io, &index, &bytes);
+    let mut found = Vec::new();
+    let verified =
+        Verifier::new(&*io).partition(&partition_dir(), &mut |finding| found.push(finding));
+    verified.unwrap();
+    let of_index: Vec<&str> = found.iter().map(|finding| finding.what.as_str()).collect();
+    assert!((3..200).contains(&of_index.len()), "{}", of_index.len());
+    let more = "9900 more index entries are damaged or fit no batch";
+    assert!(of_index.contains(&more), "{of_index:?}");
 }

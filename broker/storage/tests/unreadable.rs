@@ -5,10 +5,13 @@
 mod support;
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use broker_storage::io::recording::{Fault, Operation, RecordingIo};
 use broker_storage::io::{Io, RealIo};
 use broker_storage::{DirTrace, OpenLogError};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use support::{
     DIR, TOPIC_ID, append_numbers, batch_of, big, open, open_dir, partition, partition_dir,
 };
@@ -98,4 +101,22 @@ fn a_file_system_that_is_damaged_or_no_longer_written_is_out_of_service() {
         assert!(refused.unwrap_err().is_definite());
         assert_eq!(dir.is_failed().is_some(), is_of_disk, "error {error}");
     }
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("meta.properties");
+    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let (done, is_done) = mpsc::channel();
+    let dir = temp.path().to_owned();
+    std::thread::spawn(move || {
+        let io = RealIo::new();
+        let locked = io.lock(&dir.join("meta.properties")).err();
+        done.send((DirTrace::of(&*io, &dir).is_err(), locked))
+            .unwrap();
+    });
+    let waited = is_done.recv_timeout(Duration::from_secs(30));
+    let (is_refused, locked) = waited.expect("it hangs");
+    assert!(is_refused && locked.is_some());
 }

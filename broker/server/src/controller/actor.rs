@@ -110,7 +110,9 @@ impl ControllerActor {
                 self.newest
                     .plan_create_topic(&new, &self.defaults, now, TopicId::random())?
             }
-            Plan::DeleteTopic { name } => (self.newest.plan_delete_topic(&name)?, Vec::new()),
+            Plan::DeleteTopic { name, id } => {
+                (self.newest.plan_delete_topic(&name, id)?, Vec::new())
+            }
             Plan::AlterTopic { name, change } => {
                 let defaults = &self.defaults.topic;
                 (

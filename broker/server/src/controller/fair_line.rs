@@ -32,6 +32,7 @@ struct State {
     /// The same, as they have come.
     waiting: BTreeMap<u64, Waiting>,
     next: u64,
+    is_closed: bool,
 }
 
 /// What an asker has had before a change, how much work it is, and which number it has.
@@ -53,16 +54,28 @@ pub(super) struct Place {
 }
 
 impl FairLine {
-    /// Waits until a change of so much work is let in, that is until what is under way leaves room or nothing is.
-    pub(super) async fn place(&self, share: &Share, work: u64) -> Place {
+    /// Waits until a change of so much work is let in, that is until what is under way leaves room or nothing is; `None`
+    /// once the line is closed.
+    pub(super) async fn place(&self, share: &Share, work: u64) -> Option<Place> {
         let called = self.enter(share, work.max(1));
         self.let_in();
-        called.await.expect("who waits is called")
+        called.await.ok()
+    }
+
+    /// Nobody is let in any more.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.is_closed = true;
+        state.order.clear();
+        state.waiting.clear();
     }
 
     fn enter(&self, share: &Share, work: u64) -> oneshot::Receiver<Place> {
         let (call, called) = oneshot::channel();
         let mut state = self.lock();
+        if state.is_closed {
+            return called;
+        }
         let had = share.charge(work, state.clock);
         state.last = state.last.max(had + work);
         let number = state.next;
@@ -150,7 +163,8 @@ mod tests {
     /// Enters, and waits or is in.
     fn enter(line: &FairLine, share: &Share, work: u64) -> Result<Place, Waits> {
         let (line, share) = (line.clone(), share.clone());
-        let mut place: Waits = Box::pin(async move { line.place(&share, work).await });
+        let mut place: Waits =
+            Box::pin(async move { line.place(&share, work).await.expect("it is open") });
         match (&mut place).now_or_never() {
             Some(place) => Ok(place),
             None => Err(place),
@@ -282,6 +296,19 @@ mod tests {
         drop(gone);
         drop(full);
         assert!(next.now_or_never().is_some());
+    }
+
+    #[test]
+    fn who_waits_when_it_is_closed_and_who_comes_then_gets_no_place() {
+        let (line, share) = (FairLine::default(), Share::default());
+        let full = line.place(&share, CHANGE_WORK_UNDER_WAY).now_or_never();
+        let mut waiting = Box::pin(line.place(&share, 1));
+        assert!((&mut waiting).now_or_never().is_none());
+        line.close();
+        assert!(waiting.now_or_never().is_some_and(|place| place.is_none()));
+        drop(full);
+        let late = line.place(&share, 1).now_or_never();
+        assert!(late.is_some_and(|place| place.is_none()));
     }
 
     #[test]

@@ -2,21 +2,27 @@
 //! waits here until little enough is under way.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::SendError;
 use actix::{Addr, Handler, Message};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use broker_cluster::ClusterMetadata;
-use broker_storage::{ScrubFound, ScrubTarget, Scrubbed};
+use broker_storage::{LogDir, ScrubFound, ScrubTarget, Scrubbed};
+use tokio::time::timeout;
 
 use super::actor::ControllerActor;
 use super::error::ControllerError;
-use super::fair_line::{FairLine, Share};
+use super::fair_line::{FairLine, Place, Share};
 use super::messages::{
     BeginScrub, Close, Crash, FinishScrub, Intent, LookForFiles, Outcome, Plan, Propose,
 };
 use crate::actor_stats::ActorStats;
+use crate::broker::hanging;
 use crate::reply::Reply;
+
+/// How often whoever waits for its turn looks whether the disk hangs.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// A cheap clone that speaks to the controller.
 #[derive(Clone)]
@@ -24,6 +30,7 @@ pub(crate) struct ControllerHandle {
     addr: Arc<ArcSwapOption<Addr<ControllerActor>>>,
     stats: Arc<ActorStats>,
     trouble: Arc<ArcSwapOption<String>>,
+    log_dir: Arc<ArcSwapOption<LogDir>>,
     /// For changes.
     line: FairLine,
     on_demand: Share,
@@ -39,6 +46,7 @@ impl ControllerHandle {
             addr: Arc::default(),
             stats: Arc::default(),
             trouble: Arc::default(),
+            log_dir: Arc::default(),
             line: FairLine::default(),
             on_demand: Share::default(),
             metadata,
@@ -66,7 +74,9 @@ impl ControllerHandle {
         self.tell(LookForFiles);
     }
 
-    pub(super) fn attach(&self, addr: Addr<ControllerActor>) {
+    /// The actor is there, and its log in this directory.
+    pub(super) fn attach(&self, addr: Addr<ControllerActor>, log_dir: LogDir) {
+        self.log_dir.store(Some(Arc::new(log_dir)));
         self.addr.store(Some(Arc::new(addr)));
     }
 
@@ -82,7 +92,7 @@ impl ControllerHandle {
             Intent::CarryOut => plan.work(&self.metadata.load(), self.default_partitions),
             Intent::OnlyCheck => 1,
         };
-        let place = self.line.place(share, work).await;
+        let place = self.place(share, work).await?;
         let (reply, answer) = Reply::channel();
         self.stats.sent();
         let message = Propose {
@@ -104,6 +114,29 @@ impl ControllerHandle {
             message.reply.send(Err(error));
         }
         answer.await
+    }
+
+    /// Waits for the turn of a change, unless its log's disk hangs: whoever is let in waits for that.
+    async fn place(&self, share: &Share, work: u64) -> Result<Place, ControllerError> {
+        let place = self.line.place(share, work);
+        tokio::pin!(place);
+        loop {
+            match timeout(LOOK_EVERY, &mut place).await {
+                Ok(Some(place)) => return Ok(place),
+                Ok(None) => return Err(ControllerError::Stopping),
+                Err(_) => {
+                    let log_dir = self.log_dir.load_full();
+                    if let Some(reason) = log_dir.and_then(|dir| hanging(&dir)) {
+                        return Err(ControllerError::NotYet { reason });
+                    }
+                }
+            }
+        }
+    }
+
+    /// The broker stops: changes that wait for their turn are refused, and those that come.
+    pub(crate) fn stop_letting_in(&self) {
+        self.line.close();
     }
 
     /// What a scrub has to read.

@@ -43,6 +43,7 @@ impl ControllerLauncher {
         })?;
         self.published.store(Arc::new(replayed.metadata.clone()));
         self.handle.notice_board().store(None);
+        let log_dir = log.dir().clone();
         let parent = broker.clone();
         let addr = ControllerActor::start_on(
             self.arbiters.control(),
@@ -59,7 +60,7 @@ impl ControllerLauncher {
                 death: DeathNotice::new(move || parent.controller_died()),
             },
         );
-        self.handle.attach(addr);
+        self.handle.attach(addr, log_dir);
         Ok(replayed)
     }
 

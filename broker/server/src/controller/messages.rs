@@ -16,6 +16,8 @@ pub(crate) enum Plan {
     CreateTopic(NewTopic),
     DeleteTopic {
         name: String,
+        /// Only the topic that has it.
+        id: Option<TopicId>,
     },
     AlterTopic {
         name: String,
@@ -61,7 +63,7 @@ impl Plan {
                 (None, Some(partitions)) => partitions.into(),
                 (None, None) => default_partitions.into(),
             },
-            Self::DeleteTopic { name } => now(name),
+            Self::DeleteTopic { name, .. } => now(name),
             Self::CreatePartitions { name, count, .. } => {
                 u64::from(*count).saturating_sub(now(name))
             }

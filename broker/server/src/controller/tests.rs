@@ -19,7 +19,7 @@ fn started(io: Arc<RecordingIo>) -> (ControllerHandle, tempfile::TempDir) {
     let mut options = LogDirOptions::new(temp.path(), BrokerId::new(1));
     options.io = io;
     let dir = LogDir::open(options).expect("a log dir");
-    let (log, replayed) = MetadataLog::open(dir, None).expect("a metadata log");
+    let (log, replayed) = MetadataLog::open(dir.clone(), None).expect("a metadata log");
     let handle = ControllerHandle::new(Arc::default(), 1);
     let setup = ControllerSetup {
         log,
@@ -37,10 +37,8 @@ fn started(io: Arc<RecordingIo>) -> (ControllerHandle, tempfile::TempDir) {
         trouble: handle.notice_board().clone(),
         death: DeathNotice::new(|| {}),
     };
-    handle.attach(ControllerActor::start_on(
-        &actix_rt::Arbiter::current(),
-        setup,
-    ));
+    let addr = ControllerActor::start_on(&actix_rt::Arbiter::current(), setup);
+    handle.attach(addr, dir);
     (handle, temp)
 }
 
@@ -78,4 +76,25 @@ async fn changes_wait_for_those_under_way() {
     }
     let next = change(&handle, usize::MAX - 1).await;
     assert_eq!(next.err(), Some(ControllerError::Lost), "there is room");
+}
+
+#[actix_rt::test]
+async fn changes_that_wait_when_the_broker_stops_are_refused() {
+    let io = RecordingIo::new();
+    let (handle, _dir) = started(io.clone());
+    io.hold_syncs();
+    let count = usize::try_from(2 * CHANGE_WORK_UNDER_WAY).expect("a number");
+    let mut changing: Vec<_> = (0..count)
+        .map(|number| Box::pin(change(&handle, number)))
+        .collect();
+    for change in &mut changing {
+        assert!(futures::poll!(change.as_mut()).is_pending());
+    }
+    handle.stop_letting_in();
+    changing.push(Box::pin(change(&handle, count)));
+    io.release_syncs();
+    let answers = futures::future::join_all(changing).await;
+    let refused = answers.iter().map(|answer| answer.as_ref().map(drop));
+    let refused = refused.filter(|answer| *answer == Err(&ControllerError::Stopping));
+    assert_eq!(refused.count(), count + 1 - count / 2);
 }

@@ -6,7 +6,6 @@ use broker_cluster::Command;
 use broker_protocol::WireError;
 use broker_protocol::api::delete_topic::{DeleteTopicRequest, DeleteTopicResponse};
 
-use super::lookup;
 use super::wire::controller_error;
 use crate::context::Context;
 use crate::controller::{Intent, Plan, Share};
@@ -17,10 +16,10 @@ pub(super) async fn handle(
     request: DeleteTopicRequest,
     share: Share,
 ) -> Result<DeleteTopicResponse, WireError> {
-    if request.topic_id.is_some() {
-        lookup::topic(&context, &request.name, request.topic_id)?;
-    }
-    let plan = Plan::DeleteTopic { name: request.name };
+    let plan = Plan::DeleteTopic {
+        name: request.name,
+        id: request.topic_id,
+    };
     let proposed = context
         .controller
         .propose(plan, Intent::CarryOut, &share)

@@ -7,7 +7,7 @@ use broker_protocol::{ErrorCode, ErrorData, WireError};
 use broker_wasm::Plugin;
 
 use super::list_plugins::users;
-use super::wire::{partition_error, slot_error};
+use super::wire::{other_topic, partition_error, slot_error};
 use crate::context::Context;
 use crate::partition::{PartitionError, PartitionHandle};
 use crate::plugins::SlotError;
@@ -24,19 +24,7 @@ pub(super) fn topic(
         return Err(unknown_topic(name));
     };
     match id {
-        Some(asked) if asked != topic.id => {
-            let message = format!(
-                "topic {name} has id {}, not {asked}: it was deleted and created again",
-                topic.id
-            );
-            Err(
-                WireError::new(ErrorCode::TopicIdMismatch, message).with_data(ErrorData {
-                    topic: Some(name.to_owned()),
-                    topic_id: Some(topic.id),
-                    ..ErrorData::default()
-                }),
-            )
-        }
+        Some(asked) if asked != topic.id => Err(other_topic(name, topic.id, asked)),
         _ => Ok(topic),
     }
 }

@@ -26,7 +26,7 @@ pub(super) async fn handle(
     if let Some(names) = request
         .topics
         .as_ref()
-        .filter(|_| context.config.auto_create_topics)
+        .filter(|names| context.config.auto_create_topics && names.len() <= TOPICS_PER_REQUEST_MAX)
     {
         create_missing(&context, names).await;
     }

@@ -5,8 +5,8 @@ use broker_cluster::{
     AlterTopicError, CreatePartitionsError, CreateTopicError, DeployPluginError, InvalidConfig,
     RemovePluginError,
 };
-use broker_model::PartitionId;
 use broker_model::limits::PLUGIN_BATCH_RECORDS_MAX;
+use broker_model::{PartitionId, TopicId};
 use broker_protocol::{ErrorCode, ErrorData, WireError};
 use broker_record::InvalidBatch;
 use broker_storage::LowSpace;
@@ -341,8 +341,22 @@ fn create_topic_error(error: CreateTopicError) -> WireError {
     WireError::new(code, error.to_string())
 }
 
+/// The name is by now of another topic than the one that is asked for.
+pub(super) fn other_topic(name: &str, id: TopicId, asked: TopicId) -> WireError {
+    let message =
+        format!("topic {name} has id {id}, not {asked}: it was deleted and created again");
+    WireError::new(ErrorCode::TopicIdMismatch, message).with_data(ErrorData {
+        topic: Some(name.to_owned()),
+        topic_id: Some(id),
+        ..ErrorData::default()
+    })
+}
+
 fn alter_topic_error(error: AlterTopicError) -> WireError {
     let code = match error {
+        AlterTopicError::OtherTopic { name, id, asked } => {
+            return other_topic(name.as_str(), id, asked);
+        }
         AlterTopicError::InvalidConfig(invalid) => return invalid_config(&invalid),
         AlterTopicError::UnknownTopic { .. } => ErrorCode::UnknownTopicOrPartition,
         AlterTopicError::Reserved { .. } => ErrorCode::TopicReserved,

@@ -34,7 +34,12 @@ pub(crate) struct Agreement<E> {
     /// Whether some of the data is damaged.
     is_unsure: bool,
     problems: Vec<Disagreement>,
+    /// Entries with problems that are not told one by one.
+    further: u64,
 }
+
+/// So many entries are told one by one.
+const ENTRIES_TOLD_MAX: usize = 100;
 
 impl<E: IndexEntry> Agreement<E> {
     /// Reads the index beside a data file.
@@ -49,6 +54,7 @@ impl<E: IndexEntry> Agreement<E> {
             last: None,
             is_unsure: false,
             problems: Vec::new(),
+            further: 0,
             file,
         };
         match io.read_small(&agreement.file) {
@@ -87,6 +93,13 @@ impl<E: IndexEntry> Agreement<E> {
     /// The data ends here. A complete index has to end here as well.
     pub(crate) fn finish(mut self, end: Option<&IndexPoint>) -> Vec<Disagreement> {
         self.skip_while(|_| true);
+        if self.further > 0 {
+            let what = format!(
+                "{} more index entries are damaged or fit no batch",
+                self.further
+            );
+            self.problem(E::position(self.number), what);
+        }
         if self.is_missing {
             // There is none until there is something to index.
             if end.is_some_and(|end| end.position > 0) {
@@ -119,7 +132,7 @@ impl<E: IndexEntry> Agreement<E> {
             if !self.is_unsure {
                 let number = self.number - 1;
                 let what = format!("index entry {number} fits no batch: {entry:?}");
-                self.problem(E::position(number), what);
+                self.entry_problem(number, what);
             }
             self.advance();
         }
@@ -144,9 +157,16 @@ impl<E: IndexEntry> Agreement<E> {
                 }
                 None => {
                     let what = format!("index entry {number} is damaged");
-                    self.problem(E::position(number), what);
+                    self.entry_problem(number, what);
                 }
             }
+        }
+    }
+
+    fn entry_problem(&mut self, number: u32, what: String) {
+        match self.problems.len() < ENTRIES_TOLD_MAX {
+            true => self.problem(E::position(number), what),
+            false => self.further += 1,
         }
     }
 

@@ -245,6 +245,24 @@ impl dyn Io {
         Ok(Some(bytes))
     }
 
+    /// Writes over a small file that is there; false when there is none.
+    ///
+    /// # Errors
+    /// Whatever a step answers; what is in the file then is the old, the new, or, on a disk that does not write a
+    /// sector in one step, neither.
+    pub fn overwrite_small(&self, path: &Path, contents: &[u8]) -> io::Result<bool> {
+        let file = match self.open(path, OpenMode::Write) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            opened => opened?,
+        };
+        file.write_all_at(contents, 0)?;
+        if file.len()? > contents.len() as u64 {
+            file.set_len(contents.len() as u64)?;
+        }
+        file.sync_data()?;
+        Ok(true)
+    }
+
     /// Puts a small file in place of another in one step: after a crash at any point the old or the
     /// new one is there, whole. Durable when this returns.
     ///

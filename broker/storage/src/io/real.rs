@@ -7,14 +7,14 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::num::NonZeroU64;
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use broker_model::Timestamp;
 use rustix::fs::{
-    Access, Advice, AtFlags, CWD, FallocateFlags, accessat, fadvise, fallocate, sendfile,
+    Access, Advice, AtFlags, CWD, FallocateFlags, OFlags, accessat, fadvise, fallocate, sendfile,
 };
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev, retry_on_intr};
 
@@ -38,6 +38,9 @@ impl RealIo {
     }
 }
 
+/// What is no file at all, such as a pipe in the place of one, is not waited for.
+const NONBLOCK: i32 = OFlags::NONBLOCK.bits().cast_signed();
+
 impl Io for RealIo {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn IoFile>> {
         let mut options = OpenOptions::new();
@@ -54,6 +57,7 @@ impl Io for RealIo {
                 options.write(true).create(true).truncate(true);
             }
         }
+        options.custom_flags(NONBLOCK);
         Ok(Arc::new(RealFile(options.open(path)?)))
     }
 
@@ -125,6 +129,7 @@ impl Io for RealIo {
             .write(true)
             .create(true)
             .truncate(false)
+            .custom_flags(NONBLOCK)
             .open(path)?;
         match file.try_lock() {
             Ok(()) => {}

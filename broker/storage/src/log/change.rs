@@ -39,7 +39,7 @@ impl Log {
                 self.delete_below_start()?;
                 self.start = old;
             }
-            let stored = LogStart(to).store(&*self.shared.io, &self.dir().join(LogStart::FILE));
+            let stored = self.store_start(to);
             stored.map_err(|error| self.start_not_stored(to, error))?;
             self.start = to;
             self.cleaning.advance_start(to);
@@ -49,6 +49,38 @@ impl Log {
         }
         self.delete_below_start()?;
         Ok(self.start)
+    }
+
+    /// On a full disk, where there is no room for another file beside the old one, the old one is written over: it is
+    /// smaller than what a disk writes in one step. Where there is none yet, the indexes of segments that are to be
+    /// deleted make room.
+    fn store_start(&self, to: Offset) -> Result<(), SmallFileError> {
+        let (io, file) = (&*self.shared.io, self.dir().join(LogStart::FILE));
+        let start = LogStart(to);
+        match start.store(io, &file) {
+            Err(error) if error.is_no_space() => {
+                if start.store_over(io, &file)? {
+                    return Ok(());
+                }
+                match self.drop_indexes_below(to) {
+                    true => start.store(io, &file),
+                    false => Err(error),
+                }
+            }
+            done => done,
+        }
+    }
+
+    /// Whether there were any.
+    fn drop_indexes_below(&self, to: Offset) -> bool {
+        let doomed = self.sealed.iter().filter(|segment| segment.next <= to);
+        let indexes = doomed.flat_map(|segment| {
+            let extensions = [OffsetEntry::EXTENSION, TimeEntry::EXTENSION];
+            extensions.map(|extension| segment.data.path().with_extension(extension))
+        });
+        indexes.fold(false, |any, index| {
+            self.shared.io.remove_file(&index).is_ok() || any
+        })
     }
 
     /// What a log start is refused with that could not be stored. Where the permission was missing to make its file

@@ -11,6 +11,7 @@ mod point;
 mod report;
 mod restore;
 mod segments;
+mod small_files;
 mod tail;
 
 use std::collections::HashSet;
@@ -26,6 +27,7 @@ pub(crate) use point::reach_in;
 use point::{NotedPoint, point_to_begin_at};
 pub use report::{LastStop, PowerLoss, RecoveryReport, TornTail};
 pub(crate) use restore::{Times, restore_active};
+use small_files::{load_cleaned, load_epochs, load_losses, unless_full};
 pub(crate) use tail::{behind_unnoted, has_lost_its_end};
 
 use crate::compaction::{CLEANED, finish_interrupted};
@@ -37,9 +39,7 @@ use crate::io::Io;
 use crate::log::{DELETED, LogConfig, LogParts};
 use crate::log_dir::{DirShared, OpenGuard, OpenLogError};
 use crate::segment::{ActiveSegment, DataFile, SealedSegment, base_of, file_name};
-use crate::small_file::{
-    CleanerCheckpoint, KnownLosses, LeaderEpochs, RecoveryPoint, SmallFile, SmallFileError,
-};
+use crate::small_file::{CleanerCheckpoint, KnownLosses, LeaderEpochs, RecoveryPoint, SmallFile};
 
 /// What is to be opened.
 pub(crate) struct OpenRequest {
@@ -350,7 +350,8 @@ impl<'a> Recovery<'a> {
         }
         epochs.advance_start(self.start);
         if stored.unwrap_or_default() != epochs {
-            epochs.store(io, &file)?;
+            let written = epochs.store(io, &file);
+            unless_full(written, "they are found in the batches again")?;
         }
         Ok(epochs)
     }
@@ -371,39 +372,6 @@ impl<'a> Recovery<'a> {
     fn io_failed(&self, file: &Path, source: io::Error) -> OpenLogError {
         self.request.shared.health.observe(file, &source);
         failed(file, source)
-    }
-}
-
-fn load_epochs(request: &OpenRequest) -> Result<Option<LeaderEpochs>, OpenLogError> {
-    let file = request.dir.join(LeaderEpochs::FILE);
-    match LeaderEpochs::load(&*request.shared.io, &file) {
-        Err(error @ SmallFileError::Damaged { .. }) => {
-            tracing::warn!(%error, "leader epochs are made anew");
-            Ok(None)
-        }
-        other => Ok(other?),
-    }
-}
-
-fn load_losses(request: &OpenRequest) -> Result<KnownLosses, OpenLogError> {
-    let file = request.dir.join(KnownLosses::FILE);
-    match KnownLosses::load(&*request.shared.io, &file) {
-        Err(error @ SmallFileError::Damaged { .. }) => {
-            tracing::warn!(%error, "what was lost with the power earlier is not told any more");
-            Ok(KnownLosses::default())
-        }
-        other => Ok(other?.unwrap_or_default()),
-    }
-}
-
-fn load_cleaned(request: &OpenRequest) -> Result<CleanerCheckpoint, OpenLogError> {
-    let file = request.dir.join(CleanerCheckpoint::FILE);
-    match CleanerCheckpoint::load(&*request.shared.io, &file) {
-        Err(error @ SmallFileError::Damaged { .. }) => {
-            tracing::warn!(%error, "everything counts as not cleaned");
-            Ok(CleanerCheckpoint::default())
-        }
-        other => Ok(other?.unwrap_or_default()),
     }
 }
 

@@ -159,6 +159,16 @@ pub(crate) trait SmallFile: Sized {
                 source,
             })
     }
+
+    /// Writes over the file that is there, for when there is no room for another one beside it: one of less than a
+    /// sector, which a crash leaves old or new. Durable when this returns; false when there is none.
+    fn store_over(&self, io: &dyn Io, file: &Path) -> Result<bool, SmallFileError> {
+        io.overwrite_small(file, &self.encode())
+            .map_err(|source| SmallFileError::Io {
+                file: file.to_owned(),
+                source,
+            })
+    }
 }
 
 fn split_checksum(text: &str) -> Option<(&str, u32)> {
