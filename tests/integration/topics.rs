@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use crate::harness::{Broker, Value, Wire, eventually, keyed, map, plain, valued};
+use broker_model::limits::TOPICS_PER_REQUEST_MAX;
+
+use crate::harness::{Broker, Setup, Value, Wire, eventually, keyed, map, plain, valued};
 
 #[track_caller]
 fn refuses(wire: &mut Wire, args: Value, name: &str) {
@@ -438,4 +440,22 @@ fn configuration_is_checked_named_and_kept() {
     assert_eq!(value("flush.mode"), pair("async", "topic"));
     assert_eq!(value("segment.bytes"), pair("1073741824", "default"));
     assert_eq!(value("roll.ms"), pair("604800000", "default"));
+}
+
+#[test]
+fn what_is_asked_about_is_created_unless_too_much_is_asked() {
+    let broker = Setup::new()
+        .option("auto.create.topics.enable", "true")
+        .start();
+    let mut wire = broker.connect();
+    let names = |count: usize| (0..count).map(|number| Value::from(format!("t{number}")));
+    let all = map! { "topics" => Value::Array(names(TOPICS_PER_REQUEST_MAX + 1).collect()) };
+    let error = wire.refused("metadata", all);
+    assert_eq!(error.name, "INVALID_REQUEST", "{error:?}");
+    let known = wire.call("metadata", map! {}).unwrap();
+    assert!(known.get("topics").list().is_empty(), "they were created");
+    let two = map! { "topics" => Value::Array(names(2).collect()) };
+    let made = wire.call("metadata", two).unwrap();
+    assert_eq!(made.get("topics").list().len(), 2);
+    wire.wait_until_open("t1", 1);
 }
