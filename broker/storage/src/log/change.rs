@@ -78,9 +78,8 @@ impl Log {
             let extensions = [OffsetEntry::EXTENSION, TimeEntry::EXTENSION];
             extensions.map(|extension| segment.data.path().with_extension(extension))
         });
-        indexes.fold(false, |any, index| {
-            self.shared.io.remove_file(&index).is_ok() || any
-        })
+        let removed = indexes.filter(|index| self.shared.io.remove_file(index).is_ok());
+        removed.count() > 0
     }
 
     /// What a log start is refused with that could not be stored. Where the permission was missing to make its file
