@@ -16,8 +16,10 @@ pub(super) struct Changes {
 
 /// Those of a connection; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct ChangesOfConnection {
-    own: Arc<Semaphore>,
+pub(crate) struct ChangesOfConnection(Arc<Own>);
+
+struct Own {
+    under_way: Arc<Semaphore>,
     counted: Arc<Semaphore>,
     share: Share,
 }
@@ -48,18 +50,18 @@ impl Changes {
 
     /// The share of one connection.
     pub(super) fn for_connection(&self) -> ChangesOfConnection {
-        ChangesOfConnection {
-            own: Arc::new(Semaphore::new(CHANGES_PER_CONNECTION)),
+        ChangesOfConnection(Arc::new(Own {
+            under_way: Arc::new(Semaphore::new(CHANGES_PER_CONNECTION)),
             counted: self.counted.clone(),
             share: Share::default(),
-        }
+        }))
     }
 }
 
 impl ChangesOfConnection {
     /// What it has had of the controller.
     pub(crate) fn share(&self) -> Share {
-        self.share.clone()
+        self.0.share.clone()
     }
 
     /// Waits until few enough that this connection has asked for are under way. The first of each is not counted: there
@@ -68,14 +70,14 @@ impl ChangesOfConnection {
     /// # Errors
     /// When too many are counted.
     pub(crate) async fn turn(&self) -> Result<ChangeTurn, ChangesFull> {
-        let is_first = self.own.available_permits() == CHANGES_PER_CONNECTION;
+        let is_first = self.0.under_way.available_permits() == CHANGES_PER_CONNECTION;
         let counted = if is_first {
             None
         } else {
-            let counted = self.counted.clone().try_acquire_owned();
+            let counted = self.0.counted.clone().try_acquire_owned();
             Some(counted.map_err(|_| ChangesFull)?)
         };
-        let own = self.own.clone().acquire_owned().await;
+        let own = self.0.under_way.clone().acquire_owned().await;
         Ok(ChangeTurn {
             _own: own.expect("it is never closed"),
             _counted: counted,
