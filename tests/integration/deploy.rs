@@ -397,3 +397,37 @@ fn other_limits_of_the_same_module_reach_the_topics_that_use_it() {
     assert_eq!(listed.get("fallbacks").u64(), 1, "{listed:?}");
     assert_eq!(*listed.get("topics"), Value::from(vec!["t"]));
 }
+
+#[test]
+fn a_topic_that_is_made_while_a_deployment_waits_runs_what_was_deployed() {
+    let broker = Broker::start();
+    let [mut large, mut deploying, mut modest] = [(); 3].map(|()| broker.connect());
+    modest.deploy("mine", &custom(), map! {}).unwrap();
+    let other = shipped_module("round-robin");
+    large.send(
+        "create_topic",
+        map! { "name" => "large", "partitions" => 1_000 },
+    );
+    // The deployment waits for its connection's own change, and both for the large one.
+    deploying.send(
+        "create_topic",
+        map! { "name" => "middle", "partitions" => 200 },
+    );
+    deploying.send(
+        "deploy_plugin",
+        map! { "name" => "mine", "module" => other },
+    );
+    for number in 0..60 {
+        let name = format!("t{number}");
+        modest.create_topic(&name, 1, &[("partitioner", "mine")]);
+    }
+    large.receive().outcome.expect("it is created");
+    for _ in 0..2 {
+        deploying.receive().outcome.expect("it is done");
+    }
+    for number in 0..60 {
+        let bindings = modest.bindings(&format!("t{number}"), "partitioner");
+        let bound = bindings.last().expect("one").get("plugin");
+        assert_eq!(bound.get("digest").text(), digest_of(other), "t{number}");
+    }
+}

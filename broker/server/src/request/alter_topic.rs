@@ -7,6 +7,7 @@ use broker_protocol::WireError;
 use broker_protocol::api::alter_topic::{AlterTopicRequest, AlterTopicResponse};
 
 use super::bindings;
+use super::following::follow_deployments;
 use super::wire::controller_error;
 use crate::context::Context;
 use crate::controller::{Intent, Plan, Share};
@@ -50,6 +51,10 @@ pub(super) async fn handle(
     };
     let proposed = context.controller.propose(plan, intent, &share).await;
     warnings.extend(proposed.map_err(controller_error)?.warnings);
+    if intent == Intent::CarryOut {
+        let (_, problems) = follow_deployments(&context, &request.name, &share).await;
+        warnings.extend(problems);
+    }
     let metadata = context.metadata.load();
     let config = metadata
         .topic(&request.name)

@@ -5,14 +5,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use broker_cluster::{Binding, BoundPlugin, ConfigChange, PluginSlot, Topic, TopicConfig};
+use broker_cluster::{Binding, BoundPlugin, PluginSlot, Topic, TopicConfig};
 use broker_model::Offset;
 use broker_protocol::{ErrorCode, WireError};
-use tracing::warn;
 
 use super::wire;
 use crate::context::Context;
-use crate::controller::{Intent, Plan, Share};
 use crate::plugins::SlotError;
 use crate::topics::{HostedPartition, HostedTopic};
 
@@ -97,9 +95,9 @@ pub(super) fn log_ends(topic: Option<&HostedTopic>) -> Vec<Offset> {
     ends.collect()
 }
 
-type Bound = Vec<(PluginSlot, Option<BoundPlugin>)>;
+pub(super) type Bound = Vec<(PluginSlot, Option<BoundPlugin>)>;
 
-async fn bind(
+pub(super) async fn bind(
     context: &Arc<Context>,
     topic: &str,
     config: TopicConfig,
@@ -122,7 +120,7 @@ async fn bind(
     }
 }
 
-fn bindings(
+pub(super) fn bindings(
     context: &Context,
     bound: impl Iterator<Item = (PluginSlot, Option<BoundPlugin>)>,
     offsets: Vec<Offset>,
@@ -136,62 +134,4 @@ fn bindings(
             offsets: offsets.clone(),
         })
         .collect()
-}
-
-/// At start: topics whose plugin comes from the manifest move to what the manifest names now, since whoever
-/// changed it wanted that. What comes with the binary stays as it was bound. Topics from before bindings were
-/// kept are bound to what they have been running.
-pub(crate) async fn follow_manifest(context: &Arc<Context>) {
-    let metadata = context.metadata.load_full();
-    for topic in metadata.topics() {
-        let defaults = &context.config.creation.topic;
-        let Ok(config) = TopicConfig::resolve(&topic.config, defaults) else {
-            continue;
-        };
-        let moves = |slot: &PluginSlot| match (topic.binding(*slot), config.slot_plugin(*slot)) {
-            (None, named) => named.is_some(),
-            (Some(_), None) => false,
-            (Some(_), Some(named)) => context
-                .plugins
-                .get(named)
-                .is_some_and(|plugin| plugin.path().is_some()),
-        };
-        let slots: Vec<_> = PluginSlot::ALL.into_iter().filter(moves).collect();
-        let name = topic.name.as_str();
-        let mut new = Vec::new();
-        for slot in slots {
-            match bind(context, name, config.clone(), vec![slot]).await {
-                Ok(bound) => new.extend(bound),
-                Err(error) => {
-                    warn!(topic = name, %slot, %error, "the topic stays with the plugin it is bound to");
-                }
-            }
-        }
-        new.retain(|(slot, bound)| {
-            topic.binding(*slot).and_then(|known| known.bound.as_ref()) != bound.as_ref()
-        });
-        if new.is_empty() {
-            continue;
-        }
-        let offsets = log_ends(context.topics.get(name).as_deref());
-        let change = ConfigChange {
-            bindings: bindings(context, new.into_iter(), offsets),
-            ..ConfigChange::default()
-        };
-        let plan = Plan::AlterTopic {
-            name: name.to_owned(),
-            change,
-        };
-        if let Err(error) = context
-            .controller
-            .propose(plan, Intent::CarryOut, &Share::default())
-            .await
-        {
-            warn!(
-                topic = name,
-                ?error,
-                "the topic's plugins could not be bound"
-            );
-        }
-    }
 }

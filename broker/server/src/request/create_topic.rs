@@ -7,6 +7,7 @@ use broker_protocol::api::create_topic::{CreateTopicRequest, CreateTopicResponse
 use broker_protocol::{ErrorCode, WireError};
 
 use super::bindings;
+use super::following::follow_deployments;
 use super::wire::controller_error;
 use crate::context::Context;
 use crate::controller::{Intent, Plan, Share};
@@ -37,7 +38,7 @@ pub(super) async fn handle(
         .controller
         .propose(Plan::CreateTopic(new), intent, &share)
         .await;
-    let outcome = proposed.map_err(controller_error)?;
+    let mut outcome = proposed.map_err(controller_error)?;
     let Command::CreateTopic {
         id,
         name,
@@ -50,6 +51,10 @@ pub(super) async fn handle(
             "the controller planned something else",
         ));
     };
+    if intent == Intent::CarryOut {
+        let (_, problems) = follow_deployments(&context, name.as_str(), &share).await;
+        outcome.warnings.extend(problems);
+    }
     let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
     Ok(CreateTopicResponse {
         name: name.to_string(),

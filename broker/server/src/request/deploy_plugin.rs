@@ -12,6 +12,7 @@ use broker_protocol::api::deploy_plugin::DeployPluginRequest;
 use broker_protocol::{DeployedRevision, ErrorCode, ErrorData, LimitOverrides, WireError};
 use broker_wasm::Plugin;
 
+use super::following::follow_deployments;
 use super::{bindings, wire};
 use crate::context::Context;
 use crate::controller::{Intent, Plan, Share};
@@ -124,6 +125,15 @@ pub(super) async fn deploy(
         answer.revision = deployment.revision;
     }
     answer.warnings.extend(outcome.warnings);
+    if intent == Intent::CarryOut {
+        let metadata = context.metadata.load_full();
+        for topic in metadata.topics() {
+            let topic = topic.name.as_str();
+            let (moved, problems) = follow_deployments(context, topic, share).await;
+            answer.topics.extend(moved.then(|| topic.to_owned()));
+            answer.warnings.extend(problems);
+        }
+    }
     Ok(answer)
 }
 

@@ -21,6 +21,7 @@ mod fetch;
 mod fetch_partition;
 mod fetch_records;
 mod fetch_wait;
+mod following;
 mod hello;
 mod list_actors;
 mod list_offsets;
@@ -43,7 +44,7 @@ mod serialized_produce;
 mod through_plugins;
 mod wire;
 
-pub(crate) use bindings::follow_manifest;
+pub(crate) use following::follow_manifest;
 
 use std::rc::Rc;
 

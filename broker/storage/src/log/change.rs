@@ -59,6 +59,10 @@ impl Log {
         let start = LogStart(to);
         match start.store(io, &file) {
             Err(error) if error.is_no_space() => {
+                // It is in place, and its name was not synced.
+                if LogStart::load(io, &file).is_ok_and(|found| found == Some(LogStart(to))) {
+                    return Err(error);
+                }
                 if start.store_over(io, &file)? {
                     return Ok(());
                 }
