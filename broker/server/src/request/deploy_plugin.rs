@@ -126,15 +126,20 @@ pub(super) async fn deploy(
     }
     answer.warnings.extend(outcome.warnings);
     if intent == Intent::CarryOut {
-        let metadata = context.metadata.load_full();
-        for topic in metadata.topics() {
-            let topic = topic.name.as_str();
-            let (moved, problems) = follow_deployments(context, topic, share).await;
-            answer.topics.extend(moved.then(|| topic.to_owned()));
-            answer.warnings.extend(problems);
-        }
+        move_late_topics(context, share, &mut answer).await;
     }
     Ok(answer)
+}
+
+/// Topics that were made while the deployment waited for its turn.
+async fn move_late_topics(context: &Arc<Context>, share: &Share, answer: &mut DeployedRevision) {
+    let metadata = context.metadata.load_full();
+    for topic in metadata.topics() {
+        let topic = topic.name.as_str();
+        let (moved, problems) = follow_deployments(context, topic, share).await;
+        answer.topics.extend(moved.then(|| topic.to_owned()));
+        answer.warnings.extend(problems);
+    }
 }
 
 /// A new binding of each slot that names the plugin; every topic's options are tried on it, which runs its code:
