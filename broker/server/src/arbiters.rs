@@ -268,6 +268,7 @@ fn start_arbiter(blocking_threads: usize) -> EventLoop {
     let of_thread = standstill.clone();
     let arbiter = Arbiter::with_tokio_rt(move || {
         of_thread.is_of_this_thread();
+        memory::fresh::prepare_heap();
         memory::exchange::take_part();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -155,8 +155,9 @@ fn scaled(connections: usize, scale: f64) -> usize {
     (connections as f64 * scale).ceil().max(1.0) as usize
 }
 
-const HEAD: &str = "attack            conns  peak+MiB  small p50/p99 us before -> during (errors)  times    \
-    1 MiB p50/p99 ms            decoded p50/p99 ms          attackers";
+const HEAD: &str = "attack            conns  peak+MiB  \
+    p50/p99 ms before -> during (errors), times: small    1 MiB                             \
+    decoded                           attackers";
 
 /// What a kind of neighbour is found in.
 type Of = fn(&Observed) -> &Seen;
@@ -171,37 +172,28 @@ fn row(rounds: &[Report]) -> String {
         .iter()
         .map(|(fate, count)| format!("{count} {fate}"))
         .collect();
-    let slowdowns = rounds.iter().map(Report::slowdown_percent).collect();
-    let slowdown = median(slowdowns);
     format!(
-        "{:<16} {:>6} {:>9}  {:<42} {:>3}.{:<2}   {:<27} {:<27} {}",
+        "{:<16} {:>6} {:>9}  {:<40} {:<33} {:<33} {}",
         last.attack,
         last.connections,
         rounds.iter().map(Report::grown_mib).max().unwrap_or(0),
-        times(rounds, |observed| &observed.small, 1),
-        slowdown / 100,
-        format!("{:02}", slowdown % 100),
-        times(rounds, |observed| &observed.large, 1_000),
-        times(rounds, |observed| &observed.reader, 1_000),
+        times(rounds, |observed| &observed.small),
+        times(rounds, |observed| &observed.large),
+        times(rounds, |observed| &observed.reader),
         fates.join("; ")
     )
 }
 
-fn times(rounds: &[Report], of: Of, unit: u64) -> String {
-    let before = |hundredths| {
-        let all = rounds.iter();
-        median(
-            all.map(|one| of(&one.before).percentile(hundredths))
-                .collect(),
-        ) / unit
+/// What a kind of neighbour saw, and how many times as long its p99 became.
+fn times(rounds: &[Report], of: Of) -> String {
+    let millis = |pick: fn(&Report) -> &Observed, hundredths| {
+        let all = rounds
+            .iter()
+            .map(|one| of(pick(one)).percentile(hundredths));
+        hundredths_of(median(all.collect()) / 10)
     };
-    let during = |hundredths| {
-        let all = rounds.iter();
-        median(
-            all.map(|one| of(&one.during).percentile(hundredths))
-                .collect(),
-        ) / unit
-    };
+    let before = |hundredths| millis(|one| &one.before, hundredths);
+    let during = |hundredths| millis(|one| &one.during, hundredths);
     let count: usize = rounds.iter().map(|one| of(&one.during).errors).sum();
     let named = rounds
         .iter()
@@ -210,13 +202,20 @@ fn times(rounds: &[Report], of: Of, unit: u64) -> String {
         0 => String::new(),
         _ => format!(" ({count} {})", named.unwrap_or_default()),
     };
+    let slowdowns = rounds.iter().map(|one| one.slowdown_percent(of));
     format!(
-        "{}/{} -> {}/{}{errors}",
+        "{}/{} -> {}/{}{errors}, {}",
         before(50),
         before(99),
         during(50),
         during(99),
+        hundredths_of(median(slowdowns.collect())),
     )
+}
+
+/// A number of hundredths as people write it.
+fn hundredths_of(count: u64) -> String {
+    format!("{}.{:02}", count / 100, count % 100)
 }
 
 fn median(mut of: Vec<u64>) -> u64 {

@@ -21,7 +21,7 @@ use attacks::{Attack, Field};
 use cores::Cores;
 use link::{Fate, Fates};
 use memory::Memory;
-use neighbour::{Neighbours, Observed};
+use neighbour::{Neighbours, Observed, Seen};
 
 /// How many connections are being opened at the same time.
 const CONNECTING: usize = 128;
@@ -82,9 +82,9 @@ impl Report {
         self.peak_kib.saturating_sub(self.base_kib) / 1024
     }
 
-    /// The p99 of the client with small requests during the attack, in percent of what it was before.
-    pub fn slowdown_percent(&self) -> u64 {
-        self.during.small.percentile(99) * 100 / self.before.small.percentile(99).max(1)
+    /// The p99 of one of the neighbours during the attack, in percent of what it was before.
+    pub fn slowdown_percent(&self, of: fn(&Observed) -> &Seen) -> u64 {
+        of(&self.during).percentile(99) * 100 / of(&self.before).percentile(99).max(1)
     }
 }
 

@@ -1,5 +1,5 @@
 //! `Background`: threads for what takes long: requests of very many values, batches that unfold to much, large
-//! lists. On an arbiter they would keep everybody else waiting. These threads have a low priority, a long slice, and
+//! lists. On an arbiter they would keep everybody else waiting. These threads have a low priority, a longer slice, and
 //! the policy for batches, so that an arbiter that wakes goes first also when every core is busy, and one that hands
 //! work over goes on. Tasks go to an arbiter of its own, which is one thread; work without an await that soon ends goes
 //! to a few others, what takes a moment to others, and what may take minutes or waits for a disk to others again, so
@@ -14,16 +14,33 @@ use rustix::process::{getpriority_process, setpriority_process};
 use tokio::runtime;
 use tracing::debug;
 
-use self::pool::Pool;
 pub(crate) use self::pool::{BrokenOff, Handed};
+use self::pool::{Pool, Turn};
 
 /// Threads for work that soon ends, at least; half as many as there are cores, if that is more.
 const WORKERS_MIN: usize = 2;
 /// Threads for what may take minutes: every dry run that there may be, and modules and disks beside them.
 const LONG_THREADS: usize = DRY_RUNS_MAX + 12;
-/// How far its threads stand back: they get a tenth of what an arbiter gets that competes with them. With a third the
-/// arbiter waits for milliseconds until it gets its share again.
-const STANDS_BACK: i32 = 10;
+/// How far threads stand back behind arbiters, and behind each other.
+#[derive(Clone, Copy, Debug)]
+enum Behind {
+    /// For what takes a moment and a client waits for that is known: a quarter of a core that they compete with an arbiter
+    /// for, and six times as much as the others.
+    Little,
+    /// A twentieth: with a third an arbiter waits for milliseconds until it gets its share again.
+    Far,
+}
+
+impl Behind {
+    /// The niceness of such threads that this one starts.
+    fn niceness(self) -> i32 {
+        let steps = match self {
+            Self::Little => 5,
+            Self::Far => 13,
+        };
+        getpriority_process(None).unwrap_or(0) + steps
+    }
+}
 
 /// Handles of the background; cheap to clone.
 #[derive(Clone, Debug)]
@@ -39,6 +56,8 @@ pub(crate) struct Workers {
     usual: Pool,
     /// For what takes a moment.
     quick: Pool,
+    /// For what takes a moment and is for clients that are known.
+    known: Pool,
 }
 
 impl Background {
@@ -47,7 +66,7 @@ impl Background {
     /// # Panics
     /// Outside an actix system, and when the system has no room for a thread.
     pub(crate) fn start() -> Self {
-        let niceness = low_priority();
+        let niceness = Behind::Far.niceness();
         let arbiter = Arbiter::with_tokio_rt(move || {
             set_priority(niceness);
             runtime::Builder::new_current_thread()
@@ -59,7 +78,7 @@ impl Background {
         });
         Self {
             arbiter: arbiter.handle(),
-            long: Pool::new("long-work", LONG_THREADS),
+            long: Pool::new("long-work", LONG_THREADS, Behind::Far),
             workers: Workers::start(),
         }
     }
@@ -80,7 +99,7 @@ impl Background {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Handed<T> {
-        self.long.hand_over(work)
+        self.long.hand_over(Turn::Usual, work)
     }
 
     /// The threads for work that soon ends.
@@ -100,8 +119,9 @@ impl Workers {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let few = WORKERS_MIN.max(cores / 2);
         Self {
-            usual: Pool::new("work", few),
-            quick: Pool::new("quick-work", few),
+            usual: Pool::new("work", few, Behind::Far),
+            quick: Pool::new("quick-work", few, Behind::Far),
+            known: Pool::new("known-work", few, Behind::Little),
         }
     }
 
@@ -113,7 +133,7 @@ impl Workers {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, BrokenOff> {
-        self.usual.hand_over(work).await
+        self.usual.hand_over(Turn::Usual, work).await
     }
 
     /// Does `work` that takes a moment, when one of the threads for it is free: it waits for nothing that takes
@@ -125,29 +145,36 @@ impl Workers {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, BrokenOff> {
-        self.quick.hand_over(work).await
+        self.quick.hand_over(Turn::Usual, work).await
+    }
+
+    /// Does `work` for a client that is known, before what others have handed over.
+    pub(crate) fn run_for_known<T: Send + 'static>(
+        &self,
+        is_quick: bool,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Handed<T> {
+        let pool = if is_quick { &self.known } else { &self.usual };
+        pool.hand_over(Turn::First, work)
     }
 
     /// Has `work` done that takes a moment and that nobody waits for.
     pub(crate) fn see_to(&self, work: impl FnOnce() + Send + 'static) {
-        drop(self.quick.hand_over(work));
+        drop(self.quick.hand_over(Turn::Usual, work));
     }
 
     /// Whether there is anything that they have not done.
     pub(crate) fn have_work(&self) -> bool {
-        self.usual.has_work() || self.quick.has_work()
+        [&self.usual, &self.quick, &self.known]
+            .iter()
+            .any(|pool| pool.has_work())
     }
 }
 
 /// What makes a thread that it is called on one that stands back behind this one.
 pub(crate) fn low_priority_threads() -> impl Fn() + Send + Sync {
-    let niceness = low_priority();
+    let niceness = Behind::Far.niceness();
     move || set_priority(niceness)
-}
-
-/// The niceness of threads that stand back behind this one.
-fn low_priority() -> i32 {
-    getpriority_process(None).unwrap_or(0) + STANDS_BACK
 }
 
 /// Sets the priority of this thread alone. What it began with was that of who started it, which may be a low one.
@@ -166,6 +193,24 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[actix_rt::test]
+    async fn what_is_for_clients_that_are_known_stands_back_less_than_the_rest() {
+        let workers = Workers::start();
+        let niceness = || getpriority_process(None).unwrap();
+        let own = niceness();
+        let known = workers.run_for_known(true, niceness).await.unwrap();
+        let others = [
+            workers.run_quick(niceness).await.unwrap(),
+            workers.run(niceness).await.unwrap(),
+        ];
+        // Below the lowest there is nothing.
+        let stands_back = |before: i32, behind: i32| before < behind || behind == 19;
+        assert!(stands_back(own, known), "{own} {known}");
+        for other in others {
+            assert!(stands_back(known, other), "{known} {other}");
+        }
+    }
 
     #[actix_rt::test]
     async fn work_that_takes_long_never_keeps_the_workers() {

@@ -18,11 +18,14 @@ use rustix::time::Timespec;
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use super::{low_priority, set_priority};
+use super::{Behind, set_priority};
 use crate::counted::Counted;
 
 /// A thread that has had nothing to do for so long ends.
 const IDLE_MAX: Duration = Duration::from_secs(10);
+
+/// One of so many is usual work also when there is some that goes first: that does not wait for ever.
+const USUAL_EVERY: usize = 4;
 
 /// The threads; cheap to clone. When the last clone is dropped they end, each after the work in its hands, for which
 /// nobody waits, and what none of them had taken is dropped.
@@ -51,13 +54,24 @@ struct Shared {
     threads: AtomicUsize,
     /// What was handed over and is not done.
     under_way: Arc<AtomicUsize>,
-    queue: SegQueue<Work>,
-    /// How many there are in the queue, and may be taken.
+    first: SegQueue<Work>,
+    usual: SegQueue<Work>,
+    /// How often one was taken.
+    popped: AtomicUsize,
+    /// How many there are in both, and may be taken.
     to_take: Semaphore,
     is_over: AtomicBool,
 }
 
 type Work = Box<dyn FnOnce() + Send>;
+
+/// When work is taken that waits for a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Before most that is usual.
+    First,
+    Usual,
+}
 
 /// Counts what there is to take. Whoever adds wakes one that waits, never all of them.
 #[derive(Debug, Default)]
@@ -96,19 +110,26 @@ impl Semaphore {
 
 impl Pool {
     /// At most so many threads of that name, of a lower priority than this one; none has started.
-    pub(super) fn new(name: &'static str, threads_max: usize) -> Self {
-        Self::ending_after(IDLE_MAX, name, threads_max)
+    pub(super) fn new(name: &'static str, threads_max: usize, behind: Behind) -> Self {
+        Self::ending_after(IDLE_MAX, name, threads_max, behind)
     }
 
-    fn ending_after(idle_max: Duration, name: &'static str, threads_max: usize) -> Self {
+    fn ending_after(
+        idle_max: Duration,
+        name: &'static str,
+        threads_max: usize,
+        behind: Behind,
+    ) -> Self {
         Self(Arc::new(Owner(Arc::new(Shared {
             name,
             threads_max,
             idle_max,
-            niceness: low_priority(),
+            niceness: behind.niceness(),
             threads: AtomicUsize::new(0),
             under_way: Arc::default(),
-            queue: SegQueue::new(),
+            first: SegQueue::new(),
+            usual: SegQueue::new(),
+            popped: AtomicUsize::new(0),
             to_take: Semaphore::default(),
             is_over: AtomicBool::new(false),
         }))))
@@ -117,12 +138,17 @@ impl Pool {
     /// Has `work` done when one of the threads is free.
     pub(super) fn hand_over<T: Send + 'static>(
         &self,
+        turn: Turn,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Handed<T> {
         let shared = &self.0.0;
         let (done, outcome) = oneshot::channel();
         let under_way = Counted::one_of(shared.under_way.clone());
-        shared.queue.push(Box::new(move || {
+        let queue = match turn {
+            Turn::First => &shared.first,
+            Turn::Usual => &shared.usual,
+        };
+        queue.push(Box::new(move || {
             let outcome = {
                 let _under_way = under_way;
                 work()
@@ -144,7 +170,7 @@ impl Pool {
 impl Drop for Owner {
     fn drop(&mut self) {
         self.0.is_over.store(true, Ordering::SeqCst);
-        while self.0.queue.pop().is_some() {}
+        while self.0.pop().is_some() {}
         let all = u32::try_from(self.0.threads_max).unwrap_or(u32::MAX);
         self.0.to_take.add(all);
     }
@@ -164,7 +190,7 @@ impl Shared {
             warn!(%error, pool = this.name, "the system has no room for a thread of the background");
             // With others it only takes longer; without any, nobody is to wait for ever.
             if this.threads.fetch_sub(1, Ordering::SeqCst) == 1 {
-                while this.queue.pop().is_some() {}
+                while this.pop().is_some() {}
             }
         }
     }
@@ -174,6 +200,14 @@ impl Shared {
         let one_more = |threads| (threads < most).then_some(threads + 1);
         let (set, get) = (Ordering::SeqCst, Ordering::SeqCst);
         self.threads.fetch_update(set, get, one_more).is_ok()
+    }
+
+    fn pop(&self) -> Option<Work> {
+        let popped = self.popped.fetch_add(1, Ordering::Relaxed);
+        match popped.is_multiple_of(USUAL_EVERY) {
+            true => self.usual.pop().or_else(|| self.first.pop()),
+            false => self.first.pop().or_else(|| self.usual.pop()),
+        }
     }
 
     fn work(&self) {
@@ -191,7 +225,7 @@ impl Shared {
 
     fn work_until_idle(&self) {
         while self.to_take.take(self.idle_max) && !self.is_over.load(Ordering::SeqCst) {
-            if let Some(work) = self.queue.pop() {
+            if let Some(work) = self.pop() {
                 // Whoever waits sees that it has panicked by its end being dropped, and the log has the panic.
                 let _ = catch_unwind(AssertUnwindSafe(work));
             }
@@ -225,14 +259,14 @@ mod tests {
             let _ = held.recv();
             thread::current().id()
         };
-        (release, pool.hand_over(work))
+        (release, pool.hand_over(Turn::Usual, work))
     }
 
     #[tokio::test]
     async fn there_are_as_many_threads_as_there_was_work_at_once_and_no_more_than_may_be() {
-        let pool = Pool::new("test", 3);
+        let pool = Pool::new("test", 3, Behind::Far);
         for _ in 0..10 {
-            pool.hand_over(|| ()).await.unwrap();
+            pool.hand_over(Turn::Usual, || ()).await.unwrap();
         }
         assert!(!pool.has_work());
         assert_eq!(pool.0.0.threads.load(Ordering::Relaxed), 1);
@@ -250,29 +284,51 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_panics_is_told_and_costs_no_thread() {
-        let pool = Pool::new("test", 1);
+        let pool = Pool::new("test", 1, Behind::Far);
         for _ in 0..3 {
             let panics = || panic!("a test of panics");
-            assert_eq!(pool.hand_over(panics).await, Err::<(), _>(BrokenOff));
+            assert_eq!(
+                pool.hand_over(Turn::Usual, panics).await,
+                Err::<(), _>(BrokenOff)
+            );
             assert!(!pool.has_work());
-            assert_eq!(pool.hand_over(|| 7).await, Ok(7));
+            assert_eq!(pool.hand_over(Turn::Usual, || 7).await, Ok(7));
         }
     }
 
     #[tokio::test]
+    async fn what_goes_first_does_not_wait_for_all_that_is_usual_which_gets_on_as_well() {
+        let pool = Pool::new("test", 1, Behind::Far);
+        let (release, held) = held(&pool);
+        let (sender, done) = mpsc::channel();
+        let noting = |turn, what| {
+            let sender = sender.clone();
+            pool.hand_over(turn, move || sender.send(what))
+        };
+        let usual = [10, 11].map(|what| noting(Turn::Usual, what));
+        let first = [0, 1, 2, 3, 4].map(|what| noting(Turn::First, what));
+        drop(release);
+        held.await.unwrap();
+        for one in usual.into_iter().chain(first) {
+            one.await.unwrap().unwrap();
+        }
+        assert_eq!(done.try_iter().collect::<Vec<_>>(), [0, 1, 2, 10, 3, 4, 11]);
+    }
+
+    #[tokio::test]
     async fn work_goes_on_when_nobody_waits_for_it() {
-        let pool = Pool::new("test", 1);
+        let pool = Pool::new("test", 1, Behind::Far);
         let (sender, done) = oneshot::channel();
-        drop(pool.hand_over(move || sender.send(()).is_ok()));
+        drop(pool.hand_over(Turn::Usual, move || sender.send(()).is_ok()));
         done.await.unwrap();
     }
 
     #[tokio::test]
     async fn a_pool_that_is_let_go_of_drops_what_nobody_has_taken_and_its_threads_end() {
-        let pool = Pool::new("test", 1);
+        let pool = Pool::new("test", 1, Behind::Far);
         let shared = Arc::downgrade(&pool.0.0);
         let (release, taken) = held(&pool);
-        while !pool.0.0.queue.is_empty() {
+        while !pool.0.0.usual.is_empty() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let (_release, waits) = held(&pool);
@@ -287,10 +343,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_thread_without_work_ends_and_another_starts_when_there_is_some() {
-        let pool = Pool::ending_after(Duration::from_millis(1), "test", 2);
+        let pool = Pool::ending_after(Duration::from_millis(1), "test", 2, Behind::Far);
         for round in 0..300 {
             // Now and then just when the thread ends.
-            assert_eq!(pool.hand_over(move || round).await, Ok(round));
+            assert_eq!(pool.hand_over(Turn::Usual, move || round).await, Ok(round));
             tokio::time::sleep(Duration::from_micros(round * 10)).await;
         }
         while pool.0.0.threads.load(Ordering::Relaxed) > 0 {
@@ -300,22 +356,27 @@ mod tests {
 
     #[tokio::test]
     async fn threads_of_threads_have_the_same_priority() {
-        let (outer, inner) = (Pool::new("test", 1), Pool::new("test", 1));
+        let (outer, inner) = (
+            Pool::new("test", 1, Behind::Far),
+            Pool::new("test", 1, Behind::Far),
+        );
         let niceness = || getpriority_process(None).unwrap();
-        let of_outer = outer.hand_over(niceness).await.unwrap();
+        let of_outer = outer.hand_over(Turn::Usual, niceness).await.unwrap();
         // Below the lowest there is nothing.
         let own = niceness();
         assert!(of_outer > own || own == 19, "{of_outer}");
         let started = inner.clone();
-        let inside = outer.hand_over(move || started.hand_over(niceness));
+        let inside = outer.hand_over(Turn::Usual, move || {
+            started.hand_over(Turn::Usual, niceness)
+        });
         assert_eq!(inside.await.unwrap().await, Ok(of_outer));
     }
 
     #[tokio::test]
     async fn one_of_its_threads_may_be_the_last_that_has_it() {
-        let pool = Pool::new("test", 1);
+        let pool = Pool::new("test", 1, Behind::Far);
         let last = pool.clone();
-        let work = pool.hand_over(move || drop(last));
+        let work = pool.hand_over(Turn::Usual, move || drop(last));
         drop(pool);
         work.await.unwrap();
     }

@@ -1,15 +1,15 @@
 //! How a thread that stands back gets a core, and how long it may keep it. A thread that wakes goes first at once only
-//! if its slice is shorter than that of who runs there; else it waits until that one has had its own, a millisecond or
-//! two, however low the priority of that one is. So threads that stand back have a long one, which gives them no
-//! larger share. Linux looks at it from 6.12 on. And they are batch threads, which take no core from others when they
-//! wake: an arbiter that hands them work goes on. `unsafe` is for this one call.
+//! if its slice is shorter than that of who runs there; else it waits until that one has had its own, however low the
+//! priority of that one is. So threads that stand back have a longer one, but not much: whoever is kept from running
+//! without having slept waits for all of it. Linux looks at it from 6.12 on. And they are batch threads, which take no
+//! core from others when they wake: an arbiter that hands them work goes on. `unsafe` is for this one call.
 #![allow(unsafe_code)]
 
 use std::io;
 use std::time::Duration;
 
 /// Of a thread that stands back. Others have 3 ms at most.
-const LONG: Duration = Duration::from_millis(20);
+const LONG: Duration = Duration::from_micros(3_200);
 
 /// Makes this a batch thread with a long slice; `niceness` is what it has, which goes along.
 ///
@@ -44,7 +44,7 @@ pub(super) fn stand_back(niceness: i32) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{low_priority, set_priority};
+    use super::super::{Behind, set_priority};
     use super::*;
 
     /// The slice of this thread, where the kernel has one for each and tells it.
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_stands_back_takes_no_core_from_who_wakes_it() {
-        let niceness = low_priority();
+        let niceness = Behind::Far.niceness();
         let behind = std::thread::spawn(move || {
             set_priority(niceness);
             policy()
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_stands_back_lets_those_go_first_that_wake() {
-        let niceness = low_priority();
+        let niceness = Behind::Far.niceness();
         let behind = std::thread::spawn(move || {
             set_priority(niceness);
             slice()

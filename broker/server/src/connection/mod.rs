@@ -79,8 +79,9 @@ async fn serve(connection: Box<Resting>, shard: Shard) {
         input,
         answers,
         mut next,
+        trials,
     } = *connection;
-    let stint = Stint::of_newcomer();
+    let stint = Stint::of_connection(trials);
     stint.arrive().await;
     let socket = match TcpStream::from_std(socket) {
         Ok(socket) => socket,
@@ -94,9 +95,8 @@ async fn serve(connection: Box<Resting>, shard: Shard) {
     let writer = AnswerWriter::new(answers, writing, pace);
     let idle = writer.idle();
     let writer = actix_rt::spawn(writer.run());
-    let rhythm = context
-        .busy_polls
-        .for_connection(context.arbiters.polled(shard));
+    let polled = context.arbiters.polled(shard);
+    let rhythm = context.busy_polls.for_connection(polled);
     let mut reader = FrameReader::resume(reading, input, rhythm);
     let session = Rc::new(Session::resume(context.clone(), state, shard));
     let end = read_requests(&session, (&mut reader, &stint), &mut next, || idle.get()).await;
@@ -113,6 +113,7 @@ async fn serve(connection: Box<Resting>, shard: Shard) {
                 input,
                 answers,
                 next: Some(next),
+                trials: stint.trials(),
             }
             .go_to(shard),
             Err(error) => debug!(%peer, %error, "a connection was lost while it moved"),

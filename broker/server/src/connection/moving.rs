@@ -16,6 +16,7 @@ use crate::arbiters::Shard;
 use crate::context::Context;
 use crate::net::answer_writer::Written;
 use crate::net::frame_reader::ReadAhead;
+use crate::net::lane::Trials;
 use crate::net::listener::ConnectionPlace;
 use crate::net::{AnswerSink, Answers, ConnectionBudget, FrameReader};
 
@@ -38,6 +39,7 @@ pub(super) struct Resting {
     pub(super) answers: Answers,
     /// Read, but not started.
     pub(super) next: Option<Request>,
+    pub(super) trials: Trials,
 }
 
 impl Resting {
@@ -63,6 +65,7 @@ impl Resting {
             input: ReadAhead::default(),
             answers,
             next: None,
+            trials: Trials::default(),
         }
     }
 

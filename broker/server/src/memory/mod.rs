@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod exchange;
+pub(crate) mod fresh;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ops::Range;

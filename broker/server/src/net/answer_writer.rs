@@ -180,7 +180,7 @@ async fn write_bytes(
         .map(<[u8]>::len)
         .sum();
     if bytes > BYTES_PER_WRITE / 2 {
-        reader.stint.breathe().await;
+        reader.stint.breathe(!pace.has_read()).await;
     }
     let written = loop {
         let sent = reader.socket.try_io(Interest::WRITABLE, || {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use broker_model::limits::{FRAME_TIME_MAX, READ_BUFFER_TRUSTED_BYTES};
 use broker_protocol::{Decoded, Envelope, FRAME_HEADER_LEN, FrameDecoder};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use rustix::io::ioctl_fionread;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
@@ -25,11 +26,14 @@ use super::lane::Stint;
 use super::read_error::ReadError;
 use super::standing::InFlight;
 use super::unwanted::throw_away;
+use crate::memory;
 
 /// Room for small requests, several of which arrive at once when a client pipelines.
 const BUFFER_BYTES_MIN: usize = TINY_FRAME_BYTES;
 /// Bytes that are read at once.
 const READ_BYTES_MAX: usize = 128 * 1024;
+/// From so much room on it is looked how much of it is needed, before the system writes to it.
+const TOUCHED_BYTES_MIN: usize = 32 * 1024;
 /// How often a frame that stands still is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often one looks that waits until others hold less.
@@ -164,7 +168,7 @@ impl FrameReader {
                     // For all of it: to grow is to copy, and what is not written to takes no memory.
                     self.has_grown = true;
                     self.buffer.reserve(missing);
-                    stint.breathe().await;
+                    stint.breathe(stint.is_newcomer()).await;
                 }
                 self.wait_for_room(begun, budget, missing).await?;
                 let more = self.read_more(missing, begun, budget).await?;
@@ -334,6 +338,13 @@ impl FrameReader {
     fn try_read(&mut self, wanted: usize) -> io::Result<usize> {
         self.make_room(wanted);
         let room = (self.buffer.capacity() - self.buffer.len()).min(self.read_max);
+        if room >= TOUCHED_BYTES_MIN {
+            let socket: &TcpStream = self.socket.as_ref();
+            let there = ioctl_fionread(socket)?;
+            let there = usize::try_from(there).unwrap_or(room).min(room);
+            let fresh = self.buffer.spare_capacity_mut().get_mut(..there);
+            memory::fresh::touch(fresh.unwrap_or_default());
+        }
         let read = self
             .socket
             .try_read_buf(&mut (&mut self.buffer).limit(room))?;

@@ -6,10 +6,12 @@
 //! Newcomers queue until they have shown that they are light, and that they stay.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::Poll;
+
+use super::breaths::{Breaths, Copied};
+use super::turns::{Place, Turns};
 
 /// Work that a connection may do freely each time that something has come. Work is counted in requests, not
 /// measured: a thread that the system did not let run has not worked.
@@ -26,9 +28,10 @@ const ARRIVAL_WORK: u32 = 8;
 const WAKING_WORK: u32 = 4;
 /// So often a newcomer has to show that it is light: many that come and go at once do not stay for so long.
 const TRIALS: u32 = 32;
-/// So many bytes are copied on a thread before it looks at its sockets again, whoever they are of: large frames that
-/// are read, large answers that are written.
-const COPIED_BYTES_MAX: usize = 256 * 1024;
+/// A newcomer comes behind others that have done so much more than everybody, ...
+const NEWCOMER_WORK: u64 = 2048;
+/// ... but one pass of so many is for whoever has waited longest.
+const OLDEST_EVERY: u64 = 4;
 /// How much less than others a connection may have done, for that to be made up for at once.
 const CREDIT_MAX: u64 = 256;
 
@@ -39,126 +42,30 @@ thread_local! {
 /// The lane of an arbiter.
 #[derive(Debug)]
 struct Lane {
-    is_taken: Cell<bool>,
-    /// Who waits for the place, by the work done so far, and then in order.
-    line: RefCell<BTreeMap<(u64, u64), Rc<Ticket>>>,
-    tickets: Cell<u64>,
+    turns: Rc<Turns>,
     /// The work that whoever has or had the place had done before its pass: how much everybody could do who
     /// always had something.
     share: Cell<u64>,
     /// Work that is left of the pass.
     left: Cell<u32>,
-    /// Bytes that were copied since others were let run last, ...
-    copied: Cell<usize>,
-    /// ... and how often they were.
-    breaths: Cell<u64>,
-}
-
-/// Of one that waits.
-#[derive(Debug, Default)]
-struct Ticket {
-    is_called: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
-}
-
-/// The place in the lane. The next is called when it is given up.
-#[derive(Debug)]
-struct Place(Rc<Lane>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.call_next();
-    }
-}
-
-/// One in line, also when it goes away.
-struct InLine<'a> {
-    lane: &'a Lane,
-    key: (u64, u64),
-    ticket: Rc<Ticket>,
-    has_entered: bool,
-}
-
-impl Drop for InLine<'_> {
-    fn drop(&mut self) {
-        match (self.has_entered, self.ticket.is_called.get()) {
-            (true, _) => {}
-            (false, true) => self.lane.call_next(),
-            (false, false) => {
-                self.lane.line.borrow_mut().remove(&self.key);
-            }
-        }
-    }
+    breaths: Breaths,
 }
 
 impl Default for Lane {
     fn default() -> Self {
         Self {
-            is_taken: Cell::new(false),
-            line: RefCell::default(),
-            tickets: Cell::new(0),
+            turns: Rc::new(Turns::of_oldest_every(OLDEST_EVERY)),
             share: Cell::new(0),
             left: Cell::new(PASS_WORK),
-            copied: Cell::new(0),
-            breaths: Cell::new(0),
+            breaths: Breaths::default(),
         }
     }
 }
 
 impl Lane {
-    /// Waits for the place in the lane; who did the least goes first.
-    async fn enter(self: &Rc<Self>, worked: u64) -> Place {
-        if !self.is_taken.replace(true) {
-            self.serves(worked);
-            return Place(self.clone());
-        }
-        let number = self.tickets.get();
-        self.tickets.set(number + 1);
-        let mut waiting = InLine {
-            lane: self,
-            key: (worked, number),
-            ticket: Rc::default(),
-            has_entered: false,
-        };
-        let ticket = waiting.ticket.clone();
-        self.line
-            .borrow_mut()
-            .insert(waiting.key, waiting.ticket.clone());
-        std::future::poll_fn(|task| {
-            if ticket.is_called.get() {
-                return Poll::Ready(());
-            }
-            ticket.waker.replace(Some(task.waker().clone()));
-            Poll::Pending
-        })
-        .await;
-        waiting.has_entered = true;
-        Place(self.clone())
-    }
-
-    fn call_next(&self) {
-        let next = self.line.borrow_mut().pop_first();
-        let Some(((worked, _), ticket)) = next else {
-            self.is_taken.set(false);
-            return;
-        };
-        self.serves(worked);
-        ticket.is_called.set(true);
-        if let Some(waker) = ticket.waker.take() {
-            waker.wake();
-        }
-    }
-
     /// One that did so much has the place now, or still.
     fn serves(&self, worked: u64) {
         self.share.set(self.share.get().max(worked));
-    }
-
-    /// Whether one that did so much has the place before everybody in line.
-    fn is_first(&self, worked: u64) -> bool {
-        let line = self.line.borrow();
-        line.first_key_value()
-            .is_none_or(|((first, _), _)| worked <= *first)
     }
 
     /// For whoever has the place: waits until others had their turn, if the pass is over.
@@ -168,18 +75,16 @@ impl Lane {
             self.left.set(PASS_WORK);
         }
     }
+}
 
-    /// For whoever copies much, before it does: waits until the thread has looked at its sockets if much was copied
-    /// since. Then those who waited go on in the order in which they came, as many as may.
-    async fn breathe(&self) {
-        while self.copied.get() >= COPIED_BYTES_MAX {
-            let breaths = self.breaths.get();
-            tokio::task::yield_now().await;
-            if self.breaths.get() == breaths {
-                self.breaths.set(breaths + 1);
-                self.copied.set(0);
-            }
-        }
+/// How often a connection still has to show that it is light.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trials(u32);
+
+impl Default for Trials {
+    /// Of one that nothing is known of.
+    fn default() -> Self {
+        Self(TRIALS)
     }
 }
 
@@ -194,10 +99,13 @@ pub(crate) struct Stint {
     trials: Cell<u32>,
     /// What it did in this stint.
     worked: Cell<u32>,
-    /// Bytes that were worked on and are not counted yet.
-    bytes: Cell<usize>,
+    /// Bytes that were worked on and are not counted yet: less than count.
+    bytes: Cell<u32>,
     /// What it did in the lane, or could have done.
     account: Cell<u64>,
+    copied: Copied,
+    /// It had to wait for what it copies next.
+    copies_count: Cell<bool>,
     /// It stopped to let others run, not for want of input.
     stands_back: Cell<bool>,
     /// The same, and it is woken when they have.
@@ -206,10 +114,15 @@ pub(crate) struct Stint {
 
 impl Stint {
     /// Of a connection that came to this thread just now.
-    pub(crate) fn of_newcomer() -> Self {
+    pub(crate) fn of_connection(trials: Trials) -> Self {
         let stint = Self::in_lane(LANE.with(Rc::clone));
-        stint.trials.set(TRIALS);
+        stint.trials.set(trials.0);
         stint
+    }
+
+    /// What it still has to show, wherever it goes.
+    pub(crate) fn trials(&self) -> Trials {
+        Trials(self.trials.get())
     }
 
     /// Of a task that starts with little to do.
@@ -222,6 +135,8 @@ impl Stint {
     fn in_lane(lane: Rc<Lane>) -> Self {
         Self {
             account: Cell::new(lane.share.get()),
+            copied: lane.breaths.account(),
+            copies_count: Cell::new(false),
             lane,
             place: RefCell::new(None),
             is_busy: Cell::new(true),
@@ -245,8 +160,12 @@ impl Stint {
     /// anything, the stint is over. What reads is pinned by whoever asks, for every connection has one: taken by
     /// value it would be in memory twice.
     pub(crate) async fn take_in<F: Future>(&self, mut reading: Pin<&mut F>) -> F::Output {
+        let mut has_breathed = false;
         loop {
-            self.go_on().await;
+            // Others wait for what it copies next: that is done before it waits in the lane again.
+            if !std::mem::take(&mut has_breathed) {
+                self.go_on().await;
+            }
             match std::future::poll_fn(|task| Poll::Ready(reading.as_mut().poll(task))).await {
                 Poll::Ready(done) => {
                     let is_first = self.worked.get() == 0;
@@ -256,6 +175,7 @@ impl Stint {
                 Poll::Pending if self.breathes.take() => {
                     self.place.take();
                     until_woken().await;
+                    has_breathed = true;
                 }
                 Poll::Pending if self.stands_back.take() => {}
                 Poll::Pending => {
@@ -268,6 +188,8 @@ impl Stint {
 
     /// Takes down the connection, when it is its turn: many may be reset at once.
     pub(crate) async fn leave(&self) {
+        // Whoever comes waits for its place.
+        self.trials.set(0);
         self.is_busy.set(true);
         self.go_on().await;
         self.work(ARRIVAL_WORK);
@@ -278,12 +200,14 @@ impl Stint {
         self.work(WAKING_WORK);
     }
 
-    /// Before many bytes are read or written: lets others run, if many were on this thread.
-    pub(crate) async fn breathe(&self) {
-        if self.lane.copied.get() < COPIED_BYTES_MAX {
+    /// Before many bytes are read or written: lets others run, if many were on this thread. Newcomers come behind others.
+    pub(crate) async fn breathe(&self, is_newcomer: bool) {
+        if self.lane.breaths.may_copy() {
             return;
         }
-        let mut breath = pin!(self.lane.breathe());
+        self.copies_count.set(true);
+        // Apart from the task, which is small while it waits for anything else.
+        let mut breath = Box::pin(self.lane.breaths.take(&self.copied, is_newcomer));
         std::future::poll_fn(|task| {
             let waits = breath.as_mut().poll(task);
             self.breathes.set(waits.is_pending());
@@ -292,10 +216,15 @@ impl Stint {
         .await;
     }
 
+    /// Whether it has not been here for long.
+    pub(crate) fn is_newcomer(&self) -> bool {
+        self.trials.get() > 0
+    }
+
     /// So many bytes were copied from or to a socket.
     pub(crate) fn has_copied(&self, bytes: usize) {
-        let copied = self.lane.copied.get().saturating_add(bytes);
-        self.lane.copied.set(copied);
+        let account = self.copies_count.take().then_some(&self.copied);
+        self.lane.breaths.has_copied(bytes, account);
     }
 
     /// Within [`Self::take_in`], so many bytes were read: others may run, if it was much.
@@ -314,8 +243,10 @@ impl Stint {
 
     /// Between two requests, so many bytes were worked on: that counts before the next is taken in.
     pub(crate) fn has_worked_on(&self, bytes: usize) {
-        let bytes = self.bytes.get().saturating_add(bytes);
-        self.bytes.set(bytes % BYTES_OF_WORK);
+        let before = usize::try_from(self.bytes.get()).unwrap_or(0);
+        let bytes = before.saturating_add(bytes);
+        self.bytes
+            .set(u32::try_from(bytes % BYTES_OF_WORK).unwrap_or(0));
         self.work(u32::try_from(bytes / BYTES_OF_WORK).unwrap_or(u32::MAX));
     }
 
@@ -325,17 +256,22 @@ impl Stint {
             return;
         }
         self.is_busy.set(true);
-        let least = self.lane.share.get().saturating_sub(CREDIT_MAX);
+        // Newcomers come in turn among each other.
+        let (credit, debt) = match self.is_newcomer() {
+            true => (0, NEWCOMER_WORK),
+            false => (CREDIT_MAX, 0),
+        };
+        let least = self.lane.share.get().saturating_sub(credit);
         let account = self.account.get().max(least);
         self.account.set(account);
+        let rank = account + debt;
         let has_place = self.place.borrow().is_some();
-        if !has_place || !self.lane.is_first(account) {
+        if !has_place || !self.lane.turns.goes_on(rank) {
             self.place.take();
-            let place = self.lane.enter(account).await;
+            let place = self.lane.turns.enter(rank).await;
             self.place.replace(Some(place));
-        } else {
-            self.lane.serves(account);
         }
+        self.lane.serves(account);
         self.lane.pass().await;
     }
 

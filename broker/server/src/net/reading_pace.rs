@@ -91,6 +91,11 @@ impl ReadingPace {
         self.taken = 0;
     }
 
+    /// Whether the client has shown that it reads its answers.
+    pub(crate) fn has_read(&self) -> bool {
+        self.answers.has_read()
+    }
+
     /// The client has taken so many bytes.
     pub(crate) fn took(&mut self, bytes: usize) {
         self.taken += bytes;

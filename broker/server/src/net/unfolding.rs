@@ -169,10 +169,10 @@ impl Unfolding {
         is_quick: bool,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, BrokenOff> {
-        let _one = match self.is_for_reader {
-            true => None,
-            false => self.newcomers.acquire().await.ok(),
-        };
+        if self.is_for_reader {
+            return self.workers.run_for_known(is_quick, work).await;
+        }
+        let _one = self.newcomers.acquire().await;
         match is_quick {
             true => self.workers.run_quick(work).await,
             false => self.workers.run(work).await,

@@ -24,6 +24,8 @@ use super::{
 };
 use crate::health::of_open_file;
 
+/// At least so much of memory comes at a time.
+const PAGE_BYTES: usize = 4096;
 /// How far apart `is_cached` looks.
 const CACHED_PROBE_BYTES: u64 = 128 * 1024;
 
@@ -225,6 +227,7 @@ impl IoFile for RealFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        touch(buffer);
         let mut filled = 0;
         while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             match self.0.read_at(rest, position + filled as u64) {
@@ -294,5 +297,19 @@ impl IoFile for RealFile {
 
     fn map(&self) -> io::Result<Box<dyn MappedFile>> {
         Ok(Box::new(ReadOnlyMap::of(&self.0)?))
+    }
+}
+
+/// Takes the memory of what the system is to write to, if it is fresh: the system would do so with the lock that all
+/// threads of the process share for their memory, which a thread of low priority may hold for long.
+fn touch(buffer: &mut [u8]) {
+    for page in buffer.chunks_mut(PAGE_BYTES) {
+        if let Some(first) = page.first_mut() {
+            *first = std::hint::black_box(0);
+        }
+    }
+    // Pages need not begin where it does.
+    if let Some(last) = buffer.last_mut() {
+        *last = std::hint::black_box(0);
     }
 }
