@@ -1,7 +1,8 @@
-//! `Pool`: threads of a low priority that take work from one queue. An arbiter that hands work over must never wait
-//! for one of them: a lock that such a thread holds while somebody else has its core is held for milliseconds. So
-//! the queue has no lock, and no lock counts what there is to take. A thread starts when there is more work than
-//! there are threads, and ends when there is none for a while, for it keeps instances of plugins.
+//! `Pool`: threads of a low priority that take work from two queues, what goes first and what is usual. An arbiter that
+//! hands work over must never wait for one of them: a lock that such a thread holds while somebody else has its core is
+//! held for milliseconds. So the queues have no lock, and no lock counts what there is to take. A thread starts when
+//! there is more work than there are threads, and ends when there is none for a while, for it keeps instances of
+//! plugins.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
