@@ -117,6 +117,9 @@ fn an_index_that_is_damaged_or_gone_is_told_and_made_anew() {
     assert_eq!(wire.read_all("t", 0).len(), 30);
     assert_others_are_served(&mut wire);
     assert_eq!(told(&broker), 2);
+    for file in [&index, &times] {
+        assert!(broker.log().contains(&*file.display().to_string()));
+    }
     assert!(times.exists());
 }
 

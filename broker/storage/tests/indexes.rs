@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 mod support;
+mod told;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use broker_model::{LeaderEpoch, Offset};
 use broker_storage::inspect::Verifier;
@@ -17,7 +17,6 @@ use support::{
     Record, append, at, batch, edit, file_bytes, offset, open, partition_dir, segment_file,
     set_file_bytes, sync,
 };
-use tracing::span;
 
 const RECORDS: u64 = 60;
 
@@ -183,63 +182,6 @@ fn an_index_damaged_while_the_broker_runs_is_made_anew_when_it_is_used() {
 }
 
 /// Two logs whose first segments have the same base, length and number of entries, but other batches.
-/// Counts what is logged.
-#[derive(Clone, Default)]
-struct Lines(Arc<AtomicUsize>);
-
-impl tracing::Subscriber for Lines {
-    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        if *event.metadata().level() == tracing::Level::WARN {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
-#[test]
-fn an_index_that_is_damaged_again_is_told_once_more_and_done_without() {
-    let io = filled();
-    let (_dir, mut log, _) = open(&io, config());
-    let file = segment_file(bases(&io)[1], "index");
-    let damage = || {
-        edit(&io, &file, |bytes| {
-            for byte in &mut bytes[40..] {
-                *byte ^= 0xff;
-            }
-        });
-    };
-    let lines = Lines::default();
-    let told = || lines.0.load(Ordering::Relaxed);
-    tracing::subscriber::with_default(lines.clone(), || {
-        log.release_idle_files();
-        log.release_idle_files();
-        damage();
-        check(&log);
-        assert_eq!(told(), 1, "it is made anew");
-        log.release_idle_files();
-        log.release_idle_files();
-        damage();
-        check(&log);
-        check(&log);
-        assert_eq!(told(), 2, "it is done without");
-    });
-}
-
 #[test]
 fn a_stale_index_with_good_checksums_is_noticed_by_the_batches() {
     let config = || LogConfig {

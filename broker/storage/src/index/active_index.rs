@@ -10,7 +10,7 @@ use std::sync::Arc;
 use broker_model::{Offset, Timestamp};
 
 use super::entry::{IndexEntry, IndexHeader, IndexPoint, OffsetEntry, SegmentId, TimeEntry};
-use super::source::{IndexDamaged, IndexPaths, IndexSource};
+use super::source::{IndexPaths, IndexSource};
 use crate::io::{Io, IoFile, OpenMode};
 use crate::sync::SyncFile;
 
@@ -261,40 +261,41 @@ impl ActiveIndex {
     }
 
     /// The last boundary at or below an offset.
-    pub(crate) fn at_or_below(&self, offset: Offset) -> Result<Option<OffsetEntry>, IndexDamaged> {
+    pub(crate) fn at_or_below(&self, offset: Offset) -> Option<OffsetEntry> {
         self.search::<OffsetEntry>(|entry| entry.offset <= offset)
     }
 
     /// The last boundary at or below a position.
-    pub(crate) fn at_or_below_position(
-        &self,
-        position: u32,
-    ) -> Result<Option<OffsetEntry>, IndexDamaged> {
+    pub(crate) fn at_or_below_position(&self, position: u32) -> Option<OffsetEntry> {
         self.search::<OffsetEntry>(|entry| entry.position <= position)
     }
 
     /// The last boundary before which every timestamp is below `timestamp`.
-    pub(crate) fn before_time(&self, timestamp: Timestamp) -> Result<Option<Offset>, IndexDamaged> {
+    pub(crate) fn before_time(&self, timestamp: Timestamp) -> Option<Offset> {
         let found = self.search::<TimeEntry>(|entry| entry.timestamp < timestamp)?;
-        Ok(found.map(|entry| entry.offset))
+        Some(found.offset)
     }
 
-    fn search<E: IndexEntry>(&self, holds: impl Fn(&E) -> bool) -> Result<Option<E>, IndexDamaged> {
+    /// The last entry for which that holds. A damaged one costs time, not correctness: the search begins at the
+    /// segment's start.
+    fn search<E: IndexEntry>(&self, holds: impl Fn(&E) -> bool) -> Option<E> {
         let after = self.recent.partition_point(|point| holds(&E::of(point)));
         if let Some(point) = after.checked_sub(1).and_then(|last| self.recent.get(last)) {
-            return Ok(Some(E::of(point)));
+            return Some(E::of(point));
         }
         let older = self.count - u32::try_from(self.recent.len()).unwrap_or(self.count);
         if older == 0 || !self.exists {
-            return Ok(None);
+            return None;
         }
-        let damaged = IndexDamaged { number: 0 };
-        let path = match E::MAGIC == OffsetEntry::MAGIC {
+        let path = || match E::MAGIC == OffsetEntry::MAGIC {
             true => self.paths.offsets(),
             false => self.paths.times(),
         };
-        let file = path.open(&*self.io).ok_or(damaged)?;
-        IndexSource::File(file, path).last_where(self.header.id.base, older, holds)
+        let source = IndexSource::File(path().open(&*self.io)?, path());
+        let found = source.last_where(self.header.id.base, older, holds);
+        found
+            .inspect_err(|error| path().tell_done_without(error))
+            .ok()?
     }
 }
 
@@ -341,9 +342,8 @@ mod tests {
         fn exit(&self, _: &span::Id) {}
     }
 
-    #[test]
-    fn an_index_with_a_bad_sector_is_told_once_however_often_it_is_searched() {
-        let recording = RecordingIo::new();
+    /// An index of so many entries that not all of them are kept in memory.
+    fn written(recording: &Arc<RecordingIo>) -> ActiveIndex {
         recording.create_dir_all(Path::new("/d")).unwrap();
         let io: Arc<dyn Io> = recording.clone();
         let id = SegmentId {
@@ -359,15 +359,41 @@ mod tests {
             });
         }
         index.flush().unwrap();
-        assert!(index.at_or_below(Offset::new(5)).is_ok());
+        index
+    }
+
+    #[test]
+    fn an_entry_that_is_damaged_is_told_once_and_done_without() {
+        let recording = RecordingIo::new();
+        let index = written(&recording);
+        let file = recording.open(Path::new("/d/0.index"), OpenMode::Write);
+        let nonsense = vec![0xa5; OffsetEntry::LEN * 1_000];
+        file.unwrap()
+            .write_all_at(&nonsense, IndexHeader::LEN as u64)
+            .unwrap();
+        let lines = Lines::default();
+        tracing::subscriber::with_default(lines.clone(), || {
+            for _ in 0..10 {
+                assert!(index.at_or_below(Offset::new(5)).is_none());
+            }
+            assert!(index.before_time(Timestamp::from_millis(5)).is_some());
+        });
+        assert_eq!(lines.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn an_index_with_a_bad_sector_is_told_once_however_often_it_is_searched() {
+        let recording = RecordingIo::new();
+        let index = written(&recording);
+        assert!(index.at_or_below(Offset::new(5)).is_some());
         recording.fail_reads(Some(5));
         let lines = Lines::default();
         tracing::subscriber::with_default(lines.clone(), || {
             for _ in 0..10 {
                 recording.fail_reads(Some(5));
-                assert!(index.at_or_below(Offset::new(5)).is_err());
+                assert!(index.at_or_below(Offset::new(5)).is_none());
                 recording.fail_reads(None);
-                assert!(index.at_or_below(Offset::new(5)).is_ok(), "elsewhere");
+                assert!(index.at_or_below(Offset::new(5)).is_some(), "elsewhere");
             }
         });
         assert_eq!(lines.0.load(Ordering::Relaxed), 1);

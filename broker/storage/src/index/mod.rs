@@ -8,12 +8,14 @@
 
 mod active_index;
 mod agreement;
+mod damaged;
 mod entry;
 mod sealed_index;
 mod source;
 
 pub(crate) use active_index::ActiveIndex;
 pub(crate) use agreement::Agreement;
+pub(crate) use damaged::IndexDamaged;
 pub(crate) use entry::{IndexEntry, IndexPoint, OffsetEntry, Owner, SegmentId, TimeEntry};
 pub(crate) use sealed_index::{SealedIndex, SealedSummary};
-pub(crate) use source::{IndexDamaged, IndexPaths, boundary_at_or_below, is_of_another};
+pub(crate) use source::{IndexPaths, boundary_at_or_below, is_of_another};

@@ -7,8 +7,9 @@ use std::sync::atomic::AtomicBool;
 
 use broker_model::{Offset, Timestamp};
 
+use super::damaged::{IndexDamaged, IndexProblem};
 use super::entry::{IndexEntry, IndexHeader, OffsetEntry, SegmentId, TimeEntry};
-use super::source::{IndexDamaged, IndexPath, IndexPaths, IndexSource};
+use super::source::{IndexPath, IndexPaths, IndexSource};
 use crate::io::{Io, OpenMode};
 
 /// What the last entries of a complete index say about its segment.
@@ -35,13 +36,32 @@ pub(crate) struct SealedIndex {
     was_told: bool,
 }
 
+impl SealedSummary {
+    /// That the data has another length than the index says.
+    pub(crate) fn misfit(&self, len: u32) -> IndexDamaged {
+        let position = OffsetEntry::position(self.count - 1);
+        let said = self.len;
+        IndexDamaged::at::<OffsetEntry>(position, IndexProblem::Length { said, is: len })
+    }
+}
+
 impl SealedIndex {
-    /// Reads the ends of the two files. `None` when one is missing, damaged, incomplete, or does
-    /// not fit the other: both are made anew then.
-    pub(crate) fn summary(io: &dyn Io, data_path: &Path, id: SegmentId) -> Option<SealedSummary> {
+    /// Reads the ends of the two files.
+    ///
+    /// # Errors
+    /// When one is missing, damaged, incomplete, or does not fit the other: both are made anew then.
+    pub(crate) fn summary(
+        io: &dyn Io,
+        data_path: &Path,
+        id: SegmentId,
+    ) -> Result<SealedSummary, IndexDamaged> {
         let (offset, offsets) = last_entry::<OffsetEntry>(io, data_path, id)?;
         let (time, times) = last_entry::<TimeEntry>(io, data_path, id)?;
-        (offsets == times && offset.offset == time.offset).then_some(SealedSummary {
+        if offsets != times || offset.offset != time.offset {
+            let position = TimeEntry::position(times - 1);
+            return Err(IndexDamaged::at::<TimeEntry>(position, IndexProblem::Apart));
+        }
+        Ok(SealedSummary {
             next: offset.offset,
             len: offset.position,
             max_timestamp: time.timestamp,
@@ -106,8 +126,8 @@ impl SealedIndex {
     /// Says once that searches do without it from now on, each from the segment's start.
     pub(crate) fn tell_done_without(&mut self, error: &IndexDamaged) {
         if !std::mem::replace(&mut self.was_told, true) {
-            let segment = self.paths.offsets().path().with_extension("log");
-            tracing::warn!(segment = %segment.display(), %error, "searches do without an index that is damaged again, until it is made anew: they read from the segment's start");
+            let file = error.file(self.paths.offsets().path());
+            tracing::warn!(file = %file.display(), %error, "searches do without an index that is damaged again, until it is made anew: they read from the segment's start");
         }
     }
 
@@ -118,21 +138,13 @@ impl SealedIndex {
     }
 
     fn times(&mut self, io: &dyn Io) -> Result<&IndexSource<'static>, IndexDamaged> {
-        let len = TimeEntry::position(self.count);
-        if self.times.is_none() || !is_whole(io, &self.paths.times(), len) {
-            self.times = None;
-            self.times = Some(mapped(io, &self.paths.times(), len)?);
-        }
-        self.times.as_ref().ok_or(IndexDamaged { number: 0 })
+        let path = self.paths.times();
+        mapped::<TimeEntry>(&mut self.times, io, &path, self.count)
     }
 
     fn offsets(&mut self, io: &dyn Io) -> Result<&IndexSource<'static>, IndexDamaged> {
-        let len = OffsetEntry::position(self.count);
-        if self.offsets.is_none() || !is_whole(io, &self.paths.offsets(), len) {
-            self.offsets = None;
-            self.offsets = Some(mapped(io, &self.paths.offsets(), len)?);
-        }
-        self.offsets.as_ref().ok_or(IndexDamaged { number: 0 })
+        let path = self.paths.offsets();
+        mapped::<OffsetEntry>(&mut self.offsets, io, &path, self.count)
     }
 }
 
@@ -144,33 +156,61 @@ fn is_whole(io: &dyn Io, path: &IndexPath<'_>, len: u64) -> bool {
         .map_or(true, |there| there >= len)
 }
 
-fn mapped(
+/// The map of an index file with so many entries, which is made if there is none.
+fn mapped<'a, E: IndexEntry>(
+    map: &'a mut Option<IndexSource<'static>>,
+    io: &dyn Io,
+    path: &IndexPath<'_>,
+    count: u32,
+) -> Result<&'a IndexSource<'static>, IndexDamaged> {
+    let len = E::position(count);
+    if map.is_some() && !is_whole(io, path, len) {
+        *map = None;
+    }
+    match map {
+        Some(map) => Ok(map),
+        none => Ok(none.insert(newly_mapped::<E>(io, path, len)?)),
+    }
+}
+
+fn newly_mapped<E: IndexEntry>(
     io: &dyn Io,
     path: &IndexPath<'_>,
     len: u64,
 ) -> Result<IndexSource<'static>, IndexDamaged> {
-    let file = path.open(io);
-    let whole = file.filter(|file| file.len().is_ok_and(|there| there >= len));
-    let mapped = whole.and_then(|file| {
-        let map = file.map();
-        map.inspect_err(|error| path.tell_unreadable(error)).ok()
-    });
-    mapped
+    let gone = || IndexDamaged::at::<E>(0, IndexProblem::Gone);
+    let file = path.open(io).ok_or_else(gone)?;
+    let there = file.len().map_err(|_| gone())?;
+    if there < len {
+        return Err(IndexDamaged::at::<E>(there, IndexProblem::Cut));
+    }
+    let map = file.map();
+    map.inspect_err(|error| path.tell_unreadable(error))
         .map(IndexSource::Map)
-        .ok_or(IndexDamaged { number: 0 })
+        .map_err(|_| gone())
 }
 
-fn last_entry<E: IndexEntry>(io: &dyn Io, data_path: &Path, id: SegmentId) -> Option<(E, u32)> {
+fn last_entry<E: IndexEntry>(
+    io: &dyn Io,
+    data_path: &Path,
+    id: SegmentId,
+) -> Result<(E, u32), IndexDamaged> {
+    let damaged = |position, problem| IndexDamaged::at::<E>(position, problem);
     let was_told = AtomicBool::new(false);
     let path = IndexPath::beside::<E>(data_path, &was_told);
-    let file = path.open(io)?;
-    let len = file.len().ok()?;
+    let file = path.open(io);
+    let file = file.ok_or_else(|| damaged(0, IndexProblem::Gone))?;
+    let len = file.len().map_err(|_| damaged(0, IndexProblem::Gone))?;
     let count = E::count(len);
     if count == 0 || E::position(count) != len {
-        return None;
+        return Err(damaged(len, IndexProblem::Cut));
     }
     let source = IndexSource::File(file, path);
-    let header: IndexHeader = source.header::<E>()?;
-    let entry = source.entry(id.base, count - 1).ok()?;
-    header.is_of(id).then_some((entry, count))
+    let header: Option<IndexHeader> = source.header::<E>();
+    let header = header.ok_or_else(|| damaged(0, IndexProblem::Header))?;
+    let entry = source.entry(id.base, count - 1)?;
+    match header.is_of(id) {
+        true => Ok((entry, count)),
+        false => Err(damaged(0, IndexProblem::OfAnother)),
+    }
 }

@@ -8,16 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use broker_model::Offset;
 
+use super::damaged::IndexDamaged;
 use super::entry::{IndexEntry, IndexHeader, OffsetEntry, Owner, SegmentId, TimeEntry};
 use crate::health::is_out_of_files;
 use crate::io::{Io, IoFile, MappedFile, OpenMode};
-
-/// An index file has an entry that is not what was written: it has to be made anew.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("index entry {number} is damaged")]
-pub(crate) struct IndexDamaged {
-    pub(crate) number: u32,
-}
 
 /// The bytes of an index file.
 pub(crate) enum IndexSource<'a> {
@@ -112,6 +106,13 @@ impl<'a> IndexPath<'a> {
         }
     }
 
+    /// Says that searches do without the index, once.
+    pub(super) fn tell_done_without(&self, error: &IndexDamaged) {
+        if !self.was_told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(file = %self.path.display(), %error, "searches do without a damaged index: they read from the segment's start");
+        }
+    }
+
     /// Opens the file to be read; that it cannot be is told.
     pub(super) fn open(&self, io: &dyn Io) -> Option<Arc<dyn IoFile>> {
         let opened = io.open(&self.path, OpenMode::Read);
@@ -135,10 +136,11 @@ impl IndexSource<'_> {
     ) -> Result<E, IndexDamaged> {
         // The largest entry has 16 bytes.
         let mut bytes = [0; 16];
-        let bytes = bytes.get_mut(..E::LEN).ok_or(IndexDamaged { number })?;
+        let damaged = || IndexDamaged::entry::<E>(number);
+        let bytes = bytes.get_mut(..E::LEN).ok_or_else(damaged)?;
         self.read(bytes, E::position(number))
             .and_then(|()| E::decode(base, number, bytes))
-            .ok_or(IndexDamaged { number })
+            .ok_or_else(damaged)
     }
 
     /// The last of the first `count` entries for which `holds` is true; it is true for those up to

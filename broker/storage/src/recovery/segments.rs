@@ -411,9 +411,10 @@ impl Recovery<'_> {
         let opened = SealedSegment::open(Arc::clone(&data), len, interval, below)
             .map_err(|source| self.io_failed(data.path(), source))?;
         // Above the recovery point it may never have been synced.
-        if opened.is_indexed_anew && base < self.point.segment {
-            let segment = data.path().display();
-            tracing::warn!(%segment, "its index was gone, damaged or of another length, and is made anew");
+        let indexed_anew = opened.indexed_anew.as_ref();
+        if let Some(error) = indexed_anew.filter(|_| base < self.point.segment) {
+            let file = error.file(data.path());
+            tracing::warn!(file = %file.display(), %error, "an index is damaged, and is made anew");
         }
         for damage in opened.damage {
             if !self

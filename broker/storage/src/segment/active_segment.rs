@@ -287,8 +287,7 @@ impl Searchable for ActiveSegment {
         if let Some(found) = after.checked_sub(1).and_then(|at| recent.get(at)) {
             return Some(*found);
         }
-        // A damaged entry costs time, not correctness: the search begins at the segment's start.
-        self.index.at_or_below(offset).ok().flatten()
+        self.index.at_or_below(offset)
     }
 
     fn at_or_below_position(&self, position: u32) -> Option<OffsetEntry> {
@@ -300,14 +299,14 @@ impl Searchable for ActiveSegment {
         if let Some(found) = after.checked_sub(1).and_then(|at| recent.get(at)) {
             return Some(*found);
         }
-        self.index.at_or_below_position(position).ok().flatten()
+        self.index.at_or_below_position(position)
     }
 
     fn before_time(&self, timestamp: Timestamp) -> Option<Offset> {
         if self.max_timestamp < timestamp {
             return Some(self.next);
         }
-        self.index.before_time(timestamp).ok().flatten()
+        self.index.before_time(timestamp)
     }
 
     fn trusts(&self, boundary: OffsetEntry) -> bool {

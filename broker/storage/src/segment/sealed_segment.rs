@@ -32,8 +32,8 @@ pub(crate) struct OpenedSegment {
     pub(crate) damage: Vec<Corruption>,
     /// What its index said, where that was sound and of another length.
     pub(crate) indexed: Option<SealedSummary>,
-    /// Whether its index was made anew.
-    pub(crate) is_indexed_anew: bool,
+    /// Why its index was made anew, if it was.
+    pub(crate) indexed_anew: Option<IndexDamaged>,
 }
 
 impl SealedSegment {
@@ -72,15 +72,18 @@ impl SealedSegment {
         index_interval: u32,
         below: Option<Offset>,
     ) -> io::Result<OpenedSegment> {
-        let indexed = SealedIndex::summary(data.io(), data.path(), data.id());
-        if let Some(summary) = indexed.filter(|summary| summary.len == len) {
-            return Ok(OpenedSegment {
-                segment: Self::new(data, summary, index_interval),
-                damage: Vec::new(),
-                indexed: None,
-                is_indexed_anew: false,
-            });
-        }
+        let (indexed, damaged) = match SealedIndex::summary(data.io(), data.path(), data.id()) {
+            Ok(summary) if summary.len == len => {
+                return Ok(OpenedSegment {
+                    segment: Self::new(data, summary, index_interval),
+                    damage: Vec::new(),
+                    indexed: None,
+                    indexed_anew: None,
+                });
+            }
+            Ok(summary) => (Some(summary), summary.misfit(len)),
+            Err(damaged) => (None, damaged),
+        };
         let end = below.map_or(KnownEnd::Unknown, KnownEnd::NotAbove);
         let rebuilt = rebuild_index(&data, len, index_interval, end)?;
         match rebuilt.written {
@@ -94,7 +97,7 @@ impl SealedSegment {
             segment: Self::new(data, rebuilt.summary, index_interval),
             damage: rebuilt.damage,
             indexed,
-            is_indexed_anew: true,
+            indexed_anew: Some(damaged),
         })
     }
 
@@ -148,7 +151,8 @@ impl SealedSegment {
             Err(error) => error,
         };
         if !self.rebuilt.load(Ordering::Relaxed) {
-            tracing::warn!(segment = %self.data.path().display(), %error, "index is made anew");
+            let file = error.file(self.data.path());
+            tracing::warn!(file = %file.display(), %error, "an index is damaged, and is made anew");
             if self.index_is_wrong() {
                 let searched = find(&mut self.index());
                 error = match searched {
