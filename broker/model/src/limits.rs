@@ -189,7 +189,7 @@ pub const PLUGIN_MODULE_LOOPS_MAX: u64 = 10_000;
 pub const PLUGIN_MODULE_ELEMENTS_MAX: u64 = 10_000;
 /// ... and types, imports, exports, globals, tables and pieces of data: what is above is not compiled.
 pub const PLUGIN_MODULE_DEFINITIONS_MAX: u64 = 10_000;
-/// Dry runs that a broker carries out or remembers; a further one is answered busy while all are under way.
+/// Dry runs that a broker carries out or remembers; a further one is answered busy if none ends soon.
 pub const DRY_RUNS_MAX: usize = 4;
 /// Most keys, reasons or records that the report of a dry run shows.
 pub const DRY_RUN_SAMPLE_MAX: u32 = 100;

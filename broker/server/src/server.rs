@@ -156,7 +156,7 @@ impl Server {
             broker: hosting.handle.clone(),
             dirs,
             plugins: plugins.clone(),
-            dry_runs: DryRuns::default(),
+            dry_runs: DryRuns::new(),
             arbiters: arbiters.clone(),
             requests: RequestBudget::new(arbiters.background().workers().clone()),
             busy_polls: BusyPolls::new(config.busy_poll, arbiters.background().workers().clone()),

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crossbeam_queue::SegQueue;
 use rustix::io::Errno;
-use rustix::thread::futex;
+use rustix::thread::{futex, sched_yield};
 use rustix::time::Timespec;
 use tokio::sync::oneshot;
 use tracing::warn;
@@ -229,6 +229,8 @@ impl Shared {
             if let Some(work) = self.pop() {
                 // Whoever waits sees that it has panicked by its end being dropped, and the log has the panic.
                 let _ = catch_unwind(AssertUnwindSafe(work));
+                // The system looks every few milliseconds, and only then, whether others have waited for long.
+                sched_yield();
             }
         }
     }

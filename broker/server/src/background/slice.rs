@@ -1,8 +1,9 @@
 //! How a thread that stands back gets a core, and how long it may keep it. A thread that wakes goes first at once only
 //! if its slice is shorter than that of who runs there; else it waits until that one has had its own, however low the
 //! priority of that one is. So threads that stand back have a longer one, but not much: whoever is kept from running
-//! without having slept waits for all of it. Linux looks at it from 6.12 on. And they are batch threads, which take no
-//! core from others when they wake: an arbiter that hands them work goes on. `unsafe` is for this one call.
+//! without having slept waits for all of it, unless the work in hand ends before. Linux looks at it from 6.12 on. And
+//! they are batch threads, which take no core from others when they wake: an arbiter that hands them work goes on.
+//! `unsafe` is for this one call.
 #![allow(unsafe_code)]
 
 use std::io;

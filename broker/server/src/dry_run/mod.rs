@@ -17,6 +17,8 @@ use broker_model::limits::DRY_RUNS_MAX;
 use broker_protocol::api::dry_run_status::DryRunReport;
 use broker_storage::Pace;
 use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use crate::background::Background;
 use crate::net::unfolding::Unfolding;
@@ -25,6 +27,9 @@ use crate::topics::HostedTopic;
 
 /// How long the report of a run that has ended is kept.
 const KEPT_FOR: Duration = Duration::from_secs(10 * 60);
+
+/// How long one waits for a place. Who is refused at once asks again at once, which is work for nothing.
+const PLACE_WITHIN: Duration = Duration::from_millis(500);
 
 /// Bytes of a key that a report shows.
 const SHOWN_KEY_BYTES_MAX: usize = 256;
@@ -173,11 +178,18 @@ impl Progress {
     }
 }
 
-/// Ends a run when it is dropped, also one that panicked or never began: it keeps a place until it has ended.
+/// One of the [`DRY_RUNS_MAX`] that may be under way.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Ends a run when it is dropped, also one that panicked or never began, and gives its place back after that.
 struct Ending {
     progress: Arc<Progress>,
     clock: Arc<dyn Clock>,
     outcome: Option<Outcome>,
+    _place: Place,
 }
 
 impl Ending {
@@ -198,8 +210,10 @@ impl Drop for Ending {
 }
 
 /// The runs of this broker.
-#[derive(Default)]
-pub(crate) struct DryRuns(Mutex<Runs>);
+pub(crate) struct DryRuns {
+    places: Arc<Semaphore>,
+    runs: Mutex<Runs>,
+}
 
 #[derive(Default)]
 struct Runs {
@@ -208,22 +222,26 @@ struct Runs {
 }
 
 impl DryRuns {
-    /// Whether a run may start now: to prepare one that may not is work for nothing.
-    pub(crate) fn have_room(&self) -> bool {
-        let runs = &self.runs().runs;
-        runs.len() < DRY_RUNS_MAX || runs.values().any(|run| run.ended().is_some())
+    pub(crate) fn new() -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(DRY_RUNS_MAX)),
+            runs: Mutex::default(),
+        }
     }
 
-    /// Starts a run, which makes room for itself among those that have ended; none when too many are under
-    /// way.
-    pub(crate) fn start(&self, background: &Background, dry_run: DryRun) -> Option<u64> {
+    /// A place, in the order in which they were asked for; none when the runs that are under way go on for long.
+    pub(crate) async fn place(&self) -> Option<Place> {
+        let place = timeout(PLACE_WITHIN, self.places.clone().acquire_owned()).await;
+        let _permit = place.ok()?.ok()?;
+        Some(Place { _permit })
+    }
+
+    /// Starts a run, for which the oldest that has ended is forgotten when there are as many as may be.
+    pub(crate) fn start(&self, background: &Background, dry_run: DryRun, place: Place) -> u64 {
         let progress = Arc::new(Progress::new(dry_run.slot.slot));
         let id = {
             let mut runs = self.runs();
             runs.forget_old(dry_run.clock.monotonic());
-            if runs.runs.len() >= DRY_RUNS_MAX {
-                return None;
-            }
             runs.last_id += 1;
             let id = runs.last_id;
             runs.runs.insert(id, progress.clone());
@@ -234,6 +252,7 @@ impl DryRuns {
             progress,
             clock: dry_run.clock.clone(),
             outcome: None,
+            _place: place,
         };
         // It ends when it ends, whoever waits.
         drop(background.run_long(move || {
@@ -247,7 +266,7 @@ impl DryRuns {
             };
             ending.with(outcome);
         }));
-        Some(id)
+        id
     }
 
     /// A run that is under way or whose report is still kept.
@@ -255,13 +274,14 @@ impl DryRuns {
         self.runs().runs.get(&id).cloned()
     }
 
-    /// Asks every run to stop.
+    /// Asks every run to stop, and lets no other one begin.
     pub(crate) fn cancel_all(&self) {
+        self.places.close();
         self.runs().runs.values().for_each(|run| run.cancel());
     }
 
     fn runs(&self) -> MutexGuard<'_, Runs> {
-        self.0
+        self.runs
             .lock()
             .expect("no code panics while it holds this lock")
     }
@@ -310,23 +330,48 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_run_that_never_began_makes_room_for_others() {
-        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp::from_millis(1_000)));
-        let progress = Arc::new(Progress::new(PluginSlot::Partitioner));
-        let mut runs = Runs::default();
-        for id in 0..DRY_RUNS_MAX as u64 {
-            runs.runs.insert(id, progress.clone());
+    #[actix_rt::test]
+    async fn a_run_waits_a_moment_for_a_place() {
+        let all = DryRuns::new();
+        let mut taken = Vec::new();
+        for _ in 0..DRY_RUNS_MAX {
+            taken.push(all.place().await.expect("nobody has it"));
         }
-        runs.forget_old(clock.monotonic());
-        assert_eq!(runs.runs.len(), DRY_RUNS_MAX, "they are under way");
-        drop(Ending {
-            progress: progress.clone(),
-            clock: clock.clone(),
-            outcome: None,
-        });
+        assert!(all.place().await.is_none(), "they are under way");
+        let waiting = all.place();
+        let ending = async { drop(taken.pop()) };
+        let (place, ()) = tokio::join!(waiting, ending);
+        assert!(place.is_some());
+    }
+
+    #[actix_rt::test]
+    async fn a_run_that_never_began_makes_room_for_others() {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp::from_millis(1_000)));
+        let all = DryRuns::new();
+        let progress = Arc::new(Progress::new(PluginSlot::Partitioner));
+        let mut endings = Vec::new();
+        for id in 0..DRY_RUNS_MAX as u64 {
+            all.runs().runs.insert(id, progress.clone());
+            endings.push(Ending {
+                progress: progress.clone(),
+                clock: clock.clone(),
+                outcome: None,
+                _place: all.place().await.expect("nobody has it"),
+            });
+        }
+        all.runs().forget_old(clock.monotonic());
+        assert_eq!(all.runs().runs.len(), DRY_RUNS_MAX, "they are under way");
+        drop(endings.pop());
         assert!(matches!(progress.outcome(), Some(Outcome::Failed(_))));
-        runs.forget_old(clock.monotonic());
-        assert!(runs.runs.len() < DRY_RUNS_MAX);
+        assert!(all.place().await.is_some());
+        all.runs().forget_old(clock.monotonic());
+        assert!(all.runs().runs.len() < DRY_RUNS_MAX);
+    }
+
+    #[actix_rt::test]
+    async fn no_run_begins_once_all_are_to_stop() {
+        let all = DryRuns::new();
+        all.cancel_all();
+        assert!(all.place().await.is_none());
     }
 }

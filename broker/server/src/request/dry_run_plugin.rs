@@ -22,9 +22,7 @@ pub(super) async fn handle(
     request: DryRunPluginRequest,
 ) -> Result<DryRunPluginResponse, WireError> {
     let topic = lookup::topic(&context, &request.topic, None)?;
-    if !context.dry_runs.have_room() {
-        return Err(too_many());
-    }
+    let place = context.dry_runs.place().await.ok_or_else(too_many)?;
     let plugin = plugin(&context, &request).await?;
     let slot = slot(&request, plugin.kind())?;
     let options: Vec<(String, String)> = request.options.clone().into_iter().collect();
@@ -48,10 +46,9 @@ pub(super) async fn handle(
         clock: context.clock.clone(),
         unfolding: context.requests.unfolding().clone(),
     };
-    let started = context
+    let run = context
         .dry_runs
-        .start(context.arbiters.background(), dry_run);
-    let run = started.ok_or_else(too_many)?;
+        .start(context.arbiters.background(), dry_run, place);
     Ok(DryRunPluginResponse {
         run: run.to_string(),
         kind,
