@@ -21,24 +21,44 @@ use self::pool::{Pool, Turn};
 const WORKERS_MIN: usize = 2;
 /// Threads for what may take minutes: every dry run that there may be, and modules and disks beside them.
 const LONG_THREADS: usize = DRY_RUNS_MAX + 12;
+
 /// How far threads stand back behind arbiters, and behind each other.
 #[derive(Clone, Copy, Debug)]
 enum Behind {
     /// For what takes a moment and a client waits for that is known: a quarter of a core that they compete with an arbiter
-    /// for, and six times as much as the others.
+    /// for, and six times as much as the others, from which they take it when they wake.
     Little,
     /// A twentieth: with a third an arbiter waits for milliseconds until it gets its share again.
     Far,
 }
 
-impl Behind {
-    /// The niceness of such threads that this one starts.
-    fn niceness(self) -> i32 {
-        let steps = match self {
-            Self::Little => 5,
-            Self::Far => 13,
+/// What threads that stand back take when they start.
+#[derive(Clone, Copy, Debug)]
+struct Priority {
+    behind: Behind,
+    niceness: i32,
+}
+
+impl Priority {
+    /// Of threads that stand back so far behind this one.
+    fn behind_this(behind: Behind) -> Self {
+        let steps = match behind {
+            Behind::Little => 5,
+            Behind::Far => 13,
         };
-        getpriority_process(None).unwrap_or(0) + steps
+        let niceness = getpriority_process(None).unwrap_or(0) + steps;
+        Self { behind, niceness }
+    }
+
+    /// Gives it to the thread that this is called on, and to no other. What that began with was that of who started it,
+    /// which may be a low one.
+    fn take(self) {
+        if let Err(error) = setpriority_process(None, self.niceness) {
+            debug!(%error, "a thread of the background keeps its niceness");
+        }
+        if let Err(error) = slice::stand_back(self.behind, self.niceness) {
+            debug!(%error, "a thread of the background keeps its policy and slice");
+        }
     }
 }
 
@@ -66,13 +86,13 @@ impl Background {
     /// # Panics
     /// Outside an actix system, and when the system has no room for a thread.
     pub(crate) fn start() -> Self {
-        let niceness = Behind::Far.niceness();
+        let priority = Priority::behind_this(Behind::Far);
         let arbiter = Arbiter::with_tokio_rt(move || {
-            set_priority(niceness);
+            priority.take();
             runtime::Builder::new_current_thread()
                 .enable_all()
                 .max_blocking_threads(LONG_THREADS)
-                .on_thread_start(move || set_priority(niceness))
+                .on_thread_start(move || priority.take())
                 .build()
                 .expect("the system has room for an event loop")
         });
@@ -173,18 +193,8 @@ impl Workers {
 
 /// What makes a thread that it is called on one that stands back behind this one.
 pub(crate) fn low_priority_threads() -> impl Fn() + Send + Sync {
-    let niceness = Behind::Far.niceness();
-    move || set_priority(niceness)
-}
-
-/// Sets the priority of this thread alone. What it began with was that of who started it, which may be a low one.
-fn set_priority(niceness: i32) {
-    if let Err(error) = setpriority_process(None, niceness) {
-        debug!(%error, "a thread of the background keeps its priority");
-    }
-    if let Err(error) = slice::stand_back(niceness) {
-        debug!(%error, "a thread of the background keeps its policy and slice");
-    }
+    let priority = Priority::behind_this(Behind::Far);
+    move || priority.take()
 }
 
 #[cfg(test)]

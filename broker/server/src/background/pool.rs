@@ -19,7 +19,7 @@ use rustix::time::Timespec;
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use super::{Behind, set_priority};
+use super::{Behind, Priority};
 use crate::counted::Counted;
 
 /// A thread that has had nothing to do for so long ends.
@@ -51,7 +51,7 @@ struct Shared {
     name: &'static str,
     threads_max: usize,
     idle_max: Duration,
-    niceness: i32,
+    priority: Priority,
     threads: AtomicUsize,
     /// What was handed over and is not done.
     under_way: Arc<AtomicUsize>,
@@ -125,7 +125,7 @@ impl Pool {
             name,
             threads_max,
             idle_max,
-            niceness: behind.niceness(),
+            priority: Priority::behind_this(behind),
             threads: AtomicUsize::new(0),
             under_way: Arc::default(),
             first: SegQueue::new(),
@@ -212,7 +212,7 @@ impl Shared {
     }
 
     fn work(&self) {
-        set_priority(self.niceness);
+        self.priority.take();
         loop {
             self.work_until_idle();
             self.threads.fetch_sub(1, Ordering::SeqCst);

@@ -1,29 +1,46 @@
 //! How a thread that stands back gets a core, and how long it may keep it. A thread that wakes goes first at once only
 //! if its slice is shorter than that of who runs there; else it waits until that one has had its own, however low the
-//! priority of that one is. So threads that stand back have a longer one, but not much: whoever is kept from running
-//! without having slept waits for all of it, unless the work in hand ends before. Linux looks at it from 6.12 on. And
-//! they are batch threads, which take no core from others when they wake: an arbiter that hands them work goes on.
-//! `unsafe` is for this one call.
+//! priority of that one is. So who stands back far has a longer slice than all others, but not much: whoever is kept
+//! from running without having slept waits for all of it, unless the work in hand ends before. Linux looks at it from
+//! 6.12 on. `unsafe` is for this one call.
 #![allow(unsafe_code)]
 
 use std::io;
 use std::time::Duration;
 
-/// Of a thread that stands back. Others have 3 ms at most.
-const LONG: Duration = Duration::from_micros(3_200);
+use super::Behind;
 
-/// Makes this a batch thread with a long slice; `niceness` is what it has, which goes along.
+impl Behind {
+    fn policy(self) -> libc::c_int {
+        match self {
+            Self::Little => libc::SCHED_OTHER,
+            // Takes no core from others when it wakes: an arbiter that hands it work goes on.
+            Self::Far => libc::SCHED_BATCH,
+        }
+    }
+
+    fn slice(self) -> Duration {
+        match self {
+            // Goes before those that stand back far when it wakes.
+            Self::Little => Duration::from_millis(1),
+            // Of others the slice has 3 ms at most.
+            Self::Far => Duration::from_micros(3_200),
+        }
+    }
+}
+
+/// Gives this thread the policy and the slice of who stands back so far; `niceness` is what it has, which goes along.
 ///
 /// # Errors
 /// When the system does not let it.
-pub(super) fn stand_back(niceness: i32) -> io::Result<()> {
+pub(super) fn stand_back(behind: Behind, niceness: i32) -> io::Result<()> {
     let attributes = libc::sched_attr {
         size: u32::try_from(size_of::<libc::sched_attr>()).unwrap_or(0),
-        sched_policy: u32::try_from(libc::SCHED_BATCH).unwrap_or(0),
+        sched_policy: u32::try_from(behind.policy()).unwrap_or(0),
         sched_flags: 0,
         sched_nice: niceness,
         sched_priority: 0,
-        sched_runtime: u64::try_from(LONG.as_nanos()).unwrap_or(0),
+        sched_runtime: u64::try_from(behind.slice().as_nanos()).unwrap_or(0),
         sched_deadline: 0,
         sched_period: 0,
     };
@@ -45,7 +62,7 @@ pub(super) fn stand_back(niceness: i32) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Behind, set_priority};
+    use super::super::Priority;
     use super::*;
 
     /// The slice of this thread, where the kernel has one for each and tells it.
@@ -64,25 +81,28 @@ mod tests {
         from_third.split(' ').nth(41 - 3).unwrap().parse().unwrap()
     }
 
-    #[test]
-    fn a_thread_that_stands_back_takes_no_core_from_who_wakes_it() {
-        let niceness = Behind::Far.niceness();
-        let behind = std::thread::spawn(move || {
-            set_priority(niceness);
-            policy()
+    /// What `what` is on a thread that stands back so far.
+    fn on_one<T: Send + 'static>(behind: Behind, what: impl FnOnce() -> T + Send + 'static) -> T {
+        let priority = Priority::behind_this(behind);
+        let thread = std::thread::spawn(move || {
+            priority.take();
+            what()
         });
-        assert_eq!(behind.join().unwrap(), libc::SCHED_BATCH);
+        thread.join().unwrap()
     }
 
     #[test]
-    fn a_thread_that_stands_back_lets_those_go_first_that_wake() {
-        let niceness = Behind::Far.niceness();
-        let behind = std::thread::spawn(move || {
-            set_priority(niceness);
-            slice()
-        });
-        let (ours, behind) = (slice(), behind.join().unwrap());
-        assert_eq!(ours.is_some(), behind.is_some());
-        assert!(behind.is_none_or(|behind| behind == LONG && Some(behind) > ours));
+    fn a_thread_far_behind_takes_no_core_from_who_wakes_it() {
+        assert_eq!(on_one(Behind::Far, policy), libc::SCHED_BATCH);
+        assert_eq!(on_one(Behind::Little, policy), libc::SCHED_OTHER);
+    }
+
+    #[test]
+    fn a_thread_far_behind_lets_those_go_first_that_wake() {
+        let far = on_one(Behind::Far, slice);
+        for before in [slice(), on_one(Behind::Little, slice)] {
+            assert_eq!(before.is_some(), far.is_some());
+            assert!(before.is_none() || before < far, "{before:?} {far:?}");
+        }
     }
 }
