@@ -14,9 +14,10 @@ use broker_model::limits::{
     LIST_REQUESTS_MAX, MEMORY_OWN_ANSWERS,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::ceiling::{Allowance, Ceiling, Drawn};
+use super::held::{Held, Looks};
 use super::line::{Line, PlaceInLine};
 use crate::counted::Counted;
 
@@ -46,8 +47,6 @@ const UNREAD_BYTES_BEFORE_LISTS: usize = 1024 * 1024;
 const LONG_LIST_TIME: Duration = Duration::from_millis(20);
 /// How long a request waits for memory for its answer.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
-/// How often it looks whether there is some.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Answers of the whole broker that were not read yet; cheap to clone.
 #[derive(Clone)]
@@ -100,7 +99,7 @@ impl UnreadAnswers {
         AnswerBudget {
             total: self.clone(),
             own: Arc::new(Own {
-                bytes: AtomicUsize::new(0),
+                held: Held::default(),
                 turn: Arc::new(Semaphore::new(1)),
                 has_read: AtomicBool::new(false),
                 lists_take_long: AtomicBool::new(false),
@@ -117,7 +116,7 @@ pub(crate) struct AnswerBudget {
 }
 
 struct Own {
-    bytes: AtomicUsize,
+    held: Held,
     /// One request of a connection at a time waits for memory, or makes a list.
     turn: Arc<Semaphore>,
     /// It has taken `READ_BYTES_MIN` once.
@@ -179,14 +178,14 @@ impl AnswerMemory {
     /// Keeps so much and gives the rest back.
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
         let surplus = self.bytes().saturating_sub(bytes);
-        self.own.bytes.fetch_sub(surplus, Ordering::Relaxed);
         self.drawn.shrink_to(bytes);
+        self.own.held.give_back(surplus);
     }
 }
 
 impl Drop for AnswerMemory {
     fn drop(&mut self) {
-        self.own.bytes.fetch_sub(self.bytes(), Ordering::Relaxed);
+        self.shrink_to(0);
     }
 }
 
@@ -244,14 +243,10 @@ impl AnswerBudget {
     /// # Errors
     /// When it has not read for `ANSWER_WAIT_MAX`.
     pub(crate) async fn until_read(&self) -> Result<(), AnswersFull> {
-        let until = Instant::now() + ANSWER_WAIT_MAX;
-        while !self.are_read() {
-            if Instant::now() >= until {
-                return Err(AnswersFull);
-            }
-            sleep(LOOK_EVERY).await;
-        }
-        Ok(())
+        // Apart from the task: most do not wait.
+        let waits = || Box::pin(self.own.held.within(ANSWER_WAIT_MAX, || self.are_read()));
+        let are_read = self.are_read() || waits().await;
+        are_read.then_some(()).ok_or(AnswersFull)
     }
 
     /// Counts an answer that was made, of which so much may have been counted before: one of some size waits until there
@@ -269,7 +264,7 @@ impl AnswerBudget {
         match most {
             Some(mut memory) => {
                 let missing = bytes.saturating_sub(memory.bytes());
-                memory.own.bytes.fetch_add(missing, Ordering::Relaxed);
+                memory.own.held.add(missing);
                 memory.drawn.grow(missing);
                 Ok(Some(memory))
             }
@@ -356,10 +351,11 @@ impl AnswerBudget {
         if self.may_take(least, &enough) {
             return Ok(());
         }
-        let until = Instant::now() + ANSWER_WAIT_MAX;
+        let looks = Looks::within(ANSWER_WAIT_MAX);
         let mut in_the_way = None;
         let mut place: Option<PlaceInLine> = None;
         loop {
+            let holds_less = self.own.held.gets_less();
             if place.is_some() == self.holds_some() {
                 place = (!self.holds_some()).then(|| PlaceInLine::at_the_end_of(self.line(least)));
             }
@@ -370,7 +366,7 @@ impl AnswerBudget {
             if goes_on {
                 return Ok(());
             }
-            if Instant::now() >= until {
+            if looks.are_over() {
                 return Err(AnswersFull);
             }
             // Who waits for its own answers to be read is in nobody's line.
@@ -380,8 +376,9 @@ impl AnswerBudget {
                 in_the_way = others_are_in_the_way.then(|| Counted::one_of(waiting));
             }
             match &place {
-                Some(place) => place.changes_within(LOOK_EVERY).await,
-                None => sleep(LOOK_EVERY).await,
+                Some(place) if place.is_first() => sleep_until(looks.soon()).await,
+                Some(place) => place.is_first_by(looks.end()).await,
+                None => drop(timeout_at(looks.later(), holds_less).await),
             }
         }
     }
@@ -441,7 +438,7 @@ impl AnswerBudget {
 
     /// What answers of this connection occupy.
     pub(crate) fn held(&self) -> usize {
-        self.own.bytes.load(Ordering::Relaxed)
+        self.own.held.bytes()
     }
 
     fn holds_some(&self) -> bool {
@@ -476,7 +473,7 @@ impl AnswerBudget {
     }
 
     fn hold(&self, drawn: Drawn) -> AnswerMemory {
-        self.own.bytes.fetch_add(drawn.bytes(), Ordering::Relaxed);
+        self.own.held.add(drawn.bytes());
         AnswerMemory {
             own: self.own.clone(),
             drawn,

@@ -1,5 +1,8 @@
 //! Who gets memory for answers, and who waits.
 
+use tokio::time::sleep;
+
+use super::super::held::LOOK_EVERY;
 use super::*;
 
 #[actix_rt::test]
@@ -11,7 +14,7 @@ async fn an_answer_waits_for_what_is_missing_of_it_and_holds_nothing_meanwhile()
     let most = own.reserve_all(bytes - 10).await.ok();
     let covered = own.cover(most, bytes).await.expect("it does not wait");
     assert_eq!(covered.as_ref().map(AnswerMemory::bytes), Some(bytes));
-    assert_eq!(own.own.bytes.load(Ordering::Relaxed), bytes);
+    assert_eq!(own.held(), bytes);
     drop(covered);
     assert!(matches!(own.cover(None, TINY_ANSWER_BYTES).await, Ok(None)));
 
@@ -19,11 +22,7 @@ async fn an_answer_waits_for_what_is_missing_of_it_and_holds_nothing_meanwhile()
     let all = other.take(other.free());
     let mut waiting = Box::pin(own.cover(little, bytes));
     assert!(futures::poll!(&mut waiting).is_pending());
-    assert_eq!(
-        own.own.bytes.load(Ordering::Relaxed),
-        0,
-        "it was given back"
-    );
+    assert_eq!(own.held(), 0, "it was given back");
     drop(all);
     let covered = waiting.await.expect("there is enough");
     assert_eq!(covered.as_ref().map(AnswerMemory::bytes), Some(bytes));
@@ -111,6 +110,31 @@ async fn whoever_came_first_gets_memory_first_though_others_want_less() {
     }
     let held: Vec<_> = held.iter().map(AnswerMemory::bytes).collect();
     assert_eq!(held, [wants.as_slice(), &[SHARE_BYTES_MIN]].concat());
+}
+
+#[actix_rt::test]
+async fn whoever_is_not_the_first_is_told_and_does_not_look_until_then() {
+    let all = UnreadAnswers::below(&Ceiling::default());
+    let budgets = [(); 2].map(|()| all.for_connection());
+    let looks = [const { AtomicUsize::new(0) }; 2];
+    let never = |index: usize| {
+        let looks = &looks;
+        move |_, _| looks[index].fetch_add(1, Ordering::Relaxed) == usize::MAX
+    };
+    let mut first = Box::pin(budgets[0].poll(1, never(0)));
+    let mut second = Box::pin(budgets[1].poll(1, never(1)));
+    assert!(futures::poll!(&mut first).is_pending());
+    assert!(futures::poll!(&mut second).is_pending());
+    let [of_first, of_second] = looks.each_ref().map(|of| of.load(Ordering::Relaxed));
+    while looks[0].load(Ordering::Relaxed) < of_first + 10 {
+        let some = sleep(2 * LOOK_EVERY);
+        let waiting = futures::future::join(&mut first, &mut second);
+        futures::future::select(Box::pin(some), waiting).await;
+    }
+    assert_eq!(looks[1].load(Ordering::Relaxed), of_second);
+    drop(first);
+    assert!(futures::poll!(&mut second).is_pending());
+    assert!(looks[1].load(Ordering::Relaxed) > of_second, "it was told");
 }
 
 #[actix_rt::test]

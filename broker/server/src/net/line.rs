@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 /// Those who wait.
 #[derive(Default)]
@@ -61,9 +60,9 @@ impl PlaceInLine {
         places.taken.keys().next() == Some(&self.number)
     }
 
-    /// Waits so long, or until the one before has left.
-    pub(super) async fn changes_within(&self, time: Duration) {
-        let _ = timeout(time, self.is_first.notified()).await;
+    /// Waits until the last one before has left, or until then.
+    pub(super) async fn is_first_by(&self, time: Instant) {
+        let _ = timeout_at(time, self.is_first.notified()).await;
     }
 }
 

@@ -12,6 +12,7 @@ mod busy_poll;
 pub(crate) mod ceiling;
 pub(crate) mod changes;
 pub(crate) mod frame_reader;
+mod held;
 pub(crate) mod lane;
 mod line;
 pub(crate) mod list_requests;
