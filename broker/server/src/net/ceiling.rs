@@ -166,7 +166,7 @@ impl Drawn {
 
 impl Drop for Drawn {
     fn drop(&mut self) {
-        self.from.give_back(self.bytes);
+        self.shrink_to(0);
     }
 }
 
