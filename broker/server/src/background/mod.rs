@@ -1,9 +1,9 @@
 //! `Background`: threads for what takes long: requests of very many values, batches that unfold to much, large
-//! lists. On an arbiter they would keep everybody else waiting. These threads have a low priority, a longer slice, and
-//! the policy for batches, so that an arbiter that wakes goes first also when every core is busy, and one that hands
-//! work over goes on. Tasks go to an arbiter of its own, which is one thread; work without an await that soon ends goes
-//! to a few others, what takes a moment to others, and what may take minutes or waits for a disk to others again, so
-//! that a few of those never keep everybody from the few.
+//! lists. On an arbiter they would keep everybody else waiting. These threads have a low priority, and most of them a
+//! longer slice and the policy for batches, so that an arbiter that wakes goes first also when every core is busy, and
+//! one that hands work over goes on. Tasks go to an arbiter of its own, which is one thread; work without an await that soon
+//! ends goes to a few others, what takes a moment to others, and what may take minutes or waits for a disk to others
+//! again, so that a few of those never keep everybody from the few.
 
 mod pool;
 mod slice;

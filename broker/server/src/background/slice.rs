@@ -21,7 +21,7 @@ impl Behind {
 
     fn slice(self) -> Duration {
         match self {
-            // Goes before those that stand back far when it wakes.
+            // Goes before those far behind when it wakes; and an arbiter that wakes waits for no more than this.
             Self::Little => Duration::from_millis(1),
             // Of others the slice has 3 ms at most.
             Self::Far => Duration::from_micros(3_200),

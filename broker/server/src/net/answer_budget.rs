@@ -281,10 +281,10 @@ impl AnswerBudget {
     /// When there is no memory for answers for `ANSWER_WAIT_MAX`.
     pub(crate) async fn turn(&self) -> Result<ListTurn, AnswersFull> {
         let own = acquire(&self.own.turn).await;
-        self.poll(0, |own, _| {
-            own < UNREAD_BYTES_BEFORE_LISTS && self.free() > 0
-        })
-        .await?;
+        let enough = |own, _| own < UNREAD_BYTES_BEFORE_LISTS && self.free() > 0;
+        if !self.may_take(0, &enough) {
+            Box::pin(self.poll(0, enough)).await?;
+        }
         // Whoever asks for little does not wait for all who ask for much.
         let long = match self.own.lists_take_long.load(Ordering::Relaxed) {
             true => Some(acquire(&self.total.0.long_lists).await),
@@ -369,7 +369,7 @@ impl AnswerBudget {
             if looks.are_over() {
                 return Err(AnswersFull);
             }
-            // Who waits for its own answers to be read is in nobody's line.
+            // Who waits for its own answers to be read is in nobody's line, or leaves it when it comes to be the first.
             let others_are_in_the_way = !enough(0, self.free());
             if in_the_way.is_some() != others_are_in_the_way {
                 let waiting = &self.total.0.waiting;

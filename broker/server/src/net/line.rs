@@ -1,5 +1,5 @@
 //! `Line`: those who wait for something that each looks for himself, in the order in which they came. Only the first one
-//! may take it, and is told as soon as he is.
+//! may take it, and is told as soon as he is: the others need not look.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
